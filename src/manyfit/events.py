@@ -1,0 +1,227 @@
+"""What can happen to a study, as frozen values and as versioned lines of JSON.
+
+The journal is a list of these, the engine folds them, and workers send them home: data, never code.
+An old version is brought up to date by `manyfit.journal.upgrade` before it is decoded here.
+Times (`at`) are wall time in seconds since the epoch; durations (`seconds`) are monotonic.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StudyCreated:
+    """The first line of a journal: what is tuned, over which space."""
+
+    name: str
+    space: Mapping[str, Any]
+    metric: str
+    direction: str
+    seed: int
+    manyfit: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriverStarted:
+    """A driver took the study over; what an earlier one had running is lost."""
+
+    host: str
+    pid: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceChanged:
+    """The study goes on over another space; trials outside it stay on record and count no more."""
+
+    space: Mapping[str, Any]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialAsked:
+    """Params were fixed, in their stored form (see `Space.store`)."""
+
+    number: int
+    params: Mapping[str, Any]
+    origin: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """A worker began."""
+
+    number: int
+    attempt: int
+    worker: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The objective reported metrics at a step."""
+
+    number: int
+    attempt: int
+    step: int
+    metrics: Mapping[str, float]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """The engine decided that going on is hopeless; the worker learns of it at its next report."""
+
+    number: int
+    attempt: int
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFinished:
+    """The objective returned usable metrics."""
+
+    number: int
+    attempt: int
+    metrics: Mapping[str, float]
+    seconds: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPruned:
+    """The objective ended at a stop request."""
+
+    number: int
+    attempt: int
+    reason: str
+    seconds: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """The objective raised, returned no usable metric, or broke a limit."""
+
+    number: int
+    attempt: int
+    reason: str
+    error: str
+    traceback: str
+    fatal: bool
+    seconds: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """The worker died, or the study was interrupted."""
+
+    number: int
+    attempt: int
+    reason: str
+    counts: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialAbandoned:
+    """Every attempt was lost, and there will be no other."""
+
+    number: int
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StudyEnded:
+    """A driver stopped, and why."""
+
+    reason: str
+    at: float
+
+
+AttemptEvent: TypeAlias = (
+    AttemptStarted
+    | Reported
+    | StopRequested
+    | AttemptFinished
+    | AttemptPruned
+    | AttemptFailed
+    | AttemptLost
+)
+TrialEvent: TypeAlias = TrialAsked | AttemptEvent | TrialAbandoned
+Event: TypeAlias = StudyCreated | DriverStarted | SpaceChanged | TrialEvent | StudyEnded
+
+# Names in the journal are for ever: add to this table, never change or reuse a key.
+_KINDS: dict[str, type[Event]] = {
+    "study-created": StudyCreated,
+    "driver-started": DriverStarted,
+    "space-changed": SpaceChanged,
+    "asked": TrialAsked,
+    "started": AttemptStarted,
+    "reported": Reported,
+    "stop-requested": StopRequested,
+    "finished": AttemptFinished,
+    "pruned": AttemptPruned,
+    "failed": AttemptFailed,
+    "lost": AttemptLost,
+    "abandoned": TrialAbandoned,
+    "study-ended": StudyEnded,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+_FIELDS = {kind: tuple(f.name for f in fields(kind)) for kind in _NAMES}
+
+
+def encode(event: Event) -> str:
+    """Return an event as one line of strict JSON, without the newline.
+
+    NaN and infinities in metrics, which JSON has no numbers for, are written as strings.
+    """
+    kind = type(event)
+    record = {"v": VERSION, "event": _NAMES[kind]}
+    record.update((name, getattr(event, name)) for name in _FIELDS[kind])
+    try:
+        return json.dumps(record, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        record["metrics"] = {name: _finite(v) for name, v in record["metrics"].items()}
+        return json.dumps(record, separators=(",", ":"), allow_nan=False)
+
+
+def _finite(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def decode(line: str | bytes) -> Event:
+    """Return the event on a line of the current version.
+
+    Raises:
+        ValueError: The line is not JSON, or not an event of this version.
+    """
+    return from_record(json.loads(line))
+
+
+def from_record(record: Any) -> Event:
+    """Return the event in a parsed line of the current version.
+
+    Raises:
+        ValueError: It is not an object with the fields of a known event.
+    """
+    try:
+        if record.pop("v") != VERSION:
+            raise ValueError(f"not an event of version {VERSION}")
+        kind = _KINDS[record.pop("event")]
+        metrics = record.get("metrics")
+        if metrics is not None and any(isinstance(value, str) for value in metrics.values()):
+            record["metrics"] = {name: float(value) for name, value in metrics.items()}
+        return kind(**record)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not an event: {error}") from error

@@ -1,0 +1,1 @@
+"""Executors say where trials run."""

@@ -1,0 +1,1 @@
+"""The journal is the study's record, and the truth."""

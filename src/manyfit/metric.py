@@ -1,0 +1,125 @@
+"""The metric being tuned: the only code that compares scores or meets NaN."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, SupportsFloat, TypeAlias, cast
+
+from manyfit.errors import ArgumentError, MetricError
+
+Direction: TypeAlias = Literal["minimize", "maximize"]
+
+# Words that say which way a metric is good. Only used to ask "did you mean the other direction?".
+_LOSSES = ("loss", "error", "mse", "rmse", "mae", "mape", "smape", "mase", "perplexity", "logloss")
+_GAINS = ("accuracy", "acc", "auc", "f1", "r2", "precision", "recall", "score", "ndcg", "map")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """The metric a study tunes, and whether small or large is good.
+
+    Args:
+        name: The key under which the objective returns and reports it.
+        direction: `"minimize"` or `"maximize"`.
+
+    Example:
+        >>> Metric("val_loss", "minimize").best([0.3, 0.1, 0.2])
+        0.1
+    """
+
+    name: str
+    direction: Direction = "minimize"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ArgumentError(f"metric must be the name of a metric, but got {self.name!r}")
+        if self.direction not in ("minimize", "maximize"):
+            raise ArgumentError(
+                f"direction must be 'minimize' or 'maximize', but got {self.direction!r}"
+            )
+
+    def loss(self, value: float) -> float:
+        """Turn a value into one where smaller is better; NaN becomes +inf, worse than all."""
+        if math.isnan(value):
+            return math.inf
+        return value if self.direction == "minimize" else -value
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Whether `value` strictly beats `than`; NaN beats nothing, and anything finite beats NaN."""
+        return self.loss(value) < self.loss(than)
+
+    def best(self, values: Iterable[float]) -> float:
+        """Return the best of one or more values; NaN only if there is nothing else."""
+        return min(values, key=self.loss)
+
+    def check(self, value: object) -> float:
+        """Return a tuned value as a finite float.
+
+        Raises:
+            MetricError: `value` is not a number, is NaN, or is infinite.
+        """
+        number = to_number(self.name, value)
+        if math.isnan(number):
+            raise MetricError(
+                f"{self.name} is NaN. The model diverged or a score was undefined; "
+                "a NaN never counts as a result"
+            )
+        if math.isinf(number):
+            raise MetricError(f"{self.name} is {number}. An infinite score never counts as a result")
+        return number
+
+    def to_metrics(self, returned: object) -> dict[str, float]:
+        """Turn what an objective returned, a number or a mapping, into metrics with a checked value.
+
+        Metrics other than the tuned one may be NaN or infinite, and are kept as they are.
+
+        Raises:
+            MetricError: The tuned metric is missing or unusable, or any metric is not a number.
+        """
+        if not isinstance(returned, Mapping):
+            if returned is None:
+                raise MetricError(
+                    f"the objective returned None. Return {self.name} as a number, "
+                    f"or a dict such as {{{self.name!r}: ...}}"
+                )
+            return {self.name: self.check(returned)}
+        if self.name not in returned:
+            given = ", ".join(sorted(map(str, returned))) or "nothing"
+            raise MetricError(
+                f"the objective returned no {self.name!r}, the metric being tuned. It returned: {given}"
+            )
+        metrics = {str(name): to_number(str(name), value) for name, value in returned.items()}
+        metrics[self.name] = self.check(returned[self.name])
+        return metrics
+
+    def suspicion(self, value: float) -> str | None:
+        """Say so when the direction looks wrong for this metric's name and value; else None."""
+        words = self.name.lower().replace("-", "_").split("_")
+        if self.direction == "minimize" and any(word in _GAINS for word in words):
+            return f"{self.name} is usually better when larger, but it is being minimized"
+        if self.direction == "maximize" and any(word in _LOSSES for word in words):
+            if value < 0:
+                return None  # a negated loss, maximized: consistent
+            return f"{self.name} is usually better when smaller, but it is being maximized"
+        if self.direction == "minimize" and value < 0 and any(word in _LOSSES for word in words):
+            return (
+                f"{self.name} is negative ({value:g}), and it is being minimized. "
+                "A negated score should be returned as it is, with direction='maximize'"
+            )
+        return None
+
+
+def to_number(name: str, value: object) -> float:
+    """Return a metric as a float: Python and NumPy numbers, and arrays or tensors of one element.
+
+    Raises:
+        MetricError: `value` is a string, a collection, or anything else `float` doesn't take.
+    """
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError  # float("0.5") works, and hides a bug in the objective
+        return float(cast("SupportsFloat", value))
+    except (TypeError, ValueError) as error:
+        raise MetricError(
+            f"{name} must be a number, but got {value!r:.200} of type {type(value).__name__}"
+        ) from error

@@ -1,0 +1,1 @@
+"""Pruners end hopeless trials."""

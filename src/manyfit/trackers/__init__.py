@@ -1,0 +1,1 @@
+"""Trackers mirror a study for people to look at."""

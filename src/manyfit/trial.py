@@ -1,0 +1,183 @@
+"""A trial and its attempts: frozen facts, from which the state is computed.
+
+The life of a trial: asked, then attempts. Each attempt is started, reports any number of times, and
+ends in one of four ways. Only a lost attempt (its machine or process died) is followed by another.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Params: TypeAlias = Mapping[str, Any]
+
+
+class State(enum.Enum):
+    """Where a trial stands; the nuance is in its `reason`."""
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    FAIL = "FAIL"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the trial is over for good."""
+        return self in (State.COMPLETE, State.PRUNED, State.FAIL)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What an objective reported at one step; `at` is wall time, in seconds since the epoch."""
+
+    step: int
+    metrics: Mapping[str, float]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The objective returned."""
+
+    value: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """The objective was stopped because going on was hopeless."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The objective raised, returned no usable metric, or broke a limit. Never retried.
+
+    Attributes:
+        reason: One line for people.
+        error: The exception's type name; empty for a limit.
+        traceback: The remote traceback as text; empty for a limit.
+        fatal: Whether it was a `manyfit.FatalError`, which ends the study.
+    """
+
+    reason: str
+    error: str = ""
+    traceback: str = ""
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The machine or process died, or the study was interrupted: not the objective's fault.
+
+    Attributes:
+        counts: Whether it uses up one of `max_attempts`; a person's interrupt doesn't.
+    """
+
+    reason: str
+    counts: bool = True
+
+
+End: TypeAlias = Finished | Pruned | Failed | Lost
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One go at running a trial, on one worker; `seconds` is measured there with a monotonic clock."""
+
+    number: int
+    worker: str
+    started_at: float
+    measurements: tuple[Measurement, ...] = ()
+    stop_reason: str | None = None
+    end: End | None = None
+    ended_at: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One point of the space, evaluated at most once to an end.
+
+    Attributes:
+        number: Counts from 0 within the study.
+        params: What the objective receives.
+        origin: Who proposed it: `"start_with"`, `"sampler"` or `"user"`.
+        asked_at: Wall time, in seconds since the epoch.
+        attempts: All attempts, oldest first.
+        abandoned: Why no further attempt is made after the last one was lost, else None.
+    """
+
+    number: int
+    params: Params
+    origin: str = "sampler"
+    asked_at: float = 0.0
+    attempts: tuple[Attempt, ...] = field(default=())
+    abandoned: str | None = None
+
+    @property
+    def state(self) -> State:
+        """The state, computed from the attempts."""
+        if self.abandoned is not None:
+            return State.FAIL
+        if not self.attempts:
+            return State.WAITING
+        match self.attempts[-1].end:
+            case None:
+                return State.RUNNING
+            case Finished():
+                return State.COMPLETE
+            case Pruned():
+                return State.PRUNED
+            case Failed():
+                return State.FAIL
+            case Lost():
+                return State.WAITING
+
+    @property
+    def reason(self) -> str:
+        """Why the trial is in its state, in one line; empty where there is nothing to say."""
+        if self.abandoned is not None:
+            return self.abandoned
+        end = self.attempts[-1].end if self.attempts else None
+        return "" if end is None or isinstance(end, Finished) else end.reason
+
+    @property
+    def value(self) -> float | None:
+        """The tuned metric; None unless the trial is COMPLETE."""
+        end = self.attempts[-1].end if self.attempts else None
+        return end.value if isinstance(end, Finished) else None
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """All final metrics of a COMPLETE trial; else the last ones reported, else empty."""
+        if not self.attempts:
+            return {}
+        end = self.attempts[-1].end
+        if isinstance(end, Finished):
+            return end.metrics
+        measurements = self.measurements
+        return measurements[-1].metrics if measurements else {}
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """What the last attempt reported, in order."""
+        return self.attempts[-1].measurements if self.attempts else ()
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last attempt ran; None while it runs or where nobody could measure it."""
+        return self.attempts[-1].seconds if self.attempts else None
+
+    @property
+    def traceback(self) -> str:
+        """The remote traceback of a trial whose objective raised; else empty."""
+        end = self.attempts[-1].end if self.attempts else None
+        return end.traceback if isinstance(end, Failed) else ""
+
+
+def log_name(number: int, attempt: int) -> str:
+    """Return the file name of an attempt's captured output: `00012-1.log`."""
+    return f"{number:05d}-{attempt}.log"

@@ -1,0 +1,67 @@
+"""What a worker is given: the work, once, and a task for each attempt."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from manyfit.metric import Metric
+from manyfit.space import Space
+from manyfit.trial import Params
+
+Objective: TypeAlias = Callable[[dict[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one trial may use.
+
+    Attributes:
+        seconds: Wall time of an attempt; None for no limit.
+        memory: Resident bytes of the worker's whole process tree; None for no limit.
+        cpus: Threads for each of the worker's pools (BLAS, OpenMP, TensorFlow, XLA).
+    """
+
+    seconds: float | None = None
+    memory: int | None = None
+    cpus: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every trial of a study shares, sent to a worker once.
+
+    Attributes:
+        objective: Takes the params as one dict, returns a number or a dict of metrics.
+        space: Turns stored params into what the objective receives.
+        metric: Checks what the objective returned.
+        study: The study's name.
+        folder: The study's folder, absolute; logs go to `folder/logs`, scratch to `folder/scratch`.
+        limits: What one trial may use.
+    """
+
+    objective: Objective
+    space: Space
+    metric: Metric
+    study: str
+    folder: Path
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt at one trial: plain data, safe to send as JSON.
+
+    Attributes:
+        number: The trial's number.
+        attempt: Counts from 1 within the trial.
+        params: In stored form (see `Space.store`).
+        seed: Derived from the study's seed and the trial's number; the same for every attempt.
+        env: Environment variables to set while it runs.
+    """
+
+    number: int
+    attempt: int
+    params: Params
+    seed: int
+    env: Mapping[str, str] = field(default_factory=dict)
