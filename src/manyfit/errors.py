@@ -3,20 +3,20 @@
 ::
 
     ManyfitError
-    ├── SpaceError (ValueError)          a space, or a point of it, breaks a rule: fix it, nothing has run
-    ├── ArgumentError (ValueError)       an argument breaks a rule: fix it, nothing has run
-    ├── MetricError (ValueError)         a metric is missing, no number, NaN or infinite: FAIL, no retry
-    ├── ObjectiveError (TypeError)       the objective can't be called or shipped: fix it, nothing has run
-    ├── ExecutorError (RuntimeError)     workers can't be started: retry once the machine is mended
-    ├── JournalError (RuntimeError)      the record can't be read or written
-    │   ├── JournalCorruptError          a line in its middle is damaged: don't retry, look at the line
-    │   ├── StudyLockedError             another driver holds the study: retry when that one is done
-    │   └── StudyChangedError            resumed with another space, metric or direction: decide which
-    ├── NoResultError (LookupError)      asked for a best trial, and none has completed
-    ├── MissingExtraError (ImportError)  an optional package is missing: install the extra it names
-    └── FatalError                       yours to raise in an objective: ends the whole study
+    ├── SpaceError (ValueError)       a space, or a point of it, breaks a rule: nothing has run
+    ├── ArgumentError (ValueError)    an argument breaks a rule: fix it, nothing has run
+    ├── MetricError (ValueError)      a metric is missing, no number, NaN or infinite: no retry
+    ├── ObjectiveError (TypeError)    the objective can't be called or shipped: nothing has run
+    ├── ExecutorError (RuntimeError)  workers can't be started: retry once that is mended
+    ├── JournalError (RuntimeError)   the record can't be read or written
+    │   ├── JournalCorruptError       a line in its middle is damaged: look at the line
+    │   ├── StudyLockedError          another driver holds the study: retry when that one is done
+    │   └── StudyChangedError         resumed with another space or metric: decide which
+    ├── NoResultError (LookupError)   asked for a best trial, and none has completed
+    ├── MissingExtraError (ImportError) an optional package is missing: install that extra
+    └── FatalError                    yours to raise in an objective: ends the whole study
 
-    TrialStopped (BaseException)         not an error: ends an objective that need not go on
+    TrialStopped (BaseException)      not an error: ends an objective that need not go on
 
 An objective that raises anything else fails its own trial, once, and the study goes on.
 """
@@ -74,8 +74,8 @@ class FatalError(ManyfitError):
     """Raise it in an objective to end the whole study, not only the trial."""
 
 
-class TrialStopped(BaseException):  # noqa: N818 - it is a request, not an error
+class TrialStopped(BaseException):
     """Ends an objective early, from inside `manyfit.report`.
 
-    Derived from `BaseException` so that an `except Exception` in a training function lets it through.
+    Derived from `BaseException`, so that an `except Exception` in a training function lets it by.
     """

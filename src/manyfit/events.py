@@ -29,11 +29,17 @@ class StudyCreated:
 
 @dataclass(frozen=True, slots=True)
 class DriverStarted:
-    """A driver took the study over; what an earlier one had running is lost."""
+    """A driver took the study over; what an earlier one had running is lost.
+
+    Attributes:
+        isolated: Whether its trials run in processes of their own, so that none of them can be the
+            death of the driver.
+    """
 
     host: str
     pid: int
     at: float
+    isolated: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Metric:
         return value if self.direction == "minimize" else -value
 
     def is_better(self, value: float, than: float) -> bool:
-        """Whether `value` strictly beats `than`; NaN beats nothing, and anything finite beats NaN."""
+        """Whether `value` strictly beats `than`; NaN beats nothing, and any number beats NaN."""
         return self.loss(value) < self.loss(than)
 
     def best(self, values: Iterable[float]) -> float:
@@ -65,11 +65,11 @@ class Metric:
                 "a NaN never counts as a result"
             )
         if math.isinf(number):
-            raise MetricError(f"{self.name} is {number}. An infinite score never counts as a result")
+            raise MetricError(f"{self.name} is {number}. An infinity never counts as a result")
         return number
 
     def to_metrics(self, returned: object) -> dict[str, float]:
-        """Turn what an objective returned, a number or a mapping, into metrics with a checked value.
+        """Turn what an objective returned, a number or a mapping, into checked metrics.
 
         Metrics other than the tuned one may be NaN or infinite, and are kept as they are.
 
@@ -86,25 +86,26 @@ class Metric:
         if self.name not in returned:
             given = ", ".join(sorted(map(str, returned))) or "nothing"
             raise MetricError(
-                f"the objective returned no {self.name!r}, the metric being tuned. It returned: {given}"
+                f"the objective returned no {self.name!r}, the metric being tuned. "
+                f"It returned: {given}"
             )
         metrics = {str(name): to_number(str(name), value) for name, value in returned.items()}
         metrics[self.name] = self.check(returned[self.name])
         return metrics
 
-    def suspicion(self, value: float) -> str | None:
-        """Say so when the direction looks wrong for this metric's name and value; else None."""
+    def suspicion(self, value: float | None = None) -> str | None:
+        """Say so when the direction looks wrong for this metric's name, or for a first value."""
         words = self.name.lower().replace("-", "_").split("_")
-        if self.direction == "minimize" and any(word in _GAINS for word in words):
+        is_loss = any(word in _LOSSES for word in words)
+        is_gain = any(word in _GAINS for word in words) and not is_loss
+        if self.direction == "minimize" and is_gain:
             return f"{self.name} is usually better when larger, but it is being minimized"
-        if self.direction == "maximize" and any(word in _LOSSES for word in words):
-            if value < 0:
-                return None  # a negated loss, maximized: consistent
+        if self.direction == "maximize" and is_loss and (value is None or value > 0):
             return f"{self.name} is usually better when smaller, but it is being maximized"
-        if self.direction == "minimize" and value < 0 and any(word in _LOSSES for word in words):
+        if self.direction == "minimize" and is_loss and value is not None and value < 0:
             return (
-                f"{self.name} is negative ({value:g}), and it is being minimized. "
-                "A negated score should be returned as it is, with direction='maximize'"
+                f"{self.name} is negative ({value:g}), and it is being minimized. If it is a "
+                "negated score, return the score as it is, with direction='maximize'"
             )
         return None
 
@@ -115,11 +116,10 @@ def to_number(name: str, value: object) -> float:
     Raises:
         MetricError: `value` is a string, a collection, or anything else `float` doesn't take.
     """
+    message = f"{name} must be a number, but got {value!r:.200} of type {type(value).__name__}"
+    if isinstance(value, str | bytes):
+        raise MetricError(message)  # float("0.5") works, and would hide a bug in the objective
     try:
-        if isinstance(value, str | bytes):
-            raise TypeError  # float("0.5") works, and hides a bug in the objective
         return float(cast("SupportsFloat", value))
     except (TypeError, ValueError) as error:
-        raise MetricError(
-            f"{name} must be a number, but got {value!r:.200} of type {type(value).__name__}"
-        ) from error
+        raise MetricError(message) from error

@@ -82,10 +82,18 @@ class Lost:
 
 End: TypeAlias = Finished | Pruned | Failed | Lost
 
+_STATES: dict[type[End | None], State] = {
+    type(None): State.RUNNING,
+    Finished: State.COMPLETE,
+    Pruned: State.PRUNED,
+    Failed: State.FAIL,
+    Lost: State.WAITING,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One go at running a trial, on one worker; `seconds` is measured there with a monotonic clock."""
+    """One go at running a trial, on one worker; `seconds` is measured there, monotonically."""
 
     number: int
     worker: str
@@ -124,17 +132,7 @@ class Trial:
             return State.FAIL
         if not self.attempts:
             return State.WAITING
-        match self.attempts[-1].end:
-            case None:
-                return State.RUNNING
-            case Finished():
-                return State.COMPLETE
-            case Pruned():
-                return State.PRUNED
-            case Failed():
-                return State.FAIL
-            case Lost():
-                return State.WAITING
+        return _STATES[type(self.attempts[-1].end)]
 
     @property
     def reason(self) -> str:

@@ -50,7 +50,7 @@ class Executor(Protocol):
         """
 
     def submit(self, task: Task) -> None:
-        """Start an attempt as soon as its slot is ready; there are never more than `parallelism`."""
+        """Start an attempt once its slot is ready; there are never more than `parallelism`."""
 
     def poll(self, handle: Handler, timeout: float) -> None:
         """Hand over the events that have arrived, waiting up to `timeout` seconds for a first one.
@@ -59,11 +59,11 @@ class Executor(Protocol):
         """
 
     def stop(self, number: int, attempt: int, reason: str, *, kill: bool = False) -> None:
-        """End an attempt: at its next report (it is then pruned), or with `kill`, at once (it is lost).
+        """End an attempt: at its next report (pruned), or with `kill`, at once (lost).
 
-        A kill is answered by an `AttemptLost` with `reason` and `counts=False` from the next `poll`; an
-        executor without `hard_kill` asks the objective to stop at its next report instead. An attempt
-        that has already ended is left alone.
+        A kill is answered by an `AttemptLost` with `reason` and `counts=False` from the next
+        `poll`; an executor without `hard_kill` can only wait for the objective's next report to
+        do so. An attempt that has already ended is left alone.
         """
 
     def close(self) -> None:

@@ -6,21 +6,21 @@ from manyfit.trial import Params, Trial
 
 
 class Sampler(Protocol):
-    """Proposes params; a function of the space, what it was told, the seed and the trial's number.
+    """Proposes params: a function of the space, what it was told, the seed and a trial's number.
 
-    Called on the driver, from one thread. It owns no clock, no files and no random state that outlives
-    a call: randomness comes from (seed, number), so that a resumed study, which tells it the same
-    facts in the same order, continues exactly where it was.
+    Called on the driver, from one thread. It owns no clock, no files and no random state that
+    outlives a call: randomness comes from (seed, number), so that a resumed study, which tells it
+    the same facts in the same order, continues exactly where it was.
 
-    Params are in their stored form (see `Space.store`): plain JSON values, choices as labels, active
-    parameters only, no constants.
+    Params are in their stored form (see `Space.store`): plain JSON values, choices as labels,
+    active parameters only, no constants.
     """
 
     def tell(self, trial: Trial) -> None:
-        """Take in a trial: called when it was asked (WAITING: pending), and again when it ended.
+        """Take in a trial: called when it was asked (WAITING: pending), and when it ended.
 
-        A trial that was lost is not told again until it ends. A trial of a space that has since been
-        changed is not told at all. A FAIL trial has no value.
+        A trial that was lost is not told again until it ends. A trial that lies outside the space,
+        because that was changed since, is not told at all. A FAIL trial has no value.
         """
 
     def ask(self, number: int) -> Params | None:

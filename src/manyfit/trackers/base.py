@@ -17,8 +17,8 @@ class StudyInfo:
 
     Attributes:
         name: The study's name.
-        folder: The study's own folder; `folder / "logs" / log_name(number, attempt)` holds an attempt's
-            output once the attempt has ended.
+        folder: The study's own folder; `folder / "logs" / log_name(number, attempt)` holds an
+            attempt's output once the attempt has ended.
         space: The space being searched.
         metric: The metric being tuned.
         seed: The study's seed.
@@ -41,9 +41,9 @@ class Tracker(Protocol):
     """A mirror of the journal, written behind it and never read for decisions.
 
     Called on the driver's thread. No method raises for what happens on the tracker's side, and only
-    `open`, `prepare` and `close` may wait, each for a bounded time: a tracker that is slow or away never
-    fails or delays a trial. What it missed, it writes when its server is back, or when the study is next
-    opened.
+    `open`, `prepare` and `close` may wait, each for a bounded time: a tracker that is slow or away
+    never fails or delays a trial. What it missed, it writes when its server is back, or when the
+    study is next opened.
     """
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
@@ -53,7 +53,7 @@ class Tracker(Protocol):
         """Return environment variables for the worker of a trial that is about to start (again)."""
 
     def record(self, event: Event, trial: Trial | None) -> None:
-        """Take in an event that is on disk, and its trial as it stands since (None for study events)."""
+        """Take in an event that is on disk, and its trial as it stands since (if it has one)."""
 
     def close(self, reason: str, trials: Sequence[Trial]) -> None:
         """End: write what is still unwritten, within a bounded time."""

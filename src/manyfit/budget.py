@@ -1,0 +1,153 @@
+"""How long a study goes on, and why it ended."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from manyfit.errors import ArgumentError
+from manyfit.metric import Metric
+
+# So many first trials that all fail alike mean a bug in the objective, not bad params.
+SAME_FAILURE_LIMIT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Stop the study once a trial's value is at least as good as `value`.
+
+    Example:
+        >>> Target(0.95)
+        Target(value=0.95)
+    """
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoImprovement:
+    """Stop the study once `n_trials` trials in a row have ended without a new best one.
+
+    Counted from the best trial on, pruned and failed trials included; not before one has completed.
+
+    Example:
+        >>> NoImprovement(20)
+        NoImprovement(n_trials=20)
+    """
+
+    n_trials: int
+
+    def __post_init__(self) -> None:
+        if self.n_trials < 1:
+            raise ArgumentError(
+                f"NoImprovement(n_trials) must be at least 1, but got {self.n_trials}"
+            )
+
+
+Stop: TypeAlias = Target | NoImprovement
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a budget looks at.
+
+    Attributes:
+        asked: Trials that count towards `n_trials`, finished or not.
+        finished: Those of them that are COMPLETE, PRUNED or FAIL.
+        best: The best value; None until a trial completes.
+        since_best: Trials finished since the best one.
+        failed: Trials that failed under the present driver; an earlier one's bugs may be mended.
+        same_failure: The reason shared by all trials finished under the present driver, if all of
+            them failed alike, else None.
+        fatal: The reason of a `FatalError` raised under the present driver, else None.
+        elapsed: Seconds since the present driver started.
+    """
+
+    asked: int = 0
+    finished: int = 0
+    best: float | None = None
+    since_best: int = 0
+    failed: int = 0
+    same_failure: str | None = None
+    fatal: str | None = None
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The limits of a study; the first one reached ends it.
+
+    Args:
+        n_trials: How many trials finish in all, over all drivers; None for no limit.
+        timeout: Seconds of one call; running trials are cut off, and go on when the study resumes.
+        max_failures: How many trials may fail in one call; None for any number.
+        stop: Rules that look at the values: `Target`, `NoImprovement`.
+
+    Raises:
+        ArgumentError: A limit is not positive.
+    """
+
+    n_trials: int | None = None
+    timeout: float | None = None
+    max_failures: int | None = None
+    stop: tuple[Stop, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_trials", 1), ("timeout", 0), ("max_failures", 0)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ArgumentError(f"{name} must be at least {least} or None, but got {value!r}")
+        for rule in self.stop:
+            if not isinstance(rule, Target | NoImprovement):
+                raise ArgumentError(
+                    "stop must be Target(...), NoImprovement(...) or a list of them, "
+                    f"but got {rule!r}"
+                )
+
+    @classmethod
+    def of(
+        cls,
+        n_trials: int | None,
+        timeout: float | None,
+        max_failures: int | None,
+        stop: Stop | Iterable[Stop] | None,
+    ) -> "Budget":
+        """Take the arguments of `tune` as a user gives them."""
+        rules = (stop,) if isinstance(stop, Target | NoImprovement) else tuple(stop or ())
+        return cls(n_trials, timeout, max_failures, rules)
+
+    def allows_another(self, tally: Tally) -> bool:
+        """Whether a further trial may be asked for, as far as `n_trials` is concerned."""
+        return self.n_trials is None or tally.asked < self.n_trials
+
+    def verdict(self, tally: Tally, metric: Metric) -> str | None:
+        """Say why the study is over, or None while it goes on."""
+        return self._failures(tally) or self._values(tally, metric) or self._limits(tally)
+
+    def _failures(self, tally: Tally) -> str | None:
+        if tally.fatal is not None:
+            return tally.fatal
+        if tally.same_failure is not None and tally.failed >= SAME_FAILURE_LIMIT:
+            return f"the first {tally.failed} trials all failed with {tally.same_failure}"
+        if self.max_failures is not None and tally.failed > self.max_failures:
+            return f"{tally.failed} trials failed, more than max_failures={self.max_failures}"
+        return None
+
+    def _values(self, tally: Tally, metric: Metric) -> str | None:
+        if tally.best is None:
+            return None
+        for rule in self.stop:
+            match rule:
+                case Target(value) if not metric.is_better(value, than=tally.best):
+                    return f"target reached: {metric.name} {tally.best:g}, wanted {value:g}"
+                case NoImprovement(limit) if tally.since_best >= limit:
+                    return f"no improvement in the last {tally.since_best} trials"
+                case _:
+                    pass
+        return None
+
+    def _limits(self, tally: Tally) -> str | None:
+        if self.n_trials is not None and tally.finished >= self.n_trials:
+            return f"all {self.n_trials} trials done"
+        if self.timeout is not None and tally.elapsed >= self.timeout:
+            return f"timeout of {self.timeout:g} s reached"
+        return None

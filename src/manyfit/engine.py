@@ -1,0 +1,359 @@
+"""The state machine of a study: `apply` folds a fact in, `decide` says what to do next.
+
+It owns no clock, no files and no threads: whoever holds it puts a command's event on disk, applies
+it, and only then carries the command out. Applying the same events again gives the same engine, so
+resuming is replaying. ::
+
+    asked ─► started ─► reported* ─┬─► finished | pruned | failed
+      ▲         ▲                  └─► lost ─┬─► (next attempt) started ...
+    decide    decide                         └─► abandoned, after max_attempts
+"""
+
+import re
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from manyfit.budget import Budget, Tally
+from manyfit.events import (
+    AttemptEvent,
+    AttemptFailed,
+    AttemptFinished,
+    AttemptLost,
+    AttemptPruned,
+    AttemptStarted,
+    DriverStarted,
+    Event,
+    Reported,
+    SpaceChanged,
+    StopRequested,
+    StudyCreated,
+    StudyEnded,
+    TrialAbandoned,
+    TrialAsked,
+)
+from manyfit.metric import Metric
+from manyfit.pruners.base import Pruner
+from manyfit.samplers.base import Sampler
+from manyfit.samplers.distinct import distinct_params
+from manyfit.space import Space
+from manyfit.trial import (
+    Attempt,
+    End,
+    Failed,
+    Finished,
+    Lost,
+    Measurement,
+    Params,
+    Pruned,
+    State,
+    Trial,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Put a new trial on record."""
+
+    number: int
+    params: Params
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Run an attempt at a trial that is on record."""
+
+    number: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopAttempt:
+    """Ask a running attempt to end, because going on is hopeless."""
+
+    number: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Give a trial up whose attempts were all lost."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndStudy:
+    """Stop; what still runs is cut off, and goes on when the study is resumed."""
+
+    reason: str
+
+
+Command: TypeAlias = Ask | Start | StopAttempt | Abandon | EndStudy
+
+
+class IllegalEventError(Exception):
+    """An event breaks the rules of a trial's life: a bug, or a journal edited by hand."""
+
+
+class Engine:
+    """One study's facts, and the decisions that follow from them.
+
+    Args:
+        space: Where params come from. Trials on record that lie outside it (the space was changed
+            since) stay on record and count for nothing.
+        metric: What is tuned.
+        sampler: Proposes params.
+        pruner: Ends hopeless trials.
+        budget: Ends the study.
+        start_with: Stored params to try first, in this order, unless they have been tried.
+        max_attempts: How often a trial whose worker dies is started in all.
+        seed: The study's seed.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        metric: Metric,
+        sampler: Sampler,
+        pruner: Pruner,
+        budget: Budget = Budget(),  # noqa: B008 - frozen
+        start_with: Sequence[Params] = (),
+        max_attempts: int = 2,
+        seed: int = 0,
+    ) -> None:
+        self.space = space
+        self.metric = metric
+        self.trials: list[Trial] = []
+        self.best: Trial | None = None
+        self.outside: set[int] = set()
+        self.tally = Tally()
+        self._sampler = sampler
+        self._pruner = pruner
+        self.budget = budget
+        self._start_with = [(space.key(params), params) for params in start_with]
+        self._max_attempts = max_attempts
+        self._seed = seed
+        self._seen: set[str] = set()
+        self._waiting: set[int] = set()  # to be started: asked, or lost and due for another attempt
+        self._running: set[int] = set()
+        self._to_stop: dict[int, str] = {}
+        self._failures_alike = True
+
+    # ── facts ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def running(self) -> list[Trial]:
+        """The trials that have an open attempt, by number."""
+        return [self.trials[number] for number in sorted(self._running)]
+
+    def accepts(self, event: AttemptEvent) -> bool:
+        """Whether an event belongs to the open attempt of its trial.
+
+        False for a late word of an attempt that was given up: it must be dropped, since a result
+        counts once.
+        """
+        if not 0 <= event.number < len(self.trials):
+            return False
+        trial = self.trials[event.number]
+        if isinstance(event, AttemptStarted):
+            return trial.state is State.WAITING and event.attempt == len(trial.attempts) + 1
+        return trial.state is State.RUNNING and event.attempt == len(trial.attempts)
+
+    def apply(self, event: Event) -> None:
+        """Fold a fact in.
+
+        Raises:
+            IllegalEventError: It can't have happened after what is already known.
+        """
+        match event:
+            case TrialAsked():
+                self._apply_asked(event)
+            case TrialAbandoned(number, reason):
+                self._apply_abandoned(number, reason)
+            case DriverStarted():
+                self._failures_alike = True
+                self.tally = replace(self.tally, failed=0, same_failure=None, fatal=None)
+            case StudyCreated() | SpaceChanged() | StudyEnded():
+                pass
+            case _:
+                if not self.accepts(event):
+                    raise IllegalEventError(f"{event} can't follow {self._story(event.number)}")
+                self._apply_attempt_event(event)
+
+    def _story(self, number: int) -> str:
+        known = 0 <= number < len(self.trials)
+        return str(self.trials[number]) if known else f"{len(self.trials)} trials"
+
+    def _apply_asked(self, event: TrialAsked) -> None:
+        if event.number != len(self.trials):
+            raise IllegalEventError(f"{event} can't follow {self._story(len(self.trials) - 1)}")
+        trial = Trial(event.number, event.params, event.origin, event.at)
+        self.trials.append(trial)
+        if not self.space.contains(trial.params):
+            self.outside.add(trial.number)
+            return
+        self._waiting.add(trial.number)
+        self._seen.add(self.space.key(trial.params))
+        self.tally = replace(self.tally, asked=self.tally.asked + 1)
+        self._sampler.tell(trial)
+
+    def _apply_abandoned(self, number: int, reason: str) -> None:
+        if number not in range(len(self.trials)) or self.trials[number].state is not State.WAITING:
+            raise IllegalEventError(f"an end can't follow {self._story(number)}")
+        self._waiting.discard(number)
+        self._end(replace(self.trials[number], abandoned=reason))
+
+    def _apply_attempt_event(self, event: AttemptEvent) -> None:
+        trial = self.trials[event.number]
+        match event:
+            case AttemptStarted(number, attempt, worker, at):
+                started = Attempt(attempt, worker, at)
+                self.trials[number] = replace(trial, attempts=(*trial.attempts, started))
+                self._waiting.discard(number)
+                self._running.add(number)
+            case Reported():
+                self._apply_reported(trial, event)
+            case StopRequested(number, _, reason):
+                self._to_stop.pop(number, None)
+                self.trials[number] = _with_last(trial, stop_reason=reason)
+            case AttemptFinished(_, _, metrics, seconds, at):
+                self._close(trial, Finished(metrics[self.metric.name], metrics), at, seconds)
+            case AttemptPruned(_, _, reason, seconds, at):
+                self._close(trial, Pruned(reason), at, seconds)
+            case AttemptFailed(_, _, reason, error, traceback, fatal, seconds, at):
+                self._close(trial, Failed(reason, error, traceback, fatal), at, seconds)
+            case AttemptLost(_, _, reason, counts, at):
+                self._close(trial, Lost(reason, counts), at, None)
+
+    def _apply_reported(self, trial: Trial, event: Reported) -> None:
+        last = trial.attempts[-1]
+        measurement = Measurement(event.step, event.metrics, event.at)
+        trial = _with_last(trial, measurements=(*last.measurements, measurement))
+        self.trials[event.number] = trial
+        value = event.metrics.get(self.metric.name)
+        if value is None or event.number in self.outside:
+            return
+        reason = self._pruner.report(trial, event.step, value)
+        if reason is not None and last.stop_reason is None:
+            self._to_stop[event.number] = reason
+
+    def _close(self, trial: Trial, end: End, at: float, seconds: float | None) -> None:
+        trial = _with_last(trial, end=end, ended_at=at, seconds=seconds)
+        self._running.discard(trial.number)
+        self._to_stop.pop(trial.number, None)
+        if not isinstance(end, Lost):
+            self._end(trial)
+            return
+        self.trials[trial.number] = trial
+        if trial.number not in self.outside:
+            self._waiting.add(trial.number)
+
+    def _end(self, trial: Trial) -> None:
+        self.trials[trial.number] = trial
+        if trial.number in self.outside:
+            return
+        self._count_end(trial)
+        self._sampler.tell(trial)
+        self._pruner.end(trial)
+
+    def _count_end(self, trial: Trial) -> None:
+        tally = replace(
+            self.tally, finished=self.tally.finished + 1, since_best=self.tally.since_best + 1
+        )
+        value = trial.value
+        if value is not None and (
+            tally.best is None or self.metric.is_better(value, than=tally.best)
+        ):
+            self.best = trial
+            tally = replace(tally, best=value, since_best=0)
+        if trial.state is State.FAIL:
+            tally = self._count_failure(tally, trial)
+        else:
+            self._failures_alike = False
+            tally = replace(tally, same_failure=None)
+        self.tally = tally
+
+    def _count_failure(self, tally: Tally, trial: Trial) -> Tally:
+        end = trial.attempts[-1].end
+        of_limit = isinstance(end, Failed) and not end.error
+        fatal = trial.reason if isinstance(end, Failed) and end.fatal else tally.fatal
+        known = tally.same_failure
+        self._failures_alike &= not of_limit and (
+            known is None or _blank_numbers(known) == _blank_numbers(trial.reason)
+        )
+        return replace(
+            tally,
+            failed=tally.failed + 1,
+            same_failure=(known or trial.reason) if self._failures_alike else None,
+            fatal=fatal,
+        )
+
+    # ── decisions ─────────────────────────────────────────────────────────────────────────────
+
+    def decide(
+        self, *, free: int, elapsed: float = 0.0, submitted: Container[int] = ()
+    ) -> Command | None:
+        """Say what to do next; None: wait for news.
+
+        To be called again after each command's event has been applied. Nothing changes by asking.
+
+        Args:
+            free: How many more attempts could run at this moment.
+            elapsed: Seconds since the present driver started.
+            submitted: Trials on their way to a worker that hasn't said yet that it began.
+        """
+        for number, reason in self._to_stop.items():
+            return StopAttempt(number, len(self.trials[number].attempts), reason)
+        waiting = [number for number in self._waiting if number not in submitted]
+        for number in waiting:
+            if abandon := self._abandon(self.trials[number]):
+                return abandon
+        over = self.budget.verdict(replace(self.tally, elapsed=elapsed), self.metric)
+        if over is not None:
+            return EndStudy(over)
+        if free <= 0:
+            return None
+        if waiting:
+            number = min(waiting)
+            return Start(number, len(self.trials[number].attempts) + 1)
+        return self._ask()
+
+    def _abandon(self, trial: Trial) -> Abandon | None:
+        losses = [a.end for a in trial.attempts if isinstance(a.end, Lost) and a.end.counts]
+        if len(losses) < self._max_attempts:
+            return None
+        times = "once" if len(losses) == 1 else f"{len(losses)} times"
+        return Abandon(trial.number, f"its worker died {times}; at last: {losses[-1].reason}")
+
+    def _ask(self) -> Command | None:
+        if not self.budget.allows_another(self.tally):
+            return None
+        number = len(self.trials)
+        for key, params in self._start_with:
+            if key not in self._seen:
+                return Ask(number, params, "start_with")
+        proposed = distinct_params(self._sampler, self.space, number, self._seen, self._seed)
+        if proposed is not None:
+            return Ask(number, proposed, "sampler")
+        return None if self._running or self._waiting else EndStudy(self._exhausted())
+
+    def _exhausted(self) -> str:
+        if self.space.size is not None and len(self._seen) >= self.space.size:
+            return f"the space is exhausted: all {self.space.size} configurations have been tried"
+        return "the sampler has nothing more to propose"
+
+
+def _with_last(trial: Trial, **changes: Any) -> Trial:
+    """Return the trial with its last attempt changed."""
+    last = replace(trial.attempts[-1], **changes)
+    return replace(trial, attempts=(*trial.attempts[:-1], last))
+
+
+def _blank_numbers(reason: str) -> str:
+    """Return a reason without its numbers, so that two failures that differ only there are alike."""
+    return re.sub(r"\d+", "#", reason)
