@@ -1,0 +1,135 @@
+"""Keep credentials out of everything that is written down: journal, logs, MLflow, messages.
+
+It finds what has the shape of a credential, what is assigned to a secret-looking name, and whatever
+the environment holds under such a name. It is a net, not a proof: a password in plain words passes.
+"""
+
+import functools
+import itertools
+import os
+import re
+from collections.abc import Iterable
+from typing import TypeVar
+
+REDACTED = "[redacted]"
+
+_T = TypeVar("_T")
+
+_SECRET_WORDS = frozenset(
+    {"password", "passwd", "passphrase", "secret", "secrets", "credential", "credentials"}
+    | {"apikey", "accesskey", "privatekey", "secretkey"}
+)
+_SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key")})
+# Tokens of language models, which are no secret: pad_token, eos_token.
+_PLAIN_TOKENS = frozenset(
+    {"pad", "eos", "bos", "unk", "cls", "sep", "mask", "special", "start", "end", "stop", "next"}
+)
+
+_SHAPES = re.compile(
+    r"""
+    -----BEGIN[A-Z ]*PRIVATE\ KEY-----[^-]*(?:-----END[A-Z ]*PRIVATE\ KEY-----)?
+    | (?<=://)[^\s/:@'"]*:[^\s/'"]+(?=@)
+    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
+    | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,} | \bglpat-[\w-]{16,}
+    | \bxox[a-z]-[A-Za-z0-9-]{10,}
+    | \bsk-[A-Za-z0-9_-]{16,}
+    | \bhf_[A-Za-z0-9]{20,}
+    | \bAIza[\w-]{35}
+    | \bdapi[0-9a-f]{32}(?:-\d)?
+    | \beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*
+    | (?<=[Bb]earer\ )[\w.~+/=-]{8,}
+    | (?<=[Bb]asic\ )[A-Za-z0-9+/]{12,}=*(?=['"\s]|$)
+    """,
+    re.VERBOSE,
+)
+# name = value, name: value and 'name': 'value', where the value is a literal, not a piece of code.
+_ASSIGNMENT = re.compile(
+    r"""
+    (?P<name>[A-Za-z][\w.-]*) (?P<between>["']?\s*[=:]\s*)
+    (?: (?P<quote>["']) (?P<quoted>(?:(?!(?P=quote))[^\\\n]|\\.)+) (?P=quote)
+      | (?P<bare>[^\s'"`,;&(){}\[\]<>]{4,}+) (?![(\[]) )
+    """,
+    re.VERBOSE,
+)
+# Text with none of these, in lower case, has nothing to redact but values of the environment.
+_HINTS = (
+    *("pass", "secret", "token", "key", "credential", "bearer", "basic", "://"),
+    *("akia", "asia", "gh", "glpat", "xox", "sk-", "hf_", "aiza", "dapi", "eyj"),
+)
+_LITERALS = frozenset({"None", "True", "False", "null", "true", "false"})
+
+
+def redact(text: str, secrets: Iterable[str] | None = None) -> str:
+    """Replace what looks like a credential by `[redacted]`; redacting twice changes nothing more.
+
+    Args:
+        text: Anything, of any length, cut anywhere.
+        secrets: Values that are known to be secret; by default those in the environment now. Pass
+            the result of `secret_values` where many texts are redacted in a row.
+
+    Example:
+        >>> redact("mlflow at https://ann:hunter2@example.com, api_key='abcd1234'")
+        "mlflow at https://[redacted]@example.com, api_key='[redacted]'"
+        >>> redact("max_tokens=512, n_tokens=1024")
+        'max_tokens=512, n_tokens=1024'
+    """
+    for value in secret_values() if secrets is None else secrets:
+        if value in text:
+            text = text.replace(value, REDACTED)
+    lowered = text.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return text
+    return _ASSIGNMENT.sub(_redact_assignment, _SHAPES.sub(REDACTED, text))
+
+
+def redact_value(name: str, value: _T) -> _T | str:
+    """Redact a named value, such as a param or a tag; only text is ever a credential.
+
+    Example:
+        >>> redact_value("api_key", "abc"), redact_value("max_tokens", 512)
+        ('[redacted]', 512)
+    """
+    if not isinstance(value, str) or not value:
+        return value
+    return REDACTED if is_secret_name(name) else redact(value)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_secret_name(name: str) -> bool:
+    """Whether something of this name holds a credential, going by the words of the name.
+
+    Example:
+        >>> [is_secret_name(name) for name in ("AWS_SECRET_ACCESS_KEY", "hfToken", "max_tokens")]
+        [True, True, False]
+    """
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+    if not _SECRET_WORDS.isdisjoint(words):
+        return True
+    if not _SECRET_PAIRS.isdisjoint(itertools.pairwise(words)):
+        return True
+    return words[-1:] == ["token"] and _PLAIN_TOKENS.isdisjoint(words[-2:-1])
+
+
+def secret_values() -> tuple[str, ...]:
+    """Return what the environment holds under secret names, longest first; at least 8 characters."""
+    found = {
+        value for name, value in os.environ.items() if len(value) >= 8 and is_secret_name(name)
+    }
+    return tuple(sorted(found, key=lambda value: (-len(value), value)))
+
+
+def _redact_assignment(match: re.Match[str]) -> str:
+    name, bare = match["name"], match["bare"]
+    if not is_secret_name(name) or (bare is not None and not _may_be_secret(name, bare)):
+        return match[0]
+    quote = match["quote"] or ""
+    return f"{name}{match['between']}{quote}{REDACTED}{quote}"
+
+
+def _may_be_secret(name: str, bare: str) -> bool:
+    """Whether an unquoted value is one: `token = tokens` is code, `token=a1b2c3d4` is not."""
+    if bare in _LITERALS:
+        return False
+    if not name.lower().endswith("token"):
+        return True
+    return len(bare) >= 8 and any(c.isdigit() for c in bare) and any(c.isalpha() for c in bare)

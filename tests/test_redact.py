@@ -1,0 +1,142 @@
+"""Credentials are found by shape, by name and in the environment; training output is left alone."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyfit._redact import is_secret_name, redact, redact_value, secret_values
+
+SHAPES = {
+    "aws": "AKIAIOSFODNN7EXAMPLE",
+    "github": "ghp_" + "a1B2" * 9,
+    "github-oauth": "gho_" + "a1B2" * 9,
+    "slack": "xoxb-123456789012-abcdefABCDEF",
+    "openai": "sk-proj-abcdEFGH1234ijkl5678",
+    "databricks": "dapi" + "0123456789abcdef" * 2,
+    "huggingface": "hf_" + "abcDEF123" * 4,
+    "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w",
+    "pem": "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\nabc=\n-----END RSA PRIVATE KEY-----",
+}
+
+
+@pytest.mark.parametrize("secret", SHAPES.values(), ids=SHAPES)
+def test_shape_is_redacted(secret: str) -> None:
+    """What has the shape of a known kind of credential goes, and what is around it stays."""
+    assert redact(f"before {secret} after") == "before [redacted] after"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Authorization: Bearer abc.def-123", "Authorization: Bearer [redacted]"),
+        ("Authorization: Basic YW5uOmh1bnRlcjI=", "Authorization: Basic [redacted]"),
+        ("sqlite://u:p@h/db and http://host/a@b", "sqlite://[redacted]@h/db and http://host/a@b"),
+        ("http://u:p@ss@host/x", "http://[redacted]@host/x"),
+        ("password=hunter2", "password=[redacted]"),
+        ("DB_PASSWORD: correct-horse", "DB_PASSWORD: [redacted]"),
+        ("{'api_key': 'abc', 'x': 1}", "{'api_key': '[redacted]', 'x': 1}"),
+        ('{"clientSecret":"a\\"b"}', '{"clientSecret":"[redacted]"}'),
+        ("?token=a1b2c3d4e5&x=1", "?token=[redacted]&x=1"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIEow", "[redacted]"),
+    ],
+)
+def test_assignment_and_header(text: str, expected: str) -> None:
+    """A literal assigned to a secret name goes; its name stays, so that a message still tells."""
+    assert redact(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max_tokens=512 n_tokens: 1024 tokenizer='bpe' tokens/s: 1500",
+        "token = tokens[i]",
+        "    token = tokenizer.next_one()",
+        "password=None, token=None",
+        "password = getpass(prompt)",
+        "pad_token='[PAD]'",
+        "key: value, keys=3, random_key=PRNGKey(0)",
+        "basic training with a bearer of news",
+        "http://localhost:5000/#/experiments/1",
+        "epoch 3/10 - loss: 0.123 - val_loss: 0.456",
+        "risk-adjusted-return-over-a-year",
+    ],
+)
+def test_training_output_is_left_alone(text: str) -> None:
+    """Words of machine learning that resemble secrets aren't any."""
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password", "DB_PASSWORD", "userPasswd", "client_secret", "AWS_SECRET_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID", "OPENAI_API_KEY", "apiKey", "APIKey", "apikey", "HF_TOKEN", "token",
+        "MLFLOW_TRACKING_TOKEN", "private_key", "GOOGLE_APPLICATION_CREDENTIALS", "token_2",
+    ],
+)  # fmt: skip
+def test_secret_names(name: str) -> None:
+    """The words of a name tell, in every way of writing them."""
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "max_tokens",
+        "tokenizer",
+        "n_tokens",
+        "token_dropout",
+        "pad_token",
+        "key",
+        "secretary",
+        "",
+        "PWD",
+    ],
+)
+def test_plain_names(name: str) -> None:
+    """A hyperparameter's name isn't secret for containing part of a secret word."""
+    assert not is_secret_name(name)
+
+
+def test_environment_values_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment holds under a secret name goes, also when its shape says nothing."""
+    monkeypatch.setenv("SOME_PASSWORD", "correct horse battery")
+    monkeypatch.setenv("OTHER_PASSWORD", "correct horse")
+    monkeypatch.setenv("SHORT_PASSWORD", "and")
+    monkeypatch.setenv("PLAIN_NAME", "staple gun")
+    assert redact("a correct horse battery and staple gun") == "a [redacted] and staple gun"
+    assert "correct horse" in secret_values()
+
+
+def test_known_secrets_replace_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given values are used instead of a look at the environment."""
+    monkeypatch.setenv("SOME_PASSWORD", "correct horse battery")
+    assert redact("correct horse battery, abc", ["abc"]) == "correct horse battery, [redacted]"
+
+
+def test_only_text_is_a_credential() -> None:
+    """A number under a secret name is a hyperparameter, and an empty text hides nothing."""
+    assert redact_value("token", 3) == 3
+    assert redact_value("secret", None) is None
+    assert redact_value("password", "") == ""
+    assert redact_value("password", "x") == "[redacted]"
+    assert redact_value("note", "password=hunter2") == "password=[redacted]"
+
+
+@given(st.text() | st.text(alphabet="tokenpaswrdkey=:'\"/@ \\[]-.1a", max_size=60))
+def test_twice_is_once(text: str) -> None:
+    """Redacting what is redacted changes nothing, whatever the text."""
+    once = redact(text, ())
+    assert redact(once, ()) == once
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 200_000, "key=" * 50_000, "://" + ":" * 50_000, "'" * 100_000 + "key"]
+)
+def test_time_is_linear(text: str) -> None:
+    """No text makes it hang: an objective may print anything."""
+    began = time.perf_counter()
+    redact(text, ())
+    assert time.perf_counter() - began < 5
