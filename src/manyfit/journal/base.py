@@ -16,8 +16,8 @@ class Journal(Protocol):
         """Yield every event, oldest first; to be exhausted before the first `append`.
 
         Raises:
-            JournalCorruptError: A line other than the last is damaged. A torn last line, which a death
-                while writing leaves, was never acted on, and is dropped.
+            JournalCorruptError: A line other than the last is damaged. A torn last line, which a
+                death while writing leaves, was never acted on, and is dropped.
         """
 
     def append(self, event: Event) -> None:

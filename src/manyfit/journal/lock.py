@@ -1,0 +1,120 @@
+"""One driver per study: a lock that a death releases, and that says who holds it.
+
+The lock is `flock` on an open file, not the file's presence: the kernel drops it with its holder,
+however that ends, so nobody ever has to delete a stale one. What the file says is for people only.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+from datetime import datetime
+from pathlib import Path
+
+from manyfit.errors import JournalError, StudyLockedError
+
+# A forked child (a data loader of the user's, say) shares its parent's open files, and with them
+# the lock: it would keep the study locked after the driver's death. So a child lets go of them at
+# once, which leaves the parent's hold untouched.
+_held: set[int] = set()
+
+
+def _let_go_in_child() -> None:
+    for descriptor in _held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
+
+
+class StudyLock:
+    """Holds a study from construction to `release`, against other processes and within this one.
+
+    Args:
+        path: The lock file; it is made if missing, and stays behind, empty, when released.
+
+    Raises:
+        StudyLockedError: Somebody else holds it; the message says who and since when.
+        JournalError: The file can't be made or locked.
+
+    Example:
+        >>> lock = StudyLock(Path(getfixture("tmp_path")) / "lock")
+        >>> lock.release()
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # closed by exec: PEP 446
+        except OSError as error:
+            raise JournalError(f"can't make the lock file {path}: {error.strerror}") from error
+        try:
+            _lock(descriptor, path)
+            _sign(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor: int | None = descriptor
+        _held.add(descriptor)
+
+    def release(self) -> None:
+        """Let another driver have the study. Safe to call twice, and in a forked child."""
+        if self._descriptor is None:
+            return
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor not in _held:
+            return  # a fork closed it: the number may by now belong to another file
+        _held.discard(descriptor)
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StudyLockedError(_who_holds(path)) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
+            raise JournalError(f"can't lock {path}: {error.strerror}") from error
+        raise JournalError(
+            f"the file system of {path} has no locks ({error.strerror}), so nothing would keep a "
+            "second driver out of this study. Give tune(folder=...) a folder on a local disk"
+        ) from error
+
+
+def _sign(descriptor: int, path: Path) -> None:
+    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    except OSError as error:
+        raise JournalError(f"can't write the lock file {path}: {error.strerror}") from error
+
+
+def _who_holds(path: Path) -> str:
+    study = f"study {path.parent.name!r} ({path.parent})"
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        pid, host, since = holder["pid"], holder["host"], holder["since"]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Its holder is just signing it, or had no room on the disk to do so.
+        return (
+            f"{study} is held by another driver. Wait until it is done, or use another name. "
+            f"`fuser {path}` shows its process"
+        )
+    if host != socket.gethostname():
+        whom, advice = f"process {pid} on {host}", f"stop process {pid} on {host}"
+    elif pid == os.getpid():
+        whom, advice = "this very process", "close the Study that is still open here"
+    else:
+        whom, advice = f"process {pid} on this machine", f"stop it (kill {pid})"
+    return (
+        f"{study} is held by {whom} since {since}. "
+        f"Wait until it is done, {advice}, or use another name"
+    )

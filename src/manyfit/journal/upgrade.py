@@ -1,0 +1,51 @@
+"""Bring lines that older versions of Manyfit wrote up to the present one, a version at a time.
+
+To change the format: raise `events.VERSION`, add the function that turns a record of the version
+before into the next one to `_STEPS`, and add a golden journal of the new version to the tests.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from manyfit.errors import JournalError
+from manyfit.events import VERSION
+
+Record: TypeAlias = dict[str, Any]
+Step: TypeAlias = Callable[[Record], Record]
+
+# From each older version to the next one. Never remove one: journals outlive releases.
+_STEPS: Mapping[int, Step] = {}
+
+
+def upgrade(
+    record: Record, *, steps: Mapping[int, Step] = _STEPS, current: int = VERSION
+) -> Record:
+    """Return a parsed line as the current version would have written it.
+
+    Args:
+        record: The parsed line; it may be changed.
+        steps: From each older version to the next.
+        current: The version to arrive at.
+
+    Raises:
+        JournalError: A newer Manyfit wrote it.
+        ValueError: It has no version, or one that never was.
+
+    Example:
+        >>> rename = lambda record: {"v": 1, "event": record["kind"]}
+        >>> upgrade({"v": 0, "kind": "asked"}, steps={0: rename}, current=1)
+        {'v': 1, 'event': 'asked'}
+    """
+    version: Any = record.get("v")
+    if isinstance(version, int) and version > current:
+        raise JournalError(
+            f"it was written by a newer Manyfit (journal version {version}; this one reads up to "
+            f"{current}). Upgrade with `pip install -U manyfit`, or give the study another name"
+        )
+    while version != current:
+        if version not in steps:
+            raise ValueError(f"not an event: there is no journal version {version!r}")
+        record = steps[version](record)
+        version += 1
+        record["v"] = version
+    return record
