@@ -51,11 +51,13 @@ _ASSIGNMENT = re.compile(
     """,
     re.VERBOSE,
 )
-# Text with none of these, in lower case, has nothing to redact but values of the environment.
-_HINTS = (
-    *("pass", "secret", "token", "key", "credential", "bearer", "basic", "://"),
-    *("akia", "asia", "gh", "glpat", "xox", "sk-", "hf_", "aiza", "dapi", "eyj"),
+# The patterns are slow, and most output has nothing for them: text with none of these, in lower case,
+# is left alone.
+_SHAPE_HINTS = (
+    *("-----begin", "://", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+    *("glpat-", "xox", "sk-", "hf_", "aiza", "dapi", "eyj", "bearer ", "basic "),
 )
+_NAME_HINTS = ("pass", "secret", "token", "credential", "api", "access", "private")
 _LITERALS = frozenset({"None", "True", "False", "null", "true", "false"})
 
 
@@ -77,9 +79,11 @@ def redact(text: str, secrets: Iterable[str] | None = None) -> str:
         if value in text:
             text = text.replace(value, REDACTED)
     lowered = text.lower()
-    if not any(hint in lowered for hint in _HINTS):
-        return text
-    return _ASSIGNMENT.sub(_redact_assignment, _SHAPES.sub(REDACTED, text))
+    if any(hint in lowered for hint in _SHAPE_HINTS):
+        text = _SHAPES.sub(REDACTED, text)
+    if any(hint in lowered for hint in _NAME_HINTS):
+        text = _ASSIGNMENT.sub(_redact_assignment, text)
+    return text
 
 
 def redact_value(name: str, value: _T) -> _T | str:
@@ -111,7 +115,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def secret_values() -> tuple[str, ...]:
-    """Return what the environment holds under secret names, longest first; at least 8 characters."""
+    """Return what the environment holds under secret names, from 8 characters up, longest first."""
     found = {
         value for name, value in os.environ.items() if len(value) >= 8 and is_secret_name(name)
     }
