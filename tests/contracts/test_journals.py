@@ -8,15 +8,22 @@ from manyfit.testing.journals import JournalContract, MemoryJournal
 
 
 class TestFileJournal(JournalContract):
+    """On disk."""
+
     def open_journal(self, folder: Path) -> Journal:
+        """Open it."""
         return FileJournal(folder)
 
 
 class TestMemoryJournal(JournalContract):
+    """The fake."""
+
     lines: list[str]
 
     def setup_method(self) -> None:
+        """Begin with nothing."""
         self.lines = []
 
     def open_journal(self, folder: Path) -> Journal:
+        """Open it."""
         return MemoryJournal(self.lines)

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from manyfit.errors import JournalCorruptError, JournalError
 from manyfit.events import Event, encode, from_record
@@ -169,7 +169,7 @@ def _decode_lines(path: Path, *, may_be_torn: bool) -> Iterator[Event]:
                 try:
                     yield from_record(upgrade(json.loads(line)))
                 except (ValueError, TypeError, AttributeError) as error:
-                    if may_be_torn and not _is_whole(line) and not file.read(1):
+                    if may_be_torn and not _is_whole(line) and _is_last(line, file):
                         return
                     raise JournalCorruptError(_damage(path, number, line, error)) from error
     except OSError as error:
@@ -195,6 +195,12 @@ def _is_whole(line: bytes) -> bool:
         return isinstance(json.loads(line), dict)
     except ValueError:
         return False
+
+
+def _is_last(line: bytes, file: BinaryIO) -> bool:
+    # Without its newline it was the end of the file when it was read, though a driver may since have
+    # written the rest.
+    return not line.endswith(b"\n") or not file.read(1)
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,0 +1,484 @@
+"""The journal on disk, and what may happen to it."""
+
+import errno
+import fcntl
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyfit.errors import JournalCorruptError, JournalError, StudyLockedError
+from manyfit.events import Event, Reported, StudyEnded, TrialAsked, encode
+from manyfit.journal.file import FileJournal, read_events
+
+FIRST = TrialAsked(0, {"learning_rate": 0.01, "structure": "größer"}, "sampler", at=1.0)
+SECOND = Reported(0, 1, 0, {"val_loss": 0.5, "val_accuracy": float("nan")}, at=2.0)
+LINES = [f"{encode(event)}\n".encode() for event in (FIRST, SECOND)]
+
+WRITE_UNTIL_KILLED = """
+import sys
+from pathlib import Path
+from manyfit.events import StudyEnded
+from manyfit.journal.file import FileJournal
+journal = FileJournal(Path(sys.argv[1]))
+number = sum(1 for _ in journal.read())
+padding = "x" * int(sys.argv[2])
+while True:
+    for _ in range(3):
+        journal.append(StudyEnded(f"{number} {padding}", at=1.0))
+        number += 1
+    journal.commit()
+    print(number, flush=True)
+"""
+
+TAKE_TURNS = """
+import sys, time
+from pathlib import Path
+from manyfit.errors import StudyLockedError
+from manyfit.events import StudyEnded
+from manyfit.journal.file import FileJournal
+for turn in range(10):
+    while True:
+        try:
+            journal = FileJournal(Path(sys.argv[1]))
+            break
+        except StudyLockedError:
+            time.sleep(0.001)
+    seen = sum(1 for _ in journal.read())
+    journal.append(StudyEnded(f"{seen}", at=1.0))
+    journal.close()
+"""
+
+
+def write(folder: Path, *lines: bytes) -> Path:
+    """Lay out a journal by hand."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "journal.jsonl"
+    path.write_bytes(b"".join(lines))
+    return path
+
+
+def read(folder: Path) -> list[Event]:
+    """Open a journal as a driver does, and return its events."""
+    with FileJournal(folder) as journal:
+        return list(journal.read())
+
+
+def reasons(events: list[Event]) -> list[str]:
+    """Return what the `StudyEnded` among the events say."""
+    return [event.reason for event in events if isinstance(event, StudyEnded)]
+
+
+class TestLayout:
+    def test_a_folder_is_made_with_its_parents(self, tmp_path: Path) -> None:
+        """A study's folder need not be there."""
+        folder = tmp_path / "a" / "b" / "study"
+
+        FileJournal(folder).close()
+
+        assert sorted(path.name for path in folder.iterdir()) == ["journal.jsonl", "lock"]
+
+    def test_one_strict_line_an_event(self, tmp_path: Path) -> None:
+        """The file holds what `events.encode` gives, a line an event."""
+        with FileJournal(tmp_path) as journal:
+            journal.append(FIRST)
+            journal.append(SECOND)
+
+        assert (tmp_path / "journal.jsonl").read_bytes() == b"".join(LINES)
+
+    def test_an_append_is_in_the_file_before_the_commit(self, tmp_path: Path) -> None:
+        """A death between append and commit, of the process alone, loses nothing."""
+        journal = FileJournal(tmp_path)
+        journal.append(FIRST)
+
+        assert list(read_events(tmp_path)) == [FIRST]
+        journal.close()
+
+    def test_the_working_folder_may_change(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A journal in a relative folder stays where it is when the objective changes directory."""
+        monkeypatch.chdir(tmp_path)
+        journal = FileJournal(Path("study"))
+        journal.append(FIRST)
+        monkeypatch.chdir("/")
+
+        assert list(journal.read()) == [FIRST]
+        journal.close()
+
+    def test_a_second_driver_is_refused(self, tmp_path: Path) -> None:
+        """The journal of an open study can't be opened again, and is free after its close."""
+        journal = FileJournal(tmp_path)
+        with pytest.raises(StudyLockedError):
+            FileJournal(tmp_path)
+        journal.close()
+
+        assert read(tmp_path) == []
+
+
+class TestTornEnd:
+    @pytest.mark.parametrize("cut", range(1, len(LINES[1])))
+    def test_every_byte(self, tmp_path: Path, cut: int) -> None:
+        """Wherever the last line broke off, the journal opens without it and goes on."""
+        write(tmp_path, LINES[0], LINES[1][:-cut])
+        whole = cut == 1  # only the newline is missing
+
+        with FileJournal(tmp_path) as journal:
+            events = list(journal.read())
+            journal.append(FIRST)
+
+        assert len(events) == (2 if whole else 1)
+        assert len(read(tmp_path)) == len(events) + 1
+
+    @pytest.mark.parametrize(
+        "tail", [b"\x00" * 5000, b"\x00\n", b"\xff\xfe", b"\n", b'{"v":1,\n', b"x" * 200_000]
+    )
+    def test_garbage(self, tmp_path: Path, tail: bytes) -> None:
+        """Zeros or noise that a power cut left in the last line are cut off."""
+        path = write(tmp_path, *LINES, tail)
+
+        assert len(read(tmp_path)) == 2
+        assert path.read_bytes() == b"".join(LINES)
+
+    def test_it_is_logged(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A repair is told to the person, with the file and how much was cut off."""
+        path = write(tmp_path, LINES[0], b'{"v":1,"ev')
+
+        read(tmp_path)
+
+        (record,) = caplog.records
+        assert (record.name, record.levelno) == ("manyfit", logging.WARNING)
+        assert record.getMessage().startswith(f"{path}: its last line was torn")
+        assert "10 bytes" in record.getMessage()
+
+    def test_a_missing_newline_is_added(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A whole last line that an editor saved without its newline is kept, silently."""
+        path = write(tmp_path, LINES[0], LINES[1].rstrip())
+
+        assert len(read(tmp_path)) == 2
+        assert path.read_bytes() == b"".join(LINES)
+        assert caplog.records == []
+
+    def test_only_a_torn_line(self, tmp_path: Path) -> None:
+        """A study whose very first line was torn starts anew."""
+        path = write(tmp_path, LINES[0][:20])
+
+        assert read(tmp_path) == []
+        assert path.read_bytes() == b""
+
+    @given(
+        tail=st.binary(min_size=1, max_size=40).map(lambda tail: tail.replace(b"\n", b"") + b"\0")
+    )
+    def test_any_noise(self, tail: bytes) -> None:
+        """No noise after the last whole line keeps a study from being opened, or costs an event."""
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder), LINES[0], tail)
+
+            assert read(Path(folder)) == [FIRST]
+
+
+class TestDamage:
+    def test_a_torn_middle_is_refused(self, tmp_path: Path) -> None:
+        """A damaged line that is not the last one is named, shown and left as it is."""
+        path = write(tmp_path, LINES[0], LINES[1][:30] + b"\n", LINES[0])
+        before = path.read_bytes()
+
+        with pytest.raises(JournalCorruptError) as caught:
+            read(tmp_path)
+
+        message = str(caught.value)
+        assert message.startswith(f"line 2 of {path} is damaged")
+        assert LINES[1][:30].decode() in message
+        assert "backup" in message
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"[]\n",
+            b"7\n",
+            b"null\n",
+            b"\xff\n",
+            b"\n",
+            b"{}\n",
+            b'{"v":1}\n',
+            b'{"v":"1","event":"asked"}\n',
+            b'{"v":[],"event":"asked"}\n',
+            b'{"v":1,"event":[]}\n',
+            b'{"v":1,"event":"danced"}\n',
+            b'{"v":1,"event":"asked","number":0}\n',
+            b'{"v":1,"event":"reported","metrics":7}\n',
+            b'{"v":1,"event":"reported","metrics":{"a":"b"}}\n',
+        ],
+    )
+    def test_json_that_is_no_event_is_refused(self, tmp_path: Path, line: bytes) -> None:
+        """Lines that parse but are no events are damage, wherever they come from."""
+        write(tmp_path, line, LINES[0])
+
+        with pytest.raises(JournalCorruptError, match=r"line 1 of"):
+            read(tmp_path)
+
+    def test_a_whole_last_line_is_never_cut_off(self, tmp_path: Path) -> None:
+        """A last line that is whole but no event was not torn: it is refused, not thrown away."""
+        path = write(tmp_path, LINES[0], b'{"v":1,"event":"danced"}\n')
+
+        with pytest.raises(JournalCorruptError, match="line 2"):
+            read(tmp_path)
+        assert b"danced" in path.read_bytes()
+
+    def test_a_newer_journal_is_refused(self, tmp_path: Path) -> None:
+        """What a newer Manyfit wrote is neither damage nor torn; the message says to upgrade."""
+        path = write(tmp_path, LINES[0], b'{"v":2,"event":"asked","colour":"red"}\n')
+
+        with pytest.raises(JournalError, match=rf"line 2 of {path}: .*newer Manyfit") as caught:
+            read(tmp_path)
+        assert not isinstance(caught.value, JournalCorruptError)
+
+    def test_a_refused_journal_is_free_again(self, tmp_path: Path) -> None:
+        """After the refusal and a close, nobody holds the study."""
+        write(tmp_path, b"{}\n", LINES[0])
+        with pytest.raises(JournalCorruptError):
+            read(tmp_path)
+        write(tmp_path, LINES[0])
+
+        assert read(tmp_path) == [FIRST]
+
+
+class TestReadingAlong:
+    def test_a_torn_end_is_left_alone(self, tmp_path: Path) -> None:
+        """A reader without the lock leaves a half-written line out, and in place."""
+        path = write(tmp_path, LINES[0], LINES[1][:30])
+
+        assert list(read_events(path)) == [FIRST]
+        assert path.read_bytes() == LINES[0] + LINES[1][:30]
+
+    def test_while_a_driver_holds_the_study(self, tmp_path: Path) -> None:
+        """`manyfit show` works during a study."""
+        with FileJournal(tmp_path) as journal:
+            journal.append(FIRST)
+
+            assert list(read_events(tmp_path)) == [FIRST]
+
+    def test_a_torn_middle_is_refused(self, tmp_path: Path) -> None:
+        """A reader tells damage from a line that is just being written."""
+        write(tmp_path, LINES[0], b'{"v":1,\n', LINES[0])
+
+        with pytest.raises(JournalCorruptError, match="line 2"):
+            list(read_events(tmp_path))
+
+    def test_a_whole_last_line_that_is_no_event(self, tmp_path: Path) -> None:
+        """A whole line is never passed over as torn."""
+        write(tmp_path, LINES[0], b"{}")
+
+        with pytest.raises(JournalCorruptError, match="line 2"):
+            list(read_events(tmp_path))
+
+    def test_no_journal(self, tmp_path: Path) -> None:
+        """A path without a journal is named in the error."""
+        with pytest.raises(JournalError, match=r"can't read .*journal.jsonl: No such file"):
+            list(read_events(tmp_path))
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond `size` bytes, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize("room", range(0, len(LINES[1]), 7))
+    def test_a_failed_append_is_taken_back(self, tmp_path: Path, room: int) -> None:
+        """However much of a line found room, none of it stays, and the next append may work."""
+        with FileJournal(tmp_path) as journal:
+            journal.append(FIRST)
+            with disk_of(len(LINES[0]) + room), pytest.raises(JournalError, match="can't write to"):
+                journal.append(SECOND)
+            during = list(read_events(tmp_path))
+            journal.append(FIRST)
+
+        assert during == [FIRST]
+        assert read(tmp_path) == [FIRST, FIRST]
+
+    def test_it_can_be_closed(self, tmp_path: Path) -> None:
+        """A journal on a full disk commits what it has, and lets go of the study."""
+        journal = FileJournal(tmp_path)
+        journal.append(FIRST)
+        with disk_of(len(LINES[0])):
+            with pytest.raises(JournalError):
+                journal.append(SECOND)
+            journal.close()
+
+        assert read(tmp_path) == [FIRST]
+
+    def test_what_cannot_be_taken_back_now_is_taken_back_later(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where even the mending fails, nothing is written after the torn line before it works."""
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with FileJournal(tmp_path) as journal:
+            journal.append(FIRST)
+            with monkeypatch.context() as broken, disk_of(len(LINES[0]) + 20):
+                broken.setattr(os, "ftruncate", refuse)
+                for _ in range(2):
+                    with pytest.raises(JournalError, match="can't mend"):
+                        journal.append(SECOND)
+            journal.append(FIRST)
+
+        assert read(tmp_path) == [FIRST, FIRST]
+
+    def test_an_interrupt_within_a_write(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ctrl-C between two parts of a line leaves a line that the next append removes."""
+        real = os.write
+
+        def half(file: int, data: bytes) -> int:
+            real(file, data[: len(data) // 2])
+            raise KeyboardInterrupt
+
+        with FileJournal(tmp_path) as journal:
+            journal.append(FIRST)
+            with monkeypatch.context() as interrupted:
+                interrupted.setattr(os, "write", half)
+                with pytest.raises(KeyboardInterrupt):
+                    journal.append(SECOND)
+            journal.append(FIRST)
+
+        assert read(tmp_path) == [FIRST, FIRST]
+
+    def test_a_failed_sync_ends_the_journal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After a failed sync every call refuses, and only what was committed stays."""
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        journal = FileJournal(tmp_path)
+        journal.append(FIRST)
+        journal.commit()
+        journal.append(SECOND)
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fdatasync", refuse, raising=False)
+            broken.setattr(fcntl, "fcntl", refuse)
+            with pytest.raises(JournalError, match="can't save"):
+                journal.commit()
+        with pytest.raises(JournalError, match="can't save"):
+            journal.append(FIRST)
+        with pytest.raises(JournalError, match="can't save"):
+            journal.commit()
+        journal.close()
+
+        assert read(tmp_path) == [FIRST]
+
+    def test_a_repair_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A torn line that can't be cut off keeps the study closed, and free."""
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        write(tmp_path, LINES[0], LINES[1][:9])
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "ftruncate", refuse)
+            with pytest.raises(JournalError, match=r"can't .*Read-only file system"):
+                FileJournal(tmp_path)
+
+        assert read(tmp_path) == [FIRST]
+
+
+class TestPlacesThatRefuse:
+    def test_a_folder_below_a_file(self, tmp_path: Path) -> None:
+        """A folder that can't be made is named, with what to do."""
+        (tmp_path / "file").touch()
+
+        with pytest.raises(JournalError, match=r"can't make the study's folder .*file/study.*may"):
+            FileJournal(tmp_path / "file" / "study")
+
+    def test_a_journal_that_is_a_folder(self, tmp_path: Path) -> None:
+        """A journal that can't be opened is named, and the lock let go."""
+        (tmp_path / "journal.jsonl").mkdir()
+
+        with pytest.raises(JournalError, match=r"can't write to .*journal.jsonl: Is a directory"):
+            FileJournal(tmp_path)
+        (tmp_path / "journal.jsonl").rmdir()
+
+        assert read(tmp_path) == []
+
+    def test_a_read_only_folder(self) -> None:
+        """Where one may not write, a driver is refused and a reader served."""
+        code = (
+            "import os, sys; from pathlib import Path; from manyfit.journal.file import *\n"
+            "from manyfit.errors import JournalError\n"
+            "if os.geteuid() == 0: os.setuid(65534)\n"
+            "print(len(list(read_events(Path(sys.argv[1])))))\n"
+            "try: FileJournal(Path(sys.argv[1]))\n"
+            "except JournalError as error: print(error)\n"
+        )
+        with tempfile.TemporaryDirectory(dir="/tmp") as name:
+            folder = Path(name)
+            write(folder, *LINES)
+            folder.chmod(0o555)
+            done = subprocess.run(
+                [sys.executable, "-c", code, name], check=True, capture_output=True, text=True
+            )
+            folder.chmod(0o755)
+
+        assert done.stdout.splitlines() == [
+            "2",
+            f"can't make the lock file {folder}/lock: Permission denied",
+        ]
+
+
+class TestDeath:
+    @pytest.mark.parametrize("padding", [10, 3_000_000], ids=["short", "long"])
+    def test_sigkill_while_writing(self, tmp_path: Path, padding: int) -> None:
+        """At whatever instant a driver dies, all it committed is there, in order, and whole."""
+        committed = 0
+        for kill in range(6):
+            process = subprocess.Popen(
+                [sys.executable, "-c", WRITE_UNTIL_KILLED, str(tmp_path), str(padding)],
+                stdout=subprocess.PIPE,
+            )
+            assert process.stdout is not None
+            committed = int(process.stdout.readline())
+            time.sleep(0.0037 * kill)
+            process.send_signal(signal.SIGKILL)
+            rest, _ = process.communicate()
+            committed = int(([b"%d" % committed, *rest.split(b"\n")[:-1]])[-1])
+
+            numbers = [int(reason.split()[0]) for reason in reasons(read(tmp_path))]
+
+            assert numbers == list(range(len(numbers)))
+            assert len(numbers) >= committed
+            if padding > 1000:
+                (tmp_path / "journal.jsonl").write_bytes(b"")
+
+    def test_two_processes_take_turns(self, tmp_path: Path) -> None:
+        """Drivers that contend for a study hold it one after the other, and see all before them."""
+        processes = [
+            subprocess.Popen([sys.executable, "-c", TAKE_TURNS, str(tmp_path)]) for _ in range(2)
+        ]
+
+        assert [process.wait(timeout=60) for process in processes] == [0, 0]
+        assert reasons(read(tmp_path)) == [f"{number}" for number in range(20)]
