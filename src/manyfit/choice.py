@@ -1,0 +1,312 @@
+"""What a hyperparameter that is not a number may be: one of some options, or of some branches."""
+
+import bisect
+import functools
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from itertools import accumulate
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from manyfit._labels import Label, constant_to_json, is_label, label
+from manyfit.domain import Float, Int, broken, is_real
+from manyfit.errors import SpaceError
+
+# What a name in a space or in a branch stands for: a domain, or else a constant.
+Entry: TypeAlias = Any
+
+_FOREIGN = ("optuna.", "hyperopt.", "scipy.stats.", "ray.tune.", "skopt.")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Choice:
+    """One of some options, without an order among them.
+
+    Options are any values. One that is plain JSON (None, a bool, a number, a string) is recorded as
+    it is; any other by a label: a function or class by its qualified name, anything else by its
+    `repr`. Two options with the same label can't be told apart, and are an error.
+
+    A mapping from names to mappings holds branches: the params of a branch are active only when the
+    branch is chosen. A branch may be empty, hold constants, and hold a Choice with branches again.
+
+    Args:
+        options: The options in order, or the branches by name.
+        weights: How often each is drawn at random, relative to the others, in the same order. A model
+            of the results (TPE) learns its own instead.
+
+    Raises:
+        SpaceError: There are no options, two are alike, one has no lasting label, or weights are not
+            one positive number for each option.
+
+    Example:
+        >>> Choice(["adam", "sgd"], weights=[3, 1])
+        Choice(['adam', 'sgd'], weights=[3.0, 1.0])
+        >>> Choice({"svm": {"C": Float(0.1, 10)}, "forest": {"depth": Int(2, 9)}}).labels
+        ('svm', 'forest')
+    """
+
+    options: Any
+    _: KW_ONLY
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        is_branches = isinstance(self.options, Mapping)
+        options = _to_branches(self.options) if is_branches else _to_options(self.options)
+        object.__setattr__(self, "options", options)
+        if not options:
+            raise SpaceError(f"{self!r} needs at least one option")
+        twins = [label for i, label in enumerate(self.labels) if self._index(label) != i]
+        if twins:
+            raise SpaceError(
+                f"{self!r} has options that can't be told apart: {twins[0]!r} is there twice"
+            )
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _to_weights(self.weights, len(options)))
+
+    @functools.cached_property
+    def labels(self) -> tuple[Label, ...]:
+        """What stands for each option in a record."""
+        return tuple(self.options) if self.branches is not None else tuple(map(label, self.options))
+
+    @property
+    def branches(self) -> Mapping[str, Mapping[str, Entry]] | None:
+        """The branches by name; None where the options are plain."""
+        return self.options if isinstance(self.options, Mapping) else None
+
+    @functools.cached_property
+    def _places(self) -> dict[tuple[type, Label], int]:
+        places: dict[tuple[type, Label], int] = {}
+        for place, name in enumerate(self.labels):
+            places.setdefault((type(name), name), place)
+        return places
+
+    def _index(self, name: object) -> int | None:
+        # The type is part of the key, because True == 1 == 1.0.
+        return self._places.get((type(name), name)) if is_label(name) else None
+
+    @property
+    def size(self) -> int | None:
+        """The number of options, or of configurations in all branches; None if that is infinite."""
+        return self._ends[-1] if self._ends else None
+
+    @functools.cached_property
+    def _ends(self) -> tuple[int, ...]:
+        """Where each option's configurations end in the list of all; empty if infinite."""
+        if self.branches is None:
+            return tuple(range(1, len(self.options) + 1))
+        sizes = [size_of(branch) for branch in self.branches.values()]
+        return () if None in sizes else tuple(accumulate(sizes))  # type: ignore[arg-type]
+
+    @property
+    def rule(self) -> str:
+        """What a value must be, as the end of a sentence."""
+        return f"one of {', '.join(map(repr, self.labels))}"
+
+    def at(self, index: int) -> tuple[Label, int]:
+        """Return the option at a place in the list of all configurations, and the place within it."""
+        place = bisect.bisect_right(self._ends, index)
+        return self.labels[place], index - (self._ends[place - 1] if place else 0)
+
+    def branch(self, name: object) -> Mapping[str, Entry]:
+        """Return what the branch of this name holds; empty where there is no such branch."""
+        found = (
+            None if self.branches is None or not isinstance(name, str) else self.branches.get(name)
+        )
+        return {} if found is None else found
+
+    def option(self, name: Label) -> Any:
+        """Return the option with a label: what the objective receives."""
+        if self.branches is not None:
+            return name
+        return self.options[self._places[type(name), name]]
+
+    def contains(self, value: object) -> bool:
+        """Whether this is a value in stored form: the label of an option."""
+        return self._index(value) is not None
+
+    def store(self, name: str, value: object) -> Label:
+        """Return the label of an option, which may be given as it is or by its label.
+
+        Raises:
+            SpaceError: There is no such option.
+        """
+        if isinstance(value, np.generic):
+            value = value.item()
+        for option, known in zip(self.options, self.labels, strict=True):
+            if option is value:
+                return known
+        if self._index(value) is None and not is_label(value):
+            value = label(value)
+        index = self._index(value)
+        if index is None and is_real(value):  # 32.0 for 32: a number that went through a table
+            index = next((i for i, n in enumerate(self.labels) if is_real(n) and n == value), None)
+        if index is None:
+            raise broken(name, self.rule, value)
+        return self.labels[index]
+
+    @functools.cached_property
+    def _shares(self) -> tuple[float, ...]:
+        """Where each option's share of the unit interval ends."""
+        weights: Any = [1.0] * len(self.labels) if self.weights is None else self.weights
+        ends = list(accumulate(weights))
+        return tuple(end / ends[-1] for end in ends)
+
+    def encode(self, value: Label) -> float:
+        """Return a label's place in the unit interval: the middle of its share."""
+        place = self._places[type(value), value]
+        return (self._shares[place] + (self._shares[place - 1] if place else 0.0)) / 2
+
+    def decode(self, unit: float) -> Label:
+        """Return the label at a place of the unit interval."""
+        return self.labels[min(bisect.bisect_right(self._shares, unit), len(self.labels) - 1)]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Choice):
+            return NotImplemented
+        # As text, because True == 1 == 1.0.
+        return json.dumps(to_json("", self)) == json.dumps(to_json("", other))
+
+    def __hash__(self) -> int:
+        return hash(self.labels)
+
+    def __repr__(self) -> str:
+        weights = "" if self.weights is None else f", weights={list(self.weights)!r}"
+        options = self.options if isinstance(self.options, Mapping) else list(self.options)
+        return f"Choice({options!r}{weights})"
+
+
+Domain: TypeAlias = Float | Int | Choice
+
+
+def to_entries(items: Mapping[str, Any], where: str) -> dict[str, Entry]:
+    """Check what a space or a branch holds, and return it with NumPy scalars turned into Python's.
+
+    Raises:
+        SpaceError: A name is no text, or a value is a domain of another library or hides one of ours.
+    """
+    entries: dict[str, Entry] = {}
+    for name, value in items.items():
+        if not isinstance(name, str) or not name:
+            raise SpaceError(f"a name in {where} must be a text that isn't empty, but got {name!r}")
+        if type(value).__module__.startswith(_FOREIGN):
+            raise SpaceError(
+                f"{name} in {where} must be a Float, an Int, a Choice or a constant, but got "
+                f"{type(value).__module__}.{type(value).__qualname__}. "
+                "The docstring of manyfit.Space says how to translate it"
+            )
+        if not isinstance(value, Domain) and holds_domain(value):
+            raise SpaceError(
+                f"{name} in {where} has a Float, Int or Choice inside a {type(value).__name__}. Params "
+                "are flat: name it in the space itself, or make it a branch of a Choice"
+            )
+        entries[name] = value.item() if isinstance(value, np.generic) else value
+    return entries
+
+
+def holds_domain(value: object) -> bool:
+    """Whether a plain collection has a domain somewhere in it."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return any(isinstance(item, Domain) or holds_domain(item) for item in value)
+    return False
+
+
+def size_of(entries: Mapping[str, Entry]) -> int | None:
+    """Return how many configurations a space or a branch has; None if infinitely many."""
+    sizes = [entry.size for entry in entries.values() if isinstance(entry, Domain)]
+    return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+
+def to_json(name: str, entry: Entry) -> dict[str, Any]:
+    """Return an entry of a space as plain JSON, with labels for options and constants."""
+    match entry:
+        case Float(low, high):
+            shape = {"log": True} if entry.log else {}
+            steps = {} if entry.step is None else {"step": entry.step}
+            return {"type": "float", "low": low, "high": high, **shape, **steps}
+        case Int(low, high):
+            shape = {"log": True} if entry.log else {}
+            steps = {} if entry.step == 1 else {"step": entry.step}
+            return {"type": "int", "low": low, "high": high, **shape, **steps}
+        case Choice():
+            record: dict[str, Any] = {"type": "choice"}
+            if entry.branches is None:
+                record["options"] = list(entry.labels)
+            else:
+                record["branches"] = {
+                    branch: {name: to_json(name, item) for name, item in items.items()}
+                    for branch, items in entry.branches.items()
+                }
+            return record if entry.weights is None else {**record, "weights": list(entry.weights)}
+    return {"type": "constant", "value": constant_to_json(name, entry)}
+
+
+def from_json(record: Mapping[str, Any]) -> Entry:
+    """Return the entry that `to_json` described; an option that is no literal comes back as its label.
+
+    Raises:
+        SpaceError: It describes none.
+    """
+    fields = dict(record)
+    match fields.pop("type", None):
+        case "float":
+            return Float(**fields)
+        case "int":
+            return Int(**fields)
+        case "choice":
+            options = fields.get("options")
+            if options is None:
+                options = {
+                    branch: {name: from_json(item) for name, item in items.items()}
+                    for branch, items in fields["branches"].items()
+                }
+            return Choice(options, weights=fields.get("weights"))
+        case "constant":
+            return fields["value"]
+    raise SpaceError(f"not a record of a Float, Int, Choice or constant: {dict(record)!r}")
+
+
+def _to_options(options: Any) -> tuple[Any, ...]:
+    if isinstance(options, str | bytes | set | frozenset) or not isinstance(options, Iterable):
+        raise SpaceError(
+            f"Choice needs a list of options, or a mapping of branches, but got {options!r:.200}"
+        )
+    found = tuple(option.item() if isinstance(option, np.generic) else option for option in options)
+    for option in found:
+        if isinstance(option, Domain) or holds_domain(option):
+            raise SpaceError(
+                f"an option of a Choice can't hold a Float, Int or Choice, but got {option!r:.200}. "
+                'Give branches by name: Choice({"svm": {"C": Float(0.1, 10)}, "forest": {}})'
+            )
+    return found
+
+
+def _to_branches(branches: Mapping[Any, Any]) -> dict[str, dict[str, Entry]]:
+    for name, items in branches.items():
+        if not isinstance(items, Mapping):
+            raise SpaceError(
+                f"a mapping in a Choice names branches, each a mapping of params, but {name!r} is "
+                f"{items!r:.200}. For plain options give a list: Choice({list(branches)!r:.200}); "
+                'for branches: Choice({"svm": {"C": Float(0.1, 10)}, "forest": {}})'
+            )
+        if not isinstance(name, str) or not name:
+            raise SpaceError(f"a branch's name must be a text that isn't empty, but got {name!r}")
+    return {name: to_entries(items, f"branch {name!r}") for name, items in branches.items()}
+
+
+def _to_weights(weights: Iterable[Any], count: int) -> tuple[float, ...]:
+    given = list(weights)
+    if len(given) != count:
+        raise SpaceError(f"a Choice of {count} options needs {count} weights, but got {len(given)}")
+    found = tuple(float(weight) if is_real(weight) else math.nan for weight in given)
+    # A smaller share would vanish in the rounding of a uniform number.
+    if not all(math.isfinite(w) and w >= 1e-6 * sum(found) > 0 for w in found):
+        raise SpaceError(
+            f"weights must be positive numbers, each at least a millionth of their sum, but got "
+            f"{given!r:.200}. Leave out an option that is never to be drawn"
+        )
+    return found

@@ -1,0 +1,320 @@
+"""What a numeric hyperparameter may be: `Float` and `Int`.
+
+Each maps its values to and from the unit interval so that equal lengths are equally likely: sampling
+is decoding a uniform number, and a quasi-random point decodes the same way. A value in stored form
+is a plain float or int.
+"""
+
+import math
+import numbers
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, SupportsFloat, TypeGuard
+
+from manyfit.errors import SpaceError
+
+# JSON and pandas hold larger integers as floats, and would change them.
+_LARGEST_INT = 2**53
+# Tolerance for a user's point: 0.1 + 0.2 is 0.3, and 10**-4 is 1e-4.
+_DUST = 1e-9
+
+
+@dataclass(frozen=True, repr=False)
+class Float:
+    """A real number from `low` to `high`, both included.
+
+    With a `step` it is one of `low, low + step, low + 2 * step, ...`, free of rounding dust; `high` is
+    among them if it falls on that grid.
+
+    Args:
+        low: The smallest value.
+        high: The largest value.
+        log: Spread evenly over orders of magnitude, as suits a learning rate. `low` must be positive.
+        step: The distance of neighbouring values; not together with `log`.
+
+    Raises:
+        SpaceError: The bounds are not finite or not `low < high`, or another rule above is broken.
+
+    Example:
+        >>> Float(1e-4, 0.1, log=True)
+        Float(0.0001, 0.1, log=True)
+        >>> list(Float(0.1, 0.5, step=0.2).values())
+        [0.1, 0.3, 0.5]
+    """
+
+    low: float
+    high: float
+    _: KW_ONLY
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        _set(self, low=_real("low", self.low), high=_real("high", self.high))
+        if self.step is not None:
+            _set(self, step=_real("step", self.step))
+        _check_bounds(self)
+        if math.isinf(self.high - self.low):
+            raise SpaceError(f"{self!r} is wider than a float can tell; bring low and high closer")
+        if self.step is not None:
+            self._check_step(self.step)
+
+    def _check_step(self, step: float) -> None:
+        if self.log:
+            raise SpaceError(
+                f"{self!r}: log and step exclude each other. "
+                "Leave one out, or list the values in a Choice"
+            )
+        if not 0 < step <= self.high - self.low + _DUST * step:
+            raise SpaceError(
+                f"{self!r} needs 0 < step <= high - low. A value that is fixed is a plain constant"
+            )
+        if self._at(1) == self.low or self._at(self._count - 1) == self._at(self._count - 2):
+            raise SpaceError(f"{self!r}: the step is too small to tell neighbouring floats apart")
+
+    @cached_property
+    def _grid(self) -> tuple[Fraction, Fraction]:
+        # The shortest decimal that a float stands for is what its author wrote: exact from here on.
+        return Fraction(repr(self.low)), Fraction(repr(self.step))
+
+    @cached_property
+    def _count(self) -> int:
+        low, step = self._grid
+        return int((Fraction(repr(self.high)) - low) / step) + 1
+
+    def _at(self, index: int) -> float:
+        low, step = self._grid
+        return float(low + index * step)
+
+    @property
+    def size(self) -> int | None:
+        """The number of values; None without a step."""
+        return None if self.step is None else self._count
+
+    @property
+    def rule(self) -> str:
+        """What a value must be, as the end of a sentence."""
+        steps = "" if self.step is None else f" in steps of {self.step}"
+        return f"a number from {self.low} to {self.high}{steps}"
+
+    def at(self, index: int) -> float:
+        """Return the value at a place of the grid; only with a step."""
+        return self._at(index)
+
+    def values(self) -> Iterable[float]:
+        """Return all values in order; only with a step."""
+        return map(self._at, range(self._count))
+
+    def contains(self, value: object) -> bool:
+        """Whether this is a value in stored form: a plain float within the bounds, on the grid."""
+        if type(value) is not float or not self.low <= value <= self.high:
+            return False
+        return self.step is None or self._at(self._nearest(value)) == value
+
+    def _nearest(self, value: float) -> int:
+        low, step = self._grid
+        return min(max(round((Fraction(value) - low) / step), 0), self._count - 1)
+
+    def store(self, name: str, value: object) -> float:
+        """Return a number in stored form; it may be off by rounding dust.
+
+        Raises:
+            SpaceError: It is no number, out of bounds, or off the grid.
+        """
+        stored = float(value) if is_real(value) else math.nan
+        if not math.isfinite(stored):
+            raise broken(name, self.rule, value)
+        if self.step is None:
+            target = min(max(stored, self.low), self.high)
+            dust = 1e-12 * abs(target)
+        else:
+            target = self._at(self._nearest(stored))
+            dust = _DUST * self.step
+        if abs(target - stored) > dust:
+            raise broken(name, self.rule, value)
+        return target + 0.0  # turns -0.0 into 0.0
+
+    def encode(self, value: float) -> float:
+        """Return a stored value's place in the unit interval."""
+        if self.step is not None:
+            return (self._nearest(value) + 0.5) / self._count
+        low, high = self._scaled
+        place = (math.log(value) if self.log else value) - low
+        return min(max(place / (high - low), 0.0), 1.0) if high > low else 0.5
+
+    def decode(self, unit: float) -> float:
+        """Return the stored value at a place of the unit interval."""
+        if self.step is not None:
+            return self._at(cell(unit, self._count))
+        low, high = self._scaled
+        value = low + unit * (high - low)
+        return min(max(math.exp(value) if self.log else value, self.low), self.high) + 0.0
+
+    @cached_property
+    def _scaled(self) -> tuple[float, float]:
+        if self.log:
+            return math.log(self.low), math.log(self.high)
+        return self.low, self.high
+
+    def __repr__(self) -> str:
+        step = "" if self.step is None else f", step={self.step!r}"
+        return f"Float({self.low!r}, {self.high!r}{', log=True' if self.log else ''}{step})"
+
+
+@dataclass(frozen=True, repr=False)
+class Int:
+    """A whole number from `low` to `high`, both included.
+
+    With a `step` other than 1 it is one of `low, low + step, ...` up to `high`.
+
+    Args:
+        low: The smallest value.
+        high: The largest value.
+        log: Spread evenly over orders of magnitude, as suits a batch size. `low` must be positive.
+        step: The distance of neighbouring values; only 1 together with `log`.
+
+    Raises:
+        SpaceError: The bounds are not whole numbers with `low < high`, or beyond 2**53, or another
+            rule above is broken.
+
+    Example:
+        >>> list(Int(16, 64, step=16).values())
+        [16, 32, 48, 64]
+    """
+
+    low: int
+    high: int
+    _: KW_ONLY
+    log: bool = False
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        _set(
+            self,
+            low=_whole("low", self.low),
+            high=_whole("high", self.high),
+            step=_whole("step", self.step),
+        )
+        _check_bounds(self)
+        if max(-self.low, self.high) > _LARGEST_INT:
+            raise SpaceError(f"{self!r} needs bounds from -2**53 to 2**53. Use log10 of the value")
+        if not 0 < self.step <= self.high - self.low:
+            raise SpaceError(
+                f"{self!r} needs 0 < step <= high - low. A value that is fixed is a plain constant"
+            )
+        if self.log and self.step != 1:
+            raise SpaceError(
+                f"{self!r}: log and step exclude each other. "
+                "Leave one out, or list the values in a Choice"
+            )
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        return (self.high - self.low) // self.step + 1
+
+    @property
+    def rule(self) -> str:
+        """What a value must be, as the end of a sentence."""
+        steps = "" if self.step == 1 else f" in steps of {self.step}"
+        return f"a whole number from {self.low} to {self.high}{steps}"
+
+    def at(self, index: int) -> int:
+        """Return the value at a place of the grid."""
+        return self.low + index * self.step
+
+    def values(self) -> Iterable[int]:
+        """Return all values in order."""
+        return range(self.low, self.high + 1, self.step)
+
+    def contains(self, value: object) -> bool:
+        """Whether this is a value in stored form: a plain int within the bounds, on the grid."""
+        return (
+            type(value) is int
+            and self.low <= value <= self.high
+            and (value - self.low) % self.step == 0
+        )
+
+    def store(self, name: str, value: object) -> int:
+        """Return a whole number, which may be written as a float, in stored form.
+
+        Raises:
+            SpaceError: It is no whole number, out of bounds, or off the grid.
+        """
+        number = float(value) if is_real(value) else math.nan
+        if not number.is_integer() or not self.contains(int(number)):
+            raise broken(name, self.rule, value)
+        return int(number)
+
+    def encode(self, value: int) -> float:
+        """Return a stored value's place in the unit interval: the middle of its share."""
+        if not self.log:
+            return ((value - self.low) // self.step + 0.5) / self.size
+        low, high = self._scaled
+        return (math.log(value) - low) / (high - low)
+
+    def decode(self, unit: float) -> int:
+        """Return the stored value at a place of the unit interval."""
+        if not self.log:
+            return self.at(cell(unit, self.size))
+        low, high = self._scaled
+        value = math.floor(math.exp(low + unit * (high - low)) + 0.5)
+        return min(max(value, self.low), self.high)
+
+    @cached_property
+    def _scaled(self) -> tuple[float, float]:
+        # Half a unit beyond each bound, or the bounds would be drawn half as often as they should.
+        return math.log(self.low - 0.5), math.log(self.high + 0.5)
+
+    def __repr__(self) -> str:
+        step = "" if self.step == 1 else f", step={self.step}"
+        return f"Int({self.low}, {self.high}{', log=True' if self.log else ''}{step})"
+
+
+def is_real(value: object) -> TypeGuard[SupportsFloat]:
+    """Whether this is a Python or NumPy number, and not a truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def broken(name: str, rule: str, value: object) -> SpaceError:
+    """Return the error for a value that breaks its param's rule."""
+    return SpaceError(f"{name} must be {rule}, but got {value!r:.200} ({type(value).__name__})")
+
+
+def cell(unit: float, count: int) -> int:
+    """Return which of `count` equal parts of the unit interval a place is in."""
+    return min(max(int(unit * count), 0), count - 1)
+
+
+def _set(frozen: Any, **fields: Any) -> None:
+    for name, value in fields.items():
+        object.__setattr__(frozen, name, value)
+
+
+def _real(field: str, value: object) -> float:
+    number = float(value) if is_real(value) else math.nan
+    if not math.isfinite(number):
+        raise SpaceError(f"Float needs a finite number for {field}, but got {value!r:.200}")
+    return number + 0.0  # turns -0.0 into 0.0
+
+
+def _whole(field: str, value: object) -> int:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if is_real(value) and float(value).is_integer():
+        return int(float(value))
+    raise SpaceError(f"Int needs a whole number for {field}, but got {value!r:.200}")
+
+
+def _check_bounds(domain: Float | Int) -> None:
+    low, high = domain.low, domain.high
+    if not low < high:
+        raise SpaceError(
+            f"{domain!r} needs low < high. A value that is fixed is written as a plain constant"
+        )
+    if domain.log and low <= 0:
+        raise SpaceError(
+            f"{domain!r} needs low > 0, because log=True spreads values over orders of magnitude. "
+            "Bounds are the values themselves, not their logarithms"
+        )

@@ -1,0 +1,398 @@
+"""The space of hyperparameters: which params there are, when each is active, and what it may be."""
+
+import difflib
+import json
+import math
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manyfit._labels import Label, constant_to_json, same
+from manyfit.choice import Choice, Domain, Entry, from_json, size_of, to_entries, to_json
+from manyfit.domain import Float, Int, broken
+from manyfit.errors import SpaceError
+from manyfit.trial import Params
+
+__all__ = ["Choice", "Domain", "Float", "Int", "Label", "Space"]
+
+# The choices that must have been made for a name to be active: (choice, branch), outermost first.
+_Path = tuple[tuple[str, str], ...]
+
+
+class Space:
+    """Named domains and constants, some of them active only in a branch of a Choice.
+
+    A name is unique among the params that can be active together; two branches of one Choice may
+    share a name for the same domain. A value that is no Float, Int or Choice is a constant, lists
+    included: it reaches the objective and is never tuned.
+
+    Params have two forms. The stored form is plain JSON: labels for options, active params only, no
+    constants. `materialize` turns it into what the objective receives.
+
+    Coming from another library:
+
+    | Optuna | Hyperopt | Manyfit |
+    |---|---|---|
+    | `suggest_float("x", 0, 1)` | `hp.uniform("x", 0, 1)` | `"x": Float(0, 1)` |
+    | `suggest_float(..., log=True)` | `hp.loguniform("x", log(a), log(b))` | `Float(a, b, log=True)` |
+    | `suggest_float(..., step=q)` | `hp.quniform("x", a, b, q)` | `Float(a, b, step=q)` |
+    | `suggest_int("x", a, b)` | `hp.uniformint("x", a, b)` | `Int(a, b)` |
+    | `suggest_categorical("x", xs)` | `hp.choice("x", xs)` | `Choice(xs)` |
+    | | `hp.pchoice("x", [(p, v), ...])` | `Choice([v, ...], weights=[p, ...])` |
+    | `if kind == "svm": suggest_...` | `hp.choice("kind", [{...}, {...}])` | `Choice({"svm": {...}, ...})` |
+
+    Args:
+        entries: Domains and constants by name, in the order in which they are shown.
+
+    Raises:
+        SpaceError: A name is no text, is active twice, or stands for different things in two branches.
+
+    Example:
+        >>> space = Space({"lr": Float(1e-4, 0.1, log=True), "model": Choice({"a": {"k": Int(1, 3)}, "b": {}})})
+        >>> list(space.params)
+        ['lr', 'model', 'k']
+        >>> space.active({"lr": 0.01, "model": "b"})
+        ('lr', 'model')
+    """
+
+    params: Mapping[str, Domain]
+    constants: Mapping[str, Any]
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        if not isinstance(entries, Mapping):
+            raise SpaceError(
+                f"a space must be a dict of names and domains, but got {entries!r:.200} "
+                f"({type(entries).__name__})"
+            )
+        self._entries = to_entries(entries, "the space")
+        self._places: dict[str, list[_Path]] = {}
+        found: dict[str, Entry] = {}
+        for path, name, entry in _flatten(self._entries, ()):
+            self._add_place(name, path, found.setdefault(name, entry), entry)
+        self.params = {n: entry for n, entry in found.items() if isinstance(entry, Domain)}
+        self.constants = {n: entry for n, entry in found.items() if n not in self.params}
+
+    def _add_place(self, name: str, path: _Path, known: Entry, entry: Entry) -> None:
+        for other in self._places.setdefault(name, []):
+            if not _exclude_one_another(path, other):
+                raise SpaceError(
+                    f"{name} is in the space twice: {_when(other)}, and {_when(path)}. Both could be "
+                    "active at once; give them different names"
+                )
+            if not _alike(known, entry):
+                raise SpaceError(
+                    f"{name} stands for {known!r} {_when(other)}, but for {entry!r} {_when(path)}. "
+                    "Give them different names"
+                )
+        self._places[name].append(path)
+
+    @classmethod
+    def of(cls, space: "Space | Mapping[str, Any]") -> "Space":
+        """Return a space as it is, or make one of a mapping."""
+        return space if isinstance(space, Space) else cls(space)
+
+    # ── points ────────────────────────────────────────────────────────────────────────────────
+
+    def walk(self, params: Params) -> Iterator[tuple[str, Domain]]:
+        """Yield the active names and domains, each Choice before what its branch holds.
+
+        `params` may grow meanwhile: a Choice is looked up only after it was yielded, so that a caller
+        can draw each value as its name comes up.
+        """
+        for name, entry in _walk(self._entries, params):
+            if isinstance(entry, Domain):
+                yield name, entry
+
+    def active(self, params: Params) -> tuple[str, ...]:
+        """Return the names of the params that are active under the choices made in `params`."""
+        return tuple(name for name, _ in self.walk(params))
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Draw params at random: uniformly, or by `log` and `weights` where given."""
+        params: dict[str, Any] = {}
+        for name, domain in self.walk(params):
+            params[name] = domain.decode(rng.random())
+        return params
+
+    def check(self, params: Params) -> None:
+        """Return if `params` are in this space, in stored form.
+
+        Raises:
+            SpaceError: A name is missing, unknown or inactive, or a value breaks its domain's rule.
+        """
+        active = self._check_names(params)
+        for name, domain in active.items():
+            if not domain.contains(params[name]):
+                raise broken(name, domain.rule, params[name])
+
+    def contains(self, params: Params) -> bool:
+        """Whether `params` are in this space, in stored form."""
+        try:
+            self.check(params)
+        except SpaceError:
+            return False
+        return True
+
+    def store(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a point that a person wrote in stored form.
+
+        Options may be given as they are or by label, whole numbers as floats, and constants left out.
+
+        Raises:
+            SpaceError: A name is missing, unknown or inactive, a value breaks its domain's rule, or a
+                constant has another value.
+        """
+        if not isinstance(point, Mapping):
+            raise SpaceError(f"a point must be a dict of params, but got {point!r:.200}")
+        point = {name: _plain(value) for name, value in point.items()}
+        params: dict[str, Any] = {}
+        constants: set[str] = set()
+        for name, entry in _walk(self._entries, params):
+            if isinstance(entry, Domain):
+                if name not in point:
+                    raise SpaceError(self._missing(name, entry, point))
+                params[name] = entry.store(name, point[name])
+            elif name in point:
+                constants.add(name)
+                if not _alike(entry, point[name]):
+                    raise SpaceError(
+                        f"{name} is the constant {constant_to_json(name, entry)!r}, but got "
+                        f"{constant_to_json(name, point[name])!r}. Leave it out"
+                    )
+        self._refuse_others(point, {*params, *constants})
+        return params
+
+    def materialize(self, params: Params) -> dict[str, Any]:
+        """Return what the objective receives: options for labels, and the active constants."""
+        return {
+            name: entry.option(params[name])
+            if isinstance(entry, Choice)
+            else params[name]
+            if isinstance(entry, Domain)
+            else entry
+            for name, entry in _walk(self._entries, params)
+        }
+
+    def key(self, params: Params) -> str:
+        """Return a text that is the same for the same params, in whatever order."""
+        return json.dumps(params, sort_keys=True, separators=(",", ":"))
+
+    def _check_names(self, params: Params) -> dict[str, Domain]:
+        if not isinstance(params, Mapping):
+            raise SpaceError(f"params must be a dict, but got {params!r:.200}")
+        active = dict(self.walk(params))
+        for name, domain in active.items():
+            if name not in params:
+                raise SpaceError(self._missing(name, domain, params))
+        self._refuse_others(params, active)
+        return active
+
+    def _missing(self, name: str, domain: Domain, given: Mapping[str, Any]) -> str:
+        return f"{name} is missing: it must be {domain.rule}. Given were: {_listed(given)}"
+
+    def _refuse_others(self, given: Mapping[str, Any], allowed: Container[str]) -> None:
+        for name in given:
+            if name in allowed:
+                continue
+            if name in self._places:
+                paths = " or ".join(_when(path) for path in self._places[name])
+                raise SpaceError(f"{name} is only active {paths}. Leave it out of {_listed(given)}")
+            close = difflib.get_close_matches(str(name), self._places, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"It has {_listed(self._places)}"
+            raise SpaceError(f"{name!r} is not in the space. {hint}")
+
+    # ── all points, in order ──────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def size(self) -> int | None:
+        """The number of distinct configurations; None if there are infinitely many."""
+        return size_of(self._entries)
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        """Return all configurations, each once; the last name changes fastest.
+
+        Raises:
+            SpaceError: There are infinitely many.
+        """
+        return map(self.at, range(self._finite_size()))
+
+    def at(self, index: int) -> dict[str, Any]:
+        """Return the configuration at a place, from 0, in the order of `grid`.
+
+        Raises:
+            SpaceError: There are infinitely many.
+            IndexError: `index` is not in `range(size)`.
+        """
+        if not 0 <= index < self._finite_size():
+            raise IndexError(f"a space of {self.size} configurations has none at {index}")
+        params = _at(self._entries, index)
+        return {name: params[name] for name in self.active(params)}
+
+    def _finite_size(self) -> int:
+        if self.size is None:
+            endless = [name for name, domain in self.params.items() if _is_endless(domain)]
+            raise SpaceError(
+                f"the space is infinite: {', '.join(endless)} may be any number. "
+                "Give the Float a step, or list its values in a Choice"
+            )
+        return self.size
+
+    # ── the unit cube ─────────────────────────────────────────────────────────────────────────
+
+    def encode(self, params: Params) -> NDArray[np.float64]:
+        """Return stored params as a point of the unit cube, one entry for each of `self.params`.
+
+        An inactive param is NaN. Decoding gives the same params again, but for rounding: the last
+        digits of a Float, and of a log Int beyond about 10**12.
+        """
+        return np.array(
+            [
+                domain.encode(params[name]) if name in params else math.nan
+                for name, domain in self.params.items()
+            ],
+            dtype=np.float64,
+        )
+
+    def decode(self, unit: Sequence[float] | NDArray[np.float64]) -> dict[str, Any]:
+        """Return the stored params at a point of the unit cube; entries of inactive params are ignored.
+
+        Raises:
+            SpaceError: There is not one entry for each of `self.params`, or an active one is NaN.
+        """
+        if len(unit) != len(self.params):
+            raise SpaceError(f"a point needs {len(self.params)} entries, but got {len(unit)}")
+        places = dict(zip(self.params, map(float, unit), strict=True))
+        params: dict[str, Any] = {}
+        for name, domain in self.walk(params):
+            if math.isnan(places[name]):
+                raise SpaceError(f"{name} is active, but its entry in the unit cube is NaN")
+            params[name] = domain.decode(places[name])
+        return params
+
+    # ── records ───────────────────────────────────────────────────────────────────────────────
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the space as plain JSON; options and constants that are not JSON become labels.
+
+        A constant that looks like a credential is redacted.
+        """
+        return {name: to_json(name, entry) for name, entry in self._entries.items()}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "Space":
+        """Return the space that `to_json` described, with labels for what is not JSON.
+
+        Raises:
+            SpaceError: It describes none.
+        """
+        return cls({name: from_json(entry) for name, entry in record.items()})
+
+    def difference(self, other: "Space") -> list[str]:
+        """Say what became of this space in `other`, one sentence for each name; empty if nothing."""
+        old, new = _described(self._entries), _described(other._entries)
+        return [
+            *(
+                f"{name}: {old[name]} became {new[name]}"
+                for name in old
+                if name in new and old[name] != new[name]
+            ),
+            *(f"- {name}: {old[name]}" for name in old if name not in new),
+            *(f"+ {name}: {new[name]}" for name in new if name not in old),
+        ]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Space):
+            return NotImplemented
+        return json.dumps(self.to_json()) == json.dumps(other.to_json())
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._places))
+
+    def __repr__(self) -> str:
+        shown = {
+            name: entry if isinstance(entry, Domain) else constant_to_json(name, entry)
+            for name, entry in self._entries.items()
+        }
+        return f"Space({shown!r})"
+
+
+def _flatten(entries: Mapping[str, Entry], path: _Path) -> Iterator[tuple[_Path, str, Entry]]:
+    """Yield everything that is anywhere in a space, outermost and first declared first."""
+    for name, entry in entries.items():
+        yield path, name, entry
+        for branch, items in _branches(entry).items():
+            yield from _flatten(items, (*path, (name, branch)))
+
+
+def _walk(entries: Mapping[str, Entry], params: Params) -> Iterator[tuple[str, Entry]]:
+    for name, entry in entries.items():
+        yield name, entry
+        if isinstance(entry, Choice) and entry.branches is not None:
+            yield from _walk(entry.branch(params.get(name)), params)
+
+
+def _at(entries: Mapping[str, Entry], index: int) -> dict[str, Any]:
+    """Read an index as a number whose digits, the last one first, are the values."""
+    params: dict[str, Any] = {}
+    for name, domain in reversed(entries.items()):
+        if not isinstance(domain, Domain):
+            continue
+        index, digit = divmod(index, domain.size or 1)
+        if isinstance(domain, Choice):
+            params[name], inner = domain.at(digit)
+            params.update(_at(domain.branch(params[name]), inner))
+        else:
+            params[name] = domain.at(digit)
+    return params
+
+
+def _branches(entry: Entry) -> Mapping[str, Mapping[str, Entry]]:
+    branches = entry.branches if isinstance(entry, Choice) else None
+    return {} if branches is None else branches
+
+
+def _exclude_one_another(one: _Path, other: _Path) -> bool:
+    chosen = dict(one)
+    return any(chosen.get(name, branch) != branch for name, branch in other)
+
+
+def _alike(one: Entry, other: Entry) -> bool:
+    if isinstance(one, Domain) or isinstance(other, Domain):
+        return bool(one == other)
+    return one is other or same(one, other)
+
+
+def _is_endless(domain: Domain) -> bool:
+    return isinstance(domain, Float) and domain.size is None
+
+
+def _described(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Return a text for each name, with where it is active; two are equal if nothing changed."""
+    texts: dict[str, str] = {}
+    for path, name, entry in _flatten(entries, ()):
+        where = f"{name} ({_when(path)})" if path else name
+        if branches := _branches(entry):
+            weights = "" if entry.weights is None else f" weighted {list(entry.weights)}"
+            texts[where] = f"Choice of the branches {_listed(branches)}{weights}"
+        elif isinstance(entry, Domain):
+            texts[where] = repr(from_json(to_json(name, entry)))
+        else:
+            texts[where] = f"the constant {constant_to_json(name, entry)!r}"
+    return texts
+
+
+def _when(path: _Path) -> str:
+    if not path:
+        return "at the top"
+    return "when " + " and ".join(f"{name} is {branch!r}" for name, branch in path)
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(str, names)) or "nothing"
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
