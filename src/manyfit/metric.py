@@ -31,7 +31,7 @@ class Metric:
     direction: Direction = "minimize"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
+        if not self.name or not isinstance(self.name, str):
             raise ArgumentError(f"metric must be the name of a metric, but got {self.name!r}")
         if self.direction not in ("minimize", "maximize"):
             raise ArgumentError(

@@ -18,12 +18,14 @@ class Capabilities:
         live_reports: Reports arrive while the trial runs, so it can be pruned.
         hard_kill: A trial can be ended whatever its code is doing.
         memory_limit: `trial_memory` is enforced.
+        in_driver_process: Trials share the driver's process, and one of them can be its death.
         on_driver_thread: Trials run inside `poll`, on the driver's own thread.
     """
 
     live_reports: bool
     hard_kill: bool
     memory_limit: bool
+    in_driver_process: bool = False
     on_driver_thread: bool = False
 
 

@@ -28,3 +28,14 @@ class Sampler(Protocol):
 
         It may repeat itself: the engine asks `manyfit.samplers.distinct` for another point then.
         """
+
+
+class NoSampler:
+    """Proposes nothing: for reading a study's record."""
+
+    def tell(self, trial: Trial) -> None:
+        """Take no notice."""
+
+    def ask(self, number: int) -> Params | None:  # noqa: ARG002
+        """Propose nothing."""
+        return None

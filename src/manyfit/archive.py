@@ -1,0 +1,164 @@
+"""Studies on disk: where they are, what is in them, whether they may be resumed as asked."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from manyfit.engine import Engine
+from manyfit.errors import ArgumentError, StudyChangedError
+from manyfit.events import DriverStarted, Event, SpaceChanged, StudyCreated, StudyEnded, TrialAsked
+from manyfit.journal.file import FILE_NAME, read_events
+from manyfit.metric import Direction, Metric
+from manyfit.pruners.auto import make_pruner
+from manyfit.result import StudyResult
+from manyfit.samplers.base import NoSampler
+from manyfit.space import Space
+from manyfit.trial import Trial
+
+
+@dataclass(slots=True)
+class Header:
+    """What a journal says of its study as a whole, as far as it has been read."""
+
+    created: StudyCreated | None = None
+    space: Space | None = None
+    driver: DriverStarted | None = None
+    reason: str = "not started"
+    asked: int = 0
+
+    def take_in(self, event: Event) -> None:
+        """Note an event that concerns the study as a whole."""
+        match event:
+            case StudyCreated():
+                self.created = event
+                self.space = Space.from_json(event.space)
+            case SpaceChanged(space):
+                self.space = Space.from_json(space)
+            case DriverStarted():
+                self.driver = event
+                self.reason = "not ended: its driver is running, or was killed"
+            case StudyEnded(reason):
+                self.reason = reason
+            case TrialAsked():
+                self.asked += 1
+            case _:
+                pass
+
+    @property
+    def metric(self) -> Metric | None:
+        """The metric being tuned, once the journal's first line has been read."""
+        if self.created is None:
+            return None
+        return Metric(self.created.metric, cast("Direction", self.created.direction))
+
+    def check(self, name: str, metric: Metric, space: Space, *, keep: bool) -> None:
+        """Refuse to go on with another metric or space, unless nothing has been tried yet.
+
+        Raises:
+            StudyChangedError: Something differs; the message says what, and what to do.
+        """
+        was = self.metric
+        if was is None or self.space is None or not self.asked:
+            return
+        if was != metric:
+            raise StudyChangedError(
+                f"study {name!r} tunes {was.name} ({was.direction}), but now {metric.name} "
+                f"({metric.direction}) was asked for. Values of two metrics can't be compared: "
+                "give the new study another name"
+            )
+        changes = space.difference(self.space)
+        if changes and not keep:
+            listed = "\n".join(f"  {change}" for change in changes)
+            raise StudyChangedError(
+                f"the space of study {name!r} has changed:\n{listed}\n"
+                "Pass on_space_change='keep' to go on with the trials that still fit "
+                "(the others stay on record and count no more), or give the study another name"
+            )
+
+
+def study_folder(name: str, folder: str | Path) -> Path:
+    """Return the folder of a study, absolute.
+
+    Raises:
+        ArgumentError: The name can't be a folder's.
+    """
+    if not re.fullmatch(r"[\w.-][\w. -]*", name) or name.strip(". ") == "":
+        raise ArgumentError(
+            "name must be made of letters, digits, '_', '-', '.' and spaces (it names a folder), "
+            f"but got {name!r}"
+        )
+    return Path(folder).absolute() / name
+
+
+def replay(events: Iterable[Event], engine: Engine, header: Header) -> None:
+    """Fold a journal's events into an engine and a header.
+
+    Raises:
+        IllegalEventError: The journal contradicts itself.
+    """
+    for event in events:
+        header.take_in(event)
+        engine.apply(event)
+
+
+def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResult:
+    """Return an engine's trials as a result, with params as the objective received them."""
+    return StudyResult(
+        name=name,
+        folder=folder,
+        metric=engine.metric,
+        reason=reason,
+        trials=tuple(materialized(engine, trial) for trial in engine.trials),
+        outside=frozenset(engine.outside),
+    )
+
+
+def materialized(engine: Engine, trial: Trial) -> Trial:
+    """Return a trial with params as the objective receives them."""
+    if trial.number in engine.outside:
+        return trial
+    return replace(trial, params=engine.space.materialize(trial.params))
+
+
+def load_study(name: str, *, folder: str | Path = ".manyfit") -> StudyResult:
+    """Read a study's record without running anything; also while it runs, and after a crash.
+
+    Choices that are not plain values (functions, classes) come back as their labels, and constants
+    that look like credentials stay hidden.
+
+    Args:
+        name: The study's name.
+        folder: The folder given to `tune`.
+
+    Raises:
+        ArgumentError: There is no such study; the message lists those there are.
+        JournalCorruptError: Its journal is damaged.
+    """
+    path = study_folder(name, folder)
+    if not (path / FILE_NAME).exists():
+        names = ", ".join(study_names(folder)) or "none"
+        raise ArgumentError(f"there is no study {name!r} in {Path(folder)}; there are: {names}")
+    header = Header()
+    for event in read_events(path / FILE_NAME):
+        header.take_in(event)
+    metric = header.metric
+    if metric is None or header.space is None:
+        raise ArgumentError(f"study {name!r} was never begun: its journal is empty")
+    engine = Engine(
+        space=header.space, metric=metric, sampler=NoSampler(), pruner=make_pruner(None, metric)
+    )
+    for event in read_events(path / FILE_NAME):
+        engine.apply(event)
+    return result_of(engine, name, path, header.reason)
+
+
+def study_names(folder: str | Path = ".manyfit") -> list[str]:
+    """Return the names of the studies in a folder, the latest changed first."""
+    journals = list(Path(folder).glob(f"*/{FILE_NAME}"))
+    return [path.parent.name for path in sorted(journals, key=_changed, reverse=True)]
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime

@@ -1,0 +1,113 @@
+"""Trials for a loop of your own: the same engine and record, without an executor."""
+
+from collections.abc import Mapping
+
+from manyfit.clock import Clock
+from manyfit.engine import Abandon, Ask, EndStudy, Start, StopAttempt
+from manyfit.errors import ArgumentError, MetricError
+from manyfit.events import (
+    AttemptFailed,
+    AttemptFinished,
+    AttemptPruned,
+    AttemptStarted,
+    Reported,
+    StopRequested,
+    TrialAbandoned,
+    TrialAsked,
+)
+from manyfit.metric import to_number
+from manyfit.recorder import Recorder
+from manyfit.trial import Trial
+
+
+class Asking:
+    """Gives trials out one by one and takes their results in, each on disk before it counts."""
+
+    def __init__(self, recorder: Recorder, clock: Clock = Clock()) -> None:
+        self._recorder = recorder
+        self._engine = recorder.engine
+        self._clock = clock
+        self._started: dict[int, float] = {}
+
+    def ask(self) -> Trial | None:
+        """Put the next trial on record as running; None when there is none."""
+        while True:
+            now = self._clock.now()
+            match self._engine.decide(free=1):
+                case Ask(number, params, origin):
+                    self._recorder.put(TrialAsked(number, params, origin, now))
+                case Abandon(number, reason):
+                    self._recorder.put(TrialAbandoned(number, reason, now))
+                case StopAttempt(number, attempt, reason):
+                    self._recorder.put(StopRequested(number, attempt, reason, now))
+                case Start(number, attempt):
+                    self._recorder.put(AttemptStarted(number, attempt, "user", now))
+                    self._recorder.commit()
+                    self._started[number] = self._clock.monotonic()
+                    return self._engine.trials[number]
+                case EndStudy() | None:
+                    self._recorder.commit()
+                    return None
+
+    def report(self, trial: Trial, step: int, metrics: Mapping[str, float]) -> str | None:
+        """Take a report in; returns why the trial should end, or None."""
+        number, attempt = self._open(trial)
+        measured = {name: to_number(name, value) for name, value in metrics.items()}
+        now = self._clock.now()
+        self._recorder.put(Reported(number, attempt, step, measured, now))
+        match self._engine.decide(free=0):
+            case StopAttempt(stopped, _, reason) if stopped == number:
+                self._recorder.put(StopRequested(number, attempt, reason, now))
+            case _:
+                pass
+        self._recorder.commit()
+        return self._engine.trials[number].attempts[-1].stop_reason
+
+    def tell(self, trial: Trial, returned: float | Mapping[str, float]) -> Trial:
+        """Take a result in; one that is unusable fails the trial, as in `tune`."""
+        number, attempt = self._open(trial)
+        try:
+            metrics = self._engine.metric.to_metrics(returned)
+        except MetricError as error:
+            return self.fail(trial, str(error))
+        seconds = self._seconds(number)
+        now = self._clock.now()
+        self._recorder.put(AttemptFinished(number, attempt, metrics, seconds, now))
+        return self._settled(number)
+
+    def prune(self, trial: Trial) -> Trial:
+        """End a trial early."""
+        number, attempt = self._open(trial)
+        reason = self._engine.trials[number].attempts[-1].stop_reason or "pruned by the caller"
+        seconds = self._seconds(number)
+        self._recorder.put(AttemptPruned(number, attempt, reason, seconds, self._clock.now()))
+        return self._settled(number)
+
+    def fail(self, trial: Trial, reason: str) -> Trial:
+        """Fail a trial."""
+        number, attempt = self._open(trial)
+        seconds = self._seconds(number)
+        now = self._clock.now()
+        self._recorder.put(AttemptFailed(number, attempt, reason, "", "", False, seconds, now))
+        return self._settled(number)
+
+    def _open(self, trial: Trial) -> tuple[int, int]:
+        """Return number and attempt of a trial that is running by our own asking.
+
+        Raises:
+            ArgumentError: It isn't.
+        """
+        if trial.number not in self._started:
+            raise ArgumentError(
+                f"trial {trial.number} is not running here: "
+                "tell a trial once, and only one that ask() gave out"
+            )
+        return trial.number, len(self._engine.trials[trial.number].attempts)
+
+    def _seconds(self, number: int) -> float:
+        return self._clock.monotonic() - self._started[number]
+
+    def _settled(self, number: int) -> Trial:
+        self._recorder.commit()
+        del self._started[number]
+        return self._engine.trials[number]

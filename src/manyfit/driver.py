@@ -1,0 +1,233 @@
+"""The one loop: what happened goes on record, the engine decides, the executor does.
+
+::
+
+    executor ──event──► recorder ──► engine.decide() ──command──► recorder ──► executor
+               poll     journal                                   journal      submit, stop
+
+Everything runs on the caller's thread. The clock is injected, so a test can run hours of tuning in
+milliseconds.
+"""
+
+import contextlib
+import hashlib
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from manyfit.clock import Clock
+from manyfit.engine import Abandon, Ask, Command, EndStudy, Start, StopAttempt
+from manyfit.events import (
+    AttemptEvent,
+    AttemptFinished,
+    AttemptLost,
+    AttemptPruned,
+    AttemptStarted,
+    Reported,
+    StopRequested,
+    StudyEnded,
+    TrialAbandoned,
+    TrialAsked,
+)
+from manyfit.executors.base import Executor
+from manyfit.recorder import Recorder
+from manyfit.worker.work import Task, Work
+
+logger = logging.getLogger("manyfit")
+
+# How long the loop may sleep: the latency of a timeout or a Ctrl-C, for four wake-ups a second.
+_NAP = 0.25
+# How long attempts that were cut off get to say so, before they are written off.
+_GRACE = 5.0
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """Return the seed of a trial: 32 bits of SHA-256, so that neighbours have nothing in common.
+
+    Example:
+        >>> trial_seed(0, 0) != trial_seed(0, 1) != trial_seed(1, 0)
+        True
+    """
+    digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+class Driver:
+    """Runs a study's trials on an executor until the engine ends it.
+
+    Args:
+        recorder: Holds the engine, whose `best`, `trials` and budget are this study's.
+        executor: Where trials run; opened and closed here.
+        work: What is sent to its workers.
+        seed: The study's seed.
+        clock: Where time comes from.
+        orphans_count: Whether attempts that an earlier driver left open used up one of their
+            `max_attempts`: true if one of them may have been that driver's death.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        executor: Executor,
+        work: Work,
+        *,
+        seed: int,
+        clock: Clock = Clock(),
+        orphans_count: bool = False,
+    ) -> None:
+        self._recorder = recorder
+        self._engine = recorder.engine
+        self._executor = executor
+        self._work = work
+        self._seed = seed
+        self._clock = clock
+        self._orphans_count = orphans_count
+        self._in_flight: dict[int, int] = {}  # trial number → attempt, from submit to its end
+        self._over: str | None = None
+        self._interrupts = 0
+        self._in_poll = False
+        self._suspicious = work.metric.suspicion() is None  # a value may still look wrong
+
+    def run(self) -> str:
+        """Run to the end; returns why the study ended.
+
+        A first Ctrl-C ends it in order; a second one is immediate.
+
+        Raises:
+            ObjectiveError: The objective can't be sent to workers; nothing has run.
+            ExecutorError: Workers can't be started.
+            JournalError: The record can't be written; nothing runs on unrecorded.
+            KeyboardInterrupt: On a second Ctrl-C.
+        """
+        self._started = self._clock.monotonic()
+        try:
+            self._executor.open(self._work)
+            self._recorder.take_over(
+                self._clock.now(),
+                isolated=not self._executor.capabilities.in_driver_process,
+                orphans_count=self._orphans_count,
+            )
+            with self._interruptible():
+                self._loop()
+                self._cut_off()
+        finally:
+            self._executor.close()
+        reason = self._over or "interrupted"
+        self._recorder.put(StudyEnded(reason, self._clock.now()))
+        self._recorder.commit()
+        return reason
+
+    # ── the loop ──────────────────────────────────────────────────────────────────────────────
+
+    def _loop(self) -> None:
+        while True:
+            self._act()
+            if self._over is not None:
+                return
+            self._poll(_NAP)
+
+    def _poll(self, timeout: float) -> None:
+        self._in_poll = True
+        try:
+            self._executor.poll(self._handle, timeout)
+        except KeyboardInterrupt:
+            if self._interrupts != 1:
+                raise
+        finally:
+            self._in_poll = False
+        self._recorder.commit()
+
+    def _handle(self, event: AttemptEvent) -> None:
+        """Take in what happened to an attempt; called by the executor, on this thread."""
+        if self._over is not None and isinstance(event, AttemptPruned):
+            # It was cut off together with the study, not judged: it goes on when that is resumed.
+            event = AttemptLost(event.number, event.attempt, self._over, False, event.at)
+        ended = not isinstance(event, AttemptStarted | Reported | StopRequested)
+        if ended and self._in_flight.get(event.number) == event.attempt:
+            del self._in_flight[event.number]
+        if not self._engine.accepts(event):
+            logger.debug("dropped a late word of a lost attempt: %s", event)
+            return
+        self._recorder.put(event)
+        if isinstance(event, AttemptFinished):
+            self._suspect(event.metrics[self._work.metric.name])
+        self._act()
+
+    def _suspect(self, value: float) -> None:
+        """Look at the first value only: a direction that is wrong is wrong from the start."""
+        if self._suspicious and (suspicion := self._work.metric.suspicion(value)):
+            logger.warning("%s.", suspicion)
+        self._suspicious = False
+
+    def _act(self) -> None:
+        while self._over is None:
+            command = self._decide()
+            if command is None:
+                return
+            self._carry_out(command)
+
+    def _decide(self) -> Command | None:
+        if self._interrupts:
+            return EndStudy("interrupted")
+        return self._engine.decide(
+            free=self._executor.parallelism - len(self._in_flight),
+            elapsed=self._clock.monotonic() - self._started,
+            submitted=self._in_flight,
+        )
+
+    def _carry_out(self, command: Command) -> None:
+        now = self._clock.now()
+        match command:
+            case Ask(number, params, origin):
+                self._recorder.put(TrialAsked(number, params, origin, now))
+            case Abandon(number, reason):
+                self._recorder.put(TrialAbandoned(number, reason, now))
+            case StopAttempt(number, attempt, reason):
+                self._recorder.put(StopRequested(number, attempt, reason, now))
+                self._recorder.commit()
+                self._executor.stop(number, attempt, reason)
+            case Start(number, attempt):
+                self._recorder.commit()
+                self._start(number, attempt)
+            case EndStudy(reason):
+                self._over = reason
+                for number, attempt in list(self._in_flight.items()):
+                    self._executor.stop(number, attempt, reason, kill=True)
+
+    def _start(self, number: int, attempt: int) -> None:
+        trial = self._engine.trials[number]
+        env: dict[str, str] = {}
+        for tracker in self._recorder.trackers:
+            env |= tracker.prepare(trial)
+        task = Task(number, attempt, trial.params, trial_seed(self._seed, number), env)
+        self._in_flight[number] = attempt
+        self._executor.submit(task)
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────────
+
+    def _cut_off(self) -> None:
+        """Wait for what was cut off; a result that makes it in time still counts."""
+        deadline = self._clock.monotonic() + _GRACE
+        while self._in_flight and self._clock.monotonic() < deadline:
+            self._poll(_NAP)
+        self._recorder.write_off(self._over or "interrupted", self._clock.now(), counts=False)
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Count Ctrl-C instead of dying of the first one, where this thread is told of it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _on_interrupt(self, _signum: int, _frame: FrameType | None) -> None:
+        self._interrupts += 1
+        runs_here = self._executor.capabilities.on_driver_thread and self._in_poll
+        if self._interrupts > 1 or runs_here:
+            raise KeyboardInterrupt

@@ -1,0 +1,63 @@
+"""Executors by name, and how many trials run at once when nobody says."""
+
+import os
+from collections.abc import Callable
+
+from manyfit.errors import ArgumentError
+from manyfit.executors.base import Executor
+from manyfit.executors.inline import InlineExecutor
+from manyfit.executors.processes import ProcessExecutor
+from manyfit.executors.threads import ThreadExecutor
+
+_WORDS: dict[str, Callable[[int], Executor]] = {
+    "inline": lambda _: InlineExecutor(),
+    "processes": ProcessExecutor,
+    "threads": ThreadExecutor,
+}
+
+
+def make_executor(
+    executor: str | Executor,
+    *,
+    parallelism: int | None = None,
+    cpus_per_trial: int | None = None,
+    n_trials: int | None = None,
+) -> Executor:
+    """Return the executor a user asked for.
+
+    Args:
+        executor: `"processes"`, `"threads"`, `"inline"`, or an `Executor`, which has its own
+            parallelism.
+        parallelism: How many trials run at once; by default as many as there are cores for, at
+            `cpus_per_trial` each (1 if not given), and no more than `n_trials`.
+        cpus_per_trial: Cores that one trial uses.
+        n_trials: How many trials there are.
+
+    Raises:
+        ArgumentError: An unknown word, or numbers that contradict each other.
+    """
+    if parallelism is not None and parallelism < 1:
+        raise ArgumentError(f"parallelism must be at least 1, but got {parallelism!r}")
+    if cpus_per_trial is not None and cpus_per_trial < 1:
+        raise ArgumentError(f"cpus_per_trial must be at least 1, but got {cpus_per_trial!r}")
+    if not isinstance(executor, str):
+        if parallelism not in (None, executor.parallelism):
+            raise ArgumentError(
+                f"parallelism={parallelism} contradicts the executor's own "
+                f"{executor.parallelism}: give it to one of them"
+            )
+        return executor
+    if executor not in _WORDS:
+        words = ", ".join(repr(word) for word in sorted(_WORDS))
+        raise ArgumentError(f"executor must be {words} or an Executor, but got {executor!r}")
+    if executor == "inline" and parallelism not in (None, 1):
+        raise ArgumentError(f"executor='inline' runs one trial at a time, not {parallelism}")
+    wanted = parallelism or max(1, usable_cpus() // (cpus_per_trial or 1))
+    return _WORDS[executor](min(wanted, n_trials or wanted))
+
+
+def usable_cpus() -> int:
+    """Return how many cores this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,203 @@
+"""What a study found: frozen, and complete without any tracker."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manyfit import _optional
+from manyfit.errors import ArgumentError, NoResultError
+from manyfit.metric import Direction, Metric
+from manyfit.trial import State, Trial, log_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Trials that failed alike.
+
+    Attributes:
+        reason: The error, or the limit that was broken, in one line; of the first of them.
+        numbers: The trials, by number.
+        traceback: The remote traceback of the first of them; empty for a limit.
+        log: Where the output of the first of them is.
+    """
+
+    reason: str
+    numbers: tuple[int, ...]
+    traceback: str
+    log: Path
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """The trials of a study as they stood when it was made.
+
+    Attributes:
+        name: The study's name.
+        folder: The study's own folder: journal and logs.
+        metric: What was tuned.
+        reason: Why the study ended, in one line.
+        trials: All trials by number; `params` as the objective received them.
+        outside: Numbers of trials that lie outside the space because that was changed since. They
+            are on record, and are never best.
+    """
+
+    name: str
+    folder: Path
+    metric: Metric
+    reason: str
+    trials: Sequence[Trial]
+    outside: frozenset[int] = frozenset()
+
+    @property
+    def best(self) -> Trial:
+        """The completed trial with the best value; the earliest of equals.
+
+        Raises:
+            NoResultError: No trial has completed; the message says how they failed.
+        """
+        return self.best_by(self.metric.name, self.metric.direction)
+
+    def best_by(self, name: str, direction: Direction = "minimize") -> Trial:
+        """Return the completed trial that is best in another recorded metric.
+
+        Trials without that metric, and those where it is NaN or infinite, are passed over.
+
+        Raises:
+            NoResultError: No completed trial has it.
+        """
+        metric = Metric(name, direction)
+        scored = [
+            (metric.loss(trial.metrics[name]), trial.number, trial)
+            for trial in self._completed()
+            if abs(trial.metrics.get(name, float("nan"))) < float("inf")
+        ]
+        if not scored:
+            raise NoResultError(self._why_nothing(name))
+        return min(scored)[2]
+
+    def table(self) -> "pd.DataFrame":
+        """Return one row a trial, by number.
+
+        Columns: number, state, reason, value, seconds, attempt (how many were made), origin, then
+        `params_*` and `metrics_*`. Inactive parameters and metrics that a trial lacks are NaN. For
+        a PRUNED or FAIL trial the metrics are the last ones it reported, and value is NaN.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        pandas = _optional.require("pandas", extra="pandas", purpose="StudyResult.table()")
+        rows = [_row(trial) for trial in self.trials]
+        columns = {column: None for row in rows for column in row}
+        frame: pd.DataFrame = pandas.DataFrame(rows, columns=_ordered(columns))
+        return frame.astype({"value": "float64", "seconds": "float64"}) if rows else frame
+
+    def curves(self) -> "pd.DataFrame":
+        """Return one row a report: number, attempt, step, seconds since its start, metrics.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        pandas = _optional.require("pandas", extra="pandas", purpose="StudyResult.curves()")
+        frame: pd.DataFrame = pandas.DataFrame(
+            [
+                {
+                    "number": trial.number,
+                    "attempt": attempt.number,
+                    "step": measurement.step,
+                    "seconds": measurement.at - attempt.started_at,
+                    **measurement.metrics,
+                }
+                for trial in self.trials
+                for attempt in trial.attempts
+                for measurement in attempt.measurements
+            ]
+        )
+        return frame
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Return the failed trials, those with the same reason together, most frequent first."""
+        groups: dict[str, list[Trial]] = {}
+        for trial in self.trials:
+            if trial.state is State.FAIL:
+                groups.setdefault(trial.reason, []).append(trial)
+        return tuple(
+            Failure(
+                reason,
+                tuple(trial.number for trial in alike),
+                alike[0].traceback,
+                self.log_of(alike[0]),
+            )
+            for reason, alike in sorted(groups.items(), key=lambda group: -len(group[1]))
+        )
+
+    def count(self, state: State) -> int:
+        """Return how many trials are in a state."""
+        return sum(trial.state is state for trial in self.trials)
+
+    def log_of(self, trial: Trial) -> Path:
+        """Return where a trial's last output is; there is no file if it printed nothing."""
+        return self.folder / "logs" / log_name(trial.number, max(1, len(trial.attempts)))
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(self.trials)
+
+    def __getitem__(self, number: int) -> Trial:
+        if not 0 <= number < len(self.trials):
+            raise ArgumentError(f"there is no trial {number}: {self.name} has {len(self.trials)}")
+        return self.trials[number]
+
+    def __str__(self) -> str:
+        counts = ", ".join(
+            f"{count} {state.value}" for state in State if (count := self.count(state))
+        )
+        lines = [f"Study {self.name}: {self.reason}", f"  trials  {counts or 'none'}"]
+        if any(True for _ in self._completed()):
+            best = self.best
+            lines.append(f"  best    {self.metric.name} {best.value:g} (trial {best.number})")
+            lines += [f"    {name} = {value!r}" for name, value in best.params.items()]
+        lines.append(f"  record  {self.folder}")
+        return "\n".join(lines)
+
+    def _completed(self) -> Iterator[Trial]:
+        for trial in self.trials:
+            if trial.state is State.COMPLETE and trial.number not in self.outside:
+                yield trial
+
+    def _why_nothing(self, name: str) -> str:
+        completed = list(self._completed())
+        if completed:
+            known = sorted({key for trial in completed for key in trial.metrics})
+            return f"no completed trial of {self.name} has a usable {name!r}; they have {known}"
+        message = f"no trial of {self.name} has completed ({self.reason})"
+        for failure in self.failures()[:1]:
+            alike = f"{len(failure.numbers)} failed with: {failure.reason}"
+            message += f". {alike}\n\n{failure.traceback}".rstrip()
+        return message
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": trial.state.value,
+        "reason": trial.reason,
+        "value": trial.value,
+        "seconds": trial.seconds,
+        "attempt": len(trial.attempts),
+        "origin": trial.origin,
+        **{f"params_{name}": value for name, value in trial.params.items()},
+        **{f"metrics_{name}": value for name, value in trial.metrics.items()},
+    }
+
+
+def _ordered(columns: dict[str, None]) -> list[str]:
+    """Params before metrics, also where a first trial lacks what a later one has."""
+    fixed = ["number", "state", "reason", "value", "seconds", "attempt", "origin"]
+    params = [column for column in columns if column.startswith("params_")]
+    return [*fixed, *params, *(column for column in columns if column.startswith("metrics_"))]
