@@ -198,8 +198,8 @@ def _is_whole(line: bytes) -> bool:
 
 
 def _is_last(line: bytes, file: BinaryIO) -> bool:
-    # Without its newline it was the end of the file when it was read, though a driver may since have
-    # written the rest.
+    # Without its newline it was the end of the file when it was read, though a driver may have
+    # written the rest since.
     return not line.endswith(b"\n") or not file.read(1)
 
 
