@@ -22,7 +22,7 @@ from manyfit.trial import State, Trial
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns 0, or 2 for a study that isn't there or is damaged."""
     arguments = _parser().parse_args(argv)
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)
     try:
         if arguments.command == "list":
             _list(console, arguments.folder)
