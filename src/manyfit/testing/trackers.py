@@ -1,0 +1,227 @@
+"""For authors of trackers: stories to tell them, a fake, and the contract every tracker keeps."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manyfit.events import (
+    AttemptFailed,
+    AttemptFinished,
+    AttemptLost,
+    AttemptPruned,
+    AttemptStarted,
+    Event,
+    Reported,
+    StudyEnded,
+    TrialAbandoned,
+    TrialAsked,
+)
+from manyfit.metric import Metric
+from manyfit.space import Choice, Float, Space
+from manyfit.trackers.base import StudyInfo, Tracker
+from manyfit.trial import (
+    Attempt,
+    End,
+    Failed,
+    Finished,
+    Lost,
+    Measurement,
+    Pruned,
+    Trial,
+)
+
+
+class Story:
+    """Trials that live through what a test tells, told to trackers in the order of the driver.
+
+    Each method is one thing that happens. Times are wall time, a millisecond apart, unless given.
+
+    Args:
+        *trackers: Who is told.
+        folder: The study's folder.
+        n_trials: How many trials it is to have.
+        name: The study's name.
+        history: Trials of earlier drivers.
+        at: When it begins.
+
+    Example:
+        >>> story = Story(tracker := RecordingTracker())
+        >>> story.start(story.ask(lr=0.1))
+        {}
+        >>> story.report(0, 1, loss=0.5)
+        >>> story.finish(0, loss=0.25)
+        >>> story.end()
+        >>> [trial.value for trial in tracker.trials]
+        [0.25]
+    """
+
+    def __init__(
+        self,
+        *trackers: Tracker,
+        folder: Path = Path("tale"),
+        n_trials: int | None = 8,
+        name: str = "tale",
+        history: Sequence[Trial] = (),
+        at: float | None = None,
+        space: Space | None = None,
+    ) -> None:
+        self.trackers = trackers
+        self.trials = {trial.number: trial for trial in history}
+        self.study = StudyInfo(
+            name=name,
+            folder=folder,
+            space=space or Space({"lr": Float(1e-4, 1.0, log=True), "size": Choice(["S", "M"])}),
+            metric=Metric("loss", "minimize"),
+            seed=7,
+            n_trials=n_trials,
+            parallelism=2,
+        )
+        self.now = time.time() if at is None else at
+        for tracker in trackers:
+            tracker.open(self.study, tuple(self.trials.values()))
+
+    def ask(self, origin: str = "sampler", **params: Any) -> int:
+        """Fix the params of a new trial; returns its number."""
+        number = len(self.trials)
+        trial = Trial(number, params or {"lr": 0.1, "size": "S"}, origin, self._tick())
+        self._tell(TrialAsked(number, trial.params, origin, trial.asked_at), trial)
+        return number
+
+    def start(self, number: int) -> Mapping[str, str]:
+        """Start an attempt; returns what the trackers give its worker."""
+        trial = self.trials[number]
+        env: dict[str, str] = {}
+        for tracker in self.trackers:
+            env |= tracker.prepare(trial)
+        attempt = Attempt(len(trial.attempts) + 1, "worker-0", self._tick())
+        trial = dataclasses.replace(trial, attempts=(*trial.attempts, attempt))
+        self._tell(AttemptStarted(number, attempt.number, "worker-0", self.now), trial)
+        return env
+
+    def report(self, number: int, step: int, **metrics: float) -> None:
+        """Report metrics at a step."""
+        attempt = self.trials[number].attempts[-1]
+        measured = (*attempt.measurements, Measurement(step, metrics, self._tick()))
+        event = Reported(number, attempt.number, step, metrics, self.now)
+        self._tell(event, self._with(number, measurements=measured))
+
+    def finish(self, number: int, **metrics: float) -> None:
+        """Let the objective return."""
+        value = metrics[self.study.metric.name]
+        trial = self._end(number, Finished(value, metrics))
+        self._tell(AttemptFinished(number, len(trial.attempts), metrics, 1.0, self.now), trial)
+
+    def prune(self, number: int, reason: str = "worse than the median") -> None:
+        """End it early."""
+        trial = self._end(number, Pruned(reason))
+        self._tell(AttemptPruned(number, len(trial.attempts), reason, 1.0, self.now), trial)
+
+    def fail(self, number: int, reason: str = "ValueError: no", traceback: str = "Trace") -> None:
+        """Let the objective raise."""
+        trial = self._end(number, Failed(reason, "ValueError", traceback))
+        attempt, error = len(trial.attempts), "ValueError"
+        event = AttemptFailed(number, attempt, reason, error, traceback, False, 1.0, self.now)
+        self._tell(event, trial)
+
+    def lose(self, number: int, reason: str = "the worker died", *, counts: bool = True) -> None:
+        """Let the worker die."""
+        trial = self._end(number, Lost(reason, counts))
+        self._tell(AttemptLost(number, len(trial.attempts), reason, counts, self.now), trial)
+
+    def abandon(self, number: int, reason: str = "every attempt was lost") -> None:
+        """Give up on a trial."""
+        trial = dataclasses.replace(self.trials[number], abandoned=reason)
+        self._tell(TrialAbandoned(number, reason, self._tick()), trial)
+
+    def run(self, count: int, steps: int = 0, **params: Any) -> None:
+        """Run trials from beginning to end, each a little better than the last."""
+        for _ in range(count):
+            number = self.ask(**params)
+            self.start(number)
+            for step in range(steps):
+                self.report(number, step, loss=1.0 / (step + 1), accuracy=step / steps)
+            self.finish(number, loss=1.0 / (number + 1), accuracy=0.5)
+
+    def end(self, reason: str = "all trials are done") -> None:
+        """End the study."""
+        event = StudyEnded(reason, self._tick())
+        for tracker in self.trackers:
+            tracker.record(event, None)
+            tracker.close(reason, tuple(self.trials.values()))
+
+    def _end(self, number: int, end: End) -> Trial:
+        return self._with(number, end=end, ended_at=self._tick(), seconds=1.0)
+
+    def _with(self, number: int, **changes: Any) -> Trial:
+        trial = self.trials[number]
+        last = dataclasses.replace(trial.attempts[-1], **changes)
+        return dataclasses.replace(trial, attempts=(*trial.attempts[:-1], last))
+
+    def _tick(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    def _tell(self, event: Event, trial: Trial) -> None:
+        self.trials[trial.number] = trial
+        for tracker in self.trackers:
+            tracker.record(event, trial)
+
+
+class RecordingTracker:
+    """A tracker that keeps all it is told.
+
+    Args:
+        env: What it gives to workers.
+    """
+
+    def __init__(self, env: Mapping[str, str] | None = None) -> None:
+        self.env = dict(env or {})
+        self.study: StudyInfo | None = None
+        self.history: tuple[Trial, ...] = ()
+        self.prepared: list[int] = []
+        self.events: list[Event] = []
+        self.trials: tuple[Trial, ...] = ()
+        self.reason: str | None = None
+
+    def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
+        """Keep the study and its history."""
+        self.study, self.history = study, tuple(history)
+
+    def prepare(self, trial: Trial) -> Mapping[str, str]:
+        """Keep the trial's number."""
+        self.prepared.append(trial.number)
+        return dict(self.env)
+
+    def record(self, event: Event, trial: Trial | None) -> None:  # noqa: ARG002 - the seam's
+        """Keep the event."""
+        self.events.append(event)
+
+    def close(self, reason: str, trials: Sequence[Trial]) -> None:
+        """Keep the end."""
+        self.reason, self.trials = reason, tuple(trials)
+
+
+class TrackerContract:
+    """What every tracker keeps to. Subclass it and override `make_tracker`.
+
+    Example::
+
+        class TestMyTracker(TrackerContract):
+            def make_tracker(self, folder):
+                return MyTracker()
+    """
+
+    def make_tracker(self, folder: Path) -> Tracker:
+        """Return a tracker that is not open yet; `folder` is the study's and exists."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def tracker(self, tmp_path: Path) -> Iterator[Tracker]:
+        """A tracker, closed in the end whatever the test did."""
+        tracker = self.make_tracker(tmp_path)
+        yield tracker
+        tracker.close("the test is over", ())

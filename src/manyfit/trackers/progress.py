@@ -1,0 +1,254 @@
+"""What a person wants to know of a running study, as a tally and as sentences."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manyfit.events import (
+    AttemptFailed,
+    AttemptFinished,
+    AttemptLost,
+    AttemptPruned,
+    AttemptStarted,
+    Event,
+    TrialAbandoned,
+)
+from manyfit.trackers.base import StudyInfo
+from manyfit.trial import State, Trial, log_name
+
+# How many kinds of failure are told in full; more would be a flood, and they are counted as one.
+_KINDS = 8
+_OTHER = "other failures"
+# A rate from fewer trials than this is a guess not worth showing.
+_ENOUGH = 2
+
+_STARTS = AttemptStarted
+_ENDS = AttemptFinished | AttemptPruned | AttemptFailed | AttemptLost | TrialAbandoned
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many trials are where."""
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    running: int = 0
+
+    @property
+    def finished(self) -> int:
+        """How many are over for good."""
+        return self.complete + self.pruned + self.failed
+
+    def __str__(self) -> str:
+        words = [f"{self.complete} complete"]
+        words += [f"{self.pruned} pruned"] if self.pruned else []
+        words += [f"{self.failed} failed"] if self.failed else []
+        words += [f"{self.running} running"] if self.running else []
+        return ", ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where a study stands at one moment: what there is to draw."""
+
+    study: StudyInfo
+    counts: Counts
+    best: Trial | None
+    elapsed: float
+    seconds_left: float | None
+
+
+class Tally:
+    """Keeps count of a study, one event at a time, and says so when something goes wrong.
+
+    Resuming counts what earlier drivers did, but the time left is judged by the pace of this one.
+
+    Args:
+        study: The study.
+        history: Its trials so far.
+        now: Monotonic time.
+    """
+
+    def __init__(self, study: StudyInfo, history: Sequence[Trial], now: float) -> None:
+        self.study = study
+        self.failures: Counter[str] = Counter()
+        self.best: Trial | None = None
+        self._states: Counter[State] = Counter(trial.state for trial in history)
+        self._running: set[int] = set()
+        self._before = self.counts.finished
+        self._started = now
+        for trial in history:
+            self._consider(trial)
+
+    @property
+    def counts(self) -> Counts:
+        """How many trials are where."""
+        states = self._states
+        return Counts(
+            states[State.COMPLETE], states[State.PRUNED], states[State.FAIL], len(self._running)
+        )
+
+    def take(self, event: Event, trial: Trial | None) -> str | None:
+        """Count an event; returns a sentence for the first failure or loss of each kind."""
+        if trial is None or not isinstance(event, _STARTS | _ENDS):
+            return None
+        if isinstance(event, _STARTS):
+            self._running.add(trial.number)
+            return None
+        self._running.discard(trial.number)
+        state = trial.state
+        if state.is_finished:
+            self._states[state] += 1
+        if state is State.COMPLETE:
+            self._consider(trial)
+        elif state is State.FAIL:
+            return self._failure(trial)
+        elif isinstance(event, AttemptLost) and event.counts:
+            return self._loss(event, trial)
+        return None
+
+    def view(self, now: float) -> View:
+        """Return where the study stands, for drawing on another thread."""
+        elapsed = now - self._started
+        left = self._seconds_left(elapsed)
+        return View(self.study, self.counts, self.best, elapsed, left)
+
+    def _seconds_left(self, elapsed: float) -> float | None:
+        """What the rest will take at this driver's pace; None where that can't be known yet."""
+        counts, total = self.counts, self.study.n_trials
+        done = counts.finished - self._before
+        if total is None or done < max(_ENOUGH, self.study.parallelism):
+            return None
+        return max(0, total - counts.finished) * elapsed / done
+
+    def _consider(self, trial: Trial) -> None:
+        value = trial.value
+        best = self.best.value if self.best is not None else None
+        if value is not None and (best is None or self.study.metric.is_better(value, best)):
+            self.best = trial
+
+    def _failure(self, trial: Trial) -> str | None:
+        if not self._is_first(trial.reason):
+            return None
+        log = self.study.folder / "logs" / log_name(trial.number, len(trial.attempts))
+        where = f" (its output: {shown_path(log)})" if log.exists() else ""
+        return f"trial {trial.number} failed: {trial.reason}{where}"
+
+    def _loss(self, event: AttemptLost, trial: Trial) -> str | None:
+        """Tell of a worker's death; whether the trial starts again is for the engine to say."""
+        if not self._is_first(event.reason):
+            return None
+        return f"trial {trial.number} was cut off: {event.reason}"
+
+    def _is_first(self, reason: str) -> bool:
+        kind = kind_of(reason)
+        if kind not in self.failures and len(self.failures) >= _KINDS:
+            kind = _OTHER
+        self.failures[kind] += 1
+        return self.failures[kind] == 1 and kind != _OTHER
+
+
+_KIND = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
+
+
+def kind_of(reason: str) -> str:
+    """Return what failures of one cause have in common: the reason without its numbers.
+
+    Example:
+        >>> kind_of("ValueError: 512 is more than 0.5e3 at 0x7f3a")
+        'ValueError: # is more than # at #'
+    """
+    return _KIND.sub("#", reason)
+
+
+def describe(study: StudyInfo, trial: Trial) -> str:
+    """Return a COMPLETE trial in one line: value, number, params."""
+    value = trial.value
+    shown = "" if value is None else f"{study.metric.name} {number(value)} "
+    return f"{shown}(trial {trial.number}: {short(trial.params)})"
+
+
+def opening(study: StudyInfo, history: Sequence[Trial]) -> list[str]:
+    """Return the sentences that begin a study."""
+    metric = study.metric
+    total = "trials" if study.n_trials is None else f"{study.n_trials} trials"
+    names = len(study.space.params)
+    searched = f"{names} {'parameter' if names == 1 else 'parameters'}"
+    aim = f"{study.name}: {metric.direction} {metric.name} over {searched}"
+    lines = [f"{aim}, {total}, {study.parallelism} at a time"]
+    finished = [trial for trial in history if trial.state.is_finished]
+    if finished:
+        lines.append(f"resumed, with {len(finished)} trials finished before")
+    return [*lines, *study.notes]
+
+
+def status(view: View) -> str:
+    """Return where a study stands in one line."""
+    total, best = view.study.n_trials, view.best
+    of = "" if total is None else f"/{total}"
+    parts = [f"{view.counts.finished}{of} trials ({view.counts})"]
+    if best is not None and best.value is not None:
+        parts.append(f"best {view.study.metric.name} {number(best.value)}")
+    parts.append(f"{duration(view.elapsed)} so far")
+    if view.seconds_left is not None and view.counts.finished != total:
+        parts.append(f"about {duration(view.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def closing(view: View, failures: Mapping[str, int], reason: str) -> list[str]:
+    """Return the sentences that end a study; `failures` counts them by kind."""
+    study, best = view.study, view.best
+    return [
+        f"{study.name} ended after {duration(view.elapsed)}: {reason} ({view.counts})",
+        f"best: {describe(study, best)}" if best else "no trial has completed",
+        *(f"{count} times: {kind}" for kind, count in _often(failures)),
+    ]
+
+
+def _often(failures: Mapping[str, int]) -> list[tuple[str, int]]:
+    often = [(kind, count) for kind, count in failures.items() if count > 1]
+    return sorted(often, key=lambda pair: -pair[1])[:_KINDS]
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them.
+
+    Example:
+        >>> [duration(s) for s in (0.42, 8, 61, 3_720, 90_000)]
+        ['0.4 s', '8 s', '1 min 1 s', '1 h 2 min', '25 h 0 min']
+    """
+    if seconds < 1:
+        return f"{max(seconds, 0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def number(value: float) -> str:
+    """Return a metric with as many digits as one can compare by eye."""
+    return f"{value:.5g}"
+
+
+def short(params: Mapping[str, Any], width: int = 100) -> str:
+    """Return params in one line of at most `width` characters."""
+    text = ", ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in params.items()
+    )
+    text = " ".join(text.split())
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def shown_path(path: Path) -> str:
+    """Return a path the way it is shortest to type from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

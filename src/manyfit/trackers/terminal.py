@@ -1,0 +1,346 @@
+"""Shows a study's progress: live on a terminal, in a notebook's cell, or as plain lines.
+
+::
+
+    driver's thread ──count──► Tally ──view──► drawing thread ──► screen
+                                      news
+
+Only the drawing thread writes, a few times a second: ten thousand quick trials cost as little as
+ten slow ones, and a terminal that is paused pauses nobody.
+"""
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from manyfit.errors import ArgumentError
+from manyfit.events import Event
+from manyfit.trackers import progress
+from manyfit.trackers.base import StudyInfo
+from manyfit.trackers.progress import Tally, View
+from manyfit.trial import Trial
+
+# How long `close` waits for a terminal that takes no more text.
+_PATIENCE = 2.0
+
+
+class Screen(Protocol):
+    """Where progress is shown; may raise OSError or ValueError when it is gone.
+
+    Attributes:
+        period: How often, in seconds, it wants to be refreshed.
+    """
+
+    period: float
+
+    def open(self) -> None:
+        """Make ready, on the driver's thread; the other methods are called from the drawing one."""
+
+    def say(self, line: str) -> None:
+        """Show a sentence that stays."""
+
+    def refresh(self, view: View) -> None:
+        """Show where the study stands."""
+
+    def close(self, view: View, lines: Sequence[str]) -> None:
+        """Show how it ended, and let go of the screen."""
+
+
+class Lines:
+    """Plain lines, for files, pipes and continuous integration: few, however fast the study.
+
+    Args:
+        stream: Where to write; standard error by default.
+        interval: Seconds between lines that say where the study stands.
+    """
+
+    period = 1.0
+
+    def __init__(self, stream: TextIO | None = None, interval: float = 30.0) -> None:
+        self._stream = stream
+        self._interval = interval
+        self._best: Trial | None = None
+        self._said_at = 0.0
+
+    def open(self) -> None:
+        """Nothing to make ready."""
+
+    def say(self, line: str) -> None:
+        """Write a line."""
+        print(f"[manyfit] {line}", file=self._stream or sys.stderr, flush=True)
+
+    def refresh(self, view: View) -> None:
+        """Write a new best, and now and then where the study stands."""
+        if view.best is not None and view.best is not self._best:
+            self._best = view.best
+            self.say(f"new best: {progress.describe(view.study, view.best)}")
+        if view.elapsed - self._said_at >= self._interval:
+            self._said_at = view.elapsed
+            self.say(progress.status(view))
+
+    def close(self, view: View, lines: Sequence[str]) -> None:  # noqa: ARG002
+        """Write how it ended."""
+        for line in lines:
+            self.say(line)
+
+
+class Terminal:
+    """A few lines at the bottom of a terminal, redrawn in place; they stay when the study ends.
+
+    Args:
+        console: By default standard error, by a descriptor of its own, so that what is drawn never
+            lands in the captured output of a trial that runs in this process.
+    """
+
+    period = 0.25
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._own = None if console else os.fdopen(os.dup(sys.stderr.fileno()), "w")
+        self._console = console or Console(file=self._own)
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=sys.stdout.isatty(),  # else `> file` would lose what the user prints
+            vertical_overflow="crop",
+        )
+
+    def open(self) -> None:
+        """Put what the user prints above the drawing from now on.
+
+        While no trial runs: a trial in this process has its own `sys.stdout`, which must not be
+        taken for the real one.
+        """
+        self._live.start()
+
+    def say(self, line: str) -> None:
+        """Print a line above the drawing."""
+        self._console.print(Text(line), soft_wrap=True)
+
+    def refresh(self, view: View) -> None:
+        """Draw."""
+        self._live.update(draw(view), refresh=True)
+
+    def close(self, view: View, lines: Sequence[str]) -> None:
+        """Leave the last drawing where it is, and give the cursor back."""
+        self.refresh(view)
+        self._live.stop()
+        for line in lines:
+            self.say(line)
+        if self._own is not None:
+            self._own.close()
+
+
+class Notebook:
+    """The output of one cell, updated in place."""
+
+    period = 0.5
+
+    def __init__(self) -> None:
+        # IPython is there wherever this is used, and is no dependency of ours.
+        self._display = importlib.import_module("IPython.display").display
+        self._handle: Any = None
+        self._lines: list[str] = []
+        self._view: View | None = None
+
+    def open(self) -> None:
+        """Nothing to make ready."""
+
+    def say(self, line: str) -> None:
+        """Add a line below the drawing."""
+        self._lines.append(line)
+        self._show()
+
+    def refresh(self, view: View) -> None:
+        """Draw."""
+        self._view = view
+        self._show()
+
+    def close(self, view: View, lines: Sequence[str]) -> None:
+        """Leave the last drawing in the cell."""
+        self._lines.extend(lines)
+        self.refresh(view)
+
+    def _show(self) -> None:
+        console = Console(file=io.StringIO(), record=True, width=110, force_jupyter=False)
+        if self._view is not None:
+            console.print(draw(self._view))
+        for line in self._lines:
+            console.print(Text(line))
+        form = '<pre style="font-family:monospace;line-height:1.4;margin:0">{code}</pre>'
+        html = console.export_html(inline_styles=True, code_format=form, clear=False)
+        data = {"text/html": html, "text/plain": console.export_text()}
+        if self._handle is None:
+            self._handle = self._display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)
+
+
+class ProgressTracker:
+    """Shows a study's progress.
+
+    Args:
+        screen: Where; by default live on a terminal, in the cell of a notebook, and as plain lines
+            elsewhere, on standard error.
+        clock: Monotonic time.
+
+    Example:
+        >>> import sys
+        >>> tracker = ProgressTracker(Lines(sys.stdout))
+    """
+
+    def __init__(
+        self, screen: Screen | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._screen = screen
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tally: Tally | None = None
+        self._unsaid: deque[str] = deque()
+        self._wake = threading.Event()
+        self._reason: str | None = None
+        self._thread: threading.Thread | None = None
+
+    def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
+        """Begin to show."""
+        screen = self._screen or find_screen()
+        self._tally = Tally(study, history, self._clock())
+        self._unsaid.extend(progress.opening(study, history))
+        self._reason = None
+        with contextlib.suppress(OSError, ValueError):
+            screen.open()
+        self._thread = threading.Thread(
+            target=self._draw, args=(screen, self._tally), name="manyfit-progress", daemon=True
+        )
+        self._thread.start()
+
+    def prepare(self, trial: Trial) -> Mapping[str, str]:  # noqa: ARG002 - the seam's signature
+        """Nothing to prepare."""
+        return {}
+
+    def record(self, event: Event, trial: Trial | None) -> None:
+        """Count."""
+        if self._tally is None:
+            return
+        with self._lock:
+            sentence = self._tally.take(event, trial)
+        if sentence is not None:
+            self._unsaid.append(sentence)
+            self._wake.set()
+
+    def close(self, reason: str, trials: Sequence[Trial]) -> None:  # noqa: ARG002
+        """Say how it ended, and stop drawing."""
+        if self._thread is None:
+            return
+        self._reason = reason
+        self._wake.set()
+        self._thread.join(_PATIENCE)
+        self._thread = None
+
+    def _draw(self, screen: Screen, tally: Tally) -> None:
+        # A terminal that goes away (a closed pipe, a lost connection) ends the drawing alone.
+        with contextlib.suppress(OSError, ValueError):
+            while self._reason is None:
+                self._say(screen)
+                screen.refresh(self._view(tally))
+                self._wake.wait(screen.period)
+                self._wake.clear()
+            self._say(screen)
+            view = self._view(tally)
+            screen.close(view, progress.closing(view, tally.failures, self._reason))
+
+    def _say(self, screen: Screen) -> None:
+        while self._unsaid:
+            screen.say(self._unsaid.popleft())
+
+    def _view(self, tally: Tally) -> View:
+        with self._lock:
+            return tally.view(self._clock())
+
+
+def find_screen() -> Screen:
+    """Return the best screen there is: a notebook's cell, a terminal, or plain lines."""
+    if _in_notebook():
+        return Notebook()
+    try:
+        live = Console(stderr=True).is_terminal and sys.stderr.isatty()
+        return Terminal() if live and os.environ.get("TERM") not in ("dumb", "unknown") else Lines()
+    except (OSError, ValueError):  # standard error is closed, or no file
+        return Lines()
+
+
+def make_progress(progress: str | bool | None) -> ProgressTracker | None:
+    """Return what `progress=` asks for: `"auto"` or True for a display, False or None for none.
+
+    Raises:
+        ArgumentError: It is something else.
+
+    Example:
+        >>> make_progress(False) is None
+        True
+    """
+    if progress in (False, None):
+        return None
+    if progress in (True, "auto"):
+        return ProgressTracker()
+    raise ArgumentError(f"progress must be 'auto', True or False, but got {progress!r}")
+
+
+def draw(view: View) -> RenderableType:
+    """Return a study's state as four lines: what it is, how far, how it went, the best."""
+    study, counts, total = view.study, view.counts, view.study.n_trials
+    title = Text.assemble(
+        (study.name, "bold"), f"  {study.metric.direction} {study.metric.name}", no_wrap=True
+    )
+    title.append(f"  {study.parallelism} at a time", "dim")
+    best = Text("best  ", "dim", no_wrap=True, overflow="ellipsis")
+    if view.best is not None and view.best.value is not None:
+        best.append(f"{progress.number(view.best.value)}", "bold green")
+        best.append(f"  trial {view.best.number}  {progress.short(view.best.params)}", "not dim")
+    else:
+        best.append("none yet")
+    return Group(title, _bar(view, total), _states(counts), best)
+
+
+def _bar(view: View, total: int | None) -> RenderableType:
+    finished = view.counts.finished
+    row = Table.grid(padding=(0, 2))
+    bar = ProgressBar(total=total, completed=finished, width=40, pulse=total is None)
+    shown = f"{finished}" if total is None else f"{finished}/{total}"
+    times = [progress.duration(view.elapsed)]
+    if view.seconds_left is not None and finished != total:
+        times.append(f"about {progress.duration(view.seconds_left)} left")
+    row.add_row(bar, Text(shown, "bold"), Text(", ".join(times)))
+    return row
+
+
+def _states(counts: progress.Counts) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    parts = (
+        (counts.complete, "complete", "green"),
+        (counts.pruned, "pruned", "yellow"),
+        (counts.failed, "failed", "red"),
+        (counts.running, "running", "cyan"),
+    )
+    for count, word, style in parts:
+        line.append(f"{count} ", style if count else "dim").append(f"{word}   ", "dim")
+    return line
+
+
+def _in_notebook() -> bool:
+    if "ipykernel" not in sys.modules:
+        return False
+    shell = importlib.import_module("IPython").get_ipython()
+    return hasattr(shell, "kernel")
