@@ -205,7 +205,7 @@ def closing(view: View, failures: Mapping[str, int], reason: str) -> list[str]:
     return [
         f"{study.name} ended after {duration(view.elapsed)}: {reason} ({view.counts})",
         f"best: {describe(study, best)}" if best else "no trial has completed",
-        *(f"{count} times: {kind}" for kind, count in _often(failures)),
+        *(f"{kind} ({count} times)" for kind, count in _often(failures)),
     ]
 
 

@@ -98,7 +98,7 @@ class Lines:
 
 
 class Terminal:
-    """A few lines at the bottom of a terminal, redrawn in place; they stay when the study ends.
+    """A few lines at the bottom of a terminal, redrawn in place; how it ended takes their place.
 
     Args:
         console: By default standard error, by a descriptor of its own, so that what is drawn never
@@ -114,6 +114,7 @@ class Terminal:
             console=self._console,
             auto_refresh=False,
             redirect_stdout=sys.stdout.isatty(),  # else `> file` would lose what the user prints
+            transient=True,
             vertical_overflow="crop",
         )
 
@@ -133,9 +134,8 @@ class Terminal:
         """Draw."""
         self._live.update(draw(view), refresh=True)
 
-    def close(self, view: View, lines: Sequence[str]) -> None:
-        """Leave the last drawing where it is, and give the cursor back."""
-        self.refresh(view)
+    def close(self, view: View, lines: Sequence[str]) -> None:  # noqa: ARG002
+        """Write how it ended in place of the drawing, and give the cursor back."""
         self._live.stop()
         for line in lines:
             self.say(line)
@@ -159,7 +159,7 @@ class Notebook:
         """Nothing to make ready."""
 
     def say(self, line: str) -> None:
-        """Add a line below the drawing."""
+        """Add a line above the drawing."""
         self._lines.append(line)
         self._show()
 
@@ -168,17 +168,18 @@ class Notebook:
         self._view = view
         self._show()
 
-    def close(self, view: View, lines: Sequence[str]) -> None:
-        """Leave the last drawing in the cell."""
+    def close(self, view: View, lines: Sequence[str]) -> None:  # noqa: ARG002
+        """Write how it ended in place of the drawing."""
         self._lines.extend(lines)
-        self.refresh(view)
+        self._view = None
+        self._show()
 
     def _show(self) -> None:
         console = Console(file=io.StringIO(), record=True, width=110, force_jupyter=False)
-        if self._view is not None:
-            console.print(draw(self._view))
         for line in self._lines:
             console.print(Text(line))
+        if self._view is not None:
+            console.print(draw(self._view))
         form = '<pre style="font-family:monospace;line-height:1.4;margin:0">{code}</pre>'
         html = console.export_html(inline_styles=True, code_format=form, clear=False)
         data = {"text/html": html, "text/plain": console.export_text()}
@@ -299,25 +300,28 @@ def make_progress(progress: str | bool | None) -> ProgressTracker | None:
 
 
 def draw(view: View) -> RenderableType:
-    """Return a study's state as four lines: what it is, how far, how it went, the best."""
-    study, counts, total = view.study, view.counts, view.study.n_trials
-    title = Text.assemble(
-        (study.name, "bold"), f"  {study.metric.direction} {study.metric.name}", no_wrap=True
-    )
-    title.append(f"  {study.parallelism} at a time", "dim")
-    best = Text("best  ", "dim", no_wrap=True, overflow="ellipsis")
+    """Return where a study stands as three lines: how far, how it went, the best."""
+    counts, total = view.counts, view.study.n_trials
+    best = Text(f"best {view.study.metric.name}  ", "dim", no_wrap=True, overflow="ellipsis")
     if view.best is not None and view.best.value is not None:
         best.append(f"{progress.number(view.best.value)}", "bold green")
         best.append(f"  trial {view.best.number}  {progress.short(view.best.params)}", "not dim")
     else:
         best.append("none yet")
-    return Group(title, _bar(view, total), _states(counts), best)
+    return Group(_bar(view, total), _states(counts), best)
 
 
 def _bar(view: View, total: int | None) -> RenderableType:
     finished = view.counts.finished
     row = Table.grid(padding=(0, 2))
-    bar = ProgressBar(total=total, completed=finished, width=40, pulse=total is None)
+    bar = ProgressBar(
+        total=total,
+        completed=finished,
+        width=40,
+        pulse=total is None,
+        complete_style="cyan",
+        finished_style="green",
+    )
     shown = f"{finished}" if total is None else f"{finished}/{total}"
     times = [progress.duration(view.elapsed)]
     if view.seconds_left is not None and finished != total:
