@@ -1,0 +1,116 @@
+"""Asynchronous successive halving: at ever longer distances, only the best fraction goes on."""
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+from math import inf
+
+from manyfit.errors import ArgumentError
+from manyfit.metric import Metric
+from manyfit.pruners.base import Pruner, tell_apart
+from manyfit.trial import State, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class AshaPruner:
+    """Ends a trial that is not among the best 1 in `reduction` of those that came as far as it has.
+
+    Trials are judged at the steps `min_steps`, `min_steps * reduction`, and so on by powers (the
+    rungs), each by its best value so far, against those that have been there; nobody waits for
+    anybody. The first `reduction - 1` trials at a rung go on. Steps may be irregular: the first
+    report at or past a rung counts, and where one passes several, it counts for the highest. A
+    failed trial is forgotten.
+
+    The stopping variant of Li et al., "A System for Massively Parallel Hyperparameter Tuning"
+    (2020), algorithm 2: a trial that isn't promoted when it arrives ends, and waits for no chance.
+
+    Args:
+        min_steps: The first step at which trials are judged.
+        reduction: One in so many goes on; the paper's eta.
+
+    Raises:
+        ArgumentError: `min_steps` is less than 1, or `reduction` less than 2.
+
+    Example:
+        >>> AshaPruner(min_steps=2)
+        AshaPruner(min_steps=2, reduction=3)
+    """
+
+    min_steps: int = 1
+    reduction: int = 3
+
+    def __post_init__(self) -> None:
+        if self.min_steps < 1:
+            raise ArgumentError(f"min_steps must be 1 or more, but got {self.min_steps!r}")
+        if self.reduction < 2:
+            raise ArgumentError(f"reduction must be 2 or more, but got {self.reduction!r}")
+
+    def bind(self, metric: Metric) -> Pruner:
+        """Return a pruner for one study."""
+        return _Asha(self, metric)
+
+
+@dataclass(slots=True)
+class _Climb:
+    """How far a trial's present attempt has come: its lowest loss, and those it left at rungs."""
+
+    attempt: int
+    low: float = inf
+    rungs: dict[int, float] = field(default_factory=dict)
+
+
+class _Asha:
+    """The running tallies: at each rung, the sorted lows of the trials that have been there."""
+
+    def __init__(self, settings: AshaPruner, metric: Metric) -> None:
+        self._settings = settings
+        self._metric = metric
+        self._climbs: dict[int, _Climb] = {}
+        self._lows: dict[int, list[float]] = {}
+
+    def report(self, trial: Trial, step: int, value: float) -> str | None:
+        climb = self._climb(trial)
+        climb.low = min(climb.low, self._metric.loss(value))
+        rung = self._rung(step)
+        if rung is None or rung <= max(climb.rungs, default=0):
+            return None
+        climb.rungs[rung] = climb.low
+        lows = self._lows.setdefault(rung, [])
+        insort(lows, climb.low)
+        return self._judge(climb.low, step, lows)
+
+    def end(self, trial: Trial) -> None:
+        if trial.state is State.FAIL:
+            self._forget(trial.number)
+
+    def _judge(self, low: float, step: int, lows: list[float]) -> str | None:
+        go_on = len(lows) // self._settings.reduction
+        if go_on == 0 or bisect_left(lows, low) < go_on:
+            return None
+        best, needed = tell_apart(self._metric.loss(low), self._metric.loss(lows[go_on - 1]))
+        return (
+            f"{self._metric.name} {best} up to step {step} is worse than {needed}, which it takes "
+            f"to be among the best {go_on} of {len(lows)} trials there"
+        )
+
+    def _rung(self, step: int) -> int | None:
+        """Return the highest rung at or below a step."""
+        rung = self._settings.min_steps
+        if step < rung:
+            return None
+        while rung * self._settings.reduction <= step:
+            rung *= self._settings.reduction
+        return rung
+
+    def _climb(self, trial: Trial) -> _Climb:
+        """Return the present attempt's climb; what an earlier one left behind is forgotten."""
+        attempt = trial.attempts[-1].number
+        climb = self._climbs.get(trial.number)
+        if climb is None or climb.attempt != attempt:
+            self._forget(trial.number)
+            climb = self._climbs[trial.number] = _Climb(attempt)
+        return climb
+
+    def _forget(self, number: int) -> None:
+        climb = self._climbs.pop(number, None)
+        for rung, low in climb.rungs.items() if climb is not None else ():
+            del self._lows[rung][bisect_left(self._lows[rung], low)]

@@ -1,0 +1,89 @@
+"""A baseline to beat: trials that settle below it are not worth finishing."""
+
+from dataclasses import dataclass
+from math import inf, isfinite
+
+from manyfit.errors import ArgumentError
+from manyfit.metric import Metric
+from manyfit.pruners.base import Pruner, tell_apart
+from manyfit.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class BaselinePruner:
+    """Ends a trial that hasn't beaten a baseline by a given step, and no longer improves.
+
+    Like Keras's `EarlyStopping(baseline=...)`, but a trial that is still improving goes on, however
+    far from the baseline it is: it may yet get there. Once a trial has beaten the baseline it is
+    never ended. No other trial plays a part.
+
+    Args:
+        baseline: The value to beat: the metric of a majority vote, or of the model in use.
+        by_step: No trial is ended at a step smaller than this.
+        patience: A trial whose best value is no older than this many steps is still improving; a
+            fifth of `by_step` by default, and at least 2, so that a single bad step ends nobody.
+
+    Raises:
+        ArgumentError: `baseline` is not finite, `by_step` negative, or `patience` less than 1.
+
+    Example:
+        >>> BaselinePruner(0.62, by_step=10)
+        BaselinePruner(baseline=0.62, by_step=10, patience=2)
+    """
+
+    baseline: float
+    by_step: int
+    patience: int
+
+    def __init__(self, baseline: float, *, by_step: int, patience: int | None = None) -> None:
+        if not isfinite(baseline):
+            raise ArgumentError(f"baseline must be a finite number, but got {baseline!r}")
+        if by_step < 0:
+            raise ArgumentError(f"by_step must be 0 or more, but got {by_step!r}")
+        if patience is not None and patience < 1:
+            raise ArgumentError(f"patience must be 1 or more, but got {patience!r}")
+        object.__setattr__(self, "baseline", baseline)
+        object.__setattr__(self, "by_step", by_step)
+        object.__setattr__(self, "patience", max(2, by_step // 5) if patience is None else patience)
+
+    def bind(self, metric: Metric) -> Pruner:
+        """Return a pruner for one study."""
+        return _Baseline(self, metric)
+
+
+@dataclass(slots=True)
+class _Best:
+    """The lowest loss of a trial's present attempt, and where that was."""
+
+    attempt: int
+    low: float = inf
+    step: int = 0
+
+
+class _Baseline:
+    def __init__(self, settings: BaselinePruner, metric: Metric) -> None:
+        self._settings = settings
+        self._metric = metric
+        self._bests: dict[int, _Best] = {}
+
+    def report(self, trial: Trial, step: int, value: float) -> str | None:
+        settings, metric = self._settings, self._metric
+        attempt = trial.attempts[-1].number
+        best = self._bests.get(trial.number)
+        if best is None or best.attempt != attempt:
+            best = self._bests[trial.number] = _Best(attempt)
+        loss = metric.loss(value)
+        if loss < best.low:
+            best.low, best.step = loss, step
+        stale = step - best.step
+        beaten = best.low < metric.loss(settings.baseline)
+        if beaten or step < settings.by_step or stale < settings.patience:
+            return None
+        shown, _ = tell_apart(metric.loss(best.low), settings.baseline)
+        return (
+            f"{metric.name} {shown} up to step {step} doesn't beat the baseline "
+            f"{settings.baseline:g} and hasn't improved for {stale} steps"
+        )
+
+    def end(self, trial: Trial) -> None:
+        self._bests.pop(trial.number, None)
