@@ -75,7 +75,7 @@ class Engine:
 
     space: dict[str, Float]
     n_trials: int
-    seed: int
+    seed: int = 0
     trials: list[Trial] = field(default_factory=list)
 
     def apply(self, event: dict[str, Any]) -> None:
@@ -102,10 +102,9 @@ class Engine:
             if trial.state == "WAITING":
                 return {"event": "started", "number": trial.number}
         number = len(self.trials)
-        if number == self.n_trials:
-            return None
         params = propose(self.space, self.seed, number)
-        return {"event": "asked", "number": number, "params": params}
+        asked = {"event": "asked", "number": number, "params": params}
+        return asked if number < self.n_trials else None
 
 
 # ── 3 worker: the only place that runs the objective ────────────────────────────────────────────
@@ -118,9 +117,7 @@ def report(value: float) -> None:
     _report(value)
 
 
-def run_task(
-    objective: Callable[..., float], trial: Trial, tell: Callable[..., str | None]
-) -> None:
+def run_task(objective: Callable, trial: Trial, tell: Callable) -> None:
     """Run one trial and tell what happens, as events: data, never code."""
     global _report
 
@@ -155,15 +152,9 @@ class Journal:
 
 
 # ── 5 application: the one loop ─────────────────────────────────────────────────────────────────
-def tune(
-    objective: Callable[..., float],
-    space: dict[str, Float],
-    n_trials: int,
-    path: Path,
-    seed: int = 0,
-) -> list[Trial]:
+def tune(objective: Callable, space: dict[str, Float], n_trials: int, path: Path) -> list[Trial]:
     """Journal, then engine, then effect; called again on the same journal, it resumes."""
-    journal, engine = Journal(path), Engine(space, n_trials, seed)
+    journal, engine = Journal(path), Engine(space, n_trials)
 
     def put(**event: Any) -> str | None:
         journal.append(event)
