@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeGuard
 from manyfit._redact import redact_value
 from manyfit.errors import SpaceError
 
-Label: TypeAlias = None | bool | int | float | str
+Label: TypeAlias = bool | int | float | str | None
 
 _PLAIN = (type(None), bool, int, float, str)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -18,7 +18,8 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 def is_label(value: object) -> TypeGuard[Label]:
     """Whether a value is a plain JSON scalar, and so its own label.
 
-    Exact types only: a subclass, such as a string Enum, would come back from a file as another type.
+    Exact types only: a subclass, such as a string Enum, would come back from a file as something
+    else.
     """
     return type(value) in _PLAIN and not (isinstance(value, float) and not math.isfinite(value))
 

@@ -1,9 +1,15 @@
-"""Import an optional package, or say which extra installs it."""
+"""Import a package when it is needed, or say which extra installs it."""
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from manyfit.errors import MissingExtraError
+
+
+def load(module: str) -> Any:
+    """Import a module that is heavy, or whose home is one file, at the moment it is needed."""
+    return importlib.import_module(module)
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

@@ -34,12 +34,12 @@ class Choice:
 
     Args:
         options: The options in order, or the branches by name.
-        weights: How often each is drawn at random, relative to the others, in the same order. A model
-            of the results (TPE) learns its own instead.
+        weights: How often each is drawn at random, relative to the others, in the same order. A
+            model of the results (TPE) learns its own instead.
 
     Raises:
-        SpaceError: There are no options, two are alike, one has no lasting label, or weights are not
-            one positive number for each option.
+        SpaceError: There are no options, two are alike, one has no lasting label, or weights are
+            not one positive number for each option.
 
     Example:
         >>> Choice(["adam", "sgd"], weights=[3, 1])
@@ -58,7 +58,7 @@ class Choice:
         object.__setattr__(self, "options", options)
         if not options:
             raise SpaceError(f"{self!r} needs at least one option")
-        twins = [label for i, label in enumerate(self.labels) if self._index(label) != i]
+        twins = [label for i, label in enumerate(self.labels) if self.place(label) != i]
         if twins:
             raise SpaceError(
                 f"{self!r} has options that can't be told apart: {twins[0]!r} is there twice"
@@ -83,7 +83,8 @@ class Choice:
             places.setdefault((type(name), name), place)
         return places
 
-    def _index(self, name: object) -> int | None:
+    def place(self, name: object) -> int | None:
+        """Return where among the options the one with this label is; None if there is none."""
         # The type is part of the key, because True == 1 == 1.0.
         return self._places.get((type(name), name)) if is_label(name) else None
 
@@ -106,7 +107,7 @@ class Choice:
         return f"one of {', '.join(map(repr, self.labels))}"
 
     def at(self, index: int) -> tuple[Label, int]:
-        """Return the option at a place in the list of all configurations, and the place within it."""
+        """Return the option at a place among all configurations, and the place within it."""
         place = bisect.bisect_right(self._ends, index)
         return self.labels[place], index - (self._ends[place - 1] if place else 0)
 
@@ -125,7 +126,7 @@ class Choice:
 
     def contains(self, value: object) -> bool:
         """Whether this is a value in stored form: the label of an option."""
-        return self._index(value) is not None
+        return self.place(value) is not None
 
     def store(self, name: str, value: object) -> Label:
         """Return the label of an option, which may be given as it is or by its label.
@@ -138,9 +139,9 @@ class Choice:
         for option, known in zip(self.options, self.labels, strict=True):
             if option is value:
                 return known
-        if self._index(value) is None and not is_label(value):
+        if self.place(value) is None and not is_label(value):
             value = label(value)
-        index = self._index(value)
+        index = self.place(value)
         if index is None and is_real(value):  # 32.0 for 32: a number that went through a table
             index = next((i for i, n in enumerate(self.labels) if is_real(n) and n == value), None)
         if index is None:
@@ -181,11 +182,11 @@ class Choice:
 Domain: TypeAlias = Float | Int | Choice
 
 
-def to_entries(items: Mapping[str, Any], where: str) -> dict[str, Entry]:
+def to_entries(items: Mapping[Any, Any], where: str) -> dict[str, Entry]:
     """Check what a space or a branch holds, and return it with NumPy scalars turned into Python's.
 
     Raises:
-        SpaceError: A name is no text, or a value is a domain of another library or hides one of ours.
+        SpaceError: A name is no text, or a value is another library's domain or hides one of ours.
     """
     entries: dict[str, Entry] = {}
     for name, value in items.items():
@@ -199,8 +200,8 @@ def to_entries(items: Mapping[str, Any], where: str) -> dict[str, Entry]:
             )
         if not isinstance(value, Domain) and holds_domain(value):
             raise SpaceError(
-                f"{name} in {where} has a Float, Int or Choice inside a {type(value).__name__}. Params "
-                "are flat: name it in the space itself, or make it a branch of a Choice"
+                f"{name} in {where} has a Float, Int or Choice inside a {type(value).__name__}. "
+                "Params are flat: name it in the space itself, or make it a branch of a Choice"
             )
         entries[name] = value.item() if isinstance(value, np.generic) else value
     return entries
@@ -246,7 +247,7 @@ def to_json(name: str, entry: Entry) -> dict[str, Any]:
 
 
 def from_json(record: Mapping[str, Any]) -> Entry:
-    """Return the entry that `to_json` described; an option that is no literal comes back as its label.
+    """Return the entry that `to_json` described; what is no literal comes back as its label.
 
     Raises:
         SpaceError: It describes none.
@@ -279,8 +280,8 @@ def _to_options(options: Any) -> tuple[Any, ...]:
     for option in found:
         if isinstance(option, Domain) or holds_domain(option):
             raise SpaceError(
-                f"an option of a Choice can't hold a Float, Int or Choice, but got {option!r:.200}. "
-                'Give branches by name: Choice({"svm": {"C": Float(0.1, 10)}, "forest": {}})'
+                f"an option of a Choice can't hold a Float, Int or Choice, but got {option!r:.200}"
+                '. Give branches by name: Choice({"svm": {"C": Float(0.1, 10)}, "forest": {}})'
             )
     return found
 

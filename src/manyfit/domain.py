@@ -1,8 +1,8 @@
 """What a numeric hyperparameter may be: `Float` and `Int`.
 
-Each maps its values to and from the unit interval so that equal lengths are equally likely: sampling
-is decoding a uniform number, and a quasi-random point decodes the same way. A value in stored form
-is a plain float or int.
+Each maps its values to and from the unit interval so that equal lengths are equally likely:
+sampling is decoding a uniform number, and a quasi-random point decodes the same way. A value in
+stored form is a plain float or int.
 """
 
 import math
@@ -25,13 +25,14 @@ _DUST = 1e-9
 class Float:
     """A real number from `low` to `high`, both included.
 
-    With a `step` it is one of `low, low + step, low + 2 * step, ...`, free of rounding dust; `high` is
-    among them if it falls on that grid.
+    With a `step` it is one of `low, low + step, low + 2 * step, ...`, free of rounding dust; `high`
+    is among them if it falls on that grid.
 
     Args:
         low: The smallest value.
         high: The largest value.
-        log: Spread evenly over orders of magnitude, as suits a learning rate. `low` must be positive.
+        log: Spread evenly over orders of magnitude, as suits a learning rate. `low` must be
+            positive.
         step: The distance of neighbouring values; not together with `log`.
 
     Raises:
@@ -125,15 +126,17 @@ class Float:
         stored = float(value) if is_real(value) else math.nan
         if not math.isfinite(stored):
             raise broken(name, self.rule, value)
-        if self.step is None:
-            target = min(max(stored, self.low), self.high)
-            dust = 1e-12 * abs(target)
-        else:
-            target = self._at(self._nearest(stored))
-            dust = _DUST * self.step
+        target = self.snap(stored)
+        dust = _DUST * self.step if self.step is not None else 1e-12 * abs(target)
         if abs(target - stored) > dust:
             raise broken(name, self.rule, value)
-        return target + 0.0  # turns -0.0 into 0.0
+        return target
+
+    def snap(self, value: float) -> float:
+        """Return the stored value that is nearest to a finite number."""
+        if self.step is not None:
+            return self._at(self._nearest(value))
+        return min(max(value, self.low), self.high) + 0.0  # turns -0.0 into 0.0
 
     def encode(self, value: float) -> float:
         """Return a stored value's place in the unit interval."""
@@ -300,8 +303,6 @@ def _real(field: str, value: object) -> float:
 
 
 def _whole(field: str, value: object) -> int:
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)
     if is_real(value) and float(value).is_integer():
         return int(float(value))
     raise SpaceError(f"Int needs a whole number for {field}, but got {value!r:.200}")

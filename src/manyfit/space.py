@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit._labels import Label, constant_to_json, same
+from manyfit._tree import Path, at, branches_of, exclude_one_another, flatten, walk, when
 from manyfit.choice import Choice, Domain, Entry, from_json, size_of, to_entries, to_json
 from manyfit.domain import Float, Int, broken
 from manyfit.errors import SpaceError
 from manyfit.trial import Params
 
 __all__ = ["Choice", "Domain", "Float", "Int", "Label", "Space"]
-
-# The choices that must have been made for a name to be active: (choice, branch), outermost first.
-_Path = tuple[tuple[str, str], ...]
 
 
 class Space:
@@ -32,30 +30,33 @@ class Space:
     Params have two forms. The stored form is plain JSON: labels for options, active params only, no
     constants. `materialize` turns it into what the objective receives.
 
-    Coming from another library:
+    Coming from another library, `"x": Float(a, b)` in the space stands for:
 
-    | Optuna | Hyperopt | Manyfit |
+    | Manyfit | Optuna | Hyperopt |
     |---|---|---|
-    | `suggest_float("x", 0, 1)` | `hp.uniform("x", 0, 1)` | `"x": Float(0, 1)` |
-    | `suggest_float(..., log=True)` | `hp.loguniform("x", log(a), log(b))` | `Float(a, b, log=True)` |
-    | `suggest_float(..., step=q)` | `hp.quniform("x", a, b, q)` | `Float(a, b, step=q)` |
-    | `suggest_int("x", a, b)` | `hp.uniformint("x", a, b)` | `Int(a, b)` |
-    | `suggest_categorical("x", xs)` | `hp.choice("x", xs)` | `Choice(xs)` |
-    | | `hp.pchoice("x", [(p, v), ...])` | `Choice([v, ...], weights=[p, ...])` |
-    | `if kind == "svm": suggest_...` | `hp.choice("kind", [{...}, {...}])` | `Choice({"svm": {...}, ...})` |
+    | `Float(a, b)` | `suggest_float("x", a, b)` | `hp.uniform("x", a, b)` |
+    | `Float(a, b, log=True)` | `suggest_float(.., log=True)` | `hp.loguniform("x", ln a, ln b)` |
+    | `Float(a, b, step=q)` | `suggest_float(.., step=q)` | `hp.quniform("x", a, b, q)` |
+    | `Int(a, b)` | `suggest_int("x", a, b)` | `hp.uniformint("x", a, b)` |
+    | `Choice(xs)` | `suggest_categorical("x", xs)` | `hp.choice("x", xs)` |
+    | `Choice(xs, weights=ps)` | | `hp.pchoice("x", [(p, x), ..])` |
+    | `Choice({"svm": {..}, ..})` | `if x == "svm": suggest_..` | `hp.choice("x", [{..}, ..])` |
 
     Args:
         entries: Domains and constants by name, in the order in which they are shown.
 
     Raises:
-        SpaceError: A name is no text, is active twice, or stands for different things in two branches.
+        SpaceError: A name is no text, is active twice, or differs from one branch to the next.
 
     Example:
-        >>> space = Space({"lr": Float(1e-4, 0.1, log=True), "model": Choice({"a": {"k": Int(1, 3)}, "b": {}})})
+        >>> model = Choice({"neighbors": {"k": Int(1, 9)}, "bayes": {}})
+        >>> space = Space({"scale": Choice([False, True]), "model": model})
         >>> list(space.params)
-        ['lr', 'model', 'k']
-        >>> space.active({"lr": 0.01, "model": "b"})
-        ('lr', 'model')
+        ['scale', 'model', 'k']
+        >>> space.active({"scale": True, "model": "bayes"})
+        ('scale', 'model')
+        >>> space.size
+        20
     """
 
     params: Mapping[str, Domain]
@@ -68,23 +69,23 @@ class Space:
                 f"({type(entries).__name__})"
             )
         self._entries = to_entries(entries, "the space")
-        self._places: dict[str, list[_Path]] = {}
+        self._places: dict[str, list[Path]] = {}
         found: dict[str, Entry] = {}
-        for path, name, entry in _flatten(self._entries, ()):
+        for path, name, entry in flatten(self._entries, ()):
             self._add_place(name, path, found.setdefault(name, entry), entry)
         self.params = {n: entry for n, entry in found.items() if isinstance(entry, Domain)}
         self.constants = {n: entry for n, entry in found.items() if n not in self.params}
 
-    def _add_place(self, name: str, path: _Path, known: Entry, entry: Entry) -> None:
+    def _add_place(self, name: str, path: Path, known: Entry, entry: Entry) -> None:
         for other in self._places.setdefault(name, []):
-            if not _exclude_one_another(path, other):
+            if not exclude_one_another(path, other):
                 raise SpaceError(
-                    f"{name} is in the space twice: {_when(other)}, and {_when(path)}. Both could be "
-                    "active at once; give them different names"
+                    f"{name} is in the space twice: {when(other)}, and {when(path)}. Both could "
+                    "be active at once; give them different names"
                 )
             if not _alike(known, entry):
                 raise SpaceError(
-                    f"{name} stands for {known!r} {_when(other)}, but for {entry!r} {_when(path)}. "
+                    f"{name} stands for {known!r} {when(other)}, but for {entry!r} {when(path)}. "
                     "Give them different names"
                 )
         self._places[name].append(path)
@@ -99,10 +100,10 @@ class Space:
     def walk(self, params: Params) -> Iterator[tuple[str, Domain]]:
         """Yield the active names and domains, each Choice before what its branch holds.
 
-        `params` may grow meanwhile: a Choice is looked up only after it was yielded, so that a caller
-        can draw each value as its name comes up.
+        `params` may grow meanwhile: a Choice is looked up only after it was yielded, so that a
+        caller can draw each value as its name comes up.
         """
-        for name, entry in _walk(self._entries, params):
+        for name, entry in walk(self._entries, params):
             if isinstance(entry, Domain):
                 yield name, entry
 
@@ -139,18 +140,18 @@ class Space:
     def store(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """Return a point that a person wrote in stored form.
 
-        Options may be given as they are or by label, whole numbers as floats, and constants left out.
+        Options may be given as they are or by label, whole numbers as floats, constants left out.
 
         Raises:
-            SpaceError: A name is missing, unknown or inactive, a value breaks its domain's rule, or a
-                constant has another value.
+            SpaceError: A name is missing, unknown or inactive, a value breaks its domain's rule, or
+                a constant has another value.
         """
         if not isinstance(point, Mapping):
             raise SpaceError(f"a point must be a dict of params, but got {point!r:.200}")
         point = {name: _plain(value) for name, value in point.items()}
         params: dict[str, Any] = {}
         constants: set[str] = set()
-        for name, entry in _walk(self._entries, params):
+        for name, entry in walk(self._entries, params):
             if isinstance(entry, Domain):
                 if name not in point:
                     raise SpaceError(self._missing(name, entry, point))
@@ -173,7 +174,7 @@ class Space:
             else params[name]
             if isinstance(entry, Domain)
             else entry
-            for name, entry in _walk(self._entries, params)
+            for name, entry in walk(self._entries, params)
         }
 
     def key(self, params: Params) -> str:
@@ -198,7 +199,7 @@ class Space:
             if name in allowed:
                 continue
             if name in self._places:
-                paths = " or ".join(_when(path) for path in self._places[name])
+                paths = " or ".join(when(path) for path in self._places[name])
                 raise SpaceError(f"{name} is only active {paths}. Leave it out of {_listed(given)}")
             close = difflib.get_close_matches(str(name), self._places, n=1)
             hint = f"Did you mean {close[0]}?" if close else f"It has {_listed(self._places)}"
@@ -215,23 +216,28 @@ class Space:
         """Return all configurations, each once; the last name changes fastest.
 
         Raises:
-            SpaceError: There are infinitely many.
+            SpaceError: As for `finite_size`.
         """
-        return map(self.at, range(self._finite_size()))
+        return map(self.at, range(self.finite_size()))
 
     def at(self, index: int) -> dict[str, Any]:
         """Return the configuration at a place, from 0, in the order of `grid`.
 
         Raises:
-            SpaceError: There are infinitely many.
+            SpaceError: As for `finite_size`.
             IndexError: `index` is not in `range(size)`.
         """
-        if not 0 <= index < self._finite_size():
+        if not 0 <= index < self.finite_size():
             raise IndexError(f"a space of {self.size} configurations has none at {index}")
-        params = _at(self._entries, index)
+        params = at(self._entries, index)
         return {name: params[name] for name in self.active(params)}
 
-    def _finite_size(self) -> int:
+    def finite_size(self) -> int:
+        """Return the number of configurations.
+
+        Raises:
+            SpaceError: There are infinitely many; says how to change that.
+        """
         if self.size is None:
             endless = [name for name, domain in self.params.items() if _is_endless(domain)]
             raise SpaceError(
@@ -257,7 +263,7 @@ class Space:
         )
 
     def decode(self, unit: Sequence[float] | NDArray[np.float64]) -> dict[str, Any]:
-        """Return the stored params at a point of the unit cube; entries of inactive params are ignored.
+        """Return the stored params at a point of the unit cube; what is inactive is ignored.
 
         Raises:
             SpaceError: There is not one entry for each of `self.params`, or an active one is NaN.
@@ -291,7 +297,7 @@ class Space:
         return cls({name: from_json(entry) for name, entry in record.items()})
 
     def difference(self, other: "Space") -> list[str]:
-        """Say what became of this space in `other`, one sentence for each name; empty if nothing."""
+        """Say what became of this space in `other`, a sentence for each name; empty if nothing."""
         old, new = _described(self._entries), _described(other._entries)
         return [
             *(
@@ -319,46 +325,6 @@ class Space:
         return f"Space({shown!r})"
 
 
-def _flatten(entries: Mapping[str, Entry], path: _Path) -> Iterator[tuple[_Path, str, Entry]]:
-    """Yield everything that is anywhere in a space, outermost and first declared first."""
-    for name, entry in entries.items():
-        yield path, name, entry
-        for branch, items in _branches(entry).items():
-            yield from _flatten(items, (*path, (name, branch)))
-
-
-def _walk(entries: Mapping[str, Entry], params: Params) -> Iterator[tuple[str, Entry]]:
-    for name, entry in entries.items():
-        yield name, entry
-        if isinstance(entry, Choice) and entry.branches is not None:
-            yield from _walk(entry.branch(params.get(name)), params)
-
-
-def _at(entries: Mapping[str, Entry], index: int) -> dict[str, Any]:
-    """Read an index as a number whose digits, the last one first, are the values."""
-    params: dict[str, Any] = {}
-    for name, domain in reversed(entries.items()):
-        if not isinstance(domain, Domain):
-            continue
-        index, digit = divmod(index, domain.size or 1)
-        if isinstance(domain, Choice):
-            params[name], inner = domain.at(digit)
-            params.update(_at(domain.branch(params[name]), inner))
-        else:
-            params[name] = domain.at(digit)
-    return params
-
-
-def _branches(entry: Entry) -> Mapping[str, Mapping[str, Entry]]:
-    branches = entry.branches if isinstance(entry, Choice) else None
-    return {} if branches is None else branches
-
-
-def _exclude_one_another(one: _Path, other: _Path) -> bool:
-    chosen = dict(one)
-    return any(chosen.get(name, branch) != branch for name, branch in other)
-
-
 def _alike(one: Entry, other: Entry) -> bool:
     if isinstance(one, Domain) or isinstance(other, Domain):
         return bool(one == other)
@@ -372,9 +338,9 @@ def _is_endless(domain: Domain) -> bool:
 def _described(entries: Mapping[str, Entry]) -> dict[str, str]:
     """Return a text for each name, with where it is active; two are equal if nothing changed."""
     texts: dict[str, str] = {}
-    for path, name, entry in _flatten(entries, ()):
-        where = f"{name} ({_when(path)})" if path else name
-        if branches := _branches(entry):
+    for path, name, entry in flatten(entries, ()):
+        where = f"{name} ({when(path)})" if path else name
+        if branches := branches_of(entry):
             weights = "" if entry.weights is None else f" weighted {list(entry.weights)}"
             texts[where] = f"Choice of the branches {_listed(branches)}{weights}"
         elif isinstance(entry, Domain):
@@ -382,12 +348,6 @@ def _described(entries: Mapping[str, Entry]) -> dict[str, str]:
         else:
             texts[where] = f"the constant {constant_to_json(name, entry)!r}"
     return texts
-
-
-def _when(path: _Path) -> str:
-    if not path:
-        return "at the top"
-    return "when " + " and ".join(f"{name} is {branch!r}" for name, branch in path)
 
 
 def _listed(names: Iterable[Any]) -> str:

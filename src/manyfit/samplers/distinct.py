@@ -1,0 +1,82 @@
+"""No configuration twice while an untried one exists."""
+
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+
+from manyfit.errors import SpaceError
+from manyfit.samplers.base import Sampler
+from manyfit.space import Space
+from manyfit.trial import Params
+
+# Sets these random numbers apart from those of a sampler that draws from (seed, number) too.
+_STREAM = 0x0D157
+# A space that has not shown an untried point by then has hardly any that can be drawn.
+_TRIES = 1000
+
+
+def distinct_params(
+    sampler: Sampler, space: Space, number: int, seen: AbstractSet[str], seed: int
+) -> Params | None:
+    """Return what the sampler proposes for trial `number`, or an untried point for a repeat.
+
+    In a finite space the other point is a random one of those untried, found in a time that doesn't
+    grow with the size of the space. In an infinite space it is drawn like one of random search.
+
+    Args:
+        sampler: Asked once.
+        space: Where params come from.
+        number: The trial's number; with the seed it determines the random choice.
+        seen: The keys (`Space.key`) of all that has been tried.
+        seed: The study's seed.
+
+    Returns:
+        The params; None when everything has been tried, or the sampler has nothing more to propose.
+
+    Raises:
+        SpaceError: The sampler proposed something outside the space.
+    """
+    if space.size is not None and len(seen) >= space.size:
+        return None
+    proposed = sampler.ask(number)
+    if proposed is None:
+        return None
+    try:
+        space.check(proposed)
+    except SpaceError as error:
+        raise SpaceError(
+            f"{type(sampler).__name__} proposed a point not in the space: {error}"
+        ) from error
+    if space.key(proposed) not in seen:
+        return proposed
+    rng = np.random.default_rng((seed, number, _STREAM))
+    if space.size is None:
+        return _drawn(space, seen, rng)
+    return _untried(space, space.size, seen, rng)
+
+
+def _drawn(space: Space, seen: AbstractSet[str], rng: np.random.Generator) -> Params | None:
+    points = (space.sample(rng) for _ in range(_TRIES))
+    return next((params for params in points if space.key(params) not in seen), None)
+
+
+def _untried(
+    space: Space, size: int, seen: AbstractSet[str], rng: np.random.Generator
+) -> Params | None:
+    """Return one of the untried points, each as likely as any other.
+
+    Where they are plenty, drawing until one comes up takes two draws on average. Where they are
+    few, the space is not much larger than what has been tried, and is gone through in random order:
+    that takes (size + 1) / (untried + 1) looks on average.
+    """
+    if size > 2 * len(seen):
+        points = (space.at(_below(size, rng)) for _ in range(_TRIES))
+    else:
+        points = (space.at(int(index)) for index in rng.permutation(size))
+    return next((params for params in points if space.key(params) not in seen), None)
+
+
+def _below(size: int, rng: np.random.Generator) -> int:
+    """Return a whole number below `size`, which may exceed what NumPy's integers hold."""
+    count = size.bit_length() // 8 + 9  # 64 bits to spare make the bias of the remainder nil
+    return int.from_bytes(rng.bytes(count), "big") % size

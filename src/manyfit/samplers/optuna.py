@@ -1,0 +1,262 @@
+"""Optuna's samplers, as calculators: the only file that imports optuna.
+
+An in-memory Optuna study mirrors what the sampler was told, through Optuna's public API alone. It
+is brought up to date when a proposal is due, so replaying a long record costs one pass. ::
+
+    tell ─► news ─┐
+                  ├─► mirror: running, complete, pruned, failed ─► suggest_* ─► params
+    ask ──────────┘
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from manyfit.domain import Float, Int
+from manyfit.metric import Direction, Metric
+from manyfit.space import Choice, Domain, Space
+from manyfit.trial import Params, State, Trial
+
+_Distribution: TypeAlias = FloatDistribution | IntDistribution | CategoricalDistribution
+
+# TPE is asked again, with another seed, when it repeats itself: a point it likes beats a random
+# one.
+_TRIES = 5
+
+
+class OptunaSampler:
+    """Proposes what a sampler of Optuna suggests; without one given, what TPE does.
+
+    TPE (Bergstra et al., "Algorithms for hyper-parameter optimization", 2011) models where good
+    trials lie, after 10 random ones. It is made anew for each trial and seeded by (seed, number),
+    so that a resumed study gets the proposals it would have got. Pending trials keep it away from
+    their neighbourhood, failed ones teach it nothing, pruned ones count as worse than complete
+    ones.
+
+    A sampler passed in is used as it is: its random state is its own, so a resumed study goes on
+    with other random numbers. When it asks to stop the study (a grid that is done), nothing more is
+    proposed.
+
+    Optuna knows no weights: those of a Choice are ignored.
+
+    Args:
+        space: Where params come from.
+        metric: What is tuned.
+        seed: The study's seed.
+        sampler: Any `optuna.samplers` instance; None for TPE.
+
+    Example:
+        >>> sampler = OptunaSampler(Space({"x": Float(0, 1)}), Metric("loss"), seed=0)
+        >>> 0 <= sampler.ask(0)["x"] <= 1
+        True
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        metric: Metric,
+        seed: int,
+        sampler: optuna.samplers.BaseSampler | None = None,
+    ) -> None:
+        self._space = space
+        self._metric = metric
+        self._seed = seed
+        self._tries = _TRIES if sampler is None else 1
+        self._given = sampler
+        self._news: dict[int, Trial] = {}
+        self._mirror = _Mirror(space, metric, sampler)
+        self._tried: set[str] = set()
+
+    def tell(self, trial: Trial) -> None:
+        """Take in a pending or an ended trial; it is looked at with the next proposal."""
+        self._news[trial.number] = trial
+        self._tried.add(self._space.key(trial.params))
+
+    def ask(self, number: int) -> Params | None:
+        """Propose params for trial `number`; None once the given sampler has asked to stop."""
+        if not self._news and (open_params := self._mirror.proposed(number)) is not None:
+            return open_params  # asked again, knowing no more
+        for trial in self._news.values():
+            self._mirror.take(trial)
+        self._news.clear()
+        if self._mirror.stopped:
+            return None
+        for attempt in range(self._tries):
+            if self._given is None:
+                self._mirror.use(_tpe(self._seed, number, attempt))
+            params = self._mirror.suggest(number)
+            if self._space.key(params) not in self._tried:
+                break
+        return params
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A proposal that has not been told: the engine may yet take another point instead."""
+
+    number: int
+    trial: optuna.Trial
+    params: Params
+
+
+class _Mirror:
+    """An Optuna study that knows what the sampler was told."""
+
+    def __init__(
+        self, space: Space, metric: Metric, sampler: optuna.samplers.BaseSampler | None
+    ) -> None:
+        self.stopped = False
+        self._space = space
+        self._metric = metric
+        self._distributions = {n: _distribution(domain) for n, domain in space.params.items()}
+        self._study = _quiet_study(metric.direction, sampler)
+        # A sampler that has gone through all it has calls `study.stop`, which only works in
+        # `optimize`.
+        self._study.stop = self._stop  # type: ignore[method-assign]
+        self._open: _Open | None = None
+        self._known: set[int] = set()
+        self._running: dict[int, optuna.Trial] = {}
+
+    def _stop(self) -> None:
+        self.stopped = True
+
+    def use(self, sampler: optuna.samplers.BaseSampler) -> None:
+        """Let another sampler make the next suggestion."""
+        self._study.sampler = sampler
+
+    def proposed(self, number: int) -> Params | None:
+        """Return the proposal that is open for this number."""
+        is_open = self._open is not None and self._open.number == number
+        return self._open.params if self._open is not None and is_open else None
+
+    def suggest(self, number: int) -> Params:
+        """Have params suggested, the active ones only; an open proposal is given up."""
+        if self._open is not None:
+            self._study.tell(self._open.trial, state=TrialState.FAIL)
+        trial = self._study.ask()
+        params: dict[str, Any] = {}
+        for name, domain in self._space.walk(params):
+            distribution = self._distributions[name]
+            params[name] = _from_optuna(domain, distribution, _suggest(trial, name, distribution))
+        self._open = _Open(number, trial, params)
+        return params
+
+    def take(self, trial: Trial) -> None:
+        """Bring what is known of a trial up to date."""
+        if trial.number not in self._known:
+            self._known.add(trial.number)
+            if trial.params == self.proposed(trial.number) and self._open is not None:
+                self._running[trial.number] = self._open.trial
+                self._open = None
+            elif trial.state.is_finished:
+                self._study.add_trial(self._frozen(trial))
+                return
+            else:
+                self._running[trial.number] = self._started(trial.params)
+        if trial.state.is_finished:
+            self._finish(self._running.pop(trial.number), trial)
+
+    def _started(self, params: Params) -> optuna.Trial:
+        self._study.enqueue_trial(self._to_optuna(params))
+        started = self._study.ask()
+        for name in params:
+            _suggest(started, name, self._distributions[name])
+        return started
+
+    def _finish(self, running: optuna.Trial, trial: Trial) -> None:
+        if trial.state is State.PRUNED:
+            for step, value in self._last_report(trial).items():
+                running.report(value, step)
+        self._study.tell(running, trial.value, TrialState[trial.state.name])
+
+    def _frozen(self, trial: Trial) -> optuna.trial.FrozenTrial:
+        pruned = self._last_report(trial) if trial.state is State.PRUNED else {}
+        finite = [value for value in pruned.values() if not math.isnan(value)]
+        return optuna.trial.create_trial(
+            state=TrialState[trial.state.name],
+            value=finite[0] if finite else trial.value,
+            params=self._to_optuna(trial.params),
+            distributions={name: self._distributions[name] for name in trial.params},
+            intermediate_values=pruned,
+        )
+
+    def _last_report(self, trial: Trial) -> dict[int, float]:
+        """Return the last report of the tuned metric; samplers look at no other of a pruned trial."""
+        for measurement in reversed(trial.measurements):
+            value = measurement.metrics.get(self._metric.name)
+            if value is not None and measurement.step >= 0:
+                return {measurement.step: value}
+        return {}
+
+    def _to_optuna(self, params: Params) -> dict[str, Any]:
+        return {
+            name: _to_optuna(self._space.params[name], self._distributions[name], value)
+            for name, value in params.items()
+        }
+
+
+def _distribution(domain: Domain) -> _Distribution:
+    match domain:
+        case Float(low, high):
+            # Optuna warns of a high that is not on the grid.
+            high = high if domain.size is None else domain.at(domain.size - 1)
+            return FloatDistribution(low, high, log=domain.log, step=domain.step)
+        case Int(low):
+            return IntDistribution(
+                low, domain.at(domain.size - 1), log=domain.log, step=domain.step
+            )
+        case Choice():
+            # Labels, so that a sampler made for this space knows them; places where 1 == True.
+            labels = domain.labels
+            return CategoricalDistribution(
+                labels if len(set(labels)) == len(labels) else range(len(labels))
+            )
+
+
+def _to_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any:
+    if isinstance(distribution, CategoricalDistribution) and isinstance(domain, Choice):
+        place = domain.place(value)
+        return None if place is None else distribution.choices[place]
+    return value
+
+
+def _from_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any:
+    if isinstance(distribution, CategoricalDistribution) and isinstance(domain, Choice):
+        return domain.labels[distribution.choices.index(value)]
+    # Optuna's steps gather rounding dust.
+    return domain.snap(value) if isinstance(domain, Float) else value
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: _Distribution) -> Any:
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_float(name, low, high, log=log, step=step)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_int(name, low, high, log=log, step=step)
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(name, choices)
+
+
+def _quiet_study(direction: Direction, sampler: optuna.samplers.BaseSampler | None) -> optuna.Study:
+    """Return a study without Optuna's announcement of it; the user's verbosity is put back."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(verbosity, optuna.logging.WARNING))
+    try:
+        return optuna.create_study(direction=direction, sampler=sampler)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _tpe(seed: int, number: int, attempt: int) -> optuna.samplers.TPESampler:
+    state = np.random.SeedSequence((seed, number, attempt)).generate_state(1)
+    return optuna.samplers.TPESampler(seed=int(state[0]))
+
+
+def is_optuna_sampler(value: object) -> bool:
+    """Whether this is an instance of one of Optuna's samplers."""
+    return isinstance(value, optuna.samplers.BaseSampler)

@@ -1,0 +1,30 @@
+"""Random search: every trial drawn from the space on its own."""
+
+import numpy as np
+
+from manyfit.space import Space
+from manyfit.trial import Params, Trial
+
+
+class RandomSampler:
+    """Draws each trial independently, uniformly or by `log` and `weights` where the space has them.
+
+    It learns nothing from results, so failed and pending trials make no difference to it.
+
+    Example:
+        >>> from manyfit.space import Int
+        >>> sampler = RandomSampler(Space({"depth": Int(1, 9)}), seed=0)
+        >>> sampler.ask(3) == sampler.ask(3)
+        True
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self._space = space
+        self._seed = seed
+
+    def tell(self, trial: Trial) -> None:
+        """Take no notice."""
+
+    def ask(self, number: int) -> Params:
+        """Draw the params of trial `number`."""
+        return self._space.sample(np.random.default_rng((self._seed, number)))
