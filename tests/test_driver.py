@@ -1,0 +1,353 @@
+import threading
+
+import pytest
+
+from manyfit.budget import Budget, Target
+from manyfit.driver import Driver, trial_seed
+from manyfit.engine import Engine
+from manyfit.errors import JournalError
+from manyfit.events import (
+    AttemptFinished,
+    AttemptLost,
+    AttemptStarted,
+    DriverStarted,
+    StudyEnded,
+    TrialAsked,
+)
+from manyfit.metric import Metric
+from manyfit.pruners.auto import make_pruner
+from manyfit.recorder import Recorder
+from manyfit.samplers.random import RandomSampler
+from manyfit.space import Float, Space
+from manyfit.testing.journals import MemoryJournal
+from manyfit.testing.scripted import (
+    FakeClock,
+    ScriptedExecutor,
+    dies,
+    finishes,
+    raises,
+    reports,
+)
+from manyfit.trial import State
+from manyfit.worker.work import Work
+
+LOSS = Metric("loss")
+SPACE = Space({"x": Float(0.0, 1.0)})
+
+
+class Bench:
+    """A driver with fakes all round, and what it left behind."""
+
+    def __init__(self, script, tmp_path, *, parallelism=1, pruner=None, journal=None, **limits):
+        self.fake = FakeClock()
+        self.journal = journal or MemoryJournal()
+        self.engine = Engine(
+            space=SPACE,
+            metric=LOSS,
+            sampler=RandomSampler(SPACE, 0),
+            pruner=pruner or make_pruner(None, LOSS),
+            budget=Budget(**limits),
+        )
+        self.executor = ScriptedExecutor(script, parallelism=parallelism, clock=self.fake)
+        self.recorder = Recorder(self.engine, self.journal)
+        self.work = Work(print, SPACE, LOSS, "study", tmp_path)
+
+    def run(self, **options):
+        driver = Driver(
+            self.recorder, self.executor, self.work, seed=0, clock=self.fake.clock, **options
+        )
+        return driver.run()
+
+    def events(self, kind):
+        return [event for event in self.journal.read() if isinstance(event, kind)]
+
+    def states(self):
+        return [trial.state for trial in self.engine.trials]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return lambda script, **options: Bench(script, tmp_path, **options)
+
+
+class TestRunning:
+    def test_runs_n_trials_and_says_why_it_ended(self, bench):
+        """The budget's last trial ends the study, and the reason is on record."""
+        study = bench(lambda task: finishes(task, task.params["x"]), n_trials=5, parallelism=2)
+
+        reason = study.run()
+
+        assert reason == "all 5 trials done"
+        assert study.states() == [State.COMPLETE] * 5
+        assert [event.reason for event in study.events(StudyEnded)] == [reason]
+        assert study.executor.closed
+
+    def test_never_more_in_flight_than_the_executor_runs(self, bench):
+        """Slots are kept full, and never overfilled."""
+        running = set()
+        peak = []
+
+        def script(task):
+            running.add(task.number)
+            peak.append(len(running))
+            yield from reports(task, [1.0, 0.5])[:2]
+            running.discard(task.number)
+            yield from finishes(task, 0.5)
+
+        study = bench(script, n_trials=9, parallelism=3)
+        study.run()
+
+        assert max(peak) == 3
+
+    def test_every_trial_has_its_own_seed_and_keeps_it(self, bench):
+        """The seed depends on the study's seed and the trial's number only, not on the attempt."""
+        study = bench(
+            lambda task: dies(task) if task.attempt == 1 else finishes(task, 1.0), n_trials=3
+        )
+        study.run()
+
+        seeds = {(task.number, task.seed) for task in study.executor.submitted}
+        assert seeds == {(number, trial_seed(0, number)) for number in range(3)}
+        assert len({seed for _, seed in seeds}) == 3
+
+    def test_a_lost_attempt_is_made_again(self, bench):
+        """A worker's death costs an attempt, not the trial."""
+        study = bench(
+            lambda task: dies(task) if task.attempt == 1 else finishes(task, 1.0), n_trials=2
+        )
+        study.run()
+
+        assert study.states() == [State.COMPLETE] * 2
+        assert [len(trial.attempts) for trial in study.engine.trials] == [2, 2]
+
+    def test_a_trial_whose_workers_keep_dying_fails(self, bench):
+        """After max_attempts it is a FAIL, and the others go on."""
+        study = bench(
+            lambda task: dies(task) if task.number == 0 else finishes(task, 1.0), n_trials=3
+        )
+        study.run()
+
+        assert study.states() == [State.FAIL, State.COMPLETE, State.COMPLETE]
+        assert "killed by SIGKILL" in study.engine.trials[0].reason
+
+    def test_a_hopeless_trial_is_asked_to_stop(self, bench):
+        """The pruner's verdict reaches the executor, and the trial is PRUNED with the reason."""
+        study = bench(
+            lambda task: (
+                reports(task, [9.0] * 20 if task.number == 8 else [1.0 / task.number] * 20)
+                if task.number
+                else finishes(task, 1.0)
+            ),
+            n_trials=9,
+            pruner=make_pruner("median", LOSS),
+        )
+        study.run()
+
+        assert study.states()[8] is State.PRUNED
+        assert study.executor.stopped == [(8, 1, study.engine.trials[8].reason, False)]
+
+    def test_first_trials_failing_alike_end_the_study(self, bench):
+        """A bug in the objective costs three trials, not the whole budget."""
+        study = bench(raises, n_trials=50)
+
+        reason = study.run()
+
+        assert reason == "the first 3 trials all failed with ValueError: no"
+        assert len(study.engine.trials) == 3
+
+
+class TestEnding:
+    def test_timeout_cuts_off_what_runs(self, bench):
+        """At the timeout running attempts are killed, and go on when the study resumes."""
+        study = bench(lambda task: reports(task, [1.0] * 1000), timeout=10.0, parallelism=2)
+
+        reason = study.run()
+
+        assert reason == "timeout of 10 s reached"
+        assert study.fake.seconds < 20
+        assert study.states() == [State.WAITING] * 2
+        lost = study.events(AttemptLost)
+        assert [event.counts for event in lost] == [False, False]
+        assert {event.reason for event in lost} == {reason}
+
+    def test_target_ends_it(self, bench):
+        """Reaching the target cuts the others off."""
+        study = bench(
+            lambda task: finishes(task, 0.1) if task.number == 1 else reports(task, [1.0] * 50),
+            stop=(Target(0.2),),
+            parallelism=3,
+        )
+
+        assert study.run() == "target reached: loss 0.1, wanted 0.2"
+
+    def test_a_result_that_arrives_while_the_study_ends_still_counts(self, bench):
+        """Nothing finished is ever lost."""
+        study = bench(lambda task: finishes(task, 0.1), stop=(Target(0.2),), parallelism=2)
+        study.run()
+
+        assert study.states()[0] is State.COMPLETE
+
+    def test_an_executor_that_never_answers_is_written_off(self, bench):
+        """Attempts that can't be killed are put on record as lost after a grace period."""
+        study = bench(lambda task: reports(task, [1.0] * 1000), timeout=3.0)
+        study.executor.stop = lambda *args, **kwargs: None
+        study.run()
+
+        assert study.states() == [State.WAITING]
+        assert study.fake.seconds < 15
+
+    def test_a_disk_that_refuses_ends_it_with_an_error(self, bench):
+        """No trial runs unrecorded: the executor is closed and the error comes out."""
+
+        class FullDisk(MemoryJournal):
+            def commit(self):
+                raise JournalError("no space left on device")
+
+        study = bench(lambda task: finishes(task, 1.0), n_trials=3, journal=FullDisk())
+
+        with pytest.raises(JournalError, match="no space left"):
+            study.run()
+        assert study.executor.closed
+        assert study.executor.submitted == []
+
+
+class TestOrder:
+    def test_journal_before_effect(self, bench):
+        """Whatever is submitted or stopped is on disk by then, and so is what caused it."""
+        order = []
+
+        class Watched(MemoryJournal):
+            def append(self, event):
+                order.append(type(event).__name__)
+                super().append(event)
+
+            def commit(self):
+                order.append("commit")
+                super().commit()
+
+        study = bench(lambda task: finishes(task, 1.0), n_trials=2, journal=Watched())
+        submit = study.executor.submit
+
+        def watched_submit(task):
+            order.append("submit")
+            submit(task)
+
+        study.executor.submit = watched_submit
+        study.run()
+
+        for index, what in enumerate(order):
+            if what == "submit":
+                assert order[index - 1] == "commit"
+                assert order[index - 2] == "TrialAsked"
+
+    def test_reports_share_commits(self, bench):
+        """A thousand reports don't cost a thousand fsyncs."""
+        commits = []
+
+        class Counting(MemoryJournal):
+            def commit(self):
+                commits.append(1)
+                super().commit()
+
+        study = bench(
+            lambda task: reports(task, [1.0] * 100), n_trials=8, parallelism=8, journal=Counting()
+        )
+        study.run()
+
+        assert len(commits) < 150
+
+    def test_trackers_see_only_what_is_on_disk(self, bench):
+        """A mirror never shows what a crash could still take back."""
+        study = bench(lambda task: finishes(task, 1.0), n_trials=3)
+        durable = []
+
+        class Journal(MemoryJournal):
+            def commit(self):
+                super().commit()
+                durable[:] = list(self.read())
+
+        class Mirror:
+            def open(self, study, history):
+                pass
+
+            def prepare(self, trial):
+                return {"RUN": str(trial.number)}
+
+            def record(self, event, trial):
+                assert event in durable
+
+            def close(self, reason, trials):
+                pass
+
+        study.recorder = Recorder(study.engine, Journal())
+        study.recorder.trackers = (Mirror(),)
+        study.run()
+
+        assert [task.env for task in study.executor.submitted] == [
+            {"RUN": str(n)} for n in range(3)
+        ]
+
+
+class TestResuming:
+    def events(self):
+        return [
+            TrialAsked(0, {"x": 0.5}, "sampler", 0.0),
+            AttemptStarted(0, 1, "worker", 0.0),
+        ]
+
+    def test_what_an_earlier_driver_left_running_runs_again(self, bench):
+        """The same trial, the next attempt; the first one is lost and doesn't count."""
+        study = bench(lambda task: finishes(task, 1.0), n_trials=1)
+        for event in self.events():
+            study.recorder.put(event)
+        study.run()
+
+        assert [task.attempt for task in study.executor.submitted] == [2]
+        assert [event.counts for event in study.events(AttemptLost)] == [False]
+        assert study.states() == [State.COMPLETE]
+
+    def test_a_trial_that_may_have_killed_its_driver_loses_an_attempt(self, bench):
+        """Where trials share the driver's process, a death in one counts against max_attempts."""
+        study = bench(lambda task: finishes(task, 1.0), n_trials=2)
+        for event in [*self.events(), AttemptLost(0, 1, "died", True, 0.0)]:
+            study.recorder.put(event)
+        study.recorder.put(AttemptStarted(0, 2, "worker", 0.0))
+        study.run(orphans_count=True)
+
+        assert study.states() == [State.FAIL, State.COMPLETE]
+
+    def test_a_finished_study_runs_nothing(self, bench):
+        """All trials done is all trials done: a second call returns at once."""
+        study = bench(lambda task: finishes(task, 1.0), n_trials=2)
+        study.run()
+        before = len(study.executor.submitted)
+
+        assert study.run() == "all 2 trials done"
+        assert len(study.executor.submitted) == before
+        assert len(study.events(DriverStarted)) == 2
+
+    def test_a_late_result_of_a_lost_attempt_is_dropped(self, bench):
+        """A result counts once, whoever brings it."""
+
+        def script(task):
+            if task.attempt == 1:
+                yield from dies(task)
+                return
+            yield AttemptFinished(task.number, 1, {"loss": -100.0}, 1.0, 0.0)
+            yield from finishes(task, 1.0)
+
+        study = bench(script, n_trials=1)
+        study.run()
+
+        assert study.engine.best.value == 1.0
+
+
+def test_runs_in_a_thread_that_is_not_the_main_one(bench):
+    """Only the main thread is told of Ctrl-C; tuning works in any other."""
+    study = bench(lambda task: finishes(task, 1.0), n_trials=2)
+    reasons = []
+    thread = threading.Thread(target=lambda: reasons.append(study.run()))
+    thread.start()
+    thread.join()
+
+    assert reasons == ["all 2 trials done"]
