@@ -13,7 +13,7 @@ from rich.text import Text
 
 from manyfit._version import __version__
 from manyfit.archive import load_study, study_names
-from manyfit.errors import ManyfitError
+from manyfit.errors import ManyfitError, NoResultError
 from manyfit.metric import Metric
 from manyfit.result import StudyResult
 from manyfit.trial import State, Trial
@@ -113,7 +113,10 @@ def _rank(trial: Trial, metric: Metric) -> tuple[bool, float, int]:
 
 
 def _best(result: StudyResult) -> Trial | None:
-    return result.best if any(t.value is not None for t in result) else None
+    try:
+        return result.best
+    except NoResultError:
+        return None
 
 
 def _short(value: object) -> Text:

@@ -1,0 +1,179 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from manyfit.errors import ArgumentError, NoResultError
+from manyfit.metric import Metric
+from manyfit.result import StudyResult
+from manyfit.trial import (
+    Attempt,
+    Failed,
+    Finished,
+    Lost,
+    Measurement,
+    Pruned,
+    State,
+    Trial,
+)
+
+
+def trial(number, end=None, params=None, measurements=(), **fields):
+    attempt = Attempt(1, "worker", 10.0, tuple(measurements), end=end, seconds=2.0)
+    return Trial(number, params or {"x": number}, attempts=(attempt,), **fields)
+
+
+def done(number, value, **metrics):
+    return trial(number, Finished(value, {"loss": value, **metrics}))
+
+
+def result(*trials, direction="minimize", outside=()):
+    metric = Metric("loss", direction)
+    return StudyResult("fashion", Path("/r"), metric, "ended", trials, frozenset(outside))
+
+
+class TestBest:
+    def test_smallest_or_largest_as_the_direction_has_it(self):
+        """Best follows the direction of the study."""
+        trials = [done(0, 2.0), done(1, 1.0), done(2, 3.0)]
+
+        assert result(*trials).best.number == 1
+        assert result(*trials, direction="maximize").best.number == 2
+
+    def test_the_earliest_of_equals(self):
+        """A tie goes to the trial that came first."""
+        assert result(done(0, 1.0), done(1, 1.0)).best.number == 0
+
+    def test_only_completed_trials_can_be_best(self):
+        """A pruned trial's last report, however good, is not a result."""
+        hopeless = trial(0, Pruned("no"), measurements=[Measurement(0, {"loss": 0.0}, 11.0)])
+
+        assert result(hopeless, done(1, 1.0)).best.number == 1
+
+    def test_a_trial_outside_the_space_is_never_best(self):
+        """After a change of space, what lies outside it is on record only."""
+        assert result(done(0, 0.0), done(1, 1.0), outside=[0]).best.number == 1
+
+    def test_says_how_the_trials_failed_when_none_completed(self):
+        """The error comes home with the first remote traceback."""
+        failure = Failed("ValueError: no", "ValueError", "Traceback: line 7")
+
+        with pytest.raises(
+            NoResultError, match="2 failed with: ValueError: no\n\nTraceback: line 7"
+        ):
+            result(trial(0, failure), trial(1, failure)).best  # noqa: B018
+
+    def test_best_by_another_metric(self):
+        """Any recorded metric can rank the trials, in its own direction."""
+        trials = [done(0, 1.0, acc=0.8), done(1, 2.0, acc=0.9), done(2, 3.0)]
+
+        assert result(*trials).best_by("acc", "maximize").number == 1
+
+    def test_best_by_passes_over_what_is_not_finite(self):
+        """NaN and infinity never win."""
+        trials = [done(0, 1.0, acc=math.nan), done(1, 2.0, acc=math.inf), done(2, 3.0, acc=0.1)]
+
+        assert result(*trials).best_by("acc", "maximize").number == 2
+
+    def test_best_by_an_unknown_metric_lists_the_known_ones(self):
+        """A typo is answered with what there is."""
+        with pytest.raises(NoResultError, match=r"usable 'auc'; they have \['acc', 'loss'\]"):
+            result(done(0, 1.0, acc=0.5)).best_by("auc")
+
+
+class TestTable:
+    def test_one_row_a_trial_with_params_and_metrics(self):
+        """Columns come in a fixed order, params before metrics, whatever the first trial lacks."""
+        waiting = Trial(1, {"x": 1, "y": "a"})
+        table = result(done(0, 0.5, acc=0.9), waiting).table()
+
+        assert list(table.columns) == [
+            "number",
+            "state",
+            "reason",
+            "value",
+            "seconds",
+            "attempt",
+            "origin",
+            "params_x",
+            "params_y",
+            "metrics_loss",
+            "metrics_acc",
+        ]
+        assert table["state"].tolist() == ["COMPLETE", "WAITING"]
+        assert table["value"].isna().tolist() == [False, True]
+
+    def test_a_pruned_trial_shows_its_last_report_and_no_value(self):
+        """What it had reached is there to see, and can't be mistaken for a result."""
+        measurements = [Measurement(s, {"loss": 1.0 - s}, 11.0) for s in range(2)]
+        table = result(trial(0, Pruned("too slow"), measurements=measurements)).table()
+
+        assert table.loc[0, "metrics_loss"] == 0.0
+        assert math.isnan(table.loc[0, "value"])
+        assert table.loc[0, "reason"] == "too slow"
+
+    def test_empty(self):
+        """A study without trials has an empty table, with the columns."""
+        assert "value" in result().table().columns
+        assert len(result().table()) == 0
+
+    def test_curves(self):
+        """Every report is a row, with the seconds since its attempt began."""
+        measurements = [Measurement(step, {"loss": 1.0}, 10.0 + step) for step in range(3)]
+        curves = result(trial(4, Finished(1.0, {"loss": 1.0}), measurements=measurements)).curves()
+
+        assert curves["number"].tolist() == [4, 4, 4]
+        assert curves["step"].tolist() == [0, 1, 2]
+        assert curves["seconds"].tolist() == [0.0, 1.0, 2.0]
+
+
+class TestFailures:
+    def test_alike_failures_are_one_group_most_frequent_first(self):
+        """Ten times the same error is one thing to read."""
+        trials = [
+            trial(0, Failed("KeyError: 'a'", "KeyError", "tb 0")),
+            trial(1, Failed("ValueError: no", "ValueError", "tb 1")),
+            trial(2, Failed("ValueError: no", "ValueError", "tb 2")),
+            done(3, 1.0),
+        ]
+        first, second = result(*trials).failures()
+
+        assert (first.reason, first.numbers, first.traceback) == ("ValueError: no", (1, 2), "tb 1")
+        assert first.log == Path("/r/logs/00001-1.log")
+        assert second.numbers == (0,)
+
+    def test_an_abandoned_trial_is_a_failure(self):
+        """A trial whose workers kept dying is listed with its reason."""
+        lost = trial(0, Lost("killed"), abandoned="its worker died 2 times")
+
+        assert result(lost).failures()[0].reason == "its worker died 2 times"
+
+
+class TestReading:
+    def test_counts_iterates_and_indexes(self):
+        """A result is a sequence of trials."""
+        study = result(done(0, 1.0), trial(1, Pruned("no")))
+
+        assert len(study) == 2
+        assert [t.number for t in study] == [0, 1]
+        assert study[1].state is State.PRUNED
+        assert study.count(State.PRUNED) == 1
+
+    def test_there_is_no_negative_trial(self):
+        """Numbers are names, not positions from the end."""
+        with pytest.raises(ArgumentError, match="no trial -1: fashion has 1"):
+            result(done(0, 1.0))[-1]
+
+    def test_prints_what_a_person_needs(self):
+        """Reason, counts, best value, params and where the record is."""
+        text = str(result(done(0, 1.5)))
+
+        assert "fashion: ended" in text
+        assert "1 COMPLETE" in text
+        assert "loss 1.5 (trial 0)" in text
+        assert "x = 0" in text
+        assert "/r" in text
+
+    def test_prints_without_any_result(self):
+        """A study of which nothing completed can be printed as well."""
+        assert "1 FAIL" in str(result(trial(0, Failed("no"))))
