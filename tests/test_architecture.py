@@ -11,7 +11,7 @@ SOURCE = ROOT / "src" / "manyfit"
 # The tree, top to bottom: a module imports only from its own section or from above.
 SECTIONS = (
     ("_version", "errors", "_optional", "_redact", "clock"),
-    ("space", "domain", "choice", "_labels", "metric", "trial", "events", "budget"),
+    ("space", "domain", "choice", "_labels", "_tree", "metric", "trial", "events", "budget"),
     ("samplers", "pruners", "engine"),
     ("worker",),
     ("executors", "journal", "trackers"),

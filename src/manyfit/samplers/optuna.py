@@ -80,7 +80,7 @@ class OptunaSampler:
     def ask(self, number: int) -> Params | None:
         """Propose params for trial `number`; None once the given sampler has asked to stop."""
         if not self._news and (open_params := self._mirror.proposed(number)) is not None:
-            return open_params  # asked again, knowing no more
+            return dict(open_params)  # asked again, knowing no more
         for trial in self._news.values():
             self._mirror.take(trial)
         self._news.clear()
@@ -92,7 +92,7 @@ class OptunaSampler:
             params = self._mirror.suggest(number)
             if self._space.key(params) not in self._tried:
                 break
-        return params
+        return dict(params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class _Mirror:
         )
 
     def _last_report(self, trial: Trial) -> dict[int, float]:
-        """Return the last report of the tuned metric; samplers look at no other of a pruned trial."""
+        """Return the last report of the tuned metric; no sampler looks at others of a pruned trial."""
         for measurement in reversed(trial.measurements):
             value = measurement.metrics.get(self._metric.name)
             if value is not None and measurement.step >= 0:
