@@ -1,0 +1,221 @@
+"""Whatever is killed, whenever: nothing finished is lost, nothing runs twice, n_trials is exact."""
+
+import collections
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+
+import manyfit
+from manyfit.events import AttemptFinished, AttemptStarted
+from manyfit.journal.file import read_events
+
+pytestmark = pytest.mark.integration
+
+DRIVER = """
+    import os, pathlib, sys, time
+    import manyfit
+
+    def train(params):
+        time.sleep(0.02)
+        for step in range(5):
+            manyfit.report(step, loss=params["x"] + 1 / (step + 1))
+        return params["x"]
+
+    manyfit.tune(
+        train,
+        {"x": manyfit.Float(0.0, 1.0), "k": manyfit.Choice(["a", "b"])},
+        metric="loss", n_trials=%(n_trials)d, name="s", seed=0, parallelism=%(parallelism)d,
+        executor=%(executor)r, sampler="random", pruner=None,
+        tracker=None, progress=None, folder=sys.argv[1],
+    )
+"""
+
+
+def start(folder, n_trials=40, executor="processes"):
+    parallelism = 1 if executor == "inline" else 2
+    code = textwrap.dedent(DRIVER) % locals()
+    script = folder / "driver.py"
+    script.write_text(code)
+    return subprocess.Popen(
+        [sys.executable, str(script), str(folder)], stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(folder, **options):
+    driver = start(folder, **options)
+    _, errors = driver.communicate(timeout=120)
+    assert driver.returncode == 0, errors
+
+
+def check(folder, n_trials):
+    """The rules hold in the journal itself: one end a trial, and no more trials than asked for."""
+    events = list(read_events(folder / "s" / "journal.jsonl"))
+    ends = collections.Counter(e.number for e in events if isinstance(e, AttemptFinished))
+    assert sorted(ends) == list(range(n_trials))
+    assert set(ends.values()) == {1}
+    result = manyfit.load_study("s", folder=folder)
+    assert len({tuple(t.params.items()) for t in result}) == n_trials
+    return result
+
+
+def children_of(pid):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sigkill_of_the_driver_at_many_points(tmp_path, seed):
+    """Killed again and again at random moments, the study ends with every trial once."""
+    rng = random.Random(seed)
+    for _ in range(5):
+        driver = start(tmp_path)
+        journal = tmp_path / "s" / "journal.jsonl"
+        before = journal.stat().st_size if journal.exists() else 0
+        deadline = time.monotonic() + 20
+        grow = rng.randint(1, 4000)
+        while driver.poll() is None and time.monotonic() < deadline:
+            size = journal.stat().st_size if journal.exists() else 0
+            if size > before + grow:
+                break
+            time.sleep(0.001)
+        workers = children_of(driver.pid)
+        driver.kill()
+        driver.communicate()
+        _, alive = psutil.wait_procs(workers, timeout=10)
+        assert alive == [], "workers outlived their driver"
+    finish(tmp_path)
+
+    result = check(tmp_path, 40)
+    assert result.reason == "all 40 trials done"
+
+
+@pytest.mark.parametrize("executor", ["threads", "inline"])
+def test_sigkill_of_a_driver_that_runs_trials_itself(tmp_path, executor):
+    """Trials on threads, or on the driver's own, survive its death as well."""
+    options = {"executor": executor, "n_trials": 30}
+    driver = start(tmp_path, **options)
+    journal = tmp_path / "s" / "journal.jsonl"
+    wait_for(lambda: journal.exists() and journal.read_text().count('"started"') > 3)
+    driver.kill()
+    driver.communicate()
+    finish(tmp_path, **options)
+
+    check(tmp_path, 30)
+
+
+def wait_for(condition, timeout=20):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
+
+
+def test_sigkill_of_workers_costs_attempts_only(tmp_path):
+    """Workers that are killed at random are replaced, and their trials run again."""
+    driver = start(tmp_path, n_trials=60)
+    killed = 0
+    while driver.poll() is None and killed < 3:
+        workers = [p for p in children_of(driver.pid) if p.is_running()]
+        journal = tmp_path / "s" / "journal.jsonl"
+        if workers and journal.exists() and journal.read_text().count('"finished"') > 5 * killed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(workers[0].pid, signal.SIGKILL)
+                killed += 1
+        time.sleep(0.05)
+    _, errors = driver.communicate(timeout=120)
+    assert driver.returncode == 0, errors
+
+    assert killed == 3
+    events = list(read_events(tmp_path / "s" / "journal.jsonl"))
+    starts = collections.Counter(e.number for e in events if isinstance(e, AttemptStarted))
+    result = manyfit.load_study("s", folder=tmp_path)
+    assert len(result) == 60
+    assert all(trial.state.is_finished for trial in result)
+    assert max(starts.values()) <= 2
+
+
+class TestInterrupt:
+    def test_the_first_ctrl_c_ends_in_order(self, tmp_path):
+        """The study stops asking, cuts off what runs, and returns what there is."""
+        driver = start(tmp_path, n_trials=10_000)
+        journal = tmp_path / "s" / "journal.jsonl"
+        wait_for(lambda: journal.exists() and journal.read_text().count('"finished"') > 5)
+        workers = children_of(driver.pid)
+        driver.send_signal(signal.SIGINT)
+        _, errors = driver.communicate(timeout=15)
+
+        assert driver.returncode == 0, errors
+        assert psutil.wait_procs(workers, timeout=5)[1] == []
+        result = manyfit.load_study("s", folder=tmp_path)
+        assert result.reason == "interrupted"
+        assert result.count(manyfit.State.RUNNING) == 0
+        assert result.count(manyfit.State.COMPLETE) > 5
+
+    def test_inline_it_reaches_the_objective(self, tmp_path):
+        """A trial on the driver's own thread is interrupted in the middle, and runs again later."""
+        code = """
+            import sys, time, manyfit
+            def train(params):
+                print("running", file=sys.stderr, flush=True)
+                time.sleep(60)
+            result = manyfit.tune(
+                train, {"x": manyfit.Float(0, 1)}, metric="loss", n_trials=2, name="s",
+                executor="inline", tracker=None, progress=None, folder=sys.argv[1])
+            print(result.reason)
+        """
+        script = tmp_path / "driver.py"
+        script.write_text(textwrap.dedent(code))
+        driver = subprocess.Popen(
+            [sys.executable, str(script), str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        driver.stderr.readline()
+        driver.send_signal(signal.SIGINT)
+        output, errors = driver.communicate(timeout=15)
+
+        assert output.strip() == "interrupted", errors
+        trial = manyfit.load_study("s", folder=tmp_path)[0]
+        assert trial.state is manyfit.State.WAITING
+        assert trial.attempts[0].end.counts is False
+
+    def test_a_second_ctrl_c_is_immediate(self, tmp_path):
+        """Whoever insists is not kept waiting, and leaves no worker behind."""
+        code = """
+            import sys, time, manyfit
+            def train(params):
+                print("running", file=sys.stderr, flush=True)
+                while True:
+                    try:
+                        time.sleep(60)
+                    except BaseException:
+                        pass
+            manyfit.tune(
+                train, {"x": manyfit.Float(0, 1)}, metric="loss", n_trials=2, name="s",
+                executor="threads", parallelism=1, tracker=None, progress=None, folder=sys.argv[1])
+        """
+        script = tmp_path / "driver.py"
+        script.write_text(textwrap.dedent(code))
+        driver = subprocess.Popen(
+            [sys.executable, str(script), str(tmp_path)], stderr=subprocess.PIPE, text=True
+        )
+        journal = tmp_path / "s" / "journal.jsonl"
+        wait_for(lambda: journal.exists() and '"started"' in journal.read_text())
+        driver.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert driver.poll() is None
+        driver.send_signal(signal.SIGINT)
+        _, errors = driver.communicate(timeout=3)
+
+        assert driver.returncode != 0
+        assert "KeyboardInterrupt" in errors

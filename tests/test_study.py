@@ -1,0 +1,426 @@
+import json
+import logging
+import math
+
+import pytest
+
+import manyfit
+from manyfit import Choice, Float, Int, State, Study, tune
+from manyfit.testing.scripted import ScriptedExecutor, finishes
+
+SPACE = {"x": Float(0.0, 1.0), "kind": Choice(["a", "b"])}
+
+
+@pytest.fixture
+def quiet(tmp_path):
+    """Options for a study nobody watches."""
+    return {"metric": "loss", "folder": tmp_path, "tracker": None, "seed": 0}
+
+
+@pytest.fixture
+def inline(quiet):
+    """Options for `tune` on this thread."""
+    return {**quiet, "executor": "inline", "progress": None}
+
+
+def train(params):
+    return {"loss": (params["x"] - 0.3) ** 2, "other": 1.0}
+
+
+class TestTune:
+    def test_finds_good_params_and_puts_every_trial_on_record(self, inline):
+        """The best trial is near the optimum, and the journal knows all of them."""
+        result = tune(train, SPACE, n_trials=25, name="fashion", **inline)
+
+        assert result.best.value < 0.01
+        assert result.count(State.COMPLETE) == 25
+        assert manyfit.load_study("fashion", folder=inline["folder"]).best == result.best
+
+    def test_objective_receives_choices_and_constants_as_given(self, inline):
+        """What is in the space reaches the objective by value: functions, tuples, constants."""
+        seen = []
+
+        def train(params):
+            seen.append(params)
+            return 1.0
+
+        space = {"f": Choice([math.sin, math.cos]), "sizes": Choice([(64, 32)]), "epochs": 7}
+        result = tune(train, space, n_trials=2, sampler="grid", **inline)
+
+        assert [p["f"] for p in seen] == [math.sin, math.cos]
+        assert seen[0]["sizes"] == (64, 32)
+        assert seen[0]["epochs"] == 7
+        assert result.best.params == seen[0]
+
+    def test_branches_give_only_active_params(self, inline):
+        """A branch's parameters are there when the branch is chosen, and only then."""
+        seen = []
+
+        def train(params):
+            seen.append(set(params))
+            return 1.0
+
+        space = {"model": Choice({"svm": {"C": Float(0.1, 1)}, "forest": {"depth": Int(1, 9)}})}
+        tune(train, space, n_trials=12, **inline)
+
+        assert {frozenset(names) for names in seen} == {
+            frozenset({"model", "C"}),
+            frozenset({"model", "depth"}),
+        }
+
+    def test_resumes_under_the_same_name(self, inline):
+        """n_trials counts the trials of all runs together, and a finished study runs nothing."""
+        calls = []
+
+        def train(params):
+            calls.append(params)
+            return params["x"]
+
+        tune(train, SPACE, n_trials=4, name="s", **inline)
+        tune(train, SPACE, n_trials=10, name="s", **inline)
+        result = tune(train, SPACE, n_trials=10, name="s", **inline)
+
+        assert len(calls) == len(result) == 10
+        assert result.reason == "all 10 trials done"
+
+    @pytest.mark.parametrize("sampler", ["random", "quasirandom", "tpe"])
+    def test_a_resumed_study_continues_exactly_where_it_was(self, inline, sampler):
+        """Stopped and resumed, the proposals are those of a study that was never stopped."""
+        for n_trials in (5, 13, 24):
+            tune(train, SPACE, n_trials=n_trials, name="parts", sampler=sampler, **inline)
+        parts = manyfit.load_study("parts", folder=inline["folder"])
+        whole = tune(train, SPACE, n_trials=24, name="whole", sampler=sampler, **inline)
+
+        assert [t.params for t in parts] == [t.params for t in whole]
+
+    def test_a_finite_space_ends_when_it_is_exhausted(self, inline):
+        """No configuration is tried twice; the study says that there are no more."""
+        space = {"a": Choice([1, 2, 3]), "b": Choice([True, False])}
+        result = tune(lambda params: params["a"], space, n_trials=50, **inline)
+
+        assert len(result) == 6
+        assert "exhausted: all 6" in result.reason
+
+    def test_pruned_trials_end_at_their_report(self, inline):
+        """Inline, a verdict ends the trial in the very report that led to it."""
+        steps = {}
+
+        def train(params):
+            number = manyfit.current_trial().number
+            for step in range(20):
+                steps[number] = step
+                manyfit.report(step, loss=1.0 if number < 6 else 5.0)
+            return 1.0
+
+        result = tune(train, SPACE, n_trials=8, pruner=manyfit.MedianPruner(min_steps=3), **inline)
+
+        assert [t.state for t in result][6:] == [State.PRUNED] * 2
+        assert steps[6] < 19
+        assert "median" in result[6].reason
+
+    def test_start_with_comes_first(self, inline):
+        """Known good points are tried first, constants and labels understood."""
+        points = [{"x": 0.5, "kind": "b"}, {"x": 0.25, "kind": "a"}]
+        result = tune(train, SPACE, n_trials=3, start_with=points, **inline)
+
+        assert [t.params for t in result][:2] == points
+        assert [t.origin for t in result] == ["start_with", "start_with", "sampler"]
+
+
+class TestFailing:
+    def test_one_failure_is_one_failed_trial(self, inline):
+        """The others go on; the traceback is kept."""
+
+        def train(params):
+            if manyfit.current_trial().number == 1:
+                raise KeyError("missing column")
+            return 1.0
+
+        result = tune(train, SPACE, n_trials=4, **inline)
+
+        assert result.count(State.COMPLETE) == 3
+        assert result[1].reason == "KeyError: 'missing column'"
+        assert "in train" in result.failures()[0].traceback
+
+    @pytest.mark.parametrize(
+        ("returned", "reason"),
+        [
+            (math.nan, "loss is NaN"),
+            (math.inf, "loss is inf"),
+            (None, "returned None"),
+            ("0.5", "loss must be a number, but got '0.5' of type str"),
+            ({"accuracy": 0.5}, "no 'loss', the metric being tuned. It returned: accuracy"),
+            ({"loss": 1.0, "name": "x"}, "name must be a number"),
+        ],
+    )
+    def test_each_unusable_result_has_its_own_message(self, inline, returned, reason):
+        """NaN, infinity, nothing, a string, a missing metric: FAIL, and never best."""
+        result = tune(lambda params: returned, SPACE, n_trials=1, **inline)
+
+        assert result[0].state is State.FAIL
+        assert reason in result[0].reason
+
+    def test_fatal_error_ends_the_study(self, inline):
+        """The objective can say that going on makes no sense."""
+
+        def train(params):
+            if manyfit.current_trial().number == 1:
+                raise manyfit.FatalError("the disk is full")
+            return 1.0
+
+        result = tune(train, SPACE, n_trials=9, **inline)
+
+        assert result.reason == "FatalError: the disk is full"
+        assert len(result) == 2
+
+    def test_a_bug_ends_the_study_after_three_trials(self, inline):
+        """When the first trials all fail alike, best says how, with the traceback."""
+
+        def train(params):
+            return params["learning_rate"]
+
+        result = tune(train, SPACE, n_trials=50, **inline)
+
+        assert len(result) == 3
+        with pytest.raises(manyfit.NoResultError, match="KeyError: 'learning_rate'"):
+            result.best  # noqa: B018
+
+    @pytest.mark.parametrize(
+        ("metric", "direction", "value", "suspicion"),
+        [
+            ("val_accuracy", "minimize", 0.9, "usually better when larger"),
+            ("val_loss", "maximize", 0.9, "usually better when smaller"),
+            ("loss", "minimize", -0.9, "return the score as it is"),
+        ],
+    )
+    def test_a_direction_that_looks_wrong_is_asked_about(
+        self, inline, caplog, metric, direction, value, suspicion
+    ):
+        """Minimizing an accuracy, or a negated score, is allowed, and pointed out once."""
+        options = {**inline, "metric": metric}
+        with caplog.at_level(logging.WARNING, "manyfit"):
+            tune(lambda p: value, {"x": Float(0, 1)}, n_trials=3, direction=direction, **options)
+
+        assert [suspicion in record.message for record in caplog.records] == [True]
+
+
+class TestRefusing:
+    """Bad input fails before any compute is spent."""
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"n_trials": 0}, "n_trials must be at least 1"),
+            ({}, "nothing would ever end this study"),
+            ({"n_trials": 1, "direction": "min"}, "direction must be 'minimize' or 'maximize'"),
+            ({"n_trials": 1, "executor": "spark"}, "executor must be 'inline', 'processes'"),
+            ({"n_trials": 1, "sampler": "bayes"}, "sampler"),
+            ({"n_trials": 1, "pruner": "hyperband"}, "pruner"),
+            ({"n_trials": 1, "parallelism": 0}, "parallelism must be at least 1"),
+            ({"n_trials": 1, "executor": "inline", "parallelism": 2}, "one trial at a time"),
+            ({"n_trials": 1, "trial_timeout": 0}, "trial_timeout must be more than 0"),
+            ({"n_trials": 1, "trial_memory": -5}, "trial_memory must be more than 0"),
+            ({"n_trials": 1, "cpus_per_trial": 0}, "cpus_per_trial must be at least 1"),
+            ({"n_trials": 1, "max_attempts": 0}, "max_attempts must be at least 1"),
+            ({"n_trials": 1, "name": "a/b"}, "name must be made of"),
+            ({"n_trials": 1, "name": ".."}, "name must be made of"),
+            ({"n_trials": 1, "name": ""}, "name must be made of"),
+            ({"n_trials": 1, "stop": [3]}, "stop must be Target"),
+            ({"n_trials": 1, "on_space_change": "ignore"}, "on_space_change must be"),
+            ({"n_trials": 1, "metric": ""}, "metric must be the name"),
+            ({"n_trials": 1, "start_with": [{"x": 2.0, "kind": "a"}]}, "x"),
+            ({"n_trials": 1, "start_with": [{"y": 0.5}]}, "y"),
+            ({"n_trials": 1, "progress": "loud"}, "progress"),
+            ({"n_trials": 1, "tracker": "wandb"}, "tracker"),
+        ],
+    )
+    def test_arguments(self, quiet, options, message):
+        """Each message names the argument and the rule, and the objective is never called."""
+        calls = []
+
+        with pytest.raises(manyfit.ManyfitError, match=message):
+            tune(calls.append, SPACE, **{**quiet, **options})
+        assert calls == []
+
+    @pytest.mark.parametrize("objective", [None, "train", lambda: 1.0, lambda a, b: 1.0])
+    def test_objectives_that_cannot_be_called_with_params(self, inline, objective):
+        """Not callable, or not with one dict: said before anything runs."""
+        with pytest.raises(manyfit.ObjectiveError, match="takes the params as one dict"):
+            tune(objective, SPACE, n_trials=1, **inline)
+
+    def test_a_changed_space_is_shown_and_refused(self, inline):
+        """Resuming with another space names every difference, and the two ways on."""
+        tune(train, SPACE, n_trials=2, name="s", **inline)
+        wider = {"x": Float(0.0, 2.0), "kind": Choice(["a", "b"]), "z": Int(0, 3)}
+
+        with pytest.raises(manyfit.StudyChangedError) as caught:
+            tune(train, wider, n_trials=4, name="s", **inline)
+        message = str(caught.value)
+        assert "x" in message
+        assert "z" in message
+        assert "on_space_change='keep'" in message
+
+    def test_a_changed_metric_or_direction_is_refused(self, inline):
+        """Values of two metrics can't be compared."""
+        tune(train, SPACE, n_trials=2, name="s", **inline)
+
+        with pytest.raises(manyfit.StudyChangedError, match=r"tunes loss \(minimize\)"):
+            tune(train, SPACE, n_trials=4, name="s", **{**inline, "metric": "other"})
+        with pytest.raises(manyfit.StudyChangedError, match=r"loss \(maximize\)"):
+            tune(train, SPACE, n_trials=4, name="s", direction="maximize", **inline)
+
+    def test_before_a_first_trial_anything_may_change(self, inline):
+        """A study that never got going doesn't hold its user to a first mistake."""
+        with Study(
+            SPACE,
+            name="s",
+            **{k: v for k, v in inline.items() if k not in ("executor", "progress")},
+        ):
+            pass
+        result = tune(
+            train, {"x": Float(0, 9)}, n_trials=1, name="s", **{**inline, "metric": "other"}
+        )
+
+        assert manyfit.load_study("s", folder=inline["folder"]).metric == result.metric
+
+    def test_two_drivers_cannot_hold_one_study(self, quiet):
+        """The second one is told who holds it."""
+        with (
+            Study(SPACE, name="s", **quiet),
+            pytest.raises(manyfit.StudyLockedError, match="s"),
+        ):
+            Study(SPACE, name="s", **quiet)
+        Study(SPACE, name="s", **quiet).close()
+
+
+class TestChangedSpace:
+    def test_keep_goes_on_with_the_trials_that_fit(self, inline):
+        """Old trials inside the new space count towards n_trials; the others are on record only."""
+        points = [{"x": 0.2, "kind": "a"}, {"x": 0.9, "kind": "a"}]
+        tune(train, SPACE, n_trials=2, start_with=points, name="s", **inline)
+        narrow = {"x": Float(0.0, 0.5), "kind": Choice(["a", "b"])}
+        result = tune(train, narrow, n_trials=3, name="s", on_space_change="keep", **inline)
+
+        assert len(result) == 4
+        assert result.outside == {1}
+        assert manyfit.load_study("s", folder=inline["folder"]).outside == {1}
+
+    def test_kept_once_it_stays_kept(self, inline):
+        """The new space is on record: resuming with it again needs no permission."""
+        tune(train, SPACE, n_trials=2, name="s", **inline)
+        wider = {"x": Float(0.0, 2.0), "kind": Choice(["a", "b"])}
+        tune(train, wider, n_trials=4, name="s", on_space_change="keep", **inline)
+
+        assert len(tune(train, wider, n_trials=5, name="s", **inline)) == 5
+
+
+class TestAskAndTell:
+    def test_a_loop_of_ones_own(self, quiet):
+        """Ask for params, tell what they gave: the same record as tune makes."""
+        with Study(SPACE, name="s", **quiet) as study:
+            for _ in range(5):
+                trial = study.ask()
+                study.tell(trial, {"loss": trial.params["x"], "other": 2.0})
+            best = study.result().best
+
+        loaded = manyfit.load_study("s", folder=quiet["folder"])
+        assert len(loaded) == 5
+        assert loaded.best == best
+        assert loaded.best.metrics["other"] == 2.0
+
+    def test_n_trials_and_exhaustion_end_it(self, quiet):
+        """There is no trial to give out when the budget or the space is used up."""
+        with Study({"a": Choice([1, 2, 3])}, name="s", n_trials=2, **quiet) as study:
+            asked = [study.ask(), study.ask()]
+            for trial in asked:
+                study.tell(trial, 1.0)
+            assert study.ask() is None
+
+    def test_reports_and_prunes(self, quiet):
+        """report returns the pruner's reason; prune puts the trial on record as PRUNED."""
+        pruner = manyfit.MedianPruner(min_steps=1, n_startup=2)
+        with Study(SPACE, name="s", pruner=pruner, **quiet) as study:
+            for loss in (1.0, 2.0, 3.0):
+                trial = study.ask()
+                study.report(trial, 1, loss=loss)
+                study.tell(trial, loss)
+            trial = study.ask()
+            assert study.report(trial, 0, loss=9.0) is None
+            reason = study.report(trial, 1, loss=9.0)
+            assert "median" in reason
+            assert study.prune(trial).reason == reason
+
+    def test_a_bad_result_fails_the_trial(self, quiet):
+        """NaN told is a FAIL with its message, as in tune."""
+        with Study(SPACE, name="s", **quiet) as study:
+            assert study.tell(study.ask(), math.nan).state is State.FAIL
+            assert study.fail(study.ask(), "the robot fell over").reason == "the robot fell over"
+
+    def test_what_is_not_told_is_given_out_again(self, quiet):
+        """A process that ends in the middle loses no trial, and no number is used twice."""
+        with Study(SPACE, name="s", **quiet) as study:
+            first = study.ask()
+        with Study(SPACE, name="s", **quiet) as study:
+            again = study.ask()
+            assert (again.number, again.params) == (first.number, first.params)
+            assert len(again.attempts) == 2
+
+    @pytest.mark.parametrize("told", [0, 1])
+    def test_telling_twice_or_a_stranger_is_refused(self, quiet, told):
+        """A result counts once, and only for a trial that was given out here."""
+        with Study(SPACE, name="s", **quiet) as study:
+            trial = study.ask()
+            study.tell(trial, 1.0)
+            stranger = trial if not told else manyfit.Trial(7, {})
+            with pytest.raises(manyfit.ArgumentError, match="is not running here"):
+                study.tell(stranger, 1.0)
+
+    def test_telling_before_asking_is_refused(self, quiet):
+        """The message says what to do first."""
+        with (
+            Study(SPACE, name="s", **quiet) as study,
+            pytest.raises(manyfit.ArgumentError, match="ask"),
+        ):
+            study.tell(manyfit.Trial(0, {}), 1.0)
+
+
+class TestRecord:
+    def test_credentials_never_reach_the_journal(self, inline, monkeypatch):
+        """Constants, messages and tracebacks that hold a secret are written without it."""
+        monkeypatch.setenv("STORE_PASSWORD", "correct-horse-battery")
+
+        def train(params):
+            raise ValueError(f"no access with {params['api_key']} or correct-horse-battery")
+
+        space = {"x": Float(0, 1), "api_key": "s3cr3t-value-of-mine"}
+        tune(train, space, n_trials=1, name="s", **inline)
+        text = (inline["folder"] / "s" / "journal.jsonl").read_text()
+
+        assert "correct-horse-battery" not in text
+        assert '"api_key"' in text
+        created = json.loads(text.splitlines()[0])
+        assert "s3cr3t-value-of-mine" not in json.dumps(created)
+
+    def test_an_executor_of_ones_own(self, quiet):
+        """Anything that keeps the Executor contract can run the trials."""
+        executor = ScriptedExecutor(lambda task: finishes(task, task.params["x"]), parallelism=3)
+        result = tune(train, SPACE, n_trials=7, executor=executor, progress=None, **quiet)
+
+        assert result.count(State.COMPLETE) == 7
+
+    def test_the_seed_stays_with_the_study(self, inline, caplog):
+        """A study keeps its first seed, and says so when another one is given."""
+        one = tune(train, SPACE, n_trials=3, name="s", **inline)
+        with caplog.at_level(logging.WARNING, "manyfit"):
+            tune(train, SPACE, n_trials=3, name="s", **{**inline, "seed": 5})
+
+        assert "keeps its first seed, 0" in caplog.text
+        assert len(one) == 3
+
+
+def test_load_study_lists_what_there_is(inline):
+    """A name that isn't there is answered with those that are."""
+    tune(train, SPACE, n_trials=1, name="fashion", **inline)
+
+    with pytest.raises(manyfit.ArgumentError, match="there are: fashion"):
+        manyfit.load_study("fashon", folder=inline["folder"])
