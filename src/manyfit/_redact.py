@@ -8,7 +8,7 @@ import functools
 import itertools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 REDACTED = "[redacted]"
@@ -114,11 +114,9 @@ def is_secret_name(name: str) -> bool:
     return words[-1:] == ["token"] and _PLAIN_TOKENS.isdisjoint(words[-2:-1])
 
 
-def secret_values() -> tuple[str, ...]:
-    """Return what the environment holds under secret names, from 8 characters up, longest first."""
-    found = {
-        value for name, value in os.environ.items() if len(value) >= 8 and is_secret_name(name)
-    }
+def secret_values(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return what an environment holds under secret names, from 8 characters up, longest first."""
+    found = {value for name, value in environ.items() if len(value) >= 8 and is_secret_name(name)}
     return tuple(sorted(found, key=lambda value: (-len(value), value)))
 
 

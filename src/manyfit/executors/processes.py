@@ -1,0 +1,116 @@
+"""Run trials in worker processes on this machine.
+
+::
+
+    driver ── poll ──► slot ──► child: trial 0, trial 3, ...
+                  └──► slot ──► child: trial 1, trial 2, ...
+"""
+
+import select
+import time
+from collections import deque
+
+from manyfit.errors import ArgumentError, ExecutorError
+from manyfit.events import AttemptEvent
+from manyfit.executors.base import Capabilities, Handler
+from manyfit.worker.payload import Payload
+from manyfit.worker.slot import Slot
+from manyfit.worker.work import Task, Work
+
+# How long idle workers may take to exit when the executor closes.
+_GRACE = 2.0
+
+
+class ProcessExecutor:
+    """Runs each trial in a process of its own kind: one that takes one trial after another.
+
+    What takes long to import is imported once a process. A process that dies takes only its own attempt
+    with it. The objective may be defined anywhere: in a notebook, in `__main__`, in a closure. No
+    `if __name__ == "__main__"` is needed.
+
+    Example:
+        >>> ProcessExecutor(4).parallelism
+        4
+    """
+
+    capabilities = Capabilities(live_reports=True, hard_kill=True, memory_limit=True)
+
+    def __init__(self, parallelism: int) -> None:
+        if parallelism < 1:
+            raise ArgumentError(f"parallelism must be at least 1, but got {parallelism!r}")
+        self._parallelism = parallelism
+        self._payload: Payload | None = None
+        self._slots: list[Slot] = []
+        self._events: deque[AttemptEvent] = deque()
+
+    @property
+    def parallelism(self) -> int:
+        """How many processes there are."""
+        return self._parallelism
+
+    def open(self, work: Work) -> None:
+        """Pack the work; processes start with their first trial.
+
+        Raises:
+            ObjectiveError: The objective can't be sent to a process; names what in it is to blame.
+        """
+        self._payload = Payload(work)
+        self._slots = [Slot(self._payload) for _ in range(self._parallelism)]
+
+    def submit(self, task: Task) -> None:
+        """Start an attempt in a free slot, one with a living process if there is one."""
+        free = [slot for slot in self._slots if slot.task is None]
+        if not free:
+            raise ExecutorError(f"trial {task.number} was submitted, and no slot is free")
+        min(free, key=lambda slot: slot.pid is None).submit(task)
+
+    def poll(self, handle: Handler, timeout: float) -> None:
+        """Hand over what has arrived, waiting up to `timeout` for a first event.
+
+        Raises:
+            ExecutorError: Workers can't load the objective, or die before they begin.
+        """
+        deadline = time.monotonic() + timeout
+        self._collect()
+        while not self._events and (left := deadline - time.monotonic()) > 0:
+            self._wait(left)
+            self._collect()
+        while self._events:
+            handle(self._events.popleft())
+
+    def stop(self, number: int, attempt: int, reason: str, *, kill: bool = False) -> None:
+        """End an attempt at its next report, or at once."""
+        for slot in self._slots:
+            task = slot.task
+            if task is not None and (task.number, task.attempt) == (number, attempt):
+                if kill:
+                    slot.kill(reason)
+                else:
+                    slot.stop(reason)
+
+    def close(self) -> None:
+        """End all processes; those that are idle exit by themselves, if they do so soon."""
+        for slot in self._slots:
+            slot.leave()
+        deadline = time.monotonic() + _GRACE
+        for slot in self._slots:
+            slot.close(deadline - time.monotonic())
+        self._slots.clear()
+        self._events.clear()
+        if self._payload is not None:
+            self._payload.close()
+            self._payload = None
+
+    def _collect(self) -> None:
+        for slot in self._slots:
+            self._events.extend(slot.poll())
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until a slot has something to say or must be looked at."""
+        waiting = select.poll()
+        for slot in self._slots:
+            fd = slot.fileno()
+            if fd is not None:
+                waiting.register(fd, select.POLLIN)
+            seconds = min(seconds, slot.patience())
+        waiting.poll(seconds * 1000)

@@ -1,0 +1,135 @@
+"""Run trials in threads of the driver's process: for work that waits or that leaves the GIL alone."""
+
+import contextlib
+import os
+import queue
+import socket
+import threading
+import time
+
+from manyfit.errors import ArgumentError, ExecutorError
+from manyfit.events import AttemptEvent, AttemptLost
+from manyfit.executors.base import Capabilities, Handler
+from manyfit.worker.channel import ENDINGS, Channel, Stop
+from manyfit.worker.limits import limit_pools, limited_pools
+from manyfit.worker.router import in_driver
+from manyfit.worker.task import Place, message, run_task
+from manyfit.worker.work import Task, Work
+
+# How long `close` waits for trials to notice that they are to stop.
+_GRACE = 1.0
+
+
+class ThreadExecutor:
+    """Runs each trial in a thread; `parallelism` of them at once.
+
+    Trials share the process: its environment, its random state and its fate. They are not seeded, since
+    they would draw from one another's numbers: use `current_trial().seed`. A trial can't be killed:
+    `trial_timeout` and a cancellation end it at its next report, and one that never reports is left
+    behind when the study ends.
+
+    Example:
+        >>> ThreadExecutor(4).parallelism
+        4
+    """
+
+    capabilities = Capabilities(
+        live_reports=True, hard_kill=False, memory_limit=False, in_driver_process=True
+    )
+
+    def __init__(self, parallelism: int) -> None:
+        if parallelism < 1:
+            raise ArgumentError(f"parallelism must be at least 1, but got {parallelism!r}")
+        self._parallelism = parallelism
+        self._work: Work | None = None
+        self._tasks: queue.SimpleQueue[tuple[Task, Channel] | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[AttemptEvent] = queue.SimpleQueue()
+        self._channels: dict[tuple[int, int], Channel] = {}
+        self._threads: list[threading.Thread] = []
+        self._pools = contextlib.ExitStack()
+
+    @property
+    def parallelism(self) -> int:
+        """How many threads there are."""
+        return self._parallelism
+
+    def open(self, work: Work) -> None:
+        """Start the threads, and give thread pools loaded in this process their size until `close`."""
+        self._work = work
+        self._tasks, self._events = queue.SimpleQueue(), queue.SimpleQueue()
+        self._pools.enter_context(limited_pools(work.limits.cpus))
+        for index in range(self._parallelism):
+            thread = threading.Thread(
+                target=self._serve,
+                args=(work, self._tasks, self._events, index),
+                name=f"manyfit-{index}",
+                daemon=True,
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def submit(self, task: Task) -> None:
+        """Hand an attempt to the next free thread."""
+        if self._work is None:
+            raise ExecutorError("open(work) must come before submit")
+        channel = Channel(self._events.put)
+        self._channels[task.number, task.attempt] = channel
+        self._tasks.put((task, channel))
+
+    def poll(self, handle: Handler, timeout: float) -> None:
+        """Hand over what has arrived, waiting up to `timeout` for a first event."""
+        with contextlib.suppress(queue.Empty):
+            event = self._events.get(timeout=max(0.0, timeout))
+            while True:
+                self._take(event, handle)
+                event = self._events.get_nowait()
+
+    def _take(self, event: AttemptEvent, handle: Handler) -> None:
+        if isinstance(event, ENDINGS):
+            self._channels.pop((event.number, event.attempt), None)
+        handle(event)
+
+    def stop(self, number: int, attempt: int, reason: str, *, kill: bool = False) -> None:
+        """End an attempt at its next report."""
+        channel = self._channels.get((number, attempt))
+        if channel is not None:
+            channel.request(Stop(reason, lost=kill))
+
+    def close(self) -> None:
+        """Ask what runs to stop, wait for it briefly, and leave what doesn't listen to itself."""
+        for channel in self._channels.values():
+            channel.request(Stop("the study ended", lost=True))
+        for _ in self._threads:
+            self._tasks.put(None)
+        deadline = time.monotonic() + _GRACE
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._threads.clear()
+        self._channels.clear()
+        self._work = None
+        self._pools.close()
+
+    def _serve(
+        self,
+        work: Work,
+        tasks: "queue.SimpleQueue[tuple[Task, Channel] | None]",
+        events: "queue.SimpleQueue[AttemptEvent]",
+        index: int,
+    ) -> None:
+        limit_pools(work.limits.cpus)
+        place = _place(index, alone=self._parallelism == 1)
+        while (given := tasks.get()) is not None:
+            task, channel = given
+            try:
+                run_task(work, task, channel, place)
+            except BaseException as error:  # noqa: BLE001 - a thread that dies silently hangs the study
+                reason = f"the worker failed with {type(error).__name__}: {message(error)}"
+                events.put(AttemptLost(task.number, task.attempt, reason, True, time.time()))
+
+
+def _place(index: int, *, alone: bool) -> Place:
+    return Place(
+        worker=f"{socket.gethostname()}:{os.getpid()}/{index}",
+        capture=lambda path, secrets: in_driver(path, secrets, alone=False),
+        alone=alone,
+    )

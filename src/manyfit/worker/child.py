@@ -1,0 +1,108 @@
+"""The worker process: takes one task after another and sends home what happens.
+
+::
+
+    slot ──tasks, stop requests──► inbox (a thread) ──► main thread ──events──► slot
+
+Nothing outlives the driver: when its end of a pipe closes, for whatever reason, this process and all
+that it started are killed.
+"""
+
+import contextlib
+import faulthandler
+import fcntl
+import json
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from manyfit._redact import redact
+from manyfit.worker.channel import Channel, PipeWriter, Stop
+from manyfit.worker.limits import kill_tree
+from manyfit.worker.output import ProcessOutput
+from manyfit.worker.payload import unpack
+from manyfit.worker.task import Place, run_task
+from manyfit.worker.work import Task
+
+
+def main(events: int, orders: int, lifeline: int, payload: int) -> None:
+    """Serve until told to leave; all arguments are descriptors."""
+    for fd in (events, orders, lifeline, payload):
+        os.set_inheritable(fd, False)
+    _die_with(lifeline)
+    faulthandler.enable(file=2, all_threads=False)
+    writer = PipeWriter(events)
+    inbox = _Inbox(orders, writer)
+    output = ProcessOutput()
+    try:
+        work = unpack(payload)
+    except BaseException:  # noqa: BLE001 - unpickling runs the user's code: imports of their modules
+        writer.line(json.dumps({"broken": redact(traceback.format_exc())}))
+        return
+    writer.line(json.dumps({"ready": os.getpid()}))
+    pid = os.getpid()
+    worker = f"{socket.gethostname()}:{pid}"
+    place = Place(worker, output.to, alone=True, killable=True)
+    for task, channel in inbox.tasks():
+        run_task(work, task, channel, place)
+        if os.getpid() != pid:  # the objective forked, and this is its child coming home
+            os._exit(0)
+
+
+def _die_with(lifeline: int) -> None:
+    """Have the kernel kill this session when the pipe's other end closes.
+
+    The inbox does the same, but needs the GIL, which C code in an objective may never give back.
+    """
+    if not hasattr(fcntl, "F_SETSIG"):  # macOS
+        return
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+
+
+class _Inbox:
+    """Reads the slot's orders in a thread, so that a stop request arrives while a trial runs."""
+
+    def __init__(self, fd: int, writer: PipeWriter) -> None:
+        self._writer = writer
+        self._tasks: queue.SimpleQueue[tuple[Task, Channel] | None] = queue.SimpleQueue()
+        self._channels: dict[tuple[int, int], Channel] = {}
+        threading.Thread(target=self._read, args=(fd,), name="manyfit-inbox", daemon=True).start()
+
+    def tasks(self) -> Iterator[tuple[Task, Channel]]:
+        """Yield tasks as they arrive, until told to leave."""
+        while (given := self._tasks.get()) is not None:
+            yield given
+
+    def _read(self, fd: int) -> None:
+        with open(fd, "rb", closefd=False) as lines:
+            for line in lines:
+                self._obey(json.loads(line))
+        kill_tree(os.getpid())
+
+    def _obey(self, order: Mapping[str, Any]) -> None:
+        match order:
+            case {"task": fields}:
+                task = Task(**fields)
+                channel = Channel(self._writer.event)
+                self._channels = {(task.number, task.attempt): channel}
+                self._tasks.put((task, channel))
+            case {"stop": [number, attempt, reason]}:
+                channel_of = self._channels.get((number, attempt))
+                if channel_of is not None:
+                    channel_of.request(Stop(reason))
+            case {"leave": True}:
+                self._tasks.put(None)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""What a trial may use: memory, time's enforcement by killing, and threads.
+
+The only file that imports psutil.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+import psutil
+from threadpoolctl import ThreadpoolController
+
+# One variable a thread pool, read when its library is first loaded.
+_POOLS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "NPROC",  # XLA on the CPU, and with it JAX
+)
+
+
+def pool_variables(cpus: int) -> dict[str, str]:
+    """Return the environment in which every pool of a new process has `cpus` threads.
+
+    It goes over what the user's environment says: several workers with all cores each are slower
+    than one.
+    """
+    return dict.fromkeys(_POOLS, str(cpus))
+
+
+def limit_pools(cpus: int) -> None:
+    """Give the BLAS and OpenMP pools loaded in this process `cpus` threads, for good.
+
+    OpenMP keeps its number per thread, so each thread that runs trials must call it.
+    """
+    ThreadpoolController().limit(limits=cpus)
+
+
+@contextlib.contextmanager
+def limited_pools(cpus: int) -> Iterator[None]:
+    """Give the BLAS and OpenMP pools loaded in this process `cpus` threads within the block."""
+    with ThreadpoolController().limit(limits=cpus):
+        yield
+
+
+def tree_memory(pid: int) -> int:
+    """Return the resident bytes of a process and all its descendants; 0 once it is gone.
+
+    Pages that processes share are counted in each of them.
+    """
+    total = 0
+    for process in _tree(pid):
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_info().rss
+    return total
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process that leads a session, with all its descendants; what is gone already is left.
+
+    It must not have been waited for, so that its number can't be another's by now.
+    """
+    for process in _tree(pid)[1:]:  # some may have left for a session of their own
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    kill_group(pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def kill_group(pid: int) -> None:
+    """Kill the process group that a process leads or has led, if anything is left of it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: only zombies are left
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return []

@@ -1,0 +1,61 @@
+"""A trial's log as a file: without credentials, absent when empty, quoted when its worker died."""
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from manyfit._redact import redact, secret_values
+
+# How a log record is written.
+LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+_BLOCK = 1 << 20
+
+
+def finalise(path: Path, secrets: Sequence[str] | None = None) -> None:
+    """Redact a log whose writer is done, also one that was killed; delete it if it is empty.
+
+    The file is replaced as a whole, so that a reader sees either the old one or the new one.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size == 0:
+            path.unlink()
+            return
+        known = secret_values() if secrets is None else tuple(secrets)
+        if any(redact_bytes(block, known) != block for block in _blocks(path)):
+            _replace(path, known)
+
+
+def _replace(path: Path, secrets: Sequence[str]) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
+        for block in _blocks(path):
+            new.write(redact_bytes(block, secrets))
+    Path(new.name).chmod(0o644)
+    Path(new.name).replace(path)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block + file.readline(_BLOCK)
+
+
+def redact_bytes(data: bytes, secrets: Sequence[str]) -> bytes:
+    """Redact output of any encoding, cut anywhere."""
+    text = data.decode("utf-8", "surrogateescape")
+    redacted = redact(text, secrets)
+    return data if redacted is text else redacted.encode("utf-8", "surrogateescape")
+
+
+def tail(path: Path, lines: int = 3, most: int = 300) -> str:
+    """Return the last lines of a log that say anything, on one line; empty when there is no log."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 8192))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    said = [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
+    return " | ".join(said[-lines:])[-most:]

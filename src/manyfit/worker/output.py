@@ -1,0 +1,109 @@
+"""Capture what trials print and log in a worker process, C libraries and subprocesses included.
+
+::
+
+    print, logging ──► redacted ──► descriptors 1 and 2 ──► the trial's log
+    C code, subprocesses ──────────►
+"""
+
+import contextlib
+import ctypes
+import io
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from manyfit.worker.logs import LINE, finalise, redact_bytes
+
+_libc = ctypes.CDLL(None)
+
+
+class ProcessOutput:
+    """The output of a worker process, which runs one trial after another: one log file each.
+
+    The streams live as long as the process, since libraries keep them: what moves from file to file
+    is what descriptors 1 and 2 stand for.
+    """
+
+    def __init__(self) -> None:
+        self._secrets: tuple[str, ...] = ()
+        self._elsewhere = os.dup(1)
+        self._renew_streams()
+        # Shows INFO as well, as long as nobody configures logging, and stays out of the way of
+        # logging.basicConfig, which does nothing once the root logger has a handler.
+        logging.lastResort = _StderrHandler(logging.INFO)
+        if logging.getLogger().level == logging.WARNING:
+            logging.getLogger().setLevel(logging.INFO)
+
+    @contextlib.contextmanager
+    def to(self, path: Path, secrets: Sequence[str]) -> Iterator[None]:
+        """Send all output of this process to a file within the block; no file is left when empty."""
+        self._secrets = tuple(secrets)
+        self._renew_streams()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
+        self._point_at(log)
+        os.close(log)
+        try:
+            yield
+        finally:
+            self._flush()
+            self._point_at(self._elsewhere)
+            finalise(path, secrets)
+
+    def _point_at(self, fd: int) -> None:
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+
+    def _renew_streams(self) -> None:
+        """Open the streams, also again: an objective may have closed or replaced them."""
+        if not isinstance(sys.stdout, _Redacted) or sys.stdout.closed:
+            sys.stdout = _Redacted(1, self.redact)
+        if not isinstance(sys.stderr, _Redacted) or sys.stderr.closed:
+            sys.stderr = _Redacted(2, self.redact)
+
+    def _flush(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(ValueError, OSError):  # closed by the objective
+                stream.flush()
+        _libc.fflush(None)  # what C code has printed and not yet written
+
+    def redact(self, data: bytes) -> bytes:
+        """Return output as it may be written."""
+        return redact_bytes(data, self._secrets)
+
+
+class _Redacted(io.TextIOWrapper):
+    """A text stream onto a descriptor, which redacts what passes."""
+
+    def __init__(self, fd: int, redact: Callable[[bytes], bytes]) -> None:
+        buffer = io.BufferedWriter(_RedactedDescriptor(fd, redact))
+        super().__init__(buffer, "utf-8", "backslashreplace", line_buffering=True)
+
+
+class _RedactedDescriptor(io.FileIO):
+    def __init__(self, fd: int, redact: Callable[[bytes], bytes]) -> None:
+        super().__init__(fd, "wb", closefd=False)
+        self._redact = redact
+
+    def write(self, data: Any) -> int:
+        original = bytes(data)
+        redacted = memoryview(self._redact(original))
+        while redacted:
+            redacted = redacted[super().write(redacted) :]
+        return len(original)
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to whatever `sys.stderr` is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(f"{LINE.format(record)}\n")
+        except Exception:  # noqa: BLE001 - logging's own rule: a record that can't be shown is dropped
+            self.handleError(record)

@@ -1,0 +1,162 @@
+"""One worker process as its parent sees it: pipes, life and death."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from manyfit.errors import ExecutorError
+from manyfit.worker.limits import kill_group, kill_tree, pool_variables
+from manyfit.worker.logs import tail
+from manyfit.worker.payload import Payload
+
+# The worker looks for modules where its parent does. -P, since a json.py in the working folder would
+# be taken for the standard one until that is arranged.
+_BOOT = (
+    "import sys, json; sys.path[:], sys.argv[:], fds = json.loads(sys.argv[1]); "
+    "from manyfit.worker.child import main; main(*fds)"
+)
+_PIPE_SIZE = 1 << 20  # reports that fit before an objective has to wait for a driver that is busy
+_READ = 1 << 16
+_MOST_READ = 1 << 20
+_LIKELY = {
+    signal.SIGKILL: "often because the machine ran out of memory: lower parallelism, or set "
+    "trial_memory to see which trials need too much",
+    signal.SIGSEGV: "a crash in C code",
+    signal.SIGBUS: "a crash in C code, or shared memory that is full",
+    signal.SIGABRT: "C code gave up",
+    signal.SIGTERM: "something asked it to end",
+}
+
+
+class Process:
+    """Starts a worker process in a session of its own, and makes sure that all of it ends.
+
+    Args:
+        payload: The packed work.
+        cwd: The folder to work in.
+
+    Raises:
+        ExecutorError: It can't be started.
+    """
+
+    def __init__(self, payload: Payload, cwd: Path) -> None:
+        self.hung_up = False
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._output = tempfile.NamedTemporaryFile(prefix="manyfit-")  # noqa: SIM115 - closed by bury
+        self.events, events = os.pipe()
+        orders, self._orders = os.pipe()
+        lifeline, self._lifeline = os.pipe()
+        theirs = (events, orders, lifeline)
+        try:
+            self._popen = self._start(payload, cwd, theirs)
+        except OSError as error:
+            self._close()
+            raise ExecutorError(f"can't start a worker process in {cwd}: {error}") from error
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        os.set_blocking(self.events, False)
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):  # more than this user may have
+                fcntl.fcntl(self.events, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        self.pid = self._popen.pid
+
+    def _start(
+        self, payload: Payload, cwd: Path, theirs: tuple[int, ...]
+    ) -> "subprocess.Popen[bytes]":
+        if not sys.executable:
+            raise ExecutorError(
+                "this Python has no sys.executable to start: use executor='threads'"
+            )
+        fds = (*theirs, payload.fileno())
+        boot = json.dumps([sys.path, sys.argv, fds])
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", _BOOT, boot],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            pass_fds=fds,
+            cwd=cwd,
+            env={**os.environ, **pool_variables(payload.work.limits.cpus)},
+            start_new_session=True,
+        )
+
+    def is_dead(self) -> bool:
+        """Whether it has ended, however."""
+        return self._popen.poll() is not None
+
+    def send(self, order: Mapping[str, Any]) -> None:
+        """Give an order; one that is dead or dying doesn't get it."""
+        data = memoryview(json.dumps(order).encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):
+            while data:
+                data = data[os.write(self._orders, data) :]
+
+    def read(self) -> list[bytes]:
+        """Return the whole lines that have arrived, without waiting; many, but not without bound."""
+        if self.events >= 0:
+            self._fill(_MOST_READ)
+        lines, self._lines = self._lines, []
+        return lines
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has ended; returns whether it has."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(max(0.0, seconds))
+        return self.is_dead()
+
+    def bury(self) -> None:
+        """Kill whatever is left of it; what it had written can still be read."""
+        if self.events < 0:
+            return
+        if self.is_dead():
+            # It has been waited for, so its number may be another's. Its group's can't be while it
+            # has members, and a group without any is not found.
+            kill_group(self.pid)
+        else:
+            kill_tree(self.pid)
+            self.wait(5.0)  # longer only where the kernel itself is stuck
+        self._fill(None)
+        self.said = tail(Path(self._output.name))
+        self._close()
+
+    def death(self) -> str:
+        """Say how it ended and what that usually means; to be asked when it is buried."""
+        code = self._popen.returncode
+        if code is None:
+            return "was killed and has not ended yet"
+        if code >= 0:
+            return f"exited with code {code} in the middle of the trial"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        likely = _LIKELY.get(signal.Signals(-code)) if -code in set(signal.Signals) else None
+        return f"was ended by {name}" + (f" ({likely})" if likely else "")
+
+    def _fill(self, most: int | None) -> None:
+        """Read what is there, up to a bound or all of it."""
+        total = 0
+        chunks = [self._rest]
+        with contextlib.suppress(BlockingIOError):
+            while most is None or total < most:
+                chunk = os.read(self.events, _READ)
+                if not chunk:
+                    self.hung_up = True
+                    break
+                total += len(chunk)
+                chunks.append(chunk)
+        *lines, self._rest = b"".join(chunks).split(b"\n")
+        self._lines += lines
+
+    def _close(self) -> None:
+        for fd in (self.events, self._orders, self._lifeline):
+            os.close(fd)
+        self.events = -1
+        self._output.close()

@@ -1,0 +1,166 @@
+"""Capture what trials print and log in the driver's own process.
+
+::
+
+    print ──► sys.stdout, which asks whose output it is ──► log (and terminal)
+
+What goes through `sys.stdout`, `sys.stderr` and `logging` is caught; what C libraries write is not.
+"""
+
+import contextlib
+import io
+import logging
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import IO, Any, TextIO
+
+from manyfit._redact import redact
+from manyfit.worker.logs import LINE, finalise
+
+
+class _Log:
+    """A trial's log file in the driver's process, made when there is something to write."""
+
+    def __init__(self, path: Path, secrets: Sequence[str], *, tee: bool) -> None:
+        self.tee = tee
+        self._path = path
+        self._secrets = secrets
+        self._file: IO[str] | None = None
+        self._lock = threading.Lock()
+        path.unlink(missing_ok=True)
+
+    def write(self, text: str) -> None:
+        with self._lock:
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("a", 1, encoding="utf-8", errors="backslashreplace")
+            self._file.write(redact(text, self._secrets))
+
+    def close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+                finalise(self._path, self._secrets)
+
+
+_log: ContextVar[_Log | None] = ContextVar("manyfit_log", default=None)
+_lock = threading.Lock()
+_captures = 0
+_alone: _Log | None = None  # the log of a trial that has the process to itself, threads included
+
+
+def _current() -> _Log | None:
+    return _log.get() or _alone
+
+
+class _Router(io.TextIOBase):
+    """Stands in for `sys.stdout` or `sys.stderr`: a trial's output goes to its log.
+
+    Others may keep it after it was taken down; it then passes everything on.
+    """
+
+    def __init__(self, original: TextIO) -> None:
+        self._original = original
+
+    def write(self, text: str) -> int:
+        log = _current()
+        if log is not None:
+            log.write(text)
+        if log is None or log.tee:
+            self._original.write(text)
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def flush(self) -> None:
+        self._original.flush()
+
+    def close(self) -> None:
+        """Do nothing: an objective must not close the driver's terminal."""
+
+    def fileno(self) -> int:
+        return self._original.fileno()
+
+    def isatty(self) -> bool:
+        return self._original.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+
+class _LogHandler(logging.Handler):
+    """Copies records into the trial's log, where handlers write to a stream that isn't routed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = _current()
+        if log is None or record.name.partition(".")[0] == "manyfit" or _shown_by_router():
+            return
+        try:
+            log.write(f"{LINE.format(record)}\n")
+        except Exception:  # noqa: BLE001 - logging's own rule: a record that can't be shown is dropped
+            self.handleError(record)
+
+
+def _shown_by_router() -> bool:
+    handlers = [handler for handler in logging.getLogger().handlers if handler is not _handler]
+    return not handlers or any(
+        isinstance(getattr(handler, "stream", None), _Router) for handler in handlers
+    )
+
+
+_handler = _LogHandler(logging.INFO)
+
+
+@contextlib.contextmanager
+def in_driver(path: Path, secrets: Sequence[str], *, alone: bool) -> Iterator[None]:
+    """Write what the trial in this thread prints to a file within the block; none is left when empty.
+
+    Args:
+        path: The log file.
+        secrets: Values to keep out of it.
+        alone: Whether it is the only trial in this process. It is then shown on the terminal, too, and
+            threads that it starts are captured.
+    """
+    global _alone
+    log = _Log(path, secrets, tee=alone)
+    token = _log.set(log)
+    outer = _alone
+    if alone:
+        _alone = log
+    _install()
+    try:
+        yield
+    finally:
+        _uninstall()
+        _alone = outer
+        _log.reset(token)
+        log.close()
+
+
+def _install() -> None:
+    global _captures
+    with _lock:
+        _captures += 1
+        if not isinstance(sys.stdout, _Router):
+            sys.stdout = _Router(sys.stdout)
+        if not isinstance(sys.stderr, _Router):
+            sys.stderr = _Router(sys.stderr)
+        logging.getLogger().addHandler(_handler)  # does nothing the second time
+
+
+def _uninstall() -> None:
+    global _captures
+    with _lock:
+        _captures -= 1
+        if _captures:
+            return
+        logging.getLogger().removeHandler(_handler)
+        if isinstance(sys.stdout, _Router):
+            sys.stdout = sys.stdout._original
+        if isinstance(sys.stderr, _Router):
+            sys.stderr = sys.stderr._original

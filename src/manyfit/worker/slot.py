@@ -1,0 +1,211 @@
+"""A place for one attempt at a time, in a worker process that is replaced whenever it dies."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+from manyfit._redact import redact, secret_values
+from manyfit.errors import ExecutorError
+from manyfit.events import AttemptEvent, AttemptFailed, AttemptLost, AttemptStarted, decode
+from manyfit.trial import log_name
+from manyfit.worker.channel import ENDINGS
+from manyfit.worker.context import timeout_reason
+from manyfit.worker.limits import tree_memory
+from manyfit.worker.logs import finalise, tail
+from manyfit.worker.payload import Payload
+from manyfit.worker.process import Process
+from manyfit.worker.work import Task
+
+# How often a running worker is looked at: whether it lives, how much memory it uses.
+_LOOK = 0.2
+_MOST_STARTS = 3
+
+
+class Slot:
+    """Runs one attempt at a time in a long-lived child process, and says what became of it.
+
+    The child starts with the first task. One that has died or had to be killed is replaced when the next
+    task comes. Not safe for several threads.
+
+    Args:
+        payload: The packed work; must stay open as long as the slot is used.
+    """
+
+    def __init__(self, payload: Payload) -> None:
+        self._payload = payload
+        self._limits = payload.work.limits
+        self._cwd = Path.cwd()
+        self._process: Process | None = None
+        self._task: Task | None = None
+        self._began: float | None = None  # when the objective did, monotonic
+        self._next_look = 0.0
+        self._starts = 0  # how many children have been started for the task at hand
+        self._news: list[AttemptEvent] = []
+
+    @property
+    def task(self) -> Task | None:
+        """The attempt it is at."""
+        return self._task
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process number, while there is a child."""
+        return None if self._process is None else self._process.pid
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that becomes readable when `poll` has something to do, if there is one."""
+        return None if self._process is None else self._process.events
+
+    def submit(self, task: Task) -> None:
+        """Start an attempt; returns before the child is up.
+
+        Raises:
+            ExecutorError: No process can be started.
+        """
+        self._task, self._began, self._starts = task, None, 0
+        if self._process is not None and self._process.is_dead():
+            self._process.bury()
+            self._process = None
+        self._begin(task)
+
+    def stop(self, reason: str) -> None:
+        """Ask the objective to end at its next report."""
+        if self._process is not None and self._task is not None:
+            self._process.send({"stop": [self._task.number, self._task.attempt, reason]})
+
+    def kill(self, reason: str) -> None:
+        """End the attempt at once: it is lost, unless its end was on its way already."""
+        if self._task is not None:
+            whose = self._task.number, self._task.attempt
+            self._bury(AttemptLost(*whose, reason, counts=False, at=time.time()))
+
+    def poll(self) -> list[AttemptEvent]:
+        """Return what has happened since, without waiting. Enforces the limits.
+
+        Raises:
+            ExecutorError: The child can't load the objective, or keeps dying before it begins.
+        """
+        process = self._process
+        if process is not None:
+            dead = process.is_dead()  # asked first, so that nothing it wrote before is missed
+            self._take(process.read())
+            if dead or process.hung_up:
+                self._bury()
+            elif self._task is not None and self._began is not None:
+                self._enforce(self._task, time.monotonic() - self._began)
+        if self._task is not None and self._process is None:
+            self._begin(self._task)
+        news, self._news = self._news, []
+        return news
+
+    def patience(self) -> float:
+        """Return after how many seconds `poll` must be called even if nothing becomes readable."""
+        if self._news:
+            return 0.0
+        if self._task is None:
+            return float("inf")
+        if self._began is None or self._limits.seconds is None:
+            return _LOOK
+        return max(0.0, min(_LOOK, self._began + self._limits.seconds - time.monotonic() + 0.001))
+
+    def leave(self) -> None:
+        """Ask an idle child to exit by itself, so that its libraries clean up."""
+        if self._process is not None and self._task is None:
+            self._process.send({"leave": True})
+
+    def close(self, within: float = 0.0) -> None:
+        """End the child and all that it started; one that was asked to leave has some time for it."""
+        if self._process is not None:
+            if self._task is None:
+                self._process.wait(within)
+            self._task = None
+            self._bury()
+        self._news.clear()
+
+    def _begin(self, task: Task) -> None:
+        if self._process is None:
+            self._starts += 1
+            self._process = Process(self._payload, self._cwd)
+        self._process.send({"task": asdict(task)})
+
+    def _take(self, lines: Iterable[bytes]) -> None:
+        """Take in what the child wrote; a line that it died over is dropped."""
+        for line in lines:
+            if line.startswith(b'{"broken"'):
+                self._give_up(json.loads(line)["broken"])
+            with contextlib.suppress(ValueError):
+                if self._task is not None:
+                    self._note(cast(AttemptEvent, decode(line)))
+
+    def _note(self, event: AttemptEvent) -> None:
+        self._news.append(event)
+        if isinstance(event, AttemptStarted):
+            self._began = time.monotonic()
+            self._next_look = self._began + _LOOK
+        elif isinstance(event, ENDINGS):
+            self._task = None
+
+    def _enforce(self, task: Task, seconds: float) -> None:
+        limits = self._limits
+        reason = None
+        if limits.seconds is not None and seconds > limits.seconds:
+            reason = timeout_reason(limits.seconds)
+        elif limits.memory is not None and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK
+            used = tree_memory(self.pid or 0)
+            if used > limits.memory:
+                reason = (
+                    f"used {_bytes(used)} of memory, more than trial_memory={_bytes(limits.memory)}"
+                )
+        if reason is not None:
+            whose = task.number, task.attempt
+            self._bury(AttemptFailed(*whose, reason, "", "", False, seconds, time.time()))
+
+    def _bury(self, verdict: AttemptFailed | AttemptLost | None = None) -> None:
+        """Kill what is left of the child and take in its last words.
+
+        If its task has not ended by them, it ends by the verdict, or as lost. Without a verdict, a task
+        that has not begun is kept for the next child.
+        """
+        process, task = self._process, self._task
+        self._process = None
+        if process is not None:
+            process.bury()
+            self._take(process.read())
+        if task is None or self._task is None:
+            return
+        if verdict is None and self._began is None:
+            self._check_starts(process)
+            return
+        log = self._payload.work.folder / "logs" / log_name(task.number, task.attempt)
+        secrets = secret_values(task.env) + secret_values()
+        finalise(log, secrets)
+        if verdict is None:
+            said = redact(tail(log), secrets)
+            reason = "the worker process " + (process.death() if process is not None else "is gone")
+            reason += f"; its last output: {said}" if said else ""
+            verdict = AttemptLost(task.number, task.attempt, reason, counts=True, at=time.time())
+        self._news.append(verdict)
+        self._task = None
+
+    def _check_starts(self, process: Process | None) -> None:
+        if process is not None and self._starts >= _MOST_STARTS:
+            self._give_up(f"it {process.death()}\n{redact(process.said)}")
+
+    def _give_up(self, remote: str) -> None:
+        self.close()
+        raise ExecutorError(
+            "a worker process can't load the objective. What it imports must be found from sys.path "
+            f"as it is here. From the worker:\n{remote}"
+        )
+
+
+def _bytes(number: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number} bytes"

@@ -1,0 +1,196 @@
+"""Run one attempt: the only place that catches what an objective raises."""
+
+import contextlib
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TypeAlias
+
+from manyfit._redact import redact, secret_values
+from manyfit.errors import FatalError, MetricError, TrialStopped
+from manyfit.events import (
+    AttemptEvent,
+    AttemptFailed,
+    AttemptFinished,
+    AttemptLost,
+    AttemptPruned,
+    AttemptStarted,
+)
+from manyfit.trial import log_name
+from manyfit.worker.active_run import active_run
+from manyfit.worker.channel import Channel
+from manyfit.worker.context import Context, CurrentTrial, entered, timeout_reason
+from manyfit.worker.seeds import seeded
+from manyfit.worker.work import Task, Work
+
+Capture: TypeAlias = Callable[[Path, Sequence[str]], AbstractContextManager[None]]
+
+_OWN_FRAMES = str(Path(__file__).parent)
+_MOST_REASON = 300
+_MOST_TRACEBACK = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an attempt runs, and what that means for it.
+
+    Attributes:
+        worker: Names it, for people.
+        capture: Sends its output to a file, given values to keep out of it.
+        alone: Whether no other trial runs in this process meanwhile: it then has the environment and
+            the random state for itself.
+        killable: Whether somebody outside enforces the time limit; else each report does.
+        on_driver_thread: Whether a Ctrl-C ends up in the objective.
+    """
+
+    worker: str
+    capture: Capture
+    alone: bool
+    killable: bool = False
+    on_driver_thread: bool = False
+
+
+def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
+    """Run an attempt, sending home its start, its reports and exactly one ending.
+
+    The ending is sent when the log is complete. Whatever the objective raises becomes an ending, also
+    `SystemExit`. Once `report` has told the objective to stop, it counts as stopped however it ends,
+    with the exception of `FatalError`.
+
+    Raises:
+        KeyboardInterrupt: On the driver's thread, once the attempt is on its way home as lost.
+    """
+    channel.send(AttemptStarted(task.number, task.attempt, place.worker, time.time()))
+    log = work.folder / "logs" / log_name(task.number, task.attempt)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(active_run(task.env, threaded=not place.alone))
+        secrets = secret_values({**os.environ, **task.env})
+        stack.enter_context(place.capture(log, secrets))
+        if place.alone:
+            stack.enter_context(seeded(task.seed))
+        attempt = _Attempt(work, task, channel, place, secrets)
+        ending = attempt.run()
+    channel.send(ending)
+    if attempt.interrupt is not None:
+        raise attempt.interrupt
+
+
+class _Attempt:
+    def __init__(
+        self, work: Work, task: Task, channel: Channel, place: Place, secrets: Sequence[str]
+    ) -> None:
+        self.interrupt: KeyboardInterrupt | None = None
+        self._work = work
+        self._task = task
+        self._channel = channel
+        self._place = place
+        self._secrets = secrets
+        trial = CurrentTrial(task.number, task.attempt, task.seed, work.study, work.folder)
+        limit = None if place.killable else work.limits.seconds
+        self._context = Context(trial, channel, limit)
+
+    def run(self) -> AttemptEvent:
+        """Call the objective; returns how it ended."""
+        work, context = self._work, self._context
+        metrics, error = {}, None
+        try:
+            with entered(context):
+                context.raise_if_stopped()
+                metrics = work.metric.to_metrics(
+                    work.objective(work.space.materialize(self._task.params))
+                )
+        except BaseException as raised:  # noqa: BLE001 - it is the user's code
+            error = raised
+        seconds = context.seconds
+        try:
+            if error is None and context.delivered is None:
+                return AttemptFinished(*self._whose, metrics, seconds, time.time())
+            return self._unfinished(error, seconds)
+        finally:
+            del error  # its frames hold the model and the data
+
+    @property
+    def _whose(self) -> tuple[int, int]:
+        return self._task.number, self._task.attempt
+
+    def _unfinished(self, error: BaseException | None, seconds: float) -> AttemptEvent:
+        stop, now = self._context.delivered, time.time()
+        if self._place.on_driver_thread and isinstance(error, KeyboardInterrupt):
+            self.interrupt = error.with_traceback(None)
+            return AttemptLost(*self._whose, "interrupted", False, now)
+        if self._context.timed_out and not isinstance(error, FatalError):
+            reason = timeout_reason(self._work.limits.seconds or 0)
+            return AttemptFailed(*self._whose, reason, "", "", False, seconds, now)
+        if stop is not None and not isinstance(error, FatalError):
+            if stop.lost:
+                return AttemptLost(*self._whose, stop.reason, False, now)
+            return AttemptPruned(*self._whose, stop.reason, seconds, now)
+        if isinstance(error, TrialStopped):  # raised by the objective itself
+            reason = self._text(message(error)) or "the objective ended it"
+            return AttemptPruned(*self._whose, reason, seconds, now)
+        if error is None:
+            raise AssertionError("an attempt that wasn't stopped and raised nothing has finished")
+        return self._failed(error, seconds, now)
+
+    def _failed(self, error: BaseException, seconds: float, now: float) -> AttemptFailed:
+        text = message(error)
+        name = type(error).__name__
+        if not isinstance(error, MetricError):
+            text = f"{name}: {text}" if text else name
+        return AttemptFailed(
+            *self._whose,
+            reason=self._text(_one_line(text)),
+            error=name,
+            traceback=self._text(_shorten(_traceback(error))),
+            fatal=isinstance(error, FatalError),
+            seconds=seconds,
+            at=now,
+        )
+
+    def _text(self, text: str) -> str:
+        """Return text as it may leave: without credentials, and fit for UTF-8."""
+        return redact(text, self._secrets).encode("utf-8", "backslashreplace").decode()
+
+
+def message(error: BaseException) -> str:
+    """Return an exception's own text, whatever its `__str__` does."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - it is the user's code
+        return "<its message can't be shown: str() of it failed>"
+
+
+def _one_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    first = lines[0] if lines else ""
+    cut = len(lines) > 1 or len(first) > _MOST_REASON
+    return first[:_MOST_REASON] + (" …" if cut else "")
+
+
+def _traceback(error: BaseException) -> str:
+    """Format an exception with its causes, beginning where the user's code does."""
+    frames = error.__traceback__
+    while frames is not None and _is_own(frames):
+        frames = frames.tb_next
+    if frames is None and isinstance(error, MetricError):
+        return ""  # it is about what was returned: there is no place in the code to show
+    try:
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except Exception as failure:  # noqa: BLE001 - exceptions can be as odd as they like
+        return f"{type(error).__name__}, whose traceback can't be shown ({type(failure).__name__})"
+
+
+def _is_own(frames: TracebackType) -> bool:
+    return frames.tb_frame.f_code.co_filename.startswith(_OWN_FRAMES)
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= _MOST_TRACEBACK:
+        return text
+    half = _MOST_TRACEBACK // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
