@@ -1,6 +1,6 @@
 """Puts pip into the running Python's environment from PyPI, for a Python that has no `ensurepip`.
 
-    .venv/bin/python scripts/fetch_pip.py 26.3
+.venv/bin/python scripts/fetch_pip.py 26.3
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from urllib.request import urlopen
 def main(version: str) -> int:
     """Download pip's wheel, check it against the index's digest, and have it install itself."""
     try:
-        with urlopen(f"https://pypi.org/pypi/pip/{version}/json", timeout=20) as answer:  # noqa: S310
+        with urlopen(f"https://pypi.org/pypi/pip/{version}/json", timeout=20) as answer:
             files = json.load(answer)["urls"]
         wheel = next(file for file in files if file["packagetype"] == "bdist_wheel")
         with urlopen(wheel["url"], timeout=60) as answer:  # noqa: S310

@@ -1,0 +1,165 @@
+"""Images of clothes (Fashion-MNIST), split for tuning; or of digits, where there is no network."""
+
+import functools
+import gzip
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+
+# Both are official; the files are checked, so it doesn't matter that the first speaks no TLS.
+SOURCES = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+)
+SHA256 = {
+    name: digest
+    for digest, name in map(
+        str.split,
+        """
+3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84 train-images-idx3-ubyte.gz
+a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845 train-labels-idx1-ubyte.gz
+346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073 t10k-images-idx3-ubyte.gz
+67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5 t10k-labels-idx1-ubyte.gz
+""".strip().splitlines(),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the images, and what is on them.
+
+    Attributes:
+        images: From 0 to 1, of shape (n, height, width).
+        labels: From 0 to 9, of shape (n,).
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three parts with nothing in common: to learn from, to decide by, and to judge by at last."""
+
+    train: Part
+    validation: Part
+    test: Part
+
+
+@functools.cache
+def load(folder: Path | None, n_train: int | None = None) -> Dataset:
+    """Return Fashion-MNIST from `folder`, or the digits if that is None; read once by each process.
+
+    Of the 60,000 training images, 5,000 are for validation: always the same, and 500 of each class.
+    `n_train` takes that many of the other 55,000, None all of them. The test images are the official
+    10,000. Of the digits there are 1,797 in all, and `n_train` is ignored.
+    """
+    if folder is None:
+        rest, test = _split(_read_digits(), 300)
+        return Dataset(*_split(rest, 300), test)
+    train, validation = _split(_read(folder, "train"), 5_000)
+    if n_train is not None:
+        _, train = _split(train, min(n_train, len(train)))
+    return Dataset(train, validation, _read(folder, "t10k"))
+
+
+def _split(part: Part, n: int) -> tuple[Part, Part]:
+    """Divide into the rest and `n` images, which hold each class in the same proportion."""
+    shuffled = np.random.default_rng(0).permutation(len(part))
+    by_class = shuffled[np.argsort(part.labels[shuffled], kind="stable")]
+    chosen = by_class[np.arange(n) * len(part) // n]
+    rest = np.setdiff1d(shuffled, chosen)
+    return Part(part.images[rest], part.labels[rest]), Part(
+        part.images[chosen], part.labels[chosen]
+    )
+
+
+def _read(folder: Path, kind: str) -> Part:
+    with gzip.open(folder / f"{kind}-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8)
+    with gzip.open(folder / f"{kind}-images-idx3-ubyte.gz") as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16)
+    return Part(pixels.reshape(-1, 28, 28).astype("float32") / 255, labels)
+
+
+def _read_digits() -> Part:
+    from sklearn.datasets import load_digits  # here: it takes seconds, and is rarely wanted
+
+    pixels, labels = load_digits(return_X_y=True)
+    return Part(pixels.reshape(-1, 8, 8).astype("float32") / 16, labels)
+
+
+def find(
+    given: Path | None, cache: Path | None = None, sources: Sequence[str] = SOURCES
+) -> Path | None:
+    """Return a folder with the four official files, or None if they can't be had.
+
+    Looks in the `given` folder and nowhere else, if one is; else in the user's cache, which is filled
+    from the first of the `sources` that answers.
+
+    Raises:
+        FileNotFoundError: A file is missing in the `given` folder.
+        ValueError: A file in the `given` folder is not the official one.
+    """
+    if given is not None:
+        for name in SHA256:
+            check(given / name)
+        return given.resolve()
+    cache = cache or _user_cache() / "manyfit" / "fashion-mnist"
+    for source in sources:
+        try:
+            for name in SHA256:
+                _fetch(f"{source}/{name}", cache / name)
+        except (OSError, ValueError) as error:
+            print(f"{source}: {error}", file=sys.stderr)
+        else:
+            return cache
+    return None
+
+
+def check(path: Path) -> None:
+    """Raise unless a file is the official one of its name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, or another.
+    """
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != SHA256[path.name]:
+        raise ValueError(f"{path} is not the official file: its SHA-256 is {digest}")
+
+
+def _fetch(url: str, path: Path) -> None:
+    """Download a file unless it is there; under its name there is only ever all of it."""
+    if path.exists():
+        check(path)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    print(f"Downloading {url}", file=sys.stderr)
+    with (
+        tempfile.TemporaryDirectory(dir=path.parent) as folder,
+        urlopen(url, timeout=10) as answer,
+    ):
+        whole = Path(folder) / path.name
+        with whole.open("wb") as file:
+            while block := answer.read(1 << 20):
+                file.write(block)
+        check(whole)
+        whole.replace(path)
+
+
+def _user_cache() -> Path:
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"])
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
