@@ -283,7 +283,7 @@ def find_screen() -> Screen:
 
 
 def make_progress(progress: str | bool | None) -> ProgressTracker | None:
-    """Return what `progress=` asks for: `"auto"` or True for a display, False or None for none.
+    """Return what `progress=` asks for: `"auto"` or True, `"plain"` lines, or None or False.
 
     Raises:
         ArgumentError: It is something else.
@@ -296,7 +296,9 @@ def make_progress(progress: str | bool | None) -> ProgressTracker | None:
         return None
     if progress in (True, "auto"):
         return ProgressTracker()
-    raise ArgumentError(f"progress must be 'auto', True or False, but got {progress!r}")
+    if progress == "plain":
+        return ProgressTracker(Lines())
+    raise ArgumentError(f"progress must be 'auto', 'plain' or None, but got {progress!r}")
 
 
 def draw(view: View) -> RenderableType:

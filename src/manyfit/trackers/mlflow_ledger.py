@@ -1,0 +1,139 @@
+"""What of a study is in MLflow already: `mlflow.jsonl`, beside the journal.
+
+::
+
+    {"server": "http://...", "experiment": "1", "parent": "9f..."}
+    {"trial": 3, "run": "a0...", "artifacts": "mlflow-artifacts:/..."}
+    {"trial": 3, "until": 17}            metrics up to step 17 are written
+    {"trial": 3, "done": true}           all of it is written
+
+It only saves work: what is not in here is looked for on the server, or written again, and writing a
+thing twice changes nothing. So it needs no fsync, and a damaged line is skipped.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+logger = logging.getLogger("manyfit.mlflow")
+
+FILE = "mlflow.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of MLflow, and where its artifacts go."""
+
+    id: str
+    artifacts: str
+
+
+@dataclass(slots=True)
+class Page:
+    """What one server has of the study.
+
+    Attributes:
+        parent: The parent run's id.
+        runs: The child runs, by trial number.
+        until: The last step written of trials that are not done.
+        done: The trials that are written in full.
+    """
+
+    parent: str | None = None
+    runs: dict[int, Run] = field(default_factory=dict)
+    until: dict[int, int] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
+
+
+class Ledger:
+    """Reads and adds to the file; a disk that refuses costs work at the next resume, no more.
+
+    Args:
+        folder: The study's folder.
+        server: The tracking URI, without credentials. A study that was mirrored to several servers
+            has a page for each.
+    """
+
+    def __init__(self, folder: Path, server: str) -> None:
+        self._path = folder / FILE
+        self._server = server
+        self._file: TextIO | None = None
+        self.page = Page()
+        self._read()
+
+    def begin(self, experiment: str, parent: str) -> None:
+        """Note the parent run; another one than before begins a new page."""
+        if parent != self.page.parent:
+            self.page = Page(parent)
+        self._add({"server": self._server, "experiment": experiment, "parent": parent})
+
+    def created(self, number: int, run: Run) -> None:
+        """Note a trial's run."""
+        self.page.runs[number] = run
+        self._add({"trial": number, "run": run.id, "artifacts": run.artifacts})
+
+    def wrote(self, number: int, until: int) -> None:
+        """Note up to which step a trial's metrics are written."""
+        self.page.until[number] = until
+        self._add({"trial": number, "until": until})
+
+    def done(self, number: int) -> None:
+        """Note that a trial is written in full."""
+        self.page.done.add(number)
+        self.page.until.pop(number, None)
+        self._add({"trial": number, "done": True})
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _read(self) -> None:
+        mine = False
+        for line in self._lines():
+            if "server" in line:
+                mine = line["server"] == self._server
+                if mine and line.get("parent") != self.page.parent:
+                    self.page = Page(line.get("parent"))
+            elif mine:
+                _turn(self.page, line)
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        try:
+            text = self._path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return
+        for line in text.splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # torn when a driver was killed
+            if isinstance(record, dict):
+                yield record
+
+    def _add(self, record: dict[str, Any]) -> None:
+        try:
+            if self._file is None:
+                # A newline first, in case the last line is torn.
+                self._file = self._path.open("a", encoding="utf-8")
+                self._file.write("\n" if self._file.tell() else "")
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        except (OSError, ValueError) as error:
+            logger.debug("can't write %s: %s", self._path, error)
+
+
+def _turn(page: Page, line: dict[str, Any]) -> None:
+    match line:
+        case {"trial": int(number), "run": str(run), "artifacts": str(artifacts)}:
+            page.runs[number] = Run(run, artifacts)
+        case {"trial": int(number), "until": int(until)}:
+            page.until[number] = until
+        case {"trial": int(number), "done": True}:
+            page.done.add(number)
+        case _:
+            pass

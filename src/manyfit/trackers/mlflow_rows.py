@@ -1,0 +1,304 @@
+"""What a study looks like in MLflow: names, values and batches that every MLflow server takes.
+
+Pure: no client, no clock. Credentials are taken out here, on the way to whoever writes.
+"""
+
+import json
+import math
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from manyfit._redact import redact, redact_value
+from manyfit.trackers.base import StudyInfo
+from manyfit.trial import Finished, Measurement, State, Trial
+
+Status: TypeAlias = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+# MLflow's limits, and for tags and keys those of older servers, which are tighter.
+MAX_KEY = 250
+MAX_PARAM = 6000
+MAX_TAG = 5000
+MAX_POINTS = 900  # 1,000 entities a batch, of which up to 100 are params or tags
+MAX_NAMED = 50  # 100 a batch, params and tags together
+MAX_BYTES = 900_000
+
+_REFUSED = re.compile(r"[^\w.\- /]")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A metric at a step; `at` is in milliseconds since the epoch."""
+
+    key: str
+    value: float
+    at: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is written in one request."""
+
+    points: Sequence[Point] = ()
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def milliseconds(at: float) -> int:
+    """Return wall time the way MLflow counts it."""
+    return round(at * 1000)
+
+
+def status(trial: Trial) -> Status:
+    """Return the status of a trial's run.
+
+    A PRUNED trial's run is KILLED, as in MLflow's own Optuna storage: its last metric is that of an
+    unfinished model, and must not be among the results when one filters by FINISHED. A run whose
+    worker died is KILLED until the next attempt, or for good.
+    """
+    match trial.state:
+        case State.COMPLETE:
+            return "FINISHED"
+        case State.FAIL:
+            return "FAILED"
+        case State.RUNNING:
+            return "RUNNING"
+        case _:
+            return "KILLED"
+
+
+def run_name(study: StudyInfo, number: int) -> str:
+    """Return the name of a trial's run, which sorts by number: `fashion-00012`."""
+    return f"{study.name}-{number:05d}"
+
+
+def study_tags(study: StudyInfo) -> dict[str, str]:
+    """Return the tags of the parent run, as they are while the study runs."""
+    space = json.dumps(study.space.to_json(), ensure_ascii=False)
+    tags = {
+        "manyfit.study": study.name,
+        "manyfit.metric": study.metric.name,
+        "manyfit.direction": study.metric.direction,
+        "manyfit.seed": study.seed,
+        "manyfit.n_trials": "unlimited" if study.n_trials is None else study.n_trials,
+        "manyfit.state": "RUNNING",
+        "manyfit.space": space if len(space) <= MAX_TAG else "too long for a tag: see space.json",
+    }
+    return clean_tags(tags)
+
+
+def space_file(study: StudyInfo) -> str:
+    """Return the space as a text file."""
+    return redact(json.dumps(study.space.to_json(), indent=1, ensure_ascii=False))
+
+
+def first_tags(study: StudyInfo, trial: Trial, parent: str) -> dict[str, str]:
+    """Return the tags a trial's run is created with: all that it takes to find it."""
+    tags = {
+        "mlflow.parentRunId": parent,
+        "manyfit.study": study.name,
+        "manyfit.trial": trial.number,
+        "manyfit.origin": trial.origin,
+        "manyfit.seed": study.seed,
+        "manyfit.attempt": max(1, len(trial.attempts)),
+        "manyfit.state": "RUNNING",
+    }
+    return clean_tags(tags)
+
+
+def next_tags(trial: Trial) -> dict[str, str]:
+    """Return the tags of a run whose trial is about to start again."""
+    return clean_tags({"manyfit.attempt": len(trial.attempts) + 1, "manyfit.state": "RUNNING"})
+
+
+def last_tags(trial: Trial) -> dict[str, str]:
+    """Return the tags that say how a trial stands."""
+    tags = {"manyfit.attempt": max(1, len(trial.attempts)), "manyfit.state": trial.state.value}
+    if trial.reason or len(trial.attempts) > 1:  # empty, it overwrites that of a lost attempt
+        tags["manyfit.reason"] = trial.reason
+    if trial.seconds is not None:
+        tags["manyfit.seconds"] = f"{trial.seconds:.3f}"
+    return clean_tags(tags)
+
+
+def params(study: StudyInfo, trial: Trial) -> dict[str, str]:
+    """Return a trial's params and active constants as text.
+
+    Written as `str` writes them, so that an objective which logs its own params logs the same:
+    MLflow refuses to log a param twice with different values.
+    """
+    values = dict(trial.params)
+    if study.space.contains(trial.params):  # not so for a trial of an earlier space
+        values = {**study.space.materialize(trial.params), **values}
+    return {
+        key: str(redact_value(name, _text(value)))[:MAX_PARAM]
+        for key, (name, value) in _keyed(values)
+    }
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - a constant is the user's own object, and so is its __str__
+        return f"<{type(value).__name__}: {type(error).__name__}>"
+
+
+def reports(measurements: Iterable[Measurement], after: int | None = None) -> list[Point]:
+    """Return what was reported at steps beyond `after`."""
+    return [
+        Point(key, value, milliseconds(measured.at), measured.step)
+        for measured in measurements
+        if after is None or measured.step > after
+        for key, (_, value) in _keyed(measured.metrics)
+    ]
+
+
+def finals(trial: Trial, until: int = 0) -> list[Point]:
+    """Return a COMPLETE trial's metrics, where they differ from the last ones reported.
+
+    They stand at the last step reported, by an earlier attempt perhaps (`until`), and a moment
+    later: that makes them the values MLflow shows, and adds no step that was never trained.
+    """
+    attempt = trial.attempts[-1]
+    if not isinstance(attempt.end, Finished):
+        return []
+    last = attempt.measurements[-1] if attempt.measurements else None
+    step = until if last is None else max(until, last.step)
+    at = milliseconds(attempt.started_at if attempt.ended_at is None else attempt.ended_at)
+    at = at if last is None else max(at, milliseconds(last.at) + 1)
+    known = {} if last is None or until > last.step else last.metrics
+    return [
+        Point(key, value, at, step)
+        for key, (name, value) in _keyed(attempt.end.metrics)
+        if not _is_same(known.get(name), value)
+    ]
+
+
+def best_so_far(study: StudyInfo, trials: Sequence[Trial]) -> list[Point]:
+    """Return each new best value, at the count of trials it took: the curve of the parent run."""
+    ended = (trial for trial in trials if trial.state.is_finished and trial.attempts)
+    points: list[Point] = []
+    for count, trial in enumerate(sorted(ended, key=_end_of), start=1):
+        value = trial.value
+        if value is None or (points and not study.metric.is_better(value, points[-1].value)):
+            continue
+        key = clean_key(f"best_{study.metric.name}")
+        points.append(Point(key, value, milliseconds(_end_of(trial)), count))
+    return points
+
+
+def summary(study: StudyInfo, trials: Sequence[Trial], reason: str) -> dict[str, str]:
+    """Return the tags that end the parent run: how it went, and the best trial."""
+    counted = [trial.state.value for trial in trials]
+    counts = {state: counted.count(state) for state in dict.fromkeys(sorted(counted))}
+    tags = {
+        "manyfit.state": "ENDED",
+        "manyfit.reason": reason,
+        "manyfit.trials": ", ".join(f"{count} {state}" for state, count in counts.items()),
+    }
+    done = [trial for trial in trials if trial.value is not None]
+    if done:
+        best = min(done, key=lambda trial: study.metric.loss(trial.value or 0.0))
+        tags["manyfit.best.trial"] = str(best.number)
+        tags["manyfit.best.value"] = str(best.value)
+        shown = {name: redact_value(name, value) for name, value in best.params.items()}
+        tags["manyfit.best.params"] = json.dumps(shown, ensure_ascii=False)
+        tags["mlflow.note.content"] = _note(study, best, shown, tags)
+    return clean_tags(tags)
+
+
+def _note(study: StudyInfo, best: Trial, shown: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    aim = f"**{study.metric.direction} {study.metric.name}**: best {best.value}"
+    title = f"{aim} (trial {best.number}, run `{run_name(study, best.number)}`)"
+    rows = [f"- `{name}` = `{value}`" for name, value in shown.items()]
+    end = f"{tags['manyfit.trials']}. Ended: {tags['manyfit.reason']}."
+    return "\n".join([title, "", *rows, "", end])
+
+
+def batches(
+    points: Sequence[Point] = (),
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Iterator[Batch]:
+    """Yield it all in as few batches as MLflow's limits allow: one, almost always."""
+    left = list(reversed(points))
+    named = _named_chunks(params or {}, tags or {})
+    while left or named:
+        some_params, some_tags = named.pop(0) if named else ({}, {})
+        room = MAX_BYTES - _size(some_params) - _size(some_tags)
+        some: list[Point] = []
+        while left and len(some) < MAX_POINTS and room > 0:
+            some.append(left.pop())
+            room -= len(json.dumps(some[-1].key)) + 100
+        yield Batch(some, some_params, some_tags)
+
+
+def _named_chunks(
+    params: Mapping[str, str], tags: Mapping[str, str]
+) -> list[tuple[dict[str, str], dict[str, str]]]:
+    chunks = []
+    param_chunks, tag_chunks = list(_chunks(params)), list(_chunks(tags))
+    for index in range(max(len(param_chunks), len(tag_chunks))):
+        some_params = param_chunks[index] if index < len(param_chunks) else {}
+        some_tags = tag_chunks[index] if index < len(tag_chunks) else {}
+        chunks.append((some_params, some_tags))
+    return chunks
+
+
+def _chunks(items: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    rest = iter(items.items())
+    chunk: dict[str, str] = {}
+    for name, value in rest:
+        if chunk and (
+            len(chunk) >= MAX_NAMED or _size(chunk) + _size({name: value}) > MAX_BYTES // 2
+        ):
+            yield chunk
+            chunk = {}
+        chunk[name] = value
+    if chunk:
+        yield chunk
+
+
+def _size(items: Mapping[str, str]) -> int:
+    return sum(len(json.dumps(name)) + len(json.dumps(value)) + 30 for name, value in items.items())
+
+
+def clean_tags(tags: Mapping[str, object]) -> dict[str, str]:
+    """Return tags without credentials, cut to what MLflow takes."""
+    return {name: str(redact_value(name, str(value)))[:MAX_TAG] for name, value in tags.items()}
+
+
+def clean_key(name: str) -> str:
+    """Return a name that MLflow takes for a param or metric.
+
+    Example:
+        >>> [clean_key(name) for name in ("num layers (x)", "a//b", "../up", "")]
+        ['num layers _x_', 'a/b', '_/up', '_']
+    """
+    key = posixpath.normpath(_REFUSED.sub("_", name).lstrip("/"))[:MAX_KEY].rstrip("/")
+    return re.sub(r"^\.\.?(?=/|$)", "_", key) or "_"
+
+
+def _keyed(values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, Any]]]:
+    """Yield each name's key with the name and value; names that become one key get numbers."""
+    seen: set[str] = set()
+    for name, value in values.items():
+        key = clean_key(name)
+        count = 1
+        while key in seen:
+            count += 1
+            key = f"{clean_key(name)[: MAX_KEY - 5]}_{count}"
+        seen.add(key)
+        yield key, (name, value)
+
+
+def _is_same(a: float | None, b: float) -> bool:
+    return a is not None and (a == b or (math.isnan(a) and math.isnan(b)))
+
+
+def _end_of(trial: Trial) -> float:
+    attempt = trial.attempts[-1]
+    return attempt.started_at if attempt.ended_at is None else attempt.ended_at
