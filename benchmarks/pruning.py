@@ -54,6 +54,8 @@ def run(curves: np.ndarray, pruner: PrunerSettings, *, epochs: int | None = None
     while True:
         while len(running) < SLOTS and (number := next(waiting, None)) is not None:
             running[number] = Trial(number, {}, attempts=(Attempt(1, "slot", 0.0),))
+        if not running:
+            return Outcome(used, min(values, default=np.inf), len(values))
         for number in list(running):
             if used == epochs:
                 return Outcome(used, min(values, default=np.inf), len(values))
@@ -69,8 +71,6 @@ def run(curves: np.ndarray, pruner: PrunerSettings, *, epochs: int | None = None
                 judge.end(with_end(running.pop(number), Finished(low, {METRIC.name: low})))
             elif reason is not None:
                 judge.end(with_end(running.pop(number), Pruned(reason)))
-        if not running:
-            return Outcome(used, min(values, default=np.inf), len(values))
 
 
 def with_epoch(trial: Trial, curve: np.ndarray) -> Trial:

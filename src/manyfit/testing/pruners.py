@@ -127,8 +127,8 @@ class PrunerContract:
         """Make the settings under test, such that some of `CROWD` are hopeless.
 
         Args:
-            sign: -1 where the test negates all values to maximize them, else 1. Settings that hold a
-                value of the metric, such as a baseline, must follow.
+            sign: -1 where the test negates all values to maximize them, else 1. Settings that hold
+                a value of the metric, such as a baseline, must follow.
         """
         raise NotImplementedError
 
@@ -227,12 +227,6 @@ class PrunerContract:
 
     def _play(self, sign: int = 1) -> list[str | None]:
         return _play(self._story(sign), sign)
-
-
-def _play(
-    self, metric: Metric, sign: int = 1, settings: PrunerSettings | None = None
-) -> list[str | None]:
-    return _play(self._story(metric, settings), sign)
 
 
 def _play(story: PrunerStory, sign: int = 1, lost_before: Sequence[float] = ()) -> list[str | None]:
