@@ -193,7 +193,7 @@ def encode(event: Event) -> str:
     NaN and infinities in metrics, which JSON has no numbers for, are written as strings.
     """
     kind = type(event)
-    record = {"v": VERSION, "event": _NAMES[kind]}
+    record: dict[str, Any] = {"v": VERSION, "event": _NAMES[kind]}
     record.update((name, getattr(event, name)) for name in _FIELDS[kind])
     try:
         return json.dumps(record, separators=(",", ":"), allow_nan=False)

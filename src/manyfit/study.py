@@ -23,7 +23,7 @@ from manyfit.executors.base import Executor
 from manyfit.journal.file import FileJournal
 from manyfit.metric import Direction, Metric
 from manyfit.pruners.auto import make_pruner
-from manyfit.pruners.base import Pruner
+from manyfit.pruners.base import PrunerSettings
 from manyfit.recorder import Recorder
 from manyfit.result import StudyResult
 from manyfit.samplers.auto import make_sampler
@@ -92,7 +92,7 @@ class Study:
         folder: str | Path = ".manyfit",
         seed: int | None = None,
         sampler: "str | Sampler | optuna.samplers.BaseSampler" = "auto",
-        pruner: "str | Pruner | None" = "auto",
+        pruner: str | PrunerSettings | None = "auto",
         start_with: Iterable[Params] = (),
         n_trials: int | None = None,
         max_attempts: int = 2,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from manyfit.budget import Stop
 from manyfit.executors.base import Executor
 from manyfit.metric import Direction
-from manyfit.pruners.base import Pruner
+from manyfit.pruners.base import PrunerSettings
 from manyfit.result import StudyResult
 from manyfit.samplers.base import Sampler
 from manyfit.space import Space
@@ -31,7 +31,7 @@ def tune(
     parallelism: int | None = None,
     executor: str | Executor = "processes",
     sampler: "str | Sampler | optuna.samplers.BaseSampler" = "auto",
-    pruner: str | Pruner | None = "auto",
+    pruner: str | PrunerSettings | None = "auto",
     stop: Stop | Iterable[Stop] | None = None,
     start_with: Iterable[Params] = (),
     name: str | None = None,
