@@ -19,17 +19,12 @@ SOURCES = (
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
 )
 SHA256 = {
-    name: digest
-    for digest, name in map(
-        str.split,
-        """
-3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84 train-images-idx3-ubyte.gz
-a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845 train-labels-idx1-ubyte.gz
-346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073 t10k-images-idx3-ubyte.gz
-67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5 t10k-labels-idx1-ubyte.gz
-""".strip().splitlines(),
-    )
+    "train-images-idx3-ubyte": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "train-labels-idx1-ubyte": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "t10k-images-idx3-ubyte": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "t10k-labels-idx1-ubyte": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
+FILES = {f"{stem}.gz": digest for stem, digest in SHA256.items()}
 
 
 @dataclass(frozen=True)
@@ -62,8 +57,8 @@ def load(folder: Path | None, n_train: int | None = None) -> Dataset:
     """Return Fashion-MNIST from `folder`, or the digits if that is None; read once by each process.
 
     Of the 60,000 training images, 5,000 are for validation: always the same, and 500 of each class.
-    `n_train` takes that many of the other 55,000, None all of them. The test images are the official
-    10,000. Of the digits there are 1,797 in all, and `n_train` is ignored.
+    `n_train` takes that many of the other 55,000, None all of them. The test images are the
+    official 10,000. Of the digits there are 1,797 in all, and `n_train` is ignored.
     """
     if folder is None:
         rest, test = _split(_read_digits(), 300)
@@ -105,21 +100,21 @@ def find(
 ) -> Path | None:
     """Return a folder with the four official files, or None if they can't be had.
 
-    Looks in the `given` folder and nowhere else, if one is; else in the user's cache, which is filled
-    from the first of the `sources` that answers.
+    Looks in the `given` folder and nowhere else, if one is; else in the user's cache, which is
+    filled from the first of the `sources` that answers.
 
     Raises:
         FileNotFoundError: A file is missing in the `given` folder.
         ValueError: A file in the `given` folder is not the official one.
     """
     if given is not None:
-        for name in SHA256:
+        for name in FILES:
             check(given / name)
         return given.resolve()
     cache = cache or _user_cache() / "manyfit" / "fashion-mnist"
     for source in sources:
         try:
-            for name in SHA256:
+            for name in FILES:
                 _fetch(f"{source}/{name}", cache / name)
         except (OSError, ValueError) as error:
             print(f"{source}: {error}", file=sys.stderr)
@@ -136,7 +131,7 @@ def check(path: Path) -> None:
         ValueError: It is damaged, or another.
     """
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != SHA256[path.name]:
+    if digest != FILES[path.name]:
         raise ValueError(f"{path} is not the official file: its SHA-256 is {digest}")
 
 

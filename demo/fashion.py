@@ -5,17 +5,16 @@
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from data import find, load
+from summary import summary
 
 import manyfit
-from manyfit import Choice, Float, Int, State, StudyResult, Trial
+from manyfit import Choice, Float, Int, State
 
 SPACE = {
     "batch_size": Int(16, 512, log=True),
@@ -24,7 +23,7 @@ SPACE = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int | str:
     """Tune, and say what came of it."""
     options = parse(arguments)
     # Workers inherit these. Keras looks for its backend when it is imported.
@@ -83,67 +82,6 @@ def study_name(folder: Path | None, options: argparse.Namespace) -> str:
     """Name a study for what can't be compared: other images, more of them, another backend."""
     images = "digits" if folder is None else "fashion-full" if options.full else "fashion"
     return images if options.backend == "jax" else f"{images}-{options.backend}"
-
-
-def summary(result: StudyResult) -> str:
-    """Say what to do next, and what it rests on."""
-    counts = ", ".join(f"{result.count(state)} {state.value}" for state in State)
-    lines = ["", f"{result.name}: {result.reason} ({counts})"]
-    if result.count(State.COMPLETE):
-        lines += best_lines(result.best)
-    if pruned := [trial for trial in result if trial.state is State.PRUNED]:
-        lines += [saved_line(pruned, [t for t in result if t.state is State.COMPLETE])]
-    for failure in result.failures():
-        lines += [f"failed: {len(failure.numbers)} with {failure.reason}; see {failure.log}"]
-    uri = os.environ["MLFLOW_TRACKING_URI"]
-    mlflow = shlex.quote(os.path.relpath(Path(sys.executable).with_name("mlflow")))
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"The record   {os.path.relpath(result.folder)}: journal.jsonl, and each trial's output",
-            f"In MLflow    {mlflow} ui --backend-store-uri {shlex.quote(uri)}",
-            f"Go on        the same command with more --trials continues from here",
-        ]
-    )
-
-
-def best_lines(best: Trial) -> list[str]:
-    """Show the best trial's params, and how its model did on each part of the images."""
-    metrics = best.metrics
-    return [
-        "",
-        f"The best params are those of trial {best.number}, by val_loss:",
-        *(
-            f"    {name:14}{value:.4g}" if isinstance(value, float) else f"    {name:14}{value}"
-            for name, value in best.params.items()
-        ),
-        "",
-        f"    {'':14}{'loss':>8}{'accuracy':>10}",
-        *(
-            f"    {title:14}{metrics[f'{part}_loss']:8.4f}{metrics[f'{part}_accuracy']:10.4f}"
-            for part, title in [("train", "training"), ("val", "validation"), ("test", "test")]
-        ),
-        "    (The test images had no part in any decision.)",
-        "",
-    ]
-
-
-def saved_line(pruned: Sequence[Trial], complete: Sequence[Trial]) -> str:
-    """Estimate what pruning saved, as if the pruned trials had gone on for as long as the others."""
-    usual = mean(len(trial.measurements) for trial in complete) if complete else 0
-    epochs = [max(0, usual - len(trial.measurements)) for trial in pruned]
-    seconds = sum(more * pace(trial) for more, trial in zip(epochs, pruned, strict=True))
-    return (
-        f"Pruning ended {len(pruned)} trials early and saved about {sum(epochs):.0f} epochs, "
-        f"{seconds / 60:.1f} minutes of a worker's time"
-    )
-
-
-def pace(trial: Trial) -> float:
-    """Return seconds per epoch, the first left out, which holds the compilation."""
-    first, *_, last = [trial.measurements[0], *trial.measurements]
-    return (last.at - first.at) / max(1, last.step - first.step)
 
 
 if __name__ == "__main__":

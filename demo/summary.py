@@ -1,0 +1,79 @@
+"""The end of the demo: what was found, what pruning saved, where the record is."""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+from manyfit import State, StudyResult, Trial
+
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def summary(result: StudyResult) -> str:
+    """Say what to do next, and what it rests on."""
+    complete = [trial for trial in result if trial.state is State.COMPLETE]
+    pruned = [trial for trial in result if trial.state is State.PRUNED]
+    lines = ["", *(best_lines(result.best) if complete else ["No trial has completed."])]
+    if pruned:
+        lines += ["", saved(pruned, complete)]
+    for failure in result.failures():
+        lines += ["", f"{len(failure.numbers)} failed: {failure.reason} (see {failure.log})"]
+    return "\n".join([*lines, "", *record_lines(result)])
+
+
+def best_lines(best: Trial) -> list[str]:
+    """Show the best trial's params, and how its model did on each part of the images."""
+    metrics = best.metrics
+    return [
+        f"Best by val_loss: trial {best.number}",
+        *(f"  {name:16}{show(value)}" for name, value in best.params.items()),
+        "",
+        f"  {'':13}{'loss':>9}{'accuracy':>10}",
+        *(
+            f"  {title:13}{metrics[f'{part}_loss']:9.4f}{metrics[f'{part}_accuracy']:10.4f}"
+            for part, title in PARTS.items()
+        ),
+        "  The test images played no part in any decision.",
+    ]
+
+
+def saved(pruned: Sequence[Trial], complete: Sequence[Trial]) -> str:
+    """Estimate what pruning saved, had the pruned trials gone on for as long as the others did."""
+    usual = mean([len(trial.measurements) for trial in complete] or [0])
+    epochs = [max(0.0, usual - len(trial.measurements)) for trial in pruned]
+    seconds = sum(more * pace(trial) for more, trial in zip(epochs, pruned, strict=True))
+    ran = sum(len(trial.measurements) for trial in [*pruned, *complete])
+    return (
+        f"Pruning ended {len(pruned)} of {len(pruned) + len(complete)} trials early. Had they gone on\n"
+        f"for the usual {usual:.0f} epochs, it would have been some {sum(epochs):.0f} epochs more than\n"
+        f"the {ran} that were trained, and {seconds:.0f} seconds of a worker's time."
+    )
+
+
+def pace(trial: Trial) -> float:
+    """Return seconds per epoch, without the first one if there are more: that compiles."""
+    if len(trial.measurements) == 1:
+        return trial.seconds or 0.0
+    first, *_, last = trial.measurements
+    return (last.at - first.at) / (len(trial.measurements) - 1)
+
+
+def record_lines(result: StudyResult) -> list[str]:
+    """Say where everything is, and how to look at it."""
+    programs = Path(os.path.relpath(Path(sys.executable).parent))
+    manyfit, mlflow = (shlex.quote(str(programs / name)) for name in ("manyfit", "mlflow"))
+    uri = shlex.quote(os.environ["MLFLOW_TRACKING_URI"])
+    return [
+        f"Record:  {os.path.relpath(result.folder)} (journal and output of every trial)",
+        f"Table:   {manyfit} show {result.name}",
+        f"MLflow:  {mlflow} ui --backend-store-uri {uri}",
+        "More:    run the same command with a larger --trials, and it goes on from here",
+    ]
+
+
+def show(value: object) -> str:
+    """Write a param with as many digits as a person needs to use it again."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
