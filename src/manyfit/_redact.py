@@ -51,8 +51,8 @@ _ASSIGNMENT = re.compile(
     """,
     re.VERBOSE,
 )
-# The patterns are slow, and most output has nothing for them: text with none of these, in lower case,
-# is left alone.
+# The patterns are slow, and most output has nothing for them: text with none of these, in lower
+# case, is left alone.
 _SHAPE_HINTS = (
     *("-----begin", "://", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
     *("glpat-", "xox", "sk-", "hf_", "aiza", "dapi", "eyj", "bearer ", "basic "),

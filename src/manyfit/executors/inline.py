@@ -1,7 +1,7 @@
 """Run trials on the driver's own thread, one after another: for debugging, and for clusters.
 
-The debugger, the terminal and the stack are the driver's. Distributed training, where a trial uses a
-whole cluster from the driver, runs this way or in threads.
+The debugger, the terminal and the stack are the driver's. Distributed training, where a trial uses
+a whole cluster from the driver, runs this way or in threads.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from manyfit.worker.work import Task, Work
 class InlineExecutor:
     """Runs one trial at a time, inside `poll`.
 
-    A report is handled before `report` returns, so a trial that is judged hopeless ends there and then.
-    A trial can't be killed: `trial_timeout` and a cancellation end it at its next report.
+    A report is handled before `report` returns, so a trial that is judged hopeless ends there and
+    then. A trial can't be killed: `trial_timeout` and a cancellation end it at its next report.
 
     Example:
         >>> InlineExecutor().parallelism

@@ -24,9 +24,9 @@ _GRACE = 2.0
 class ProcessExecutor:
     """Runs each trial in a process of its own kind: one that takes one trial after another.
 
-    What takes long to import is imported once a process. A process that dies takes only its own attempt
-    with it. The objective may be defined anywhere: in a notebook, in `__main__`, in a closure. No
-    `if __name__ == "__main__"` is needed.
+    What takes long to import is imported once a process. A process that dies takes only its own
+    attempt with it. The objective may be defined anywhere: in a notebook, in `__main__`, in a
+    closure. No `if __name__ == "__main__"` is needed.
 
     Example:
         >>> ProcessExecutor(4).parallelism

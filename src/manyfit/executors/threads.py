@@ -1,4 +1,4 @@
-"""Run trials in threads of the driver's process: for work that waits or that leaves the GIL alone."""
+"""Run trials in threads of the driver's process: for work that waits, or that frees the GIL."""
 
 import contextlib
 import os
@@ -23,10 +23,10 @@ _GRACE = 1.0
 class ThreadExecutor:
     """Runs each trial in a thread; `parallelism` of them at once.
 
-    Trials share the process: its environment, its random state and its fate. They are not seeded, since
-    they would draw from one another's numbers: use `current_trial().seed`. A trial can't be killed:
-    `trial_timeout` and a cancellation end it at its next report, and one that never reports is left
-    behind when the study ends.
+    Trials share the process: its environment, its random state and its fate. They are not seeded,
+    since they would draw from one another's numbers: use `current_trial().seed`. A trial can't be
+    killed: `trial_timeout` and a cancellation end it at its next report, and one that never reports
+    is left behind when the study ends.
 
     Example:
         >>> ThreadExecutor(4).parallelism
@@ -54,7 +54,7 @@ class ThreadExecutor:
         return self._parallelism
 
     def open(self, work: Work) -> None:
-        """Start the threads, and give thread pools loaded in this process their size until `close`."""
+        """Start the threads, and give thread pools in this process their size until `close`."""
         self._work = work
         self._tasks, self._events = queue.SimpleQueue(), queue.SimpleQueue()
         self._pools.enter_context(limited_pools(work.limits.cpus))
@@ -122,7 +122,7 @@ class ThreadExecutor:
             task, channel = given
             try:
                 run_task(work, task, channel, place)
-            except BaseException as error:  # noqa: BLE001 - a thread that dies silently hangs the study
+            except BaseException as error:  # noqa: BLE001 - dying silently would hang the study
                 reason = f"the worker failed with {type(error).__name__}: {message(error)}"
                 events.put(AttemptLost(task.number, task.attempt, reason, True, time.time()))
 

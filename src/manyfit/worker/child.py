@@ -4,8 +4,8 @@
 
     slot ──tasks, stop requests──► inbox (a thread) ──► main thread ──events──► slot
 
-Nothing outlives the driver: when its end of a pipe closes, for whatever reason, this process and all
-that it started are killed.
+Nothing outlives the driver: when its end of a pipe closes, for whatever reason, this process and
+all that it started are killed.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def main(events: int, orders: int, lifeline: int, payload: int) -> None:
     output = ProcessOutput()
     try:
         work = unpack(payload)
-    except BaseException:  # noqa: BLE001 - unpickling runs the user's code: imports of their modules
+    except BaseException:  # noqa: BLE001 - unpickling imports the user's modules
         writer.line(json.dumps({"broken": redact(traceback.format_exc())}))
         return
     writer.line(json.dumps({"ready": os.getpid()}))

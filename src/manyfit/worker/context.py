@@ -35,7 +35,7 @@ class CurrentTrial:
 
     @property
     def scratch(self) -> Path:
-        """A folder of the trial's own, made on first use; every attempt finds what earlier ones left."""
+        """A folder of the trial's own, made on first use; a later attempt finds what is in it."""
         path = self._folder / "scratch" / str(self.number)
         path.mkdir(parents=True, exist_ok=True)
         return path
@@ -55,18 +55,18 @@ def current_trial() -> CurrentTrial | None:
 def report(step: int, **metrics: float) -> None:
     """Report metrics at a step; ends the trial when it has become hopeless.
 
-    In a plain call of the objective it does nothing. It may be called from threads that the objective
-    started, but not from processes it forked: there it does nothing. The tuned metric may be NaN here;
-    the pruner judges it.
+    In a plain call of the objective it does nothing. It may be called from threads that the
+    objective started, but not from processes it forked: there it does nothing. The tuned metric may
+    be NaN here; the pruner judges it.
 
     Args:
-        step: An epoch, a round, a number of examples: a whole number from 0 up that rises from report to
-            report.
+        step: An epoch, a round, a number of examples: a whole number from 0 up that rises from
+            report to report.
         **metrics: Any numbers, also of NumPy, JAX, TensorFlow or PyTorch.
 
     Raises:
-        TrialStopped: The trial need not go on. Let it pass: clean up with `finally` or a `with` block.
-            It is raised again by every later report.
+        TrialStopped: The trial need not go on. Let it pass: clean up with `finally` or a `with`
+            block. It is raised again by every later report.
         MetricError: The step doesn't rise, or a metric is no number.
 
     Example:

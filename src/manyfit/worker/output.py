@@ -40,7 +40,7 @@ class ProcessOutput:
 
     @contextlib.contextmanager
     def to(self, path: Path, secrets: Sequence[str]) -> Iterator[None]:
-        """Send all output of this process to a file within the block; no file is left when empty."""
+        """Send all output of this process to a file within the block; an empty one is deleted."""
         self._secrets = tuple(secrets)
         self._renew_streams()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,5 +105,5 @@ class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             sys.stderr.write(f"{LINE.format(record)}\n")
-        except Exception:  # noqa: BLE001 - logging's own rule: a record that can't be shown is dropped
+        except Exception:  # noqa: BLE001 - as all of logging's own handlers do
             self.handleError(record)

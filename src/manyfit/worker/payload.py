@@ -21,7 +21,8 @@ _MOST_ITEMS = 1000
 class Payload:
     """The pickled work, in a file that has no name and that every slot reads.
 
-    A file, because writing a large objective to a pipe would wait for a worker that is still starting.
+    A file, because writing a large objective to a pipe would wait for a worker that is still
+    starting.
 
     Args:
         work: What every trial shares.
@@ -34,7 +35,7 @@ class Payload:
         self.work = work
         data = pack(work)
         self.size = len(data)
-        self._file = tempfile.TemporaryFile(prefix="manyfit-")  # noqa: SIM115 - closed by close
+        self._file = tempfile.TemporaryFile(prefix="manyfit-")  # noqa: SIM115
         self._file.write(data)
         self._file.flush()
 
@@ -59,8 +60,8 @@ def unpack(fd: int) -> Work:
 def pack(work: Work) -> bytes:
     """Pickle the work.
 
-    Functions of `__main__`, lambdas and closures travel by value, those of modules by name. A module
-    that a fresh process wouldn't find travels by value, too.
+    Functions of `__main__`, lambdas and closures travel by value, those of modules by name. A
+    module that a fresh process wouldn't find travels by value, too.
 
     Raises:
         ObjectiveError: Something in it can't be pickled.
@@ -145,7 +146,7 @@ def _pickles(value: object) -> bool:
 
 
 def _trace(value: object) -> tuple[list[str], object]:
-    """Follow what can't be pickled down to where it starts; returns the way there and the culprit."""
+    """Follow what can't be pickled to where it starts; returns the way there and the culprit."""
     path: list[str] = []
     seen = {id(value)}
     while len(path) < _DEEPEST:

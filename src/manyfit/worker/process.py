@@ -17,8 +17,8 @@ from manyfit.worker.limits import kill_group, kill_tree, pool_variables
 from manyfit.worker.logs import tail
 from manyfit.worker.payload import Payload
 
-# The worker looks for modules where its parent does. -P, since a json.py in the working folder would
-# be taken for the standard one until that is arranged.
+# The worker looks for modules where its parent does. -P, since a json.py in the working folder
+# would be taken for the standard one until that is arranged.
 _BOOT = (
     "import sys, json; sys.path[:], sys.argv[:], fds = json.loads(sys.argv[1]); "
     "from manyfit.worker.child import main; main(*fds)"
@@ -49,9 +49,10 @@ class Process:
 
     def __init__(self, payload: Payload, cwd: Path) -> None:
         self.hung_up = False
+        self.said = ""  # outside of trials; known when it is buried
         self._rest = b""
         self._lines: list[bytes] = []
-        self._output = tempfile.NamedTemporaryFile(prefix="manyfit-")  # noqa: SIM115 - closed by bury
+        self._output = tempfile.NamedTemporaryFile(prefix="manyfit-")  # noqa: SIM115
         self.events, events = os.pipe()
         orders, self._orders = os.pipe()
         lifeline, self._lifeline = os.pipe()
@@ -78,8 +79,8 @@ class Process:
                 "this Python has no sys.executable to start: use executor='threads'"
             )
         fds = (*theirs, payload.fileno())
-        boot = json.dumps([sys.path, sys.argv, fds])
-        return subprocess.Popen(
+        boot = json.dumps([list(map(str, sys.path)), sys.argv, fds])
+        return subprocess.Popen(  # noqa: S603 - this Python, with arguments of our own
             [sys.executable, "-P", "-c", _BOOT, boot],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
@@ -102,7 +103,7 @@ class Process:
                 data = data[os.write(self._orders, data) :]
 
     def read(self) -> list[bytes]:
-        """Return the whole lines that have arrived, without waiting; many, but not without bound."""
+        """Return the whole lines that have arrived, without waiting; not more than a megabyte."""
         if self.events >= 0:
             self._fill(_MOST_READ)
         lines, self._lines = self._lines, []

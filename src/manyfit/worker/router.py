@@ -102,7 +102,7 @@ class _LogHandler(logging.Handler):
             return
         try:
             log.write(f"{LINE.format(record)}\n")
-        except Exception:  # noqa: BLE001 - logging's own rule: a record that can't be shown is dropped
+        except Exception:  # noqa: BLE001 - as all of logging's own handlers do
             self.handleError(record)
 
 
@@ -118,13 +118,13 @@ _handler = _LogHandler(logging.INFO)
 
 @contextlib.contextmanager
 def in_driver(path: Path, secrets: Sequence[str], *, alone: bool) -> Iterator[None]:
-    """Write what the trial in this thread prints to a file within the block; none is left when empty.
+    """Write what the trial in this thread prints to a file, within the block; if it does print.
 
     Args:
         path: The log file.
         secrets: Values to keep out of it.
-        alone: Whether it is the only trial in this process. It is then shown on the terminal, too, and
-            threads that it starts are captured.
+        alone: Whether it is the only trial in this process. It is then shown on the terminal, too,
+            and threads that it starts are captured.
     """
     global _alone
     log = _Log(path, secrets, tee=alone)

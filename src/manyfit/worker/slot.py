@@ -28,8 +28,8 @@ _MOST_STARTS = 3
 class Slot:
     """Runs one attempt at a time in a long-lived child process, and says what became of it.
 
-    The child starts with the first task. One that has died or had to be killed is replaced when the next
-    task comes. Not safe for several threads.
+    The child starts with the first task. One that has died or had to be killed is replaced when the
+    next task comes. Not safe for several threads.
 
     Args:
         payload: The packed work; must stay open as long as the slot is used.
@@ -57,7 +57,7 @@ class Slot:
         return None if self._process is None else self._process.pid
 
     def fileno(self) -> int | None:
-        """Return a descriptor that becomes readable when `poll` has something to do, if there is one."""
+        """Return a descriptor that turns readable when `poll` has something to do, if any does."""
         return None if self._process is None else self._process.events
 
     def submit(self, task: Task) -> None:
@@ -118,7 +118,7 @@ class Slot:
             self._process.send({"leave": True})
 
     def close(self, within: float = 0.0) -> None:
-        """End the child and all that it started; one that was asked to leave has some time for it."""
+        """End the child and all that it started; one asked to leave has this long for it."""
         if self._process is not None:
             if self._task is None:
                 self._process.wait(within)
@@ -168,8 +168,8 @@ class Slot:
     def _bury(self, verdict: AttemptFailed | AttemptLost | None = None) -> None:
         """Kill what is left of the child and take in its last words.
 
-        If its task has not ended by them, it ends by the verdict, or as lost. Without a verdict, a task
-        that has not begun is kept for the next child.
+        If its task has not ended by them, it ends by the verdict, or as lost. Without a verdict, a
+        task that has not begun is kept for the next child.
         """
         process, task = self._process, self._task
         self._process = None

@@ -42,8 +42,8 @@ class Place:
     Attributes:
         worker: Names it, for people.
         capture: Sends its output to a file, given values to keep out of it.
-        alone: Whether no other trial runs in this process meanwhile: it then has the environment and
-            the random state for itself.
+        alone: Whether no other trial runs in this process meanwhile: it then has the environment
+            and the random state for itself.
         killable: Whether somebody outside enforces the time limit; else each report does.
         on_driver_thread: Whether a Ctrl-C ends up in the objective.
     """
@@ -58,9 +58,9 @@ class Place:
 def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
     """Run an attempt, sending home its start, its reports and exactly one ending.
 
-    The ending is sent when the log is complete. Whatever the objective raises becomes an ending, also
-    `SystemExit`. Once `report` has told the objective to stop, it counts as stopped however it ends,
-    with the exception of `FatalError`.
+    The ending is sent when the log is complete. Whatever the objective raises becomes an ending,
+    also `SystemExit`. Once `report` has told the objective to stop, it counts as stopped however it
+    ends, with the exception of `FatalError`.
 
     Raises:
         KeyboardInterrupt: On the driver's thread, once the attempt is on its way home as lost.
