@@ -7,9 +7,9 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras looks once, when it is imported
 
 import keras
-from data import Dataset
 
 import manyfit
+from data import Dataset
 
 LAYERS = {"small": [32], "medium": [128], "large": [512, 256]}
 MAX_EPOCHS = 60  # high: early stopping decides

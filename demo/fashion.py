@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data import find, load
-from summary import summary
-
 import manyfit
+from data import find, load
 from manyfit import Choice, Float, Int, State
+from summary import summary
 
 SPACE = {
     "batch_size": Int(16, 512, log=True),
