@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any, TextIO, cast
 
 from manyfit._redact import redact
 from manyfit.worker.logs import LINE, finalise
@@ -64,33 +64,33 @@ class _Router(io.TextIOBase):
     """
 
     def __init__(self, original: TextIO) -> None:
-        self._original = original
+        self.original = original
 
     def write(self, text: str) -> int:
         log = _current()
         if log is not None:
             log.write(text)
         if log is None or log.tee:
-            self._original.write(text)
+            self.original.write(text)
         return len(text)
 
     def writable(self) -> bool:
         return True
 
     def flush(self) -> None:
-        self._original.flush()
+        self.original.flush()
 
     def close(self) -> None:
         """Do nothing: an objective must not close the driver's terminal."""
 
     def fileno(self) -> int:
-        return self._original.fileno()
+        return self.original.fileno()
 
     def isatty(self) -> bool:
-        return self._original.isatty()
+        return self.original.isatty()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
+        return getattr(self.original, name)
 
 
 class _LogHandler(logging.Handler):
@@ -142,15 +142,27 @@ def in_driver(path: Path, secrets: Sequence[str], *, alone: bool) -> Iterator[No
         log.close()
 
 
+_routers: dict[str, _Router] = {}
+
+
 def _install() -> None:
     global _captures
     with _lock:
         _captures += 1
-        if not isinstance(sys.stdout, _Router):
-            sys.stdout = _Router(sys.stdout)
-        if not isinstance(sys.stderr, _Router):
-            sys.stderr = _Router(sys.stderr)
+        sys.stdout = _routed("stdout", sys.stdout)
+        sys.stderr = _routed("stderr", sys.stderr)
         logging.getLogger().addHandler(_handler)  # does nothing the second time
+
+
+def _routed(name: str, stream: TextIO) -> TextIO:
+    if isinstance(stream, _Router):
+        return stream
+    router = _routers.get(name)
+    if router is None or router.original is not stream:
+        # Kept for good: `print` in another thread may be using it when it is taken down, and in older
+        # Pythons holds no reference of its own to it (cpython issue 130163).
+        router = _routers[name] = _Router(stream)
+    return cast(TextIO, router)
 
 
 def _uninstall() -> None:
@@ -161,6 +173,6 @@ def _uninstall() -> None:
             return
         logging.getLogger().removeHandler(_handler)
         if isinstance(sys.stdout, _Router):
-            sys.stdout = sys.stdout._original
+            sys.stdout = sys.stdout.original
         if isinstance(sys.stderr, _Router):
-            sys.stderr = sys.stderr._original
+            sys.stderr = sys.stderr.original
