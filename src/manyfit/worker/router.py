@@ -159,10 +159,10 @@ def _routed(name: str, stream: TextIO) -> TextIO:
         return stream
     router = _routers.get(name)
     if router is None or router.original is not stream:
-        # Kept for good: `print` in another thread may be using it when it is taken down, and in older
-        # Pythons holds no reference of its own to it (cpython issue 130163).
+        # Kept for good: `print` in another thread may be using it when it is taken down, and older
+        # Pythons hold no reference to it meanwhile (cpython issue 130163).
         router = _routers[name] = _Router(stream)
-    return cast(TextIO, router)
+    return cast("TextIO", router)
 
 
 def _uninstall() -> None:

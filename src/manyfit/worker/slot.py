@@ -139,7 +139,7 @@ class Slot:
                 self._give_up(json.loads(line)["broken"])
             with contextlib.suppress(ValueError):
                 if self._task is not None:
-                    self._note(cast(AttemptEvent, decode(line)))
+                    self._note(cast("AttemptEvent", decode(line)))
 
     def _note(self, event: AttemptEvent) -> None:
         self._news.append(event)
@@ -199,8 +199,8 @@ class Slot:
     def _give_up(self, remote: str) -> None:
         self.close()
         raise ExecutorError(
-            "a worker process can't load the objective. What it imports must be found from sys.path "
-            f"as it is here. From the worker:\n{remote}"
+            "a worker process can't load the objective. What it imports must be found from "
+            f"sys.path as it is here. From the worker:\n{remote}"
         )
 
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,7 @@ class _Attempt:
         self, work: Work, task: Task, channel: Channel, place: Place, secrets: Sequence[str]
     ) -> None:
         self.interrupt: KeyboardInterrupt | None = None
+        self._returned = False
         self._work = work
         self._task = task
         self._channel = channel
@@ -97,13 +98,14 @@ class _Attempt:
     def run(self) -> AttemptEvent:
         """Call the objective; returns how it ended."""
         work, context = self._work, self._context
-        metrics, error = {}, None
+        metrics: Mapping[str, float] = {}
+        error: BaseException | None = None
         try:
             with entered(context):
                 context.raise_if_stopped()
-                metrics = work.metric.to_metrics(
-                    work.objective(work.space.materialize(self._task.params))
-                )
+                returned = work.objective(work.space.materialize(self._task.params))
+            self._returned = True
+            metrics = work.metric.to_metrics(returned)
         except BaseException as raised:  # noqa: BLE001 - it is the user's code
             error = raised
         seconds = context.seconds
@@ -146,7 +148,8 @@ class _Attempt:
             *self._whose,
             reason=self._text(_one_line(text)),
             error=name,
-            traceback=self._text(_shorten(_traceback(error))),
+            # Of what was returned, there is no place in the code to show.
+            traceback="" if self._returned else self._text(_shorten(_traceback(error))),
             fatal=isinstance(error, FatalError),
             seconds=seconds,
             at=now,
@@ -177,8 +180,6 @@ def _traceback(error: BaseException) -> str:
     frames = error.__traceback__
     while frames is not None and _is_own(frames):
         frames = frames.tb_next
-    if frames is None and isinstance(error, MetricError):
-        return ""  # it is about what was returned: there is no place in the code to show
     try:
         return "".join(traceback.format_exception(type(error), error, frames))
     except Exception as failure:  # noqa: BLE001 - exceptions can be as odd as they like

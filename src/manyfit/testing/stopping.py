@@ -1,0 +1,196 @@
+"""What executors keep to when trials are stopped, cut off, or exceed their limits."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manyfit.events import (
+    AttemptEvent,
+    AttemptFailed,
+    AttemptFinished,
+    AttemptLost,
+    AttemptPruned,
+    Reported,
+)
+from manyfit.testing.rig import PATIENCE, Rig, RiggedContract, needs
+from manyfit.worker.context import report
+
+
+class StoppingContract(RiggedContract):
+    """The part of an executor's contract about trials that don't end by themselves."""
+
+    # ── stopping ──────────────────────────────────────────────────────────────────────────────
+
+    @needs("live_reports")
+    @pytest.mark.parametrize("swallow", ["nothing", "Exception", "BaseException"])
+    def test_a_stop_ends_the_trial_at_a_report(self, rig: Callable[..., Rig], swallow: str) -> None:
+        """A trial asked to stop is pruned with that reason, whatever its code catches."""
+
+        def objective(_: dict[str, Any]) -> float:
+            caught = {"Exception": Exception, "BaseException": BaseException}.get(swallow, ())
+            for step in range(2000):
+                try:
+                    report(step, loss=1.0)
+                except caught:
+                    if swallow == "BaseException" and step > 100:
+                        return 0.0
+                time.sleep(0.001)
+            return 0.0
+
+        run = rig(objective)
+        run.react = lambda e: self._stop_at_report(run, e)
+        end = run.run()
+        assert isinstance(end, AttemptPruned)
+        assert end.reason == "hopeless"
+        assert isinstance(run.run(1), AttemptPruned)
+
+    def _stop_at_report(self, run: Rig, event: AttemptEvent) -> None:
+        if isinstance(event, Reported) and event.step == 5:
+            run.executor.stop(event.number, event.attempt, "hopeless")
+
+    def test_stopping_what_has_ended_is_harmless(self, rig: Callable[..., Rig]) -> None:
+        """A stop that comes too late, or for an attempt nobody knows, changes nothing."""
+        run = rig(lambda _: 0.0)
+        run.run()
+        for kill in (False, True):
+            run.executor.stop(0, 1, "too late", kill=kill)
+            run.executor.stop(5, 1, "unknown", kill=kill)
+        assert isinstance(run.run(1), AttemptFinished)
+        assert len(run.events) == 4
+
+    def test_a_kill_is_answered_by_a_loss_that_does_not_count(
+        self, rig: Callable[..., Rig]
+    ) -> None:
+        """A trial that is cut off comes back as lost, without using up an attempt."""
+
+        def objective(_: dict[str, Any]) -> float:
+            for step in range(2000):
+                report(step, loss=1.0)
+                time.sleep(0.001)
+            return 0.0
+
+        run = rig(objective)
+
+        def react(event: AttemptEvent) -> None:
+            if isinstance(event, Reported) and event.step == 5:
+                run.executor.stop(0, 1, "the study ended", kill=True)
+
+        run.react = react
+        end = run.run()
+        assert isinstance(end, AttemptLost)
+        assert (end.reason, end.counts) == ("the study ended", False)
+
+    @needs("hard_kill")
+    def test_a_kill_needs_no_report(self, rig: Callable[..., Rig]) -> None:
+        """What never reports can be killed as well, and its slot works again."""
+
+        def objective(params: dict[str, Any]) -> float:
+            if params["x"] > 0.5:
+                time.sleep(2.0)
+            return 0.0
+
+        run = rig(objective)
+        run.submit(0, x=1.0)
+        run.until(lambda: bool(run.events))
+        time.sleep(0.1)  # the objective is in its sleep by now
+        run.executor.stop(0, 1, "enough", kill=True)
+        end = run.end_of(0)
+        assert isinstance(end, AttemptLost)
+        assert isinstance(run.run(1), AttemptFinished)
+
+    # ── limits ────────────────────────────────────────────────────────────────────────────────
+
+    def test_a_time_limit_ends_what_reports(self, rig: Callable[..., Rig]) -> None:
+        """A trial that outlives its limit is a failure that names the limit."""
+
+        def objective(_: dict[str, Any]) -> float:
+            for step in range(400):
+                report(step, loss=1.0)
+                time.sleep(0.01)
+            return 0.0
+
+        end = rig(objective, seconds=0.3).run()
+        assert isinstance(end, AttemptFailed)
+        assert end.reason == "ran longer than trial_timeout=0.3s"
+        assert 0.3 <= end.seconds < PATIENCE
+
+    @needs("hard_kill")
+    def test_a_time_limit_ends_what_never_reports(self, rig: Callable[..., Rig]) -> None:
+        """The limit holds whatever the code is doing, and the slot works again."""
+
+        def objective(params: dict[str, Any]) -> float:
+            deadline = time.monotonic() + (2.0 if params["x"] > 0.5 else 0.0)
+            while time.monotonic() < deadline:
+                pass
+            return 0.0
+
+        run = rig(objective, seconds=0.3)
+        end = run.run(0, x=1.0)
+        assert isinstance(end, AttemptFailed)
+        assert end.reason == "ran longer than trial_timeout=0.3s"
+        assert isinstance(run.run(1), AttemptFinished)
+
+    @needs("memory_limit")
+    def test_a_memory_limit(self, rig: Callable[..., Rig]) -> None:
+        """A trial that takes more memory than it may is a failure that names the limit."""
+
+        def objective(params: dict[str, Any]) -> float:
+            hoard = b"x" * int(400e6 * params["x"])
+            time.sleep(1.0 if hoard else 0.0)
+            return 0.0
+
+        run = rig(objective, memory=300_000_000)
+        end = run.run(0, x=1.0)
+        assert isinstance(end, AttemptFailed)
+        assert end.reason.endswith("of memory, more than trial_memory=300 MB")
+        assert isinstance(run.run(1, x=0.0), AttemptFinished)
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────────
+
+    def test_close_twice(self, rig: Callable[..., Rig]) -> None:
+        """Closing is safe at any time, and twice."""
+        run = rig(lambda _: 0.0)
+        run.executor.close()
+        run.executor.close()
+
+    def test_close_while_a_trial_runs(self, rig: Callable[..., Rig], tmp_path: Path) -> None:
+        """Closing ends what runs, and leaves no process behind."""
+
+        def objective(_: dict[str, Any]) -> float:
+            (tmp_path / "pid").write_text(str(os.getpid()))
+            for step in range(2000):
+                report(step, loss=1.0)
+                time.sleep(0.001)
+            return 0.0
+
+        run = rig(objective)
+        run.submit()
+        if not run.executor.capabilities.on_driver_thread:
+            run.until(lambda: any(isinstance(e, Reported) for e in run.events))
+            pid = int((tmp_path / "pid").read_text())
+            run.executor.close()
+            assert pid == os.getpid() or not _lives(pid)
+        run.executor.close()
+
+    def test_it_can_be_opened_again(self, rig: Callable[..., Rig], tmp_path: Path) -> None:
+        """A closed executor can be opened on other work."""
+        run = rig(lambda _: 1.0)
+        run.run()
+        run.executor.close()
+        again = Rig(run.executor, lambda _: 2.0, tmp_path)
+        end = again.run()
+        assert isinstance(end, AttemptFinished)
+        assert end.metrics == {"loss": 2.0}
+        again.executor.close()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
