@@ -1,0 +1,153 @@
+"""Events survive the way to disk and back, exactly."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manyfit.events import (
+    VERSION,
+    AttemptFailed,
+    AttemptFinished,
+    AttemptLost,
+    AttemptPruned,
+    AttemptStarted,
+    DriverStarted,
+    Event,
+    Reported,
+    SpaceChanged,
+    StopRequested,
+    StudyCreated,
+    StudyEnded,
+    TrialAbandoned,
+    TrialAsked,
+    decode,
+    encode,
+    from_record,
+)
+
+GOLDEN = Path(__file__).parent / "golden" / "journal_v1.jsonl"
+
+# Lone surrogates too: file names that aren't UTF-8 bring them into tracebacks.
+text = st.text(st.characters(), max_size=30)
+number = st.integers(0, 10**6)
+step = st.integers(-5, 10**18)
+at = st.floats(allow_nan=False, allow_infinity=False)
+metrics = st.dictionaries(text, st.floats(), max_size=4)
+scalars = st.none() | st.booleans() | st.integers() | at | text
+json_object = st.dictionaries(
+    text,
+    st.recursive(
+        scalars, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=5
+    ),
+    max_size=4,
+)
+EVENTS: dict[type, st.SearchStrategy[Event]] = {
+    StudyCreated: st.builds(
+        StudyCreated, text, json_object, text, text, st.integers(0, 2**64), text, at
+    ),
+    DriverStarted: st.builds(DriverStarted, text, number, at, st.booleans()),
+    SpaceChanged: st.builds(SpaceChanged, json_object, at),
+    TrialAsked: st.builds(TrialAsked, number, json_object, text, at),
+    AttemptStarted: st.builds(AttemptStarted, number, number, text, at),
+    Reported: st.builds(Reported, number, number, step, metrics, at),
+    StopRequested: st.builds(StopRequested, number, number, text, at),
+    AttemptFinished: st.builds(AttemptFinished, number, number, metrics, at, at),
+    AttemptPruned: st.builds(AttemptPruned, number, number, text, at, at),
+    AttemptFailed: st.builds(
+        AttemptFailed, number, number, text, text, text, st.booleans(), at, at
+    ),
+    AttemptLost: st.builds(AttemptLost, number, number, text, st.booleans(), at),
+    TrialAbandoned: st.builds(TrialAbandoned, number, text, at),
+    StudyEnded: st.builds(StudyEnded, text, at),
+}
+
+
+def kinds(alias: object) -> set[Any]:
+    """Return the classes of a union, however nested."""
+    parts = get_args(alias)
+    return set().union(*map(kinds, parts)) if parts else {alias}
+
+
+def test_every_kind_is_tried() -> None:
+    """No kind of event is left out below."""
+    assert set(EVENTS) == kinds(Event)
+
+
+@given(event=st.one_of(*EVENTS.values()))
+def test_there_and_back(event: Event) -> None:
+    """An event that is written and read is the same event, with the same types."""
+    assert repr(decode(encode(event))) == repr(event)  # NaN doesn't equal itself
+
+
+@given(event=st.one_of(*EVENTS.values()))
+def test_a_line_is_strict_json_of_one_line(event: Event) -> None:
+    """A line is plain ASCII without a line break, and JSON that any program can read."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    line = encode(event)
+
+    assert line.isascii()
+    assert line.splitlines() == [line]
+    record = json.loads(line, parse_constant=refuse)
+    assert (record["v"], type(record["event"])) == (VERSION, str)
+
+
+@given(event=st.one_of(*EVENTS.values()), data=st.data())
+def test_no_beginning_of_a_line_is_whole(event: Event, data: st.DataObject) -> None:
+    """A line that broke off anywhere is never taken for an event."""
+    line = encode(event)
+    cut = data.draw(st.integers(0, len(line) - 1))
+
+    with pytest.raises(ValueError, match=r"."):
+        decode(line[:cut])
+
+
+def test_this_version_writes_what_it_always_wrote() -> None:
+    """Names and order in a line don't change unless the version does."""
+    lines = GOLDEN.read_text(encoding="ascii").splitlines()
+
+    assert [encode(decode(line)) for line in lines] == lines
+
+
+def test_a_line_for_people() -> None:
+    """The journal can be read without Manyfit."""
+    assert encode(Reported(7, 1, 3, {"val_loss": 0.5, "drift": float("nan")}, 12.5)) == (
+        '{"v":1,"event":"reported","number":7,"attempt":1,"step":3,'
+        '"metrics":{"val_loss":0.5,"drift":"nan"},"at":12.5}'
+    )
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        [],
+        7,
+        {},
+        {"v": VERSION},
+        {"v": VERSION + 1, "event": "study-ended", "reason": "", "at": 0.0},
+        {"v": VERSION, "event": "danced", "at": 0.0},
+        {"v": VERSION, "event": ["study-ended"], "at": 0.0},
+        {"v": VERSION, "event": "study-ended", "at": 0.0},
+        {"v": VERSION, "event": "study-ended", "reason": "", "at": 0.0, "mood": "good"},
+        {"v": VERSION, "event": "reported", "metrics": 7},
+        {"v": VERSION, "event": "reported", "metrics": {"loss": "low"}},
+    ],
+)
+def test_what_is_no_event(record: Any) -> None:
+    """Records that aren't events of this version are refused with a ValueError."""
+    with pytest.raises(ValueError, match=r"."):
+        from_record(record)
+
+
+def test_bytes_are_lines_too() -> None:
+    """A line may be decoded as it was read from a file."""
+    event = StudyEnded("größer", 1.0)
+
+    assert decode(encode(event).encode()) == event
