@@ -123,6 +123,12 @@ def test_a_line_for_people() -> None:
     )
 
 
+def test_only_metrics_may_be_nan() -> None:
+    """A NaN anywhere else is refused rather than written as a word."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        encode(TrialAsked(0, {"x": float("nan")}, "user", at=0.0))
+
+
 @pytest.mark.parametrize(
     "record",
     [

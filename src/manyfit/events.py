@@ -198,6 +198,8 @@ def encode(event: Event) -> str:
     try:
         return json.dumps(record, separators=(",", ":"), allow_nan=False)
     except ValueError:
+        if "metrics" not in record:
+            raise
         record["metrics"] = {name: _finite(v) for name, v in record["metrics"].items()}
         return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
