@@ -33,13 +33,28 @@ from manyfit.events import StudyEnded
 from manyfit.journal.file import FileJournal
 journal = FileJournal(Path(sys.argv[1]))
 number = sum(1 for _ in journal.read())
-padding = "x" * int(sys.argv[2])
 while True:
     for _ in range(3):
-        journal.append(StudyEnded(f"{number} {padding}", at=1.0))
+        journal.append(StudyEnded(f"{number}", at=1.0))
         number += 1
     journal.commit()
     print(number, flush=True)
+"""
+
+DIE_WITHIN_A_LINE = """
+import os, signal, sys
+from pathlib import Path
+from manyfit.events import StudyEnded
+from manyfit.journal.file import FileJournal
+journal = FileJournal(Path(sys.argv[1]))
+journal.append(StudyEnded("committed", at=1.0))
+journal.commit()
+real = os.write
+def write_a_part_and_die(file, data):
+    real(file, data[: int(len(data) * float(sys.argv[2]))])
+    os.kill(os.getpid(), signal.SIGKILL)
+os.write = write_a_part_and_die
+journal.append(StudyEnded("torn", at=1.0))
 """
 
 TAKE_TURNS = """
@@ -451,28 +466,37 @@ class TestPlacesThatRefuse:
 
 
 class TestDeath:
-    @pytest.mark.parametrize("padding", [10, 3_000_000], ids=["short", "long"])
-    def test_sigkill_while_writing(self, tmp_path: Path, padding: int) -> None:
+    def test_sigkill_while_writing(self, tmp_path: Path) -> None:
         """At whatever instant a driver dies, all it committed is there, in order, and whole."""
-        committed = 0
         for kill in range(6):
             process = subprocess.Popen(
-                [sys.executable, "-c", WRITE_UNTIL_KILLED, str(tmp_path), str(padding)],
-                stdout=subprocess.PIPE,
+                [sys.executable, "-c", WRITE_UNTIL_KILLED, str(tmp_path)], stdout=subprocess.PIPE
             )
             assert process.stdout is not None
-            committed = int(process.stdout.readline())
+            first = process.stdout.readline()
             time.sleep(0.0037 * kill)
             process.send_signal(signal.SIGKILL)
             rest, _ = process.communicate()
-            committed = int(([b"%d" % committed, *rest.split(b"\n")[:-1]])[-1])
+            committed = [int(line) for line in (first + rest).split(b"\n")[:-1]]
 
-            numbers = [int(reason.split()[0]) for reason in reasons(read(tmp_path))]
+            numbers = reasons(read(tmp_path))
 
-            assert numbers == list(range(len(numbers)))
-            assert len(numbers) >= committed
-            if padding > 1000:
-                (tmp_path / "journal.jsonl").write_bytes(b"")
+            assert numbers == [f"{number}" for number in range(len(numbers))]
+            assert len(numbers) >= committed[-1]
+
+    @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+    def test_sigkill_within_a_write(self, tmp_path: Path, share: float) -> None:
+        """A driver that dies with a part of a line on disk leaves a journal that goes on."""
+        process = subprocess.run(
+            [sys.executable, "-c", DIE_WITHIN_A_LINE, str(tmp_path), str(share)], check=False
+        )
+        with FileJournal(tmp_path) as journal:
+            before = list(journal.read())
+            journal.append(FIRST)
+
+        assert process.returncode == -signal.SIGKILL
+        assert reasons(before) == ["committed", "torn"][: 2 if share == 1 else 1]
+        assert read(tmp_path) == [*before, FIRST]
 
     def test_two_processes_take_turns(self, tmp_path: Path) -> None:
         """Drivers that contend for a study hold it one after the other, and see all before them."""
