@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from manyfit._labels import Label, constant_to_json, is_label, label
-from manyfit.domain import Float, Int, broken, is_real
+from manyfit.domain import Float, Int, as_number, broken, is_real
 from manyfit.errors import SpaceError
 
 # What a name in a space or in a branch stands for: a domain, or else a constant.
@@ -139,14 +139,16 @@ class Choice:
         for option, known in zip(self.options, self.labels, strict=True):
             if option is value:
                 return known
-        if self.place(value) is None and not is_label(value):
-            value = label(value)
-        index = self.place(value)
-        if index is None and is_real(value):  # 32.0 for 32: a number that went through a table
-            index = next((i for i, n in enumerate(self.labels) if is_real(n) and n == value), None)
-        if index is None:
-            raise broken(name, self.rule, value)
-        return self.labels[index]
+        try:
+            wanted = label(value)
+        except SpaceError as error:
+            raise broken(name, self.rule, value) from error
+        if self.place(wanted) is not None:
+            return wanted
+        for place, known in enumerate(self.labels):
+            if is_real(known) and is_real(value) and known == value:
+                return self.labels[place]  # 32 for 32.0, a number that went through a table
+        raise broken(name, self.rule, value)
 
     @functools.cached_property
     def _shares(self) -> tuple[float, ...]:
@@ -303,7 +305,7 @@ def _to_weights(weights: Iterable[Any], count: int) -> tuple[float, ...]:
     given = list(weights)
     if len(given) != count:
         raise SpaceError(f"a Choice of {count} options needs {count} weights, but got {len(given)}")
-    found = tuple(float(weight) if is_real(weight) else math.nan for weight in given)
+    found = tuple(as_number(weight) for weight in given)
     # A smaller share would vanish in the rounding of a uniform number.
     if not all(math.isfinite(w) and w >= 1e-6 * sum(found) > 0 for w in found):
         raise SpaceError(

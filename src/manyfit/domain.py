@@ -15,8 +15,8 @@ from typing import Any, SupportsFloat, TypeGuard
 
 from manyfit.errors import SpaceError
 
-# JSON and pandas hold larger integers as floats, and would change them.
-_LARGEST_INT = 2**53
+# A larger whole number may be changed by a float, as which JSON readers and pandas may hold it.
+_LARGEST_INT = 2**53 - 1
 # Tolerance for a user's point: 0.1 + 0.2 is 0.3, and 10**-4 is 1e-4.
 _DUST = 1e-9
 
@@ -75,18 +75,21 @@ class Float:
             raise SpaceError(f"{self!r}: the step is too small to tell neighbouring floats apart")
 
     @cached_property
-    def _grid(self) -> tuple[Fraction, Fraction]:
+    def _grid(self) -> tuple[int, int, int]:
+        """Whole numbers (a, b, d) with low = a / d and step = b / d."""
         # The shortest decimal that a float stands for is what its author wrote: exact from here on.
-        return Fraction(repr(self.low)), Fraction(repr(self.step))
+        low, step = Fraction(repr(self.low)), Fraction(repr(self.step))
+        d = math.lcm(low.denominator, step.denominator)
+        return int(low * d), int(step * d), d
 
     @cached_property
     def _count(self) -> int:
-        low, step = self._grid
-        return int((Fraction(repr(self.high)) - low) / step) + 1
+        a, b, d = self._grid
+        return int((Fraction(repr(self.high)) * d - a) / b) + 1
 
     def _at(self, index: int) -> float:
-        low, step = self._grid
-        return float(low + index * step)
+        a, b, d = self._grid
+        return (a + index * b) / d  # Python rounds the quotient of two ints correctly
 
     @property
     def size(self) -> int | None:
@@ -114,8 +117,10 @@ class Float:
         return self.step is None or self._at(self._nearest(value)) == value
 
     def _nearest(self, value: float) -> int:
-        low, step = self._grid
-        return min(max(round((Fraction(value) - low) / step), 0), self._count - 1)
+        a, b, d = self._grid
+        numerator, denominator = value.as_integer_ratio()
+        index = round((numerator * d - a * denominator) / (b * denominator))
+        return min(max(index, 0), self._count - 1)
 
     def store(self, name: str, value: object) -> float:
         """Return a number in stored form; it may be off by rounding dust.
@@ -123,7 +128,7 @@ class Float:
         Raises:
             SpaceError: It is no number, out of bounds, or off the grid.
         """
-        stored = float(value) if is_real(value) else math.nan
+        stored = as_number(value)
         if not math.isfinite(stored):
             raise broken(name, self.rule, value)
         target = self.snap(stored)
@@ -178,7 +183,7 @@ class Int:
         step: The distance of neighbouring values; only 1 together with `log`.
 
     Raises:
-        SpaceError: The bounds are not whole numbers with `low < high`, or beyond 2**53, or another
+        SpaceError: The bounds are not whole numbers with `low < high` and below 2**53, or another
             rule above is broken.
 
     Example:
@@ -201,7 +206,7 @@ class Int:
         )
         _check_bounds(self)
         if max(-self.low, self.high) > _LARGEST_INT:
-            raise SpaceError(f"{self!r} needs bounds from -2**53 to 2**53. Use log10 of the value")
+            raise SpaceError(f"{self!r} needs bounds below 2**53. Use Float, or its logarithm")
         if not 0 < self.step <= self.high - self.low:
             raise SpaceError(
                 f"{self!r} needs 0 < step <= high - low. A value that is fixed is a plain constant"
@@ -245,7 +250,7 @@ class Int:
         Raises:
             SpaceError: It is no whole number, out of bounds, or off the grid.
         """
-        number = float(value) if is_real(value) else math.nan
+        number = as_number(value)
         if not number.is_integer() or not self.contains(int(number)):
             raise broken(name, self.rule, value)
         return int(number)
@@ -280,6 +285,14 @@ def is_real(value: object) -> TypeGuard[SupportsFloat]:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def as_number(value: object) -> float:
+    """Return a Python or NumPy number as a float; anything else is NaN."""
+    try:
+        return float(value) if is_real(value) else math.nan
+    except OverflowError:  # an int of hundreds of digits
+        return math.inf
+
+
 def broken(name: str, rule: str, value: object) -> SpaceError:
     """Return the error for a value that breaks its param's rule."""
     return SpaceError(f"{name} must be {rule}, but got {value!r:.200} ({type(value).__name__})")
@@ -296,15 +309,16 @@ def _set(frozen: Any, **fields: Any) -> None:
 
 
 def _real(field: str, value: object) -> float:
-    number = float(value) if is_real(value) else math.nan
+    number = as_number(value)
     if not math.isfinite(number):
         raise SpaceError(f"Float needs a finite number for {field}, but got {value!r:.200}")
     return number + 0.0  # turns -0.0 into 0.0
 
 
 def _whole(field: str, value: object) -> int:
-    if is_real(value) and float(value).is_integer():
-        return int(float(value))
+    number = as_number(value)
+    if number.is_integer():
+        return int(number)
     raise SpaceError(f"Int needs a whole number for {field}, but got {value!r:.200}")
 
 

@@ -124,10 +124,16 @@ class Space:
         Raises:
             SpaceError: A name is missing, unknown or inactive, or a value breaks its domain's rule.
         """
-        active = self._check_names(params)
-        for name, domain in active.items():
+        if not isinstance(params, Mapping):
+            raise SpaceError(f"params must be a dict, but got {params!r:.200}")
+        active = set()
+        for name, domain in self.walk(params):
+            if name not in params:
+                raise SpaceError(self._missing(name, domain, params))
             if not domain.contains(params[name]):
                 raise broken(name, domain.rule, params[name])
+            active.add(name)
+        self._refuse_others(params, active)
 
     def contains(self, params: Params) -> bool:
         """Whether `params` are in this space, in stored form."""
@@ -180,16 +186,6 @@ class Space:
     def key(self, params: Params) -> str:
         """Return a text that is the same for the same params, in whatever order."""
         return json.dumps(params, sort_keys=True, separators=(",", ":"))
-
-    def _check_names(self, params: Params) -> dict[str, Domain]:
-        if not isinstance(params, Mapping):
-            raise SpaceError(f"params must be a dict, but got {params!r:.200}")
-        active = dict(self.walk(params))
-        for name, domain in active.items():
-            if name not in params:
-                raise SpaceError(self._missing(name, domain, params))
-        self._refuse_others(params, active)
-        return active
 
     def _missing(self, name: str, domain: Domain, given: Mapping[str, Any]) -> str:
         return f"{name} is missing: it must be {domain.rule}. Given were: {_listed(given)}"
