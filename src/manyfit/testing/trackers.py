@@ -1,6 +1,7 @@
 """For authors of trackers: stories to tell them, a fake, and the contract every tracker keeps."""
 
 import dataclasses
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -225,3 +226,103 @@ class TrackerContract:
         tracker = self.make_tracker(tmp_path)
         yield tracker
         tracker.close("the test is over", ())
+
+    def test_takes_a_whole_study(self, tracker: Tracker, tmp_path: Path) -> None:
+        """Every event of a trial's life is taken, and none raises."""
+        story = Story(tracker, folder=tmp_path)
+        for _ in range(5):
+            story.start(story.ask(lr=0.1, size="M"))
+        story.report(0, 0, loss=0.5, accuracy=0.1)
+        story.finish(0, loss=0.5, accuracy=0.2, extra=1.0)
+        story.report(1, 0, loss=0.9)
+        story.prune(1)
+        story.fail(2)
+        story.lose(3)
+        story.start(3)
+        story.finish(3, loss=0.25)
+        story.lose(4)
+        story.abandon(4)
+        story.end()
+
+    def test_gives_workers_plain_variables(self, tracker: Tracker, tmp_path: Path) -> None:
+        """`prepare` returns environment variables: text to text."""
+        story = Story(tracker, folder=tmp_path)
+        env = story.start(story.ask())
+        assert all(isinstance(part, str) for pair in env.items() for part in pair)
+
+    def test_resumes(self, tracker: Tracker, tmp_path: Path) -> None:
+        """History of earlier drivers is taken in all its states, and the study goes on."""
+        first = Story(folder=tmp_path)
+        first.run(2, steps=2)
+        first.start(first.ask())
+        first.lose(2, counts=False)
+        first.ask()
+        again = Story(tracker, folder=tmp_path, history=tuple(first.trials.values()))
+        again.start(2)
+        again.finish(2, loss=0.1)
+        again.start(3)
+        again.fail(3)
+        again.end()
+
+    def test_starts_from_a_finished_study(self, tracker: Tracker, tmp_path: Path) -> None:
+        """A study that has nothing left to do opens and closes."""
+        first = Story(folder=tmp_path)
+        first.run(3)
+        Story(tracker, folder=tmp_path, history=tuple(first.trials.values())).end()
+
+    def test_takes_an_empty_study(self, tracker: Tracker, tmp_path: Path) -> None:
+        """A study that was interrupted before its first trial ends in order."""
+        Story(tracker, folder=tmp_path, n_trials=None).end("interrupted")
+
+    def test_takes_trials_nobody_prepared(self, tracker: Tracker, tmp_path: Path) -> None:
+        """Someone's own loop tells of trials without asking for their environment."""
+        aside = RecordingTracker()
+        story = Story(aside, folder=tmp_path)
+        story.run(1, steps=1)
+        tracker.open(story.study, ())
+        for event in aside.events[:-1]:
+            tracker.record(event, story.trials[0])
+        tracker.close("done", tuple(story.trials.values()))
+
+    def test_takes_odd_values(self, tracker: Tracker, tmp_path: Path) -> None:
+        """NaN, infinities, long text, empty text and names of any letters are taken."""
+        space = Space({"größe (x)//y": Choice(["", "ü" * 9000]), "../up": Float(0.0, 1.0)})
+        story = Story(tracker, folder=tmp_path, space=space)
+        story.start(story.ask(**{"größe (x)//y": "ü" * 9000, "../up": 0.5}))
+        story.report(0, 0, **{"loss": float("nan"), "a b/c (%)": float("inf"), "": -0.0})
+        story.finish(0, loss=1e-300, **{"a b/c (%)": float("-inf")})
+        story.end("ünterbrochen\nmit zwei Zeilen")
+
+    def test_does_without_the_folder(self, tracker: Tracker, tmp_path: Path) -> None:
+        """A study's folder that can't be read or written costs nothing but what it holds."""
+        story = Story(tracker, folder=tmp_path / "nowhere")
+        story.run(1, steps=1)
+        story.start(story.ask())
+        story.fail(1)
+        story.end()
+
+    def test_record_does_not_wait(self, tracker: Tracker, tmp_path: Path) -> None:
+        """Events are taken in at once, whatever is done with them."""
+        story = Story(tracker, folder=tmp_path, n_trials=1)
+        story.start(story.ask())
+        begun = time.perf_counter()
+        for step in range(1000):
+            story.report(0, step, loss=1.0)
+        assert time.perf_counter() - begun < 2.0
+        story.finish(0, loss=1.0)
+        story.end()
+
+    def test_leaves_no_thread_behind(self, tmp_path: Path) -> None:
+        """A closed tracker has ended what it started."""
+        before = set(threading.enumerate())
+        tracker = self.make_tracker(tmp_path)
+        Story(tracker, folder=tmp_path).run(2)
+        tracker.close("done", ())
+        assert set(threading.enumerate()) <= before
+
+    def test_closes_twice_and_without_being_opened(self, tmp_path: Path) -> None:
+        """Closing is safe at any time."""
+        tracker = self.make_tracker(tmp_path)
+        tracker.close("never opened", ())
+        Story(tracker, folder=tmp_path).end()
+        tracker.close("again", ())

@@ -122,6 +122,8 @@ class Courier:
     def _patience(self) -> float:
         if not self._is_patient or not self._loaded.wait(LOCAL_PATIENCE):
             return 0.0
+        if not self._thread.is_alive():
+            return 0.0
         local = self.copy is not None and self.copy.remote.is_local
         return LOCAL_PATIENCE if local and not self._begun.is_set() else PATIENCE
 
@@ -149,11 +151,18 @@ class Courier:
 
     def _run(self) -> None:
         try:
+            self._carry()
+        finally:
+            self._is_patient = False
+            self._loaded.set()
+            for number in list(self._arrived):
+                self._answer(number)
+
+    def _carry(self) -> None:
+        try:
             remote = self._connect()
         except (MissingExtraError, RefusedError) as error:
             logger.warning("nothing is written to MLflow: %s", redact(str(error)))
-            self._is_patient = False
-            self._loaded.set()
             return
         ledger = Ledger(self._study.folder, redact(remote.uri))
         self.copy = copy = Copy(self._study, remote, ledger, lambda: not self._given_up.is_set())
@@ -175,7 +184,6 @@ class Courier:
                 self._pause(delay)
             except RefusedError as error:
                 logger.warning("nothing is written to MLflow: %s", redact(str(error)))
-                self._is_patient = False
                 return False
             else:
                 self._note_success(time.monotonic())  # a slow start says little of what follows

@@ -1,6 +1,6 @@
 """Makes the trial's MLflow run the active one while the objective runs.
 
-What the objective logs itself (`mlflow.log_*`, autologging, `with mlflow.start_run():`) lands there.
+What the objective logs (`mlflow.log_*`, autologging, `with mlflow.start_run():`) lands there.
 Knows MLflow by its environment variables and by what has been imported: a worker needs no MLflow.
 """
 

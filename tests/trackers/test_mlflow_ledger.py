@@ -1,0 +1,89 @@
+"""The ledger knows what of a study is in MLflow already."""
+
+from pathlib import Path
+
+import pytest
+
+from manyfit.trackers.mlflow_ledger import FILE, Ledger, Page, Run
+
+
+def write(folder: Path, server: str = "A", parent: str = "p") -> Ledger:
+    ledger = Ledger(folder, server)
+    ledger.begin("1", parent)
+    ledger.created(0, Run("r0", "a0"))
+    ledger.created(1, Run("r1", "a1"))
+    ledger.wrote(1, 17)
+    ledger.done(0)
+    ledger.close()
+    return ledger
+
+
+def test_remembers(tmp_path: Path) -> None:
+    """What was noted is known when the study is opened again."""
+    write(tmp_path)
+    expected = Page("p", {0: Run("r0", "a0"), 1: Run("r1", "a1")}, {1: 17}, {0})
+    assert Ledger(tmp_path, "A").page == expected
+
+
+def test_knows_nothing_at_first(tmp_path: Path) -> None:
+    """A new study has an empty page."""
+    assert Ledger(tmp_path, "A").page == Page()
+
+
+def test_another_server_has_a_page_of_its_own(tmp_path: Path) -> None:
+    """A study that moves to another server is written there in full, and not forgotten here."""
+    write(tmp_path, "A", "pa")
+    write(tmp_path, "B", "pb")
+    assert Ledger(tmp_path, "C").page == Page()
+    assert Ledger(tmp_path, "B").page.parent == "pb"
+    assert Ledger(tmp_path, "A").page.parent == "pa"
+
+
+def test_another_parent_begins_anew(tmp_path: Path) -> None:
+    """When the parent run is gone, so are its children, and all is to be written again."""
+    write(tmp_path)
+    ledger = Ledger(tmp_path, "A")
+    ledger.begin("1", "other")
+    ledger.close()
+    assert Ledger(tmp_path, "A").page == Page("other")
+
+
+def test_the_same_parent_goes_on(tmp_path: Path) -> None:
+    """A resumed study adds to its page."""
+    write(tmp_path)
+    ledger = Ledger(tmp_path, "A")
+    ledger.begin("1", "p")
+    ledger.done(1)
+    ledger.close()
+    assert Ledger(tmp_path, "A").page.done == {0, 1}
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_torn_end_costs_a_line(tmp_path: Path, cut: int) -> None:
+    """Whatever a killed driver left at the end, the rest is read and can be added to."""
+    write(tmp_path)
+    path = tmp_path / FILE
+    path.write_bytes(path.read_bytes()[:-cut])
+    ledger = Ledger(tmp_path, "A")
+    ledger.begin("1", "p")
+    ledger.done(5)
+    ledger.close()
+    page = Ledger(tmp_path, "A").page
+    assert page.parent == "p"
+    assert 5 in page.done
+
+
+def test_foreign_lines_are_skipped(tmp_path: Path) -> None:
+    """Lines that mean nothing, in the middle too, cost nothing else."""
+    write(tmp_path)
+    path = tmp_path / FILE
+    lines = path.read_text().splitlines()
+    odd = ["[]", "null", '{"trial": "x", "done": true}', "\x00\x00", '{"trial": 0}', ""]
+    path.write_text("\n".join([*lines[:2], *odd, *lines[2:]]) + "\n")
+    assert Ledger(tmp_path, "A").page.done == {0}
+
+
+def test_a_disk_that_refuses_is_no_error(tmp_path: Path) -> None:
+    """Without its file a ledger still knows, until it is closed."""
+    ledger = write(tmp_path / "nowhere")
+    assert ledger.page.done == {0}
