@@ -45,7 +45,7 @@ _SHAPES = re.compile(
 # name = value, name: value and 'name': 'value', where the value is a literal, not a piece of code.
 _ASSIGNMENT = re.compile(
     r"""
-    (?P<name>[A-Za-z][\w.-]*) (?P<between>["']?\s*[=:]\s*)
+    (?<![\w.-]) (?P<name>[\w.-]++) (?P<between>["']?\s*[=:]\s*)
     (?: (?P<quote>["']) (?P<quoted>(?:(?!(?P=quote))[^\\\n]|\\.)+) (?P=quote)
       | (?P<bare>[^\s'"`,;&(){}\[\]<>]{4,}+) (?![(\[]) )
     """,

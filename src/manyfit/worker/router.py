@@ -107,10 +107,8 @@ class _LogHandler(logging.Handler):
 
 
 def _shown_by_router() -> bool:
-    handlers = [handler for handler in logging.getLogger().handlers if handler is not _handler]
-    return not handlers or any(
-        isinstance(getattr(handler, "stream", None), _Router) for handler in handlers
-    )
+    handlers = logging.getLogger().handlers
+    return any(isinstance(getattr(handler, "stream", None), _Router) for handler in handlers)
 
 
 _handler = _LogHandler(logging.INFO)
@@ -151,7 +149,9 @@ def _install() -> None:
         _captures += 1
         sys.stdout = _routed("stdout", sys.stdout)
         sys.stderr = _routed("stderr", sys.stderr)
-        logging.getLogger().addHandler(_handler)  # does nothing the second time
+        root = logging.getLogger()
+        if root.handlers:  # an empty one stays empty: logging.lastResort and basicConfig want that
+            root.addHandler(_handler)  # does nothing the second time
 
 
 def _routed(name: str, stream: TextIO) -> TextIO:
