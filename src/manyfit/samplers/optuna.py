@@ -186,7 +186,7 @@ class _Mirror:
         )
 
     def _last_report(self, trial: Trial) -> dict[int, float]:
-        """Return the last report of the tuned metric: of a pruned trial no sampler looks at more."""
+        """Return the last report of the tuned metric: samplers look at no other of a pruned one."""
         for measurement in reversed(trial.measurements):
             value = measurement.metrics.get(self._metric.name)
             if value is not None and measurement.step >= 0:
