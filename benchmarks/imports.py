@@ -22,12 +22,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=11)
     runs = parser.parse_args().runs
-    pairs = [
-        (seconds("pass"), seconds("import numpy"), seconds("import manyfit")) for _ in range(runs)
-    ]
-    numpy = statistics.median(b - a for a, b, _ in pairs)
-    ours = statistics.median(c - a for a, _, c in pairs)
-    print(f"import manyfit: {ours:.3f} s beyond the interpreter, {numpy:.3f} s of it numpy's")
+    lines = (
+        "import manyfit",
+        "import numpy",
+        "from manyfit import *",
+        "import manyfit.worker.child",
+    )
+    beyond = {line: [] for line in lines}
+    for _ in range(runs):
+        bare = seconds("pass")
+        for line in lines:
+            beyond[line].append(seconds(line) - bare)
+    for line, times in beyond.items():
+        print(f"{line:32}{statistics.median(times):.3f} s beyond the interpreter")
     code = f"import sys, manyfit; print([name for name in {HEAVY!r} if name in sys.modules])"
     loaded = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True

@@ -1,34 +1,43 @@
 """Tune ML models: on a laptop, and with the same code on an Apache Spark cluster."""
 
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
 from manyfit._version import __version__
-from manyfit.archive import load_study, study_names
-from manyfit.budget import NoImprovement, Target
-from manyfit.errors import (
-    ArgumentError,
-    ExecutorError,
-    FatalError,
-    JournalCorruptError,
-    JournalError,
-    ManyfitError,
-    MetricError,
-    MissingExtraError,
-    NoResultError,
-    ObjectiveError,
-    SpaceError,
-    StudyChangedError,
-    StudyLockedError,
-    TrialStopped,
-)
-from manyfit.metric import Metric
-from manyfit.pruners.asha import AshaPruner
-from manyfit.pruners.baseline import BaselinePruner
-from manyfit.pruners.median import MedianPruner
-from manyfit.result import Failure, StudyResult
-from manyfit.space import Choice, Float, Int, Space
-from manyfit.study import Study
-from manyfit.trial import State, Trial
-from manyfit.tuning import tune
-from manyfit.worker.context import current_trial, report
+
+if sys.platform == "win32":
+    raise ImportError("Manyfit runs on Linux and macOS; on Windows, use it in WSL")
+
+if TYPE_CHECKING:
+    from manyfit.archive import load_study, study_names
+    from manyfit.budget import NoImprovement, Target
+    from manyfit.errors import (
+        ArgumentError,
+        ExecutorError,
+        FatalError,
+        JournalCorruptError,
+        JournalError,
+        ManyfitError,
+        MetricError,
+        MissingExtraError,
+        NoResultError,
+        ObjectiveError,
+        SpaceError,
+        StudyChangedError,
+        StudyLockedError,
+        TrialStopped,
+    )
+    from manyfit.metric import Metric
+    from manyfit.pruners.asha import AshaPruner
+    from manyfit.pruners.baseline import BaselinePruner
+    from manyfit.pruners.median import MedianPruner
+    from manyfit.result import Failure, StudyResult
+    from manyfit.space import Choice, Float, Int, Space
+    from manyfit.study import Study
+    from manyfit.trial import State, Trial
+    from manyfit.tuning import tune
+    from manyfit.worker.context import current_trial, report
 
 __all__ = [
     "ArgumentError",
@@ -67,3 +76,48 @@ __all__ = [
     "study_names",
     "tune",
 ]
+
+# Names are fetched on first use: `import manyfit` is light, and a worker loads only what it needs.
+_HOMES = {
+    "archive": ("load_study", "study_names"),
+    "budget": ("NoImprovement", "Target"),
+    "errors": (
+        "ArgumentError",
+        "ExecutorError",
+        "FatalError",
+        "JournalCorruptError",
+        "JournalError",
+        "ManyfitError",
+        "MetricError",
+        "MissingExtraError",
+        "NoResultError",
+        "ObjectiveError",
+        "SpaceError",
+        "StudyChangedError",
+        "StudyLockedError",
+        "TrialStopped",
+    ),
+    "metric": ("Metric",),
+    "pruners.asha": ("AshaPruner",),
+    "pruners.baseline": ("BaselinePruner",),
+    "pruners.median": ("MedianPruner",),
+    "result": ("Failure", "StudyResult"),
+    "space": ("Choice", "Float", "Int", "Space"),
+    "study": ("Study",),
+    "trial": ("State", "Trial"),
+    "tuning": ("tune",),
+    "worker.context": ("current_trial", "report"),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'manyfit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"manyfit.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

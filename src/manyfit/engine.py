@@ -121,7 +121,7 @@ class Engine:
         metric: Metric,
         sampler: Sampler,
         pruner: Pruner,
-        budget: Budget = Budget(),  # noqa: B008 - frozen
+        budget: Budget = Budget(),
         start_with: Sequence[Params] = (),
         max_attempts: int = 2,
         seed: int = 0,
@@ -232,8 +232,7 @@ class Engine:
 
     def _apply_reported(self, trial: Trial, event: Reported) -> None:
         last = trial.attempts[-1]
-        measurement = Measurement(event.step, event.metrics, event.at)
-        trial = _with_last(trial, measurements=(*last.measurements, measurement))
+        trial = trial.measured(Measurement(event.step, event.metrics, event.at))
         self.trials[event.number] = trial
         value = event.metrics.get(self.metric.name)
         if value is None or event.number in self.outside:
@@ -355,5 +354,5 @@ def _with_last(trial: Trial, **changes: Any) -> Trial:
 
 
 def _blank_numbers(reason: str) -> str:
-    """Return a reason without its numbers, so that two failures that differ only there are alike."""
+    """Return a reason without its numbers: failures that differ only there are alike."""
     return re.sub(r"\d+", "#", reason)

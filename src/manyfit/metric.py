@@ -111,15 +111,18 @@ class Metric:
 
 
 def to_number(name: str, value: object) -> float:
-    """Return a metric as a float: Python and NumPy numbers, and arrays or tensors of one element.
+    """Return a metric as a float: Python and NumPy numbers, and scalar arrays or tensors.
 
     Raises:
-        MetricError: `value` is a string, a collection, or anything else `float` doesn't take.
+        MetricError: `value` is a string, a collection, too large, or anything `float` refuses.
     """
-    message = f"{name} must be a number, but got {value!r:.200} of type {type(value).__name__}"
-    if isinstance(value, str | bytes):
-        raise MetricError(message)  # float("0.5") works, and would hide a bug in the objective
+    if isinstance(value, str | bytes):  # float("0.5") works, and would hide a bug in the objective
+        raise MetricError(_no_number(name, value))
     try:
         return float(cast("SupportsFloat", value))
-    except (TypeError, ValueError) as error:
-        raise MetricError(message) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MetricError(_no_number(name, value)) from error
+
+
+def _no_number(name: str, value: object) -> str:
+    return f"{name} must be a number, but got {value!r:.200} of type {type(value).__name__}"

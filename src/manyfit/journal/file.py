@@ -167,7 +167,7 @@ def _decode_lines(path: Path, *, may_be_torn: bool) -> Iterator[Event]:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    yield from_record(upgrade(json.loads(line)))
+                    yield from_record(upgrade(json.loads(line.decode())))
                 except (ValueError, TypeError, AttributeError) as error:
                     if may_be_torn and not _is_whole(line) and _is_last(line, file):
                         return
