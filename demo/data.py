@@ -1,13 +1,16 @@
 """Images of clothes (Fashion-MNIST), split for tuning; or of digits, where there is no network."""
 
+import contextlib
 import functools
 import gzip
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -116,7 +119,7 @@ def find(
         try:
             for name in FILES:
                 _fetch(f"{source}/{name}", cache / name)
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             print(f"{source}: {error}", file=sys.stderr)
         else:
             return cache
@@ -137,19 +140,18 @@ def check(path: Path) -> None:
 
 def _fetch(url: str, path: Path) -> None:
     """Download a file unless it is there; under its name there is only ever all of it."""
-    if path.exists():
+    with contextlib.suppress(FileNotFoundError, ValueError):
         check(path)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     print(f"Downloading {url}", file=sys.stderr)
     with (
-        tempfile.TemporaryDirectory(dir=path.parent) as folder,
         urlopen(url, timeout=10) as answer,
+        tempfile.TemporaryDirectory(dir=path.parent) as folder,
     ):
         whole = Path(folder) / path.name
         with whole.open("wb") as file:
-            while block := answer.read(1 << 20):
-                file.write(block)
+            shutil.copyfileobj(answer, file)
         check(whole)
         whole.replace(path)
 

@@ -63,7 +63,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Tune a classifier of clothes.")
     add = parser.add_argument
     add("--full", action="store_true", help="train on all 55,000 images instead of 10,000")
-    add("--trials", type=int, default=40, help="how many in all (40)")
+    add("--trials", type=int, default=24, help="how many in all (24)")
     add("--parallelism", type=int, help="how many at a time (one for each core)")
     add("--backend", choices=["jax", "tensorflow"], default="jax", help="what Keras runs on (jax)")
     add("--executor", choices=["processes", "threads", "inline"], default="processes")

@@ -29,7 +29,7 @@ def best_lines(best: Trial) -> list[str]:
     metrics = best.metrics
     return [
         f"Best by val_loss: trial {best.number}",
-        *(f"  {name:16}{show(value)}" for name, value in best.params.items()),
+        *(f"  {name:16}{rounded(value)}" for name, value in best.params.items()),
         "",
         f"  {'':13}{'loss':>9}{'accuracy':>10}",
         *(
@@ -47,9 +47,9 @@ def saved(pruned: Sequence[Trial], complete: Sequence[Trial]) -> str:
     seconds = sum(more * pace(trial) for more, trial in zip(epochs, pruned, strict=True))
     ran = sum(len(trial.measurements) for trial in [*pruned, *complete])
     return (
-        f"Pruning ended {len(pruned)} of {len(pruned) + len(complete)} trials early. Had they gone on\n"
-        f"for the usual {usual:.0f} epochs, it would have been some {sum(epochs):.0f} epochs more than\n"
-        f"the {ran} that were trained, and {seconds:.0f} seconds of a worker's time."
+        f"Pruning ended {len(pruned)} of {len(pruned) + len(complete)} trials early. Had each gone on "
+        f"for\nthe usual {usual:.0f} epochs, some {sum(epochs):.0f} epochs would have come on top of "
+        f"the {ran} that\nwere trained: {seconds:.0f} seconds of work, by each trial's own pace."
     )
 
 
@@ -63,17 +63,22 @@ def pace(trial: Trial) -> float:
 
 def record_lines(result: StudyResult) -> list[str]:
     """Say where everything is, and how to look at it."""
-    programs = Path(os.path.relpath(Path(sys.executable).parent))
-    manyfit, mlflow = (shlex.quote(str(programs / name)) for name in ("manyfit", "mlflow"))
+    programs = Path(sys.executable).parent
+    manyfit, mlflow = (shlex.quote(shown(programs / name)) for name in ("manyfit", "mlflow"))
     uri = shlex.quote(os.environ["MLFLOW_TRACKING_URI"])
     return [
-        f"Record:  {os.path.relpath(result.folder)} (journal and output of every trial)",
+        f"Record:  {shown(result.folder)} (journal and output of every trial)",
         f"Table:   {manyfit} show {result.name}",
         f"MLflow:  {mlflow} ui --backend-store-uri {uri}",
         "More:    run the same command with a larger --trials, and it goes on from here",
     ]
 
 
-def show(value: object) -> str:
+def rounded(value: object) -> str:
     """Write a param with as many digits as a person needs to use it again."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def shown(path: Path) -> str:
+    """Write a path as one would type it here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
