@@ -38,7 +38,7 @@ def in_thread(function):
     def run():
         try:
             function()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to the test
             caught.append(error)
 
     thread = threading.Thread(target=run)
@@ -157,7 +157,7 @@ def test_threads_of_the_objective_report(context, sent):
 
 
 def test_older_threads_are_not_in_the_trial(context, sent, channel, tmp_path):
-    """A thread that was there before the trial, left over from another perhaps, isn't part of it."""
+    """A thread that was there before the trial, left over perhaps, isn't part of it."""
     go, done = threading.Event(), threading.Event()
 
     def wait():

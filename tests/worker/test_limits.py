@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 import threadpoolctl
 
@@ -21,8 +22,10 @@ from manyfit.worker.limits import (
 FAMILY = """
 import os, subprocess, sys, time
 hoard = b"x" * 50_000_000
-leaver = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
-stayer = subprocess.Popen([sys.executable, "-c", "x = b'x' * 50_000_000; print(flush=True); import time; time.sleep(60)"], stdout=subprocess.PIPE)
+wait = "import time; time.sleep(60)"
+leaver = subprocess.Popen([sys.executable, "-c", wait], start_new_session=True)
+code = "x = b'x' * 50_000_000; print(flush=True);" + wait
+stayer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
 stayer.stdout.readline()
 print(leaver.pid, stayer.pid, flush=True)
 time.sleep(60)
@@ -48,9 +51,8 @@ def gone(pid):
         except ProcessLookupError:
             return True
         # An orphan may have no parent here that waits for it.
-        with open(f"/proc/{pid}/stat") as stat:
-            if stat.read().split()[2] == "Z":
-                return True
+        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
         time.sleep(0.02)
     return False
 

@@ -17,7 +17,6 @@ from manyfit.worker.payload import Payload, pack, unpack
 from manyfit.worker.work import Work
 
 LOCK = threading.Lock()
-SINK = open(os.devnull, "w")  # noqa: SIM115
 
 
 def uses_the_global(params):
@@ -53,6 +52,9 @@ class Slotted:
         return 0.0
 
 
+SINK = Path(os.devnull).open("w")  # noqa: SIM115 - one that can't be pickled, to the end
+
+
 def work(objective, space=None):
     return Work(objective, Space(space or {"x": Choice([1, 2])}), Metric("loss"), "s", Path("/x"))
 
@@ -75,7 +77,7 @@ def make_closure(value):
     ("objective", "blamed", "kind"),
     [
         (make_closure(LOCK), "its closure variable 'value' is", "_thread.lock"),
-        (make_closure({"a": [1, LOCK]}), "its closure variable 'value' → its item 'a' → its item 1", "lock"),
+        (make_closure({"a": [1, LOCK]}), "variable 'value' → its item 'a' → its item 1", "lock"),
         (make_closure(SINK), "its closure variable 'value' is", "_io.TextIOWrapper"),
         (make_closure(x for x in ()), "its closure variable 'value' is", "generator"),
         (Trainer(), "its attribute 'session' → its item 'connections' → its item 1", "lock"),

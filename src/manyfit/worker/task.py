@@ -140,7 +140,7 @@ class _Attempt:
         return self._failed(error, seconds, now)
 
     def _failed(self, error: BaseException, seconds: float, now: float) -> AttemptFailed:
-        text = message(error)
+        text = message(error).strip()
         name = type(error).__name__
         if not isinstance(error, MetricError):
             text = f"{name}: {text}" if text else name
