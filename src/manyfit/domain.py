@@ -114,9 +114,10 @@ class Float:
         """Whether this is a value in stored form: a plain float within the bounds, on the grid."""
         if type(value) is not float or not self.low <= value <= self.high:
             return False
-        return self.step is None or self._at(self._nearest(value)) == value
+        return self.step is None or self._at(self.place(value)) == value
 
-    def _nearest(self, value: float) -> int:
+    def place(self, value: float) -> int:
+        """Return where on the grid the value nearest to a finite number is; only with a step."""
         a, b, d = self._grid
         numerator, denominator = value.as_integer_ratio()
         index = round((numerator * d - a * denominator) / (b * denominator))
@@ -140,13 +141,13 @@ class Float:
     def snap(self, value: float) -> float:
         """Return the stored value that is nearest to a finite number."""
         if self.step is not None:
-            return self._at(self._nearest(value))
+            return self._at(self.place(value))
         return min(max(value, self.low), self.high) + 0.0  # turns -0.0 into 0.0
 
     def encode(self, value: float) -> float:
         """Return a stored value's place in the unit interval."""
         if self.step is not None:
-            return (self._nearest(value) + 0.5) / self._count
+            return (self.place(value) + 0.5) / self._count
         low, high = self._scaled
         place = (math.log(value) if self.log else value) - low
         return min(max(place / (high - low), 0.0), 1.0) if high > low else 0.5

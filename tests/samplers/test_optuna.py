@@ -172,6 +172,18 @@ class TestWhatOptunaSees:
 
         assert found == {"True", "1", "1.0", "'1'"}
 
+    def test_steps_that_rounding_spoils(self):
+        """A step such as 3 * 0.1, which Optuna would warn of, is told and proposed exactly."""
+        space = Space({"x": Float(0, 0.9, step=3 * 0.1), "m": Choice(["a", "b"])})
+        values = set(space.params["x"].values())
+        sampler = OptunaSampler(space, LOSS, 0)
+        found = set()
+        for number in range(20):
+            sampler.tell(Trial(number, {"x": max(values), "m": "a"}))
+            found.add(sampler.ask(number + 1)["x"])
+
+        assert found == values
+
     def test_direction(self):
         """Optuna is told which way is good."""
         assert spied_direction("minimize") == "MINIMIZE"

@@ -10,6 +10,7 @@ is brought up to date when a proposal is due, so replaying a long record costs o
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -202,10 +203,10 @@ class _Mirror:
 
 def _distribution(domain: Domain) -> _Distribution:
     match domain:
-        case Float(low, high):
-            # Optuna warns of a high that is not on the grid.
-            high = high if domain.size is None else domain.at(domain.size - 1)
-            return FloatDistribution(low, high, log=domain.log, step=domain.step)
+        case Float(low, high, step=None):
+            return FloatDistribution(low, high, log=domain.log)
+        case Float():
+            return _stepped(domain)
         case Int(low):
             return IntDistribution(
                 low, domain.at(domain.size - 1), log=domain.log, step=domain.step
@@ -218,16 +219,29 @@ def _distribution(domain: Domain) -> _Distribution:
             )
 
 
+def _stepped(domain: Float) -> FloatDistribution | IntDistribution:
+    """Return steps as Optuna's, or, where it would warn that rounding spoils them, their places."""
+    count = domain.size or 1
+    low, high, step = (Fraction(repr(x)) for x in (domain.low, domain.at(count - 1), domain.step))
+    if (high - low) % step:
+        return IntDistribution(0, count - 1)
+    return FloatDistribution(domain.low, float(high), step=domain.step)
+
+
 def _to_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any:
     if isinstance(distribution, CategoricalDistribution) and isinstance(domain, Choice):
         place = domain.place(value)
         return None if place is None else distribution.choices[place]
+    if isinstance(distribution, IntDistribution) and isinstance(domain, Float):
+        return domain.place(value)
     return value
 
 
 def _from_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any:
     if isinstance(distribution, CategoricalDistribution) and isinstance(domain, Choice):
         return domain.labels[distribution.choices.index(value)]
+    if isinstance(distribution, IntDistribution) and isinstance(domain, Float):
+        return domain.at(value)
     # Optuna's steps gather rounding dust.
     return domain.snap(value) if isinstance(domain, Float) else value
 
