@@ -51,6 +51,9 @@ class MemoryServer:
         self.is_away = False
         self.loses_answers = False
         self.refuses: str | None = None  # a method's name
+        self.message = "no"
+        self.chokes_on: str | None = None  # a run's name
+        self.threads: set[str] = set()
         self.delay = 0.0
         self._ids = itertools.count()
         self._fuse: int | None = None
@@ -69,6 +72,8 @@ class MemoryServer:
 
     def create(self, name: str, tags: Mapping[str, str], started_at: float | None) -> Run:
         self._called("create")
+        if name == self.chokes_on:
+            raise AwayError("out of memory")
         run = self._new(name, tags, started_at)
         if self.loses_answers:
             raise AwayError("timed out")
@@ -118,6 +123,7 @@ class MemoryServer:
         return Run(identity, "memory:")
 
     def _called(self, name: str) -> None:
+        self.threads.add(threading.current_thread().name)
         if self.delay:
             time.sleep(self.delay)
         if self._fuse is not None:
@@ -126,7 +132,7 @@ class MemoryServer:
             self._fuse = None
             raise AwayError("nobody there")
         if self.refuses == name:
-            raise RefusedError("no")
+            raise RefusedError(self.message)
         self.calls.append(name)
 
 

@@ -39,7 +39,7 @@ FIRST_FOLLOW = 1.0  # a trial shorter than this needs one request less
 FOLLOW = 60.0  # between looks at a running trial
 CLOSE_QUIET = 5.0  # how long `close` waits for a sign of life
 CLOSE_TOTAL = 30.0  # how long it waits for all of it
-_BACKOFF = (0.5, 30.0)
+BACKOFF = (0.5, 30.0)  # between tries: the first, the longest
 # A job that fails while others succeed is not the server's fault.
 _MAX_TRIES = 5
 
@@ -298,11 +298,11 @@ class Courier:
     def _pause(self, delay: float) -> None:
         if not self._hurry.wait(delay):
             return
-        self._given_up.wait(_BACKOFF[0])
+        self._given_up.wait(BACKOFF[0])
 
 
 def _delays() -> Iterator[float]:
-    delay, longest = _BACKOFF
+    delay, longest = BACKOFF
     while True:
         yield delay
         delay = min(2 * delay, longest)

@@ -34,7 +34,7 @@ from manyfit.trackers.progress import Tally, View
 from manyfit.trial import Trial
 
 # How long `close` waits for a terminal that takes no more text.
-_PATIENCE = 2.0
+PATIENCE = 2.0
 
 
 class Screen(Protocol):
@@ -247,7 +247,7 @@ class ProgressTracker:
             return
         self._reason = reason
         self._wake.set()
-        self._thread.join(_PATIENCE)
+        self._thread.join(PATIENCE)
         self._thread = None
 
     def _draw(self, screen: Screen, tally: Tally) -> None:
