@@ -228,6 +228,8 @@ class TestRefusing:
             ({"n_trials": 1, "stop": [3]}, "stop must be Target"),
             ({"n_trials": 1, "on_space_change": "ignore"}, "on_space_change must be"),
             ({"n_trials": 1, "metric": ""}, "metric must be the name"),
+            ({"n_trials": 1, "seed": -1}, "seed must be a whole number"),
+            ({"n_trials": 1, "seed": 0.5}, "seed must be a whole number"),
             ({"n_trials": 1, "start_with": [{"x": 2.0, "kind": "a"}]}, "x"),
             ({"n_trials": 1, "start_with": [{"y": 0.5}]}, "y"),
             ({"n_trials": 1, "progress": "loud"}, "progress"),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from manyfit.result import Failure, StudyResult
     from manyfit.space import Choice, Float, Int, Space
     from manyfit.study import Study
+    from manyfit.trackers.mlflow import MlflowTracker
     from manyfit.trial import State, Trial
     from manyfit.tuning import tune
     from manyfit.worker.context import current_trial, report
@@ -56,6 +57,7 @@ __all__ = [
     "Metric",
     "MetricError",
     "MissingExtraError",
+    "MlflowTracker",
     "NoImprovement",
     "NoResultError",
     "ObjectiveError",
@@ -104,6 +106,7 @@ _HOMES = {
     "result": ("Failure", "StudyResult"),
     "space": ("Choice", "Float", "Int", "Space"),
     "study": ("Study",),
+    "trackers.mlflow": ("MlflowTracker",),
     "trial": ("State", "Trial"),
     "tuning": ("tune",),
     "worker.context": ("current_trial", "report"),

@@ -77,7 +77,7 @@ class Study:
         >>> with Study(space, metric="loss", seed=0, folder=folder, tracker=None) as study:
         ...     for _ in range(3):
         ...         trial = study.ask()
-        ...         study.tell(trial, trial.params["x"] ** 2)
+        ...         told = study.tell(trial, trial.params["x"] ** 2)
         ...     len(study.result())
         3
     """
@@ -99,7 +99,7 @@ class Study:
         tracker: "Literal['auto'] | Tracker | None" = "auto",
         on_space_change: Literal["raise", "keep"] = "raise",
     ) -> None:
-        _check_choices(max_attempts, on_space_change)
+        _check_choices(max_attempts, on_space_change, seed)
         self.space = Space.of(space)
         self.metric = Metric(metric, direction)
         self.name = name if name is not None else _new_name()
@@ -331,7 +331,9 @@ def _new_name() -> str:
     return time.strftime("study-%Y%m%d-%H%M%S-") + secrets.token_hex(2)
 
 
-def _check_choices(max_attempts: int, on_space_change: str) -> None:
+def _check_choices(max_attempts: int, on_space_change: str, seed: int | None) -> None:
+    if seed is not None and not (isinstance(seed, int) and seed >= 0):
+        raise ArgumentError(f"seed must be a whole number from 0 up or None, but got {seed!r}")
     if max_attempts < 1:
         raise ArgumentError(f"max_attempts must be at least 1, but got {max_attempts!r}")
     if on_space_change not in ("raise", "keep"):

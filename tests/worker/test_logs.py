@@ -61,6 +61,16 @@ def test_tail_is_what_was_said_last(tmp_path):
     assert len(tail(log)) == 300
 
 
+def test_tail_of_a_crash(tmp_path):
+    """Of a fatal error its headline is quoted, with what was said before it."""
+    log = tmp_path / "log"
+    log.write_text(
+        "epoch 3\nFatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent "
+        "call first):\n  File a\n  File b\n\nExtension modules: numpy (total: 1)\n"
+    )
+    assert tail(log) == "epoch 3 | Fatal Python error: Segmentation fault"
+
+
 @given(st.binary())
 def test_bytes_that_need_no_redaction_stay_equal(data):
     """Output in any encoding passes through unharmed."""

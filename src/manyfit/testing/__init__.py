@@ -1,1 +1,1 @@
-"""Contract suites and fakes for those who write executors, journals, pruners, samplers, trackers."""
+"""Contract suites and fakes, for whoever writes an executor, journal, pruner, sampler, tracker."""
