@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from manyfit._redact import redact, secret_values
 LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 _BLOCK = 1 << 20
+_END = 4096
 
 
 def finalise(path: Path, secrets: Sequence[str] | None = None) -> None:
@@ -50,12 +52,20 @@ def redact_bytes(data: bytes, secrets: Sequence[str]) -> bytes:
 
 
 def tail(path: Path, lines: int = 3, most: int = 300) -> str:
-    """Return the last lines of a log that say anything, on one line; empty when there is no log."""
+    """Return the last lines of a log that say anything, on one line; empty when there is no log.
+
+    Of a crash in C only the headline is quoted: the log has the frames.
+    """
+    text = re.split(r"\n(?:Current thread|Thread) 0x", end_of(path))[0]
+    said = [line.strip() for line in re.split("[\r\n]", text) if line.strip()]
+    return " | ".join(said[-lines:])[-most:]
+
+
+def end_of(path: Path) -> str:
+    """Return the last few kilobytes of a log; empty when there is none."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 8192))
-            text = file.read().decode("utf-8", "replace")
+            file.seek(max(0, path.stat().st_size - _END))
+            return file.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
-    said = [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
-    return " | ".join(said[-lines:])[-most:]

@@ -66,9 +66,10 @@ class ProcessOutput:
             sys.stdout = _Redacted(1, self.redact)
         if not isinstance(sys.stderr, _Redacted) or sys.stderr.closed:
             sys.stderr = _Redacted(2, self.redact)
+        self._streams = (sys.stdout, sys.stderr)
 
     def _flush(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in self._streams:
             with contextlib.suppress(ValueError, OSError):  # closed by the objective
                 stream.flush()
         _libc.fflush(None)  # what C code has printed and not yet written

@@ -14,7 +14,7 @@ from typing import Any
 
 from manyfit.errors import ExecutorError
 from manyfit.worker.limits import kill_group, kill_tree, pool_variables
-from manyfit.worker.logs import tail
+from manyfit.worker.logs import end_of
 from manyfit.worker.payload import Payload
 
 # The worker looks for modules where its parent does. -P, since a json.py in the working folder
@@ -25,6 +25,7 @@ _BOOT = (
 )
 _PIPE_SIZE = 1 << 20  # reports that fit before an objective has to wait for a driver that is busy
 _READ = 1 << 16
+_LAST_MOMENTS = 1.0  # between the end of a process's pipes and its own
 _MOST_READ = 1 << 20
 _LIKELY = {
     signal.SIGKILL: "often because the machine ran out of memory: lower parallelism, or set "
@@ -48,7 +49,8 @@ class Process:
     """
 
     def __init__(self, payload: Payload, cwd: Path) -> None:
-        self.hung_up = False
+        self.hung_up = False  # whether its end of the pipe is closed
+        self.cut_off = False  # whether it lived on nevertheless
         self.said = ""  # outside of trials; known when it is buried
         self._rest = b""
         self._lines: list[bytes] = []
@@ -119,6 +121,8 @@ class Process:
         """Kill whatever is left of it; what it had written can still be read."""
         if self.events < 0:
             return
+        if self.hung_up:  # it is dying, or it has closed what it doesn't know
+            self.cut_off = not self.wait(_LAST_MOMENTS)
         if self.is_dead():
             # It has been waited for, so its number may be another's. Its group's can't be while it
             # has members, and a group without any is not found.
@@ -127,12 +131,14 @@ class Process:
             kill_tree(self.pid)
             self.wait(5.0)  # longer only where the kernel itself is stuck
         self._fill(None)
-        self.said = tail(Path(self._output.name))
+        self.said = end_of(Path(self._output.name)).strip()
         self._close()
 
     def death(self) -> str:
         """Say how it ended and what that usually means; to be asked when it is buried."""
         code = self._popen.returncode
+        if self.cut_off:
+            return "closed its connection, as if by os.closerange, and was killed"
         if code is None:
             return "was killed and has not ended yet"
         if code >= 0:
