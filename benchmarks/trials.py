@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import optuna
-from manyfit.executors.inline import InlineExecutor
 
 import manyfit
+from manyfit.executors.inline import InlineExecutor
 
 SPACE = {
     "learning_rate": manyfit.Float(1e-4, 1e-1, log=True),
