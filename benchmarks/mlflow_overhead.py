@@ -3,9 +3,9 @@
     python benchmarks/mlflow_overhead.py [--trials 60] [--slots 2]
 
 The same objective (10 reports of 3 metrics) three times: without MLflow, with the mirror, and with
-the usual `mlflow.start_run`, `log_params` and `log_metrics` in it instead. Into a sqlite file, and to
-a server on loopback. Starting up (imports, creating the database) is left out: the clock runs from a
-study's 11th end of a trial to its last, and for the mirror until all is written.
+the usual `mlflow.start_run`, `log_params` and `log_metrics` in it. Into a sqlite file, and to a
+server on loopback. Starting up (imports, creating the database) is left out: the clock runs from
+a study's 11th end of a trial to its last, and for the mirror until all is written.
 """
 
 import argparse
