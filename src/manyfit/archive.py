@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from manyfit.engine import Engine
-from manyfit.errors import ArgumentError, StudyChangedError
+from manyfit.engine import Engine, IllegalEventError
+from manyfit.errors import ArgumentError, JournalCorruptError, StudyChangedError
 from manyfit.events import DriverStarted, Event, SpaceChanged, StudyCreated, StudyEnded, TrialAsked
 from manyfit.journal.file import FILE_NAME, read_events
 from manyfit.metric import Direction, Metric
@@ -96,11 +96,17 @@ def replay(events: Iterable[Event], engine: Engine, header: Header) -> None:
     """Fold a journal's events into an engine and a header.
 
     Raises:
-        IllegalEventError: The journal contradicts itself.
+        JournalCorruptError: The journal contradicts itself: it was edited, or two were mixed.
     """
-    for event in events:
+    for number, event in enumerate(events, start=1):
         header.take_in(event)
-        engine.apply(event)
+        try:
+            engine.apply(event)
+        except IllegalEventError as error:
+            raise JournalCorruptError(
+                f"the journal contradicts itself at line {number}: {error}. It was edited by hand, "
+                "or lines are missing: restore it from a backup"
+            ) from error
 
 
 def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResult:
@@ -149,8 +155,7 @@ def load_study(name: str, *, folder: str | Path = ".manyfit") -> StudyResult:
     engine = Engine(
         space=header.space, metric=metric, sampler=NoSampler(), pruner=make_pruner(None, metric)
     )
-    for event in read_events(path / FILE_NAME):
-        engine.apply(event)
+    replay(read_events(path / FILE_NAME), engine, Header())
     return result_of(engine, name, path, header.reason)
 
 
