@@ -219,3 +219,31 @@ class TestInterrupt:
 
         assert driver.returncode != 0
         assert "KeyboardInterrupt" in errors
+
+
+def test_a_trial_that_kills_its_worker_each_time_fails_after_max_attempts(tmp_path):
+    """Two dead workers make one failed trial, told from an exception, and no other trial suffers."""
+
+    def train(params):
+        if manyfit.current_trial().number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return params["x"]
+
+    result = manyfit.tune(
+        train,
+        {"x": manyfit.Float(0.0, 1.0)},
+        metric="loss",
+        n_trials=6,
+        parallelism=2,
+        name="s",
+        seed=0,
+        folder=tmp_path,
+        tracker=None,
+        progress=None,
+    )
+
+    assert [trial.state for trial in result].count(manyfit.State.COMPLETE) == 5
+    assert len(result[1].attempts) == 2
+    assert result[1].state is manyfit.State.FAIL
+    assert "its worker died 2 times" in result[1].reason
+    assert "SIGKILL" in result[1].reason
