@@ -88,7 +88,7 @@ def a_bit_of_everything(uri: str, folder: Path, experiment: str) -> Story:
 
 
 def test_a_study_as_one_finds_it(database: str, tmp_path: Path) -> None:
-    """One parent, one child a trial: named, timed, with params, curves, state, reason, artifacts."""
+    """One parent, one child a trial: named, timed, with params, curves, state, artifacts."""
     story = a_bit_of_everything(database, tmp_path, "everything")
     parent, runs = runs_of(database, "everything")
     states = {
@@ -128,7 +128,7 @@ def test_nothing_is_printed(
 
 
 def test_nothing_global_is_changed(database: str, tmp_path: Path) -> None:
-    """Environment, tracking URI and active run are the user's, before, after and meanwhile."""
+    """Tracking URI and active run stay the user's; the environment is, in the end, as it was."""
     before = dict(os.environ), mlflow.get_tracking_uri()
     story = Story(MlflowTracker(database, experiment="global"), folder=tmp_path)
     story.run(1)
@@ -164,7 +164,6 @@ def test_an_active_run_is_the_studys_parent(database: str, tmp_path: Path) -> No
         story.end()
     finally:
         mlflow.end_run()
-    found = mlflow.search_runs(["outer"], search_all_experiments=True, output_format="list")
     found = mlflow.MlflowClient().search_runs([outer.info.experiment_id])
     parents = {run.info.run_name: run.data.tags.get("mlflow.parentRunId") for run in found}
     assert parents["tale"] == outer.info.run_id
@@ -251,14 +250,6 @@ def test_a_server_that_dies_in_the_middle(mlflow_process: Any, tmp_path: Path) -
     mlflow_process.start()
     story.run(5, steps=3)
     story.end()
-    if (tmp_path / "unwritten").exists():
-        pytest.fail("unreachable")
-    again = Story(
-        MlflowTracker(mlflow_process.uri, experiment="killed"),
-        folder=tmp_path,
-        history=tuple(story.trials.values()),
-    )
-    again.end()
     parent, runs = runs_of(mlflow_process.uri, "killed")
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert sorted(runs) == list(range(30))
@@ -305,8 +296,8 @@ manyfit.tune(
 
 
 def test_a_driver_killed_again_and_again(database: str, tmp_path: Path) -> None:
-    """SIGKILL of the driver in three trials: the resumed study has each run once, all finished."""
-    for kill_at in (1, 3, 6, None):
+    """SIGKILL of the driver in two trials: the resumed study has each run once, all finished."""
+    for kill_at in (1, 5, None):
         code = STUDY.format(kill_at=kill_at, folder=str(tmp_path), uri=database)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True)
         assert done.returncode == (0 if kill_at is None else -signal.SIGKILL), done.stderr.decode()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from manyfit._optional import require
 from manyfit._redact import redact
 from manyfit.events import Event
+from manyfit.trackers import mlflow_settings as settings
 from manyfit.trackers.base import StudyInfo
 from manyfit.trackers.mlflow_copy import AwayError, RefusedError
 from manyfit.trackers.mlflow_courier import Courier
@@ -38,7 +39,6 @@ _FINAL = frozenset(
         "FEATURE_DISABLED",
     }
 )
-_QUIET = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 
 
 class MlflowTracker:
@@ -47,8 +47,7 @@ class MlflowTracker:
     What `mlflow.log_*`, autologging and `with mlflow.start_run():` write inside the objective lands
     in the trial's run. A server that is slow or away costs trials nothing: what it misses is
     written when it is back, and what it still misses at the end when the study is next opened;
-    `mlflow.jsonl` in the study's folder knows what is written. Requests are those of MLflow's
-    client, so `MLFLOW_HTTP_REQUEST_TIMEOUT` and `MLFLOW_HTTP_REQUEST_MAX_RETRIES` hold for them.
+    `mlflow.jsonl` in the study's folder knows what is written.
 
     Runs go where plain MLflow code in this process would put them: to the server and experiment of
     `mlflow.set_tracking_uri` and `mlflow.set_experiment`, or of the environment, else to
@@ -67,14 +66,11 @@ class MlflowTracker:
         self._tracking_uri = tracking_uri
         self._experiment = experiment
         self._courier: Courier | None = None
-        self._quiet_before: str | None = None
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
         """Begin to connect, in the background."""
-        # MLflow prints a link, and reads the run to do so, each time a run ends.
-        self._quiet_before = os.environ.get(_QUIET)
-        os.environ.setdefault(_QUIET, "true")
         connect = _connector(self._tracking_uri, self._experiment)
+        settings.hold()
         self._courier = Courier(study, history, connect)
 
     def prepare(self, trial: Trial) -> Mapping[str, str]:
@@ -88,9 +84,9 @@ class MlflowTracker:
             return {}
         run = self._courier.start(trial)
         copy = self._courier.copy
-        if copy is None or not isinstance(copy.remote, Server):
+        if copy is None or not isinstance(copy.server, Server):
             return {}
-        return copy.remote.env(run.id if run else None, copy.parent_id)
+        return copy.server.env(run.id if run else None, copy.parent_id)
 
     def record(self, event: Event, trial: Trial | None) -> None:  # noqa: ARG002 - the trial says all
         """Hand the trial to the courier."""
@@ -105,8 +101,7 @@ class MlflowTracker:
         try:
             courier.close(reason, trials)
         finally:
-            if self._quiet_before is None:
-                os.environ.pop(_QUIET, None)
+            settings.release()
 
 
 class Server:
@@ -232,7 +227,7 @@ class Server:
 
     def env(self, run: str | None, parent: str | None) -> dict[str, str]:
         """Return what a worker needs; no credentials, which it has or hasn't by other ways."""
-        env = {_QUIET: "true"}
+        env = settings.for_workers()
         if (run or parent) and "MLFLOW_RUN_CONTEXT" not in os.environ:
             # A run that the objective starts once its trial's run has been ended goes below it.
             env["MLFLOW_RUN_CONTEXT"] = json.dumps({"mlflow.parentRunId": run or parent})
@@ -252,7 +247,8 @@ class Server:
         """Turn what a client, a database driver or an artifact store raises into two errors."""
         refusal = self._mlflow.exceptions.MlflowException
         try:
-            yield
+            with contextlib.nullcontext() if self.is_local else settings.impatient():
+                yield
         except refusal as error:
             if error.error_code in _FINAL:
                 raise RefusedError(str(error)) from error

@@ -87,7 +87,7 @@ class Copy:
         ledger: Ledger,
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.remote = remote
+        self.server = remote
         self.page = ledger.page
         self._study = study
         self._ledger = ledger
@@ -97,6 +97,17 @@ class Copy:
         self._with_params: set[int] = set()
         self._in_doubt = False  # a run may exist that nobody has noted
         self._was_slow = False
+
+    @property
+    def remote(self) -> Remote:
+        """The server, for as long as this copy is in use.
+
+        Raises:
+            AwayError: It has been given up.
+        """
+        if not self._is_wanted():
+            raise AwayError("given up")
+        return self.server
 
     def begin(self, history: Sequence[Trial]) -> None:
         """Find or create the parent run; find runs that a killed driver created and didn't note."""
@@ -174,8 +185,8 @@ class Copy:
             self._in_doubt = True  # it may have been created all the same: only the answer is lost
             raise
         if not self._is_wanted():
-            self.remote.delete(run.id)
-            raise AwayError("given up meanwhile")
+            self.server.delete(run.id)
+            raise AwayError("given up")
         self._was_slow |= time.monotonic() - begun > _SLOW
         self._ledger.created(number, run)
         self._status[number] = "RUNNING"

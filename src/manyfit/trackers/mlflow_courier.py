@@ -124,14 +124,14 @@ class Courier:
             return 0.0
         if not self._thread.is_alive():
             return 0.0
-        local = self.copy is not None and self.copy.remote.is_local
+        local = self.copy is not None and self.copy.server.is_local
         return LOCAL_PATIENCE if local and not self._begun.is_set() else PATIENCE
 
     def _is_hopeless(self, begun: float) -> bool:
         now = time.monotonic()
         if now - begun > CLOSE_TOTAL:
             return True
-        local = self.copy is None or self.copy.remote.is_local
+        local = self.copy is None or self.copy.server.is_local
         return not local and now - max(begun, self._succeeded_at) > CLOSE_QUIET
 
     def _say_unwritten(self, trials: Sequence[Trial]) -> None:
