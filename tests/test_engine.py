@@ -2,8 +2,6 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from manyfit.samplers.grid import GridSampler
-from manyfit.samplers.random import RandomSampler
 
 from manyfit.budget import Budget, NoImprovement, Target
 from manyfit.engine import Abandon, Ask, EndStudy, Engine, IllegalEventError, Start, StopAttempt
@@ -21,6 +19,9 @@ from manyfit.events import (
 )
 from manyfit.metric import Metric
 from manyfit.pruners.auto import make_pruner
+from manyfit.samplers.base import NoSampler
+from manyfit.samplers.grid import GridSampler
+from manyfit.samplers.random import RandomSampler
 from manyfit.space import Choice, Float, Int, Space
 from manyfit.trial import State
 
@@ -125,6 +126,12 @@ class TestAsking:
         assert study.decide(free=1) == EndStudy(
             "the space is exhausted: all 2 configurations have been tried"
         )
+
+    def test_a_sampler_that_has_nothing_more_ends_the_study(self):
+        """A sampler may stop before the space does: the reason names the sampler."""
+        study = engine(sampler=NoSampler())
+
+        assert study.decide(free=1) == EndStudy("the sampler has nothing more to propose")
 
 
 class TestEnding:

@@ -222,7 +222,7 @@ class TestInterrupt:
 
 
 def test_a_trial_that_kills_its_worker_each_time_fails_after_max_attempts(tmp_path):
-    """Two dead workers make one failed trial, told from an exception, and no other trial suffers."""
+    """Two dead workers make one failed trial, and no other trial suffers."""
 
     def train(params):
         if manyfit.current_trial().number == 1:

@@ -385,6 +385,96 @@ class TestAskAndTell:
         ):
             study.tell(manyfit.Trial(0, {}), 1.0)
 
+    def test_a_trial_whose_processes_keep_dying_is_given_up(self, quiet, tmp_path):
+        """A trial lost too often is a FAIL, and the next one is given out instead."""
+        with Study(SPACE, name="s", **quiet) as study:
+            first = study.ask()
+        journal = tmp_path / "s" / "journal.jsonl"
+        journal.write_text(journal.read_text().replace('"counts":false', '"counts":true'))
+        with Study(SPACE, name="s", max_attempts=1, **quiet) as study:
+            assert study.ask().number == first.number + 1
+            assert study.result()[0].state is State.FAIL
+
+    def test_advice_that_was_not_taken_is_still_on_record(self, quiet):
+        """Asking on while a trial has been advised to end changes nothing for that trial."""
+        pruner = manyfit.MedianPruner(min_steps=0, n_startup=1)
+        with Study(SPACE, name="s", pruner=pruner, **quiet) as study:
+            first, second = study.ask(), study.ask()
+            study.report(first, 0, loss=1.0)
+            study.tell(first, 1.0)
+            study.report(second, 0, loss=9.0)
+            study.ask()
+            assert study.tell(second, 9.0).state is State.COMPLETE
+
+    def test_tuning_and_asking_do_not_mix(self, quiet):
+        """Trials that were given out by hand can't be run by an executor meanwhile."""
+        with Study(SPACE, name="s", **quiet) as study:
+            study.ask()
+            with pytest.raises(manyfit.ArgumentError, match="can't tune as well"):
+                study.tune(train, n_trials=2)
+
+
+class TestTrackers:
+    class Mirror:
+        """Keeps what it is told."""
+
+        def __init__(self):
+            self.said = []
+
+        def open(self, study, history):
+            self.said.append(("open", study, len(history)))
+
+        def prepare(self, trial):
+            return {}
+
+        def record(self, event, trial):
+            self.said.append(("record", type(event).__name__, trial))
+
+        def close(self, reason, trials):
+            self.said.append(("close", reason, len(trials)))
+
+    def test_a_tracker_sees_the_study_from_beginning_to_end(self, inline):
+        """It is opened with the history, shown every event, and closed with the reason."""
+        mirror = self.Mirror()
+        tune(train, SPACE, n_trials=2, name="s", **inline)
+        tune(train, SPACE, n_trials=3, name="s", **{**inline, "tracker": mirror})
+
+        opened, *_, closed = mirror.said
+        assert (opened[1].name, opened[1].n_trials, opened[2]) == ("s", 3, 2)
+        assert closed == ("close", "all 3 trials done", 3)
+        assert [entry[1] for entry in mirror.said[1:-1]] == [
+            "DriverStarted",
+            "TrialAsked",
+            "AttemptStarted",
+            "AttemptFinished",
+            "StudyEnded",
+        ]
+
+    def test_it_is_told_what_the_executor_cannot_do(self, inline):
+        """Limits that can't be kept are said once, before anything runs."""
+        mirror = self.Mirror()
+        limits = {"trial_timeout": 60, "trial_memory": 10**9}
+        tune(train, SPACE, n_trials=1, **{**inline, **limits, "tracker": mirror})
+        notes = " ".join(mirror.said[0][1].notes)
+
+        assert "can't kill a trial" in notes
+        assert "can't limit memory" in notes
+
+    def test_it_is_closed_when_the_driver_fails(self, inline):
+        """Whatever ends the driver, the mirror learns of it, and the study can be resumed."""
+
+        class Broken(ScriptedExecutor):
+            def poll(self, handle, timeout):
+                raise manyfit.ExecutorError("no more workers")
+
+        mirror = self.Mirror()
+        options = {**inline, "executor": Broken(lambda task: finishes(task, 1.0))}
+        with pytest.raises(manyfit.ExecutorError):
+            tune(train, SPACE, n_trials=2, name="s", **{**options, "tracker": mirror})
+
+        assert mirror.said[-1][1] == "the driver ended with ExecutorError: no more workers"
+        assert len(tune(train, SPACE, n_trials=2, name="s", **inline)) == 2
+
 
 class TestRecord:
     def test_credentials_never_reach_the_journal(self, inline, monkeypatch):

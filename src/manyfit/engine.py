@@ -19,7 +19,6 @@ from manyfit.events import (
     AttemptEvent,
     AttemptFailed,
     AttemptFinished,
-    AttemptLost,
     AttemptPruned,
     AttemptStarted,
     DriverStarted,
@@ -227,8 +226,8 @@ class Engine:
                 self._close(trial, Pruned(reason), at, seconds)
             case AttemptFailed(_, _, reason, error, traceback, fatal, seconds, at):
                 self._close(trial, Failed(reason, error, traceback, fatal), at, seconds)
-            case AttemptLost(_, _, reason, counts, at):
-                self._close(trial, Lost(reason, counts), at, None)
+            case _:
+                self._close(trial, Lost(event.reason, event.counts), event.at, None)
 
     def _apply_reported(self, trial: Trial, event: Reported) -> None:
         last = trial.attempts[-1]
