@@ -7,7 +7,7 @@ from manyfit.metric import Metric
 LOSS = Metric("loss")
 
 
-class TestOf:
+class TestArguments:
     def test_takes_one_rule_or_several_or_none(self):
         """A single stop rule needs no list around it."""
         assert Budget.of(1, None, None, Target(0.5)).stop == (Target(0.5),)

@@ -331,7 +331,7 @@ def _new_name() -> str:
     return time.strftime("study-%Y%m%d-%H%M%S-") + secrets.token_hex(2)
 
 
-def _check_choices(max_attempts: int, on_space_change: str, seed: int | None) -> None:
+def _check_choices(max_attempts: int, on_space_change: str, seed: object) -> None:
     if seed is not None and not (isinstance(seed, int) and seed >= 0):
         raise ArgumentError(f"seed must be a whole number from 0 up or None, but got {seed!r}")
     if max_attempts < 1:
