@@ -89,7 +89,7 @@ class TestEveryModule:
         assert below == []
 
     def test_adapters_do_not_know_each_other(self, path):
-        """Executors, journals and trackers never import one another, nor do decisions the worker."""
+        """Executors, journals and trackers don't import one another, nor decisions the worker."""
         family = path.relative_to(SOURCE).parts[0]
         strangers = set(ADAPTERS) - {family} if family in ADAPTERS else set()
         for one, others in APART:

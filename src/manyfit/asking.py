@@ -11,9 +11,6 @@ from manyfit.events import (
     AttemptPruned,
     AttemptStarted,
     Reported,
-    StopRequested,
-    TrialAbandoned,
-    TrialAsked,
 )
 from manyfit.metric import to_number
 from manyfit.recorder import Recorder
@@ -33,13 +30,10 @@ class Asking:
         """Put the next trial on record as running; None when there is none."""
         while True:
             now = self._clock.now()
-            match self._engine.decide(free=1):
-                case Ask(number, params, origin):
-                    self._recorder.put(TrialAsked(number, params, origin, now))
-                case Abandon(number, reason):
-                    self._recorder.put(TrialAbandoned(number, reason, now))
-                case StopAttempt(number, attempt, reason):
-                    self._recorder.put(StopRequested(number, attempt, reason, now))
+            command = self._engine.decide(free=1)
+            match command:
+                case Ask() | Abandon() | StopAttempt():
+                    self._recorder.put(command.event(now))
                 case Start(number, attempt):
                     self._recorder.put(AttemptStarted(number, attempt, "user", now))
                     self._recorder.commit()
@@ -55,11 +49,8 @@ class Asking:
         measured = {name: to_number(name, value) for name, value in metrics.items()}
         now = self._clock.now()
         self._recorder.put(Reported(number, attempt, step, measured, now))
-        match self._engine.decide(free=0):
-            case StopAttempt(stopped, _, reason) if stopped == number:
-                self._recorder.put(StopRequested(number, attempt, reason, now))
-            case _:
-                pass
+        while isinstance(advice := self._engine.decide(free=0), StopAttempt):
+            self._recorder.put(advice.event(now))
         self._recorder.commit()
         return self._engine.trials[number].attempts[-1].stop_reason
 

@@ -26,10 +26,7 @@ from manyfit.events import (
     AttemptPruned,
     AttemptStarted,
     Reported,
-    StopRequested,
     StudyEnded,
-    TrialAbandoned,
-    TrialAsked,
 )
 from manyfit.executors.base import Executor
 from manyfit.recorder import Recorder
@@ -144,7 +141,7 @@ class Driver:
         if self._over is not None and isinstance(event, AttemptPruned):
             # It was cut off together with the study, not judged: it goes on when that is resumed.
             event = AttemptLost(event.number, event.attempt, self._over, False, event.at)
-        ended = not isinstance(event, AttemptStarted | Reported | StopRequested)
+        ended = not isinstance(event, AttemptStarted | Reported)
         if ended and self._in_flight.get(event.number) == event.attempt:
             del self._in_flight[event.number]
         if not self._engine.accepts(event):
@@ -178,14 +175,11 @@ class Driver:
         )
 
     def _carry_out(self, command: Command) -> None:
-        now = self._clock.now()
         match command:
-            case Ask(number, params, origin):
-                self._recorder.put(TrialAsked(number, params, origin, now))
-            case Abandon(number, reason):
-                self._recorder.put(TrialAbandoned(number, reason, now))
+            case Ask() | Abandon():
+                self._recorder.put(command.event(self._clock.now()))
             case StopAttempt(number, attempt, reason):
-                self._recorder.put(StopRequested(number, attempt, reason, now))
+                self._recorder.put(command.event(self._clock.now()))
                 self._recorder.commit()
                 self._executor.stop(number, attempt, reason)
             case Start(number, attempt):

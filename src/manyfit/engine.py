@@ -58,6 +58,10 @@ class Ask:
     params: Params
     origin: str
 
+    def event(self, at: float) -> TrialAsked:
+        """Return what goes on record."""
+        return TrialAsked(self.number, self.params, self.origin, at)
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -75,6 +79,10 @@ class StopAttempt:
     attempt: int
     reason: str
 
+    def event(self, at: float) -> StopRequested:
+        """Return what goes on record."""
+        return StopRequested(self.number, self.attempt, self.reason, at)
+
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
@@ -82,6 +90,10 @@ class Abandon:
 
     number: int
     reason: str
+
+    def event(self, at: float) -> TrialAbandoned:
+        """Return what goes on record."""
+        return TrialAbandoned(self.number, self.reason, at)
 
 
 @dataclass(frozen=True, slots=True)
