@@ -99,6 +99,12 @@ def test_pools_in_this_process():
     assert after == before
 
 
+def test_pools_are_never_made_larger():
+    """A pool that the user has made smaller than a trial's share stays as it is."""
+    with threadpoolctl.threadpool_limits(1), limited_pools(64):
+        assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info()} <= {1}
+
+
 def test_pools_of_a_new_process():
     """Every pool is told, and NumPy's listens."""
     assert set(pool_variables(3).values()) == {"3"}

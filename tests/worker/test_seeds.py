@@ -63,6 +63,19 @@ def test_a_framework_imported_later_is_seeded_then(frameworks):
         assert frameworks("keras").seeds == [5]
 
 
+def test_numbers_drawn_while_importing_change_nothing(frameworks, tmp_path):
+    """A trial that imports a framework goes on with the numbers of one that finds it imported."""
+    draw = "import random, numpy\nrandom.random(), numpy.random.rand()\n"
+    (tmp_path / "torch.py").write_text(draw + FAKES["torch"])
+    draws = []
+    for _ in range(2):
+        with seeded(5):
+            first = random.random()
+            frameworks("torch")
+            draws.append((first, random.random(), np.random.rand()))
+    assert draws[0] == draws[1]
+
+
 def test_nothing_is_imported_for_it(frameworks):
     """Seeding loads no framework by itself: TensorFlow takes ten seconds."""
     with seeded(5):

@@ -31,6 +31,14 @@ class Rig:
         objective: What the trials run.
         folder: The study's folder.
         limits: What a trial may use.
+
+    Example:
+        >>> from manyfit.executors.inline import InlineExecutor
+        >>> rig = Rig(InlineExecutor(), lambda params: params["x"], getfixture("tmp_path"))
+        >>> rig.run(number=3, x=0.5).metrics
+        {'loss': 0.5}
+        >>> [type(event).__name__ for event in rig.of(3)]
+        ['AttemptStarted', 'AttemptFinished']
     """
 
     def __init__(

@@ -11,6 +11,7 @@ all that it started are killed.
 import contextlib
 import faulthandler
 import fcntl
+import gc
 import json
 import os
 import queue
@@ -18,6 +19,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,6 +31,9 @@ from manyfit.worker.output import ProcessOutput
 from manyfit.worker.payload import unpack
 from manyfit.worker.task import Place, run_task
 from manyfit.worker.work import Task
+
+# A trial of at least this many seconds may have left much behind, and won't notice the collection.
+_LONG = 0.5
 
 
 def main(events: int, orders: int, lifeline: int, payload: int) -> None:
@@ -50,9 +55,12 @@ def main(events: int, orders: int, lifeline: int, payload: int) -> None:
     worker = f"{socket.gethostname()}:{pid}"
     place = Place(worker, output.to, alone=True, killable=True)
     for task, channel in inbox.tasks():
+        began = time.monotonic()
         run_task(work, task, channel, place)
         if os.getpid() != pid:  # the objective forked, and this is its child coming home
             os._exit(0)
+        if time.monotonic() - began > _LONG:
+            gc.collect()  # models refer to themselves: two would be in memory else, or on the GPU
 
 
 def _die_with(lifeline: int) -> None:

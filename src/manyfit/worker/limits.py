@@ -34,18 +34,25 @@ def pool_variables(cpus: int) -> dict[str, str]:
 
 
 def limit_pools(cpus: int) -> None:
-    """Give the BLAS and OpenMP pools loaded in this process `cpus` threads, for good.
+    """Give the BLAS and OpenMP pools loaded in this process at most `cpus` threads, for good.
 
     OpenMP keeps its number per thread, so each thread that runs trials must call it.
     """
-    ThreadpoolController().limit(limits=cpus)
+    pools = ThreadpoolController()
+    pools.limit(limits=_at_most(cpus, pools))
 
 
 @contextlib.contextmanager
 def limited_pools(cpus: int) -> Iterator[None]:
-    """Give the BLAS and OpenMP pools loaded in this process `cpus` threads within the block."""
-    with ThreadpoolController().limit(limits=cpus):
+    """Give the pools loaded in this process at most `cpus` threads within the block."""
+    pools = ThreadpoolController()
+    with pools.limit(limits=_at_most(cpus, pools)):
         yield
+
+
+def _at_most(cpus: int, pools: ThreadpoolController) -> dict[str, int]:
+    """Return a limit for each library: what the user has made smaller stays so."""
+    return {pool["prefix"]: min(cpus, pool["num_threads"]) for pool in pools.info()}
 
 
 def tree_memory(pid: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-_FRAMEWORKS = ("keras", "tensorflow", "torch")
+_FRAMEWORKS = ("jax", "keras", "tensorflow", "torch")
 
 
 @contextlib.contextmanager
@@ -79,7 +79,12 @@ class _SeedingFinder(importlib.abc.MetaPathFinder):
         load = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
+            # Loading some of them draws numbers. A trial that imports one must go on with the same
+            # numbers as a later one in this process, which finds it imported.
+            python, numpy = random.getstate(), np.random.get_state()
             load(module)
+            random.setstate(python)
+            np.random.set_state(numpy)
             _seed_framework(name, self._seed)
 
         # On the instance, which is made anew for every import; a loader that refuses isn't wrapped.
