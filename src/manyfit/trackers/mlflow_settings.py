@@ -1,9 +1,9 @@
 """MLflow's settings that exist only as environment variables, while a study is mirrored.
 
 MLflow's client repeats a request that failed for minutes, and prints a link whenever a run ends
-(and reads the run first). The courier has a better way to try again, which loses nothing and doubles
-nothing, so for the time of its own requests to a server repeating is off and the timeout short. An
-objective in this process that calls MLflow in the same moment finds these settings too.
+(and reads the run first). The courier has a better way to try again, which loses nothing and
+doubles nothing, so for the time of its own requests to a server repeating is off and the timeout
+short. An objective in this process that calls MLflow in the same moment finds these settings too.
 
 The variables are set from the beginning to the end of a study and only their values change: another
 thread may be copying the environment.

@@ -25,11 +25,11 @@ def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
     In a process of its own the run's id waits in the environment, and the first thing the objective
     logs, or its `mlflow.start_run()`, adopts it. Runs that it starts later go below that one.
     Threads share one environment, so there the run is active from the beginning if MLflow has been
-    imported, and a further `mlflow.start_run()` has to say `nested=True`; so has one where the user
-    had a run active in this process before.
+    imported and logs to the same server, and a further `mlflow.start_run()` has to say
+    `nested=True`; so has one where the user had a run active in this process before.
 
-    MLflow's own errors fail no trial here. The status that an ended run gets is provisional: the
-    tracker sets the final one.
+    MLflow's own errors fail no trial here. That a run left active ends as FINISHED is provisional
+    for the trial's own: the tracker sets its final status.
 
     Args:
         env: Variables for the objective; those of an MLflow run among them, perhaps.
@@ -39,17 +39,10 @@ def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
         outer = _active_id()
         if _RUN_ID in env and (threaded or _mlflow() is not None):
             _enter(env, explicitly=threaded or outer is not None)
-        status = "FAILED"
         try:
             yield
-            status = "FINISHED"
-        except Exception:
-            raise
-        except BaseException:  # stopped, not failed
-            status = "KILLED"
-            raise
         finally:
-            _end_runs(outer, status)
+            _end_runs(outer)
 
 
 @contextlib.contextmanager
@@ -104,11 +97,11 @@ def _location(uri: str) -> str:
     return f"{scheme}:///{Path(path).resolve()}" if found and scheme == "sqlite" else uri
 
 
-def _end_runs(outer: str | None, status: str) -> None:
+def _end_runs(outer: str | None) -> None:
     """End what is active in this thread, down to the run that was active before."""
     while (active := _active_id()) not in (None, outer):
         try:
-            _mlflow().end_run(status)
+            _mlflow().end_run()
         except Exception as error:  # noqa: BLE001 - as above
             logger.debug("an MLflow run can't be ended: %s", error)
         if _active_id() == active:
