@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from manyfit._redact import redact, secret_values
 
@@ -56,16 +58,17 @@ def tail(path: Path, lines: int = 3, most: int = 300) -> str:
 
     Of a crash in C only the headline is quoted: the log has the frames.
     """
-    text = re.split(r"\n(?:Current thread|Thread) 0x", end_of(path))[0]
+    try:
+        with path.open("rb") as file:
+            text = end_of(file)
+    except FileNotFoundError:
+        return ""
+    text = re.split(r"\n(?:Current thread|Thread) 0x", text)[0]
     said = [line.strip() for line in re.split("[\r\n]", text) if line.strip()]
     return " | ".join(said[-lines:])[-most:]
 
 
-def end_of(path: Path) -> str:
-    """Return the last few kilobytes of a log; empty when there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _END))
-            return file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
+def end_of(file: IO[bytes]) -> str:
+    """Return the last few kilobytes of a file."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
+    return file.read().decode("utf-8", "replace")

@@ -54,7 +54,7 @@ class Process:
         self.said = ""  # outside of trials; known when it is buried
         self._rest = b""
         self._lines: list[bytes] = []
-        self._output = tempfile.NamedTemporaryFile(prefix="manyfit-")  # noqa: SIM115
+        self._output = tempfile.TemporaryFile(prefix="manyfit-")  # noqa: SIM115
         self.events, events = os.pipe()
         orders, self._orders = os.pipe()
         lifeline, self._lifeline = os.pipe()
@@ -131,7 +131,7 @@ class Process:
             kill_tree(self.pid)
             self.wait(5.0)  # longer only where the kernel itself is stuck
         self._fill(None)
-        self.said = end_of(Path(self._output.name)).strip()
+        self.said = end_of(self._output).strip()
         self._close()
 
     def death(self) -> str:
