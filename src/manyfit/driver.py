@@ -138,6 +138,12 @@ class Driver:
 
     def _handle(self, event: AttemptEvent) -> None:
         """Take in what happened to an attempt; called by the executor, on this thread."""
+        self._in_poll = False  # a Ctrl-C must not tear what is being written
+        self._take_in(event)
+        self._act()
+        self._in_poll = True
+
+    def _take_in(self, event: AttemptEvent) -> None:
         if self._over is not None and isinstance(event, AttemptPruned):
             # It was cut off together with the study, not judged: it goes on when that is resumed.
             event = AttemptLost(event.number, event.attempt, self._over, False, event.at)
@@ -150,7 +156,6 @@ class Driver:
         self._recorder.put(event)
         if isinstance(event, AttemptFinished):
             self._suspect(event.metrics[self._work.metric.name])
-        self._act()
 
     def _suspect(self, value: float) -> None:
         """Look at the first value only: a direction that is wrong is wrong from the start."""
