@@ -62,13 +62,15 @@ class MemoryServer:
         """Go away once, after so many more calls."""
         self._fuse = calls
 
-    def begin(self, parent: str | None, name: str, tags: Mapping[str, str]) -> Run:
+    def begin(
+        self, parent: str | None, name: str, tags: Mapping[str, str], started_at: float
+    ) -> Run:
         self._called("begin")
         self.experiment_id, self.experiment_name = "7", "seventh"
         if parent in self.runs:
             self.runs[parent].status = "RUNNING"
             return Run(parent, "memory:")
-        return self._new(name, tags, None)
+        return self._new(name, tags, started_at)
 
     def create(self, name: str, tags: Mapping[str, str], started_at: float | None) -> Run:
         self._called("create")

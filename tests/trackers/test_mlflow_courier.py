@@ -70,6 +70,20 @@ def test_writes_a_whole_study(server: Any, tmp_path: Path) -> None:
     assert server.parent.tags["manyfit.best.trial"] == "4"
 
 
+def test_the_study_begins_when_it_is_opened(server: Any, tmp_path: Path) -> None:
+    """However long it takes until the server is reached, the parent run starts with the study."""
+
+    def connect() -> Any:
+        time.sleep(0.1)
+        return server
+
+    begun = time.time()
+    story = Story(Carried(connect), folder=tmp_path)
+    story.run(1)
+    story.end()
+    assert server.parent.started_at - begun < 0.05
+
+
 def test_a_trial_gets_its_run_before_it_starts(server: Any, tmp_path: Path) -> None:
     """`prepare` waits for the run's id, which is that of the trial."""
     story = Story(Carried(lambda: server), folder=tmp_path)

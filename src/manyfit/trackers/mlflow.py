@@ -133,7 +133,9 @@ class Server:
                 self._client = self._mlflow.MlflowClient(self.uri)
         return self._client
 
-    def begin(self, parent: str | None, name: str, tags: Mapping[str, str]) -> Run:
+    def begin(
+        self, parent: str | None, name: str, tags: Mapping[str, str], started_at: float
+    ) -> Run:
         """Return the parent run, RUNNING."""
         with self._answers():
             experiment = self.client.get_experiment(self._choose(self.client))
@@ -143,7 +145,7 @@ class Server:
                 return self._reopen(parent, tags)
             except RefusedError:
                 pass  # deleted, or its database was: begin anew
-        return self.create(name, {**tags, **self._outer}, None)
+        return self.create(name, {**tags, **self._outer}, started_at)
 
     def _reopen(self, parent: str, tags: Mapping[str, str]) -> Run:
         with self._answers():
@@ -152,7 +154,7 @@ class Server:
         self.write(parent, Batch(tags=tags))
         return Run(parent, run.info.artifact_uri)
 
-    def create(self, name: str, tags: Mapping[str, str], started_at: float | None) -> Run:
+    def create(self, name: str, tags: Mapping[str, str], started_at: float) -> Run:
         """Create a run."""
         source = {
             "mlflow.user": _user(),
@@ -162,7 +164,7 @@ class Server:
         with self._answers():
             run = self.client.create_run(
                 self.experiment_id,
-                start_time=None if started_at is None else milliseconds(started_at),
+                start_time=milliseconds(started_at),
                 tags={**source, **tags},
                 run_name=name,
             )

@@ -48,7 +48,9 @@ class Remote(Protocol):
     experiment_id: str
     experiment_name: str
 
-    def begin(self, parent: str | None, name: str, tags: Mapping[str, str]) -> Run:
+    def begin(
+        self, parent: str | None, name: str, tags: Mapping[str, str], started_at: float
+    ) -> Run:
         """Return the parent run, RUNNING: `parent` where that still exists, else a new one."""
 
     def create(self, name: str, tags: Mapping[str, str], started_at: float) -> Run:
@@ -78,6 +80,7 @@ class Copy:
         remote: The server.
         ledger: What is written already.
         is_wanted: Whether this copy is still in use; one that was given up adds no run.
+        opened_at: When the study was opened, if not now.
     """
 
     def __init__(
@@ -86,10 +89,12 @@ class Copy:
         remote: Remote,
         ledger: Ledger,
         is_wanted: Callable[[], bool] = lambda: True,
+        opened_at: float | None = None,
     ) -> None:
         self.server = remote
         self.page = ledger.page
         self._study = study
+        self._opened_at = time.time() if opened_at is None else opened_at
         self._ledger = ledger
         self._is_wanted = is_wanted
         self.parent_id: str | None = None
@@ -113,7 +118,7 @@ class Copy:
         """Find or create the parent run; find runs that a killed driver created and didn't note."""
         known = self.page.parent
         tags = rows.study_tags(self._study)
-        parent = self.remote.begin(known, self._study.name, tags)
+        parent = self.remote.begin(known, self._study.name, tags, self._opened_at)
         self._ledger.begin(self.remote.experiment_id, parent.id)
         self.page = self._ledger.page
         self.parent_id = parent.id

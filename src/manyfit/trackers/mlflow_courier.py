@@ -58,6 +58,7 @@ class Courier:
     ) -> None:
         self._study = study
         self._history = history
+        self._opened_at = time.time()
         self._connect = connect
         self._latest: dict[int, Trial] = {}
         self._wanted: set[int] = set()  # trials whose runs are to be RUNNING
@@ -165,7 +166,7 @@ class Courier:
             logger.warning("nothing is written to MLflow: %s", redact(str(error)))
             return
         ledger = Ledger(self._study.folder, redact(remote.uri))
-        self.copy = copy = Copy(self._study, remote, ledger, lambda: not self._given_up.is_set())
+        self.copy = copy = Copy(self._study, remote, ledger, self._is_wanted, self._opened_at)
         self._loaded.set()
         try:
             if self._begin(copy):
@@ -173,6 +174,9 @@ class Courier:
                 self._work(copy)
         finally:
             copy.close()
+
+    def _is_wanted(self) -> bool:
+        return not self._given_up.is_set()
 
     def _begin(self, copy: Copy) -> bool:
         """Open the study on the server, however long it takes; False when given up."""
