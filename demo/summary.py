@@ -46,10 +46,11 @@ def saved(pruned: Sequence[Trial], complete: Sequence[Trial]) -> str:
     epochs = [max(0.0, usual - len(trial.measurements)) for trial in pruned]
     seconds = sum(more * pace(trial) for more, trial in zip(epochs, pruned, strict=True))
     ran = sum(len(trial.measurements) for trial in [*pruned, *complete])
+    n = len(pruned) + len(complete)
     return (
-        f"Pruning ended {len(pruned)} of {len(pruned) + len(complete)} trials early. Had each gone on "
-        f"for\nthe usual {usual:.0f} epochs, some {sum(epochs):.0f} epochs would have come on top of "
-        f"the {ran} that\nwere trained: {seconds:.0f} seconds of work, by each trial's own pace."
+        f"Pruning ended {len(pruned)} of {n} trials early. Had each gone on for the usual "
+        f"{usual:.0f} epochs,\nsome {sum(epochs):.0f} epochs would have come on top of the {ran} "
+        f"that were trained:\n{seconds:.0f} seconds of work, by each trial's own pace."
     )
 
 

@@ -1,0 +1,20 @@
+"""Puts the demo where it can be imported, as running it does, and finds the real images."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "demo"))
+
+
+@pytest.fixture(scope="session")
+def fashion() -> Path:
+    """A folder with the official files of Fashion-MNIST."""
+    places = [os.environ.get("MANYFIT_DATA"), ROOT.parent / "shared" / "fashion-mnist"]
+    for place in places:
+        if place is not None and Path(place, "train-images-idx3-ubyte.gz").exists():
+            return Path(place)
+    pytest.skip("no files of Fashion-MNIST: set MANYFIT_DATA to a folder that has them")

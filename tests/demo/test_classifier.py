@@ -1,0 +1,117 @@
+"""The demo's training function, called plainly, on each backend."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DEMO = Path(__file__).parents[2] / "demo"
+# In a process of its own, since Keras keeps the backend that it is imported with.
+SCRIPT = """
+import json, random, sys
+import numpy as np
+import classifier
+import manyfit
+from data import Dataset, Part, load
+
+digits = load(None)
+blinded = Dataset(digits.train, digits.validation, Part(digits.test.images, digits.test.labels * 0))
+params = {"batch_size": 64, "learning_rate": 0.003, "structure": "small"}
+
+def train(data, **others):
+    random.seed(7)
+    np.random.seed(7)
+    if "tensorflow" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(7)
+    return classifier.train({**params, **others}, data)
+
+classifier.MAX_EPOCHS = 4
+facts = {"first": train(digits), "again": train(digits), "blind": train(blinded)}
+
+seen = facts["reports"] = []
+manyfit.report = lambda epoch, **metrics: seen.append(metrics)
+classifier.MAX_EPOCHS = 40
+facts["stopped_early"] = train(digits, learning_rate=0.1)
+
+def stop(epoch, **metrics):
+    if epoch == 1:
+        raise manyfit.TrialStopped("hopeless")
+
+manyfit.report = stop
+try:
+    train(digits)
+except manyfit.TrialStopped as request:
+    facts["pruned"] = str(request)
+
+facts["sizes"] = [
+    classifier.build(structure, (8, 8)).count_params() for structure in ("small", "medium", "large")
+]
+print(json.dumps(facts))
+"""
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module", params=["jax", "tensorflow"])
+def facts(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What became of a few short trainings."""
+    if request.param == "tensorflow":
+        pytest.importorskip("tensorflow", reason="there is no TensorFlow for this Python")
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "PYTHONPATH": str(DEMO), "KERAS_BACKEND": request.param},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_plain_call_learns(facts: dict[str, Any]) -> None:
+    """It needs no study, and returns losses and accuracies of all three parts."""
+    metrics = facts["first"]
+    parts = ("train", "val", "test")
+    names = {f"{part}_{name}" for part in parts for name in ("loss", "accuracy")}
+    assert set(metrics) == {*names, "epochs", "n_parameters"}
+    assert metrics["val_accuracy"] > 0.7
+    assert metrics["epochs"] == 4
+
+
+def test_the_same_seed_gives_the_same_model(facts: dict[str, Any]) -> None:
+    """A trial can be repeated, to the last digit."""
+    assert facts["again"] == facts["first"]
+
+
+def test_the_test_images_decide_nothing(facts: dict[str, Any]) -> None:
+    """With all test labels wrong, only the test metrics are others."""
+    differing = {name for name, value in facts["blind"].items() if value != facts["first"][name]}
+    assert differing == {"test_loss", "test_accuracy"}
+
+
+def test_reports_every_epoch(facts: dict[str, Any]) -> None:
+    """Under the names by which the metrics are returned in the end."""
+    names = {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+    assert {frozenset(report) for report in facts["reports"]} == {frozenset(names)}
+    assert len(facts["reports"]) == facts["stopped_early"]["epochs"] < 40
+
+
+def test_early_stopping_restores_the_best_weights(facts: dict[str, Any]) -> None:
+    """What is returned is the best epoch, not the last."""
+    losses = [report["val_loss"] for report in facts["reports"]]
+    assert losses[-1] > min(losses)
+    assert facts["stopped_early"]["val_loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_pruning_leaves_keras_at_once(facts: dict[str, Any]) -> None:
+    """The request to stop passes through Keras unharmed."""
+    assert facts["pruned"] == "hopeless"
+
+
+def test_structures_are_named_by_size(facts: dict[str, Any]) -> None:
+    """Small has fewer parameters than medium, and that fewer than large."""
+    assert facts["sizes"] == sorted(set(facts["sizes"]))

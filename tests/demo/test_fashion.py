@@ -1,0 +1,96 @@
+"""The demo from its command line to the record in MLflow, without network."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+import fashion
+from manyfit.archive import load_study
+from manyfit.trial import State
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo in a working folder of its own, with an empty cache and no way out."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("M")}
+    # Port 9 is nobody's: every download is refused at once.
+    nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    return subprocess.run(
+        [sys.executable, ROOT / "demo" / "fashion.py", *options],
+        cwd=folder,
+        env={**env, **nowhere, "no_proxy": "", "XDG_CACHE_HOME": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.integration
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, about what it imports
+@pytest.mark.parametrize(
+    ("backend", "name", "n_trials"), [("jax", "digits", 4), ("tensorflow", "digits-tensorflow", 2)]
+)
+def test_demo_without_network(tmp_path: Path, backend: str, name: str, n_trials: int) -> None:
+    """It says so, tunes on the digits, and leaves a summary, a journal and runs in MLflow."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: it may have no wheels for this Python yet")
+    done = demo(tmp_path, "--backend", backend, "--trials", str(n_trials), "--parallelism", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "can't be downloaded: the same job on scikit-learn's digits instead" in done.stdout
+    assert "Best by val_loss: trial " in done.stdout
+    assert "Record:  .manyfit/" in done.stdout
+    assert "mlflow ui --backend-store-uri sqlite:///mlflow.db" in done.stdout
+
+    result = load_study(name, folder=tmp_path / ".manyfit")
+    assert [trial.number for trial in result if trial.state.is_finished] == [*range(n_trials)]
+    assert result.best.value < 1.5
+    for trial in result:
+        if trial.state is State.COMPLETE:
+            losses = [report.metrics["val_loss"] for report in trial.measurements]
+            assert trial.value == pytest.approx(min(losses), rel=1e-3)
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    children = [run for run in runs if run is not parent]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.data.tags["manyfit.trial"] for run in children} == set(map(str, range(n_trials)))
+    best = next(
+        run for run in children if run.data.tags["manyfit.trial"] == str(result.best.number)
+    )
+    assert best.info.status == "FINISHED"
+    assert best.data.metrics["test_accuracy"] == result.best.metrics["test_accuracy"]
+    assert best.data.params["structure"] == result.best.params["structure"]
+    history = client.get_metric_history(best.info.run_id, "train_accuracy")
+    assert len(history) >= len(result.best.measurements)
+
+
+def test_a_given_folder_without_the_files(tmp_path: Path) -> None:
+    """The demo names the first missing file and starts nothing."""
+    done = demo(tmp_path, "--data-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert "--data-dir (or MANYFIT_DATA) needs the four files" in done.stderr
+    assert "train-images-idx3-ubyte.gz" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "options", "name"),
+    [
+        (Path("images"), [], "fashion"),
+        (Path("images"), ["--full"], "fashion-full"),
+        (Path("images"), ["--backend", "tensorflow"], "fashion-tensorflow"),
+        (None, ["--full"], "digits"),
+    ],
+)
+def test_studies_that_cannot_be_compared_have_different_names(
+    folder: Path | None, options: list[str], name: str
+) -> None:
+    """A second run resumes the first only if it asks the same question."""
+    assert fashion.study_name(folder, fashion.parse(options)) == name
