@@ -216,13 +216,36 @@ def test_a_trial_that_starts_again_stays_running(server: Any, tmp_path: Path) ->
     assert server.run_of(0).status == "FINISHED"
 
 
-def test_a_job_that_always_fails_does_not_hold_up_the_others(server: Any, tmp_path: Path) -> None:
-    """A trial that the server chokes on is left out, and the rest is written."""
+def test_a_job_that_always_fails_does_not_hold_up_the_others(
+    server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A trial that the server chokes on is left out in the end, and the rest is written."""
     story = Story(Carried(lambda: server), folder=tmp_path)
-    server.chokes_on = "tale-00001"
+    server.chokes_on = "tale-00000"
+    story.start(story.ask())
     story.run(12)
-    until(lambda: len([r for r in server.runs.values() if r.status == "FINISHED"]) == 11)
+    until(lambda: [run.status for run in server.runs.values()].count("FINISHED") == 12)
+    story.run(5)
+    until(lambda: "gave up writing trial 0 to MLflow: out of memory" in caplog.text)
+    begun = time.monotonic()
     story.end()
+    assert time.monotonic() - begun < 0.2
+
+
+def test_closing_does_not_wait_for_the_next_try(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that has come back between two tries gets all of the study at its end."""
+    monkeypatch.setattr(mlflow_courier, "BACKOFF", (0.1, 30.0))
+    server.is_away = True
+    story = Story(Carried(lambda: server), folder=tmp_path)
+    story.run(2)
+    time.sleep(0.8)  # 0.1, 0.2, 0.4: the next try is 0.8 away
+    server.is_away = False
+    begun = time.monotonic()
+    story.end()
+    assert time.monotonic() - begun < 0.5
+    assert server.run_of(1).status == "FINISHED"
 
 
 @pytest.mark.parametrize("error", [MissingExtraError("no mlflow"), RefusedError("no such server")])

@@ -73,6 +73,17 @@ def test_a_torn_end_costs_a_line(tmp_path: Path, cut: int) -> None:
     assert 5 in page.done
 
 
+def test_a_torn_end_hides_no_new_parent(tmp_path: Path) -> None:
+    """A line that was torn doesn't swallow the next one."""
+    write(tmp_path)
+    path = tmp_path / FILE
+    path.write_bytes(path.read_bytes()[:-5])
+    ledger = Ledger(tmp_path, "A")
+    ledger.begin("1", "other")
+    ledger.close()
+    assert Ledger(tmp_path, "A").page == Page("other")
+
+
 def test_foreign_lines_are_skipped(tmp_path: Path) -> None:
     """Lines that mean nothing, in the middle too, cost nothing else."""
     write(tmp_path)

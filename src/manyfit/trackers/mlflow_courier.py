@@ -29,7 +29,7 @@ logger = logging.getLogger("manyfit.mlflow")
 Job: TypeAlias = tuple[int, int, int]  # priority, turn, trial number
 
 # Priorities: a worker waits for its run; what has ended can wait; the study ends last.
-_START, _FOLLOW, _SETTLE, _END = range(4)
+_URGENT, _FOLLOW, _NORMAL, _END = range(4)
 _STUDY = -1
 
 # Seconds.
@@ -101,7 +101,7 @@ class Courier:
                 self._want(trial)
         elif trial.attempts:
             self._wanted.discard(number)
-            self._put(_SETTLE, number)
+            self._put(_NORMAL, number)
 
     def close(self, reason: str, trials: Sequence[Trial]) -> None:
         """Write what is left, within bounds, and say what could not be written."""
@@ -118,7 +118,7 @@ class Courier:
     def _want(self, trial: Trial) -> None:
         self._latest[trial.number] = trial
         self._wanted.add(trial.number)
-        self._put(_START, trial.number)
+        self._put(_URGENT, trial.number)
 
     def _patience(self) -> float:
         if not self._is_patient or not self._loaded.wait(LOCAL_PATIENCE):
@@ -204,7 +204,7 @@ class Courier:
             unwritten = trial.state.is_finished and number not in copy.page.done
             if unwritten or (not trial.state.is_finished and number in copy.page.runs):
                 self._latest.setdefault(number, trial)
-                self._put(_SETTLE, number)
+                self._put(_NORMAL, number)
 
     def _work(self, copy: Copy) -> None:
         delays = _delays()
@@ -246,11 +246,8 @@ class Courier:
         trial = self._latest.get(number)
         if trial is None:
             return
-        if priority == _SETTLE:
-            if number not in self._wanted:  # else it has started again
-                self._settle(copy, trial)
-        elif number not in self._wanted:
-            self._due.pop(number, None)
+        if number not in self._wanted:
+            self._settle(copy, trial)
         elif priority == _FOLLOW:
             copy.follow(trial)
         else:
@@ -260,6 +257,8 @@ class Courier:
 
     def _settle(self, copy: Copy, trial: Trial) -> None:
         self._due.pop(trial.number, None)
+        if not trial.attempts and trial.number not in copy.page.runs:
+            return  # it was only asked for
         copy.settle(trial)
         if trial.state.is_finished:
             self._latest.pop(trial.number, None)
@@ -279,7 +278,7 @@ class Courier:
         tries += self._successes > seen
         self._tries[number] = (tries, self._successes)
         if tries < _MAX_TRIES:
-            self._put(priority, number)
+            self._put(max(priority, _NORMAL), number)  # behind the others, who may get through
         else:
             logger.warning("gave up writing %s to MLflow: %s", _named(job), redact(str(error)))
 
