@@ -288,7 +288,8 @@ class TrackerContract:
         """NaN, infinities, long text, empty text and names of any letters are taken."""
         space = Space({"größe (x)//y": Choice(["", "ü" * 9000]), "../up": Float(0.0, 1.0)})
         story = Story(tracker, folder=tmp_path, space=space)
-        story.start(story.ask(**{"größe (x)//y": "ü" * 9000, "../up": 0.5}))
+        params: dict[str, Any] = {"größe (x)//y": "ü" * 9000, "../up": 0.5}
+        story.start(story.ask(**params))
         story.report(0, 0, **{"loss": float("nan"), "a b/c (%)": float("inf"), "": -0.0})
         story.finish(0, loss=1e-300, **{"a b/c (%)": float("-inf")})
         story.end("ünterbrochen\nmit zwei Zeilen")
