@@ -1,5 +1,6 @@
 """The demo's training function, called plainly, on each backend."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -30,7 +31,7 @@ def train(data, **others):
     return classifier.train({**params, **others}, data)
 
 classifier.MAX_EPOCHS = 4
-facts = {"first": train(digits), "again": train(digits), "blind": train(blinded)}
+facts = {"first": train(digits), "blind": train(blinded)}
 
 seen = facts["reports"] = []
 manyfit.report = lambda epoch, **metrics: seen.append(metrics)
@@ -59,8 +60,8 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module", params=["jax", "tensorflow"])
 def facts(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What became of a few short trainings."""
-    if request.param == "tensorflow":
-        pytest.importorskip("tensorflow", reason="there is no TensorFlow for this Python")
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"there is no {request.param} for this Python")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={**os.environ, "PYTHONPATH": str(DEMO), "KERAS_BACKEND": request.param},
@@ -83,12 +84,7 @@ def test_a_plain_call_learns(facts: dict[str, Any]) -> None:
 
 
 def test_the_same_seed_gives_the_same_model(facts: dict[str, Any]) -> None:
-    """A trial can be repeated, to the last digit."""
-    assert facts["again"] == facts["first"]
-
-
-def test_the_test_images_decide_nothing(facts: dict[str, Any]) -> None:
-    """With all test labels wrong, only the test metrics are others."""
+    """To the last digit; and the test images decide nothing, though all their labels be wrong."""
     differing = {name for name, value in facts["blind"].items() if value != facts["first"][name]}
     assert differing == {"test_loss", "test_accuracy"}
 

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the demo in a working folder of its own, with an empty cache and no way out."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("M")}
+    ours = ("MANYFIT_", "MLFLOW_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     # Port 9 is nobody's: every download is refused at once.
     nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     return subprocess.run(
