@@ -40,6 +40,10 @@ def test_shape_is_redacted(secret: str) -> None:
         ('{"clientSecret":"a\\"b"}', '{"clientSecret":"[redacted]"}'),
         ("?token=a1b2c3d4e5&x=1", "?token=[redacted]&x=1"),
         ("-----BEGIN PRIVATE KEY-----\nMIIEow", "[redacted]"),
+        ("ValueError: password=hunter2222", "ValueError: password=[redacted]"),
+        ("error: token='abcdefgh12'", "error: token='[redacted]'"),
+        ("a: b: c=d: secret: x1y2z3", "a: b: c=d: secret: [redacted]"),
+        ("password=ab:cd=ef==", "password=[redacted]"),
     ],
 )
 def test_assignment_and_header(text: str, expected: str) -> None:

@@ -43,11 +43,12 @@ _SHAPES = re.compile(
     re.VERBOSE,
 )
 # name = value, name: value and 'name': 'value', where the value is a literal, not a piece of code.
-_ASSIGNMENT = re.compile(
+# Apart from each other, since what follows a plain name may be a secret's: "Error: password=...".
+_NAME = re.compile(r"""(?<![\w.-])([\w.-]++)["']?\s*[=:]\s*""")
+_VALUE = re.compile(
     r"""
-    (?<![\w.-]) (?P<name>[\w.-]++) (?P<between>["']?\s*[=:]\s*)
-    (?: (?P<quote>["']) (?P<quoted>(?:(?!(?P=quote))[^\\\n]|\\.)+) (?P=quote)
-      | (?P<bare>[^\s'"`,;&(){}\[\]<>]{4,}+) (?![(\[]) )
+      (?P<quote>["']) (?P<quoted>(?:(?!(?P=quote))[^\\\n]|\\.)+) (?P=quote)
+    | (?P<bare>[^\s'"`,;&(){}\[\]<>]{4,}+) (?![(\[])
     """,
     re.VERBOSE,
 )
@@ -82,7 +83,7 @@ def redact(text: str, secrets: Iterable[str] | None = None) -> str:
     if any(hint in lowered for hint in _SHAPE_HINTS):
         text = _SHAPES.sub(REDACTED, text)
     if any(hint in lowered for hint in _NAME_HINTS):
-        text = _ASSIGNMENT.sub(_redact_assignment, text)
+        text = _redact_assigned(text)
     return text
 
 
@@ -120,12 +121,18 @@ def secret_values(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda value: (-len(value), value)))
 
 
-def _redact_assignment(match: re.Match[str]) -> str:
-    name, bare = match["name"], match["bare"]
-    if not is_secret_name(name) or (bare is not None and not _may_be_secret(name, bare)):
-        return match[0]
-    quote = match["quote"] or ""
-    return f"{name}{match['between']}{quote}{REDACTED}{quote}"
+def _redact_assigned(text: str) -> str:
+    """Replace the values that stand after secret names."""
+    parts, done, position = [], 0, 0
+    while name := _NAME.search(text, position):
+        position = name.end()
+        value = _VALUE.match(text, position) if is_secret_name(name[1]) else None
+        if value is None or not (value["quote"] or _may_be_secret(name[1], value["bare"])):
+            continue
+        quote = value["quote"] or ""
+        parts += [text[done:position], f"{quote}{REDACTED}{quote}"]
+        done = position = value.end()
+    return "".join((*parts, text[done:]))
 
 
 def _may_be_secret(name: str, bare: str) -> bool:
