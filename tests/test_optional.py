@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from manyfit._optional import load, require
+from manyfit._optional import expect, load, require
 from manyfit.errors import MissingExtraError
 
 
@@ -51,3 +51,10 @@ def test_load_imports_at_the_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delitem(sys.modules, "heavy_module", raising=False)
 
     assert load("heavy_module").weight == 7
+
+
+def test_expect_refuses_what_is_missing_and_imports_nothing():
+    """What will be needed later is refused at once, in the same words."""
+    expect("xml.dom", extra="none", purpose="this")
+    with pytest.raises(MissingExtraError, match=r"this needs nowhere_at_all.*manyfit\[x\]"):
+        expect("nowhere_at_all", extra="x", purpose="this")

@@ -1,6 +1,7 @@
 """Import a package when it is needed, or say which extra installs it."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +24,19 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and not module.startswith(error.name):
             raise  # the package is there and broken: its own message says more
-        raise MissingExtraError(
-            f"{purpose} needs {module}, which is not installed: pip install 'manyfit[{extra}]'",
-            name=module,
-        ) from error
+        raise _missing(module, extra, purpose) from error
+
+
+def expect(module: str, *, extra: str, purpose: str) -> None:
+    """Refuse at once what would need a package later; imports nothing, so it is quick.
+
+    Raises:
+        MissingExtraError: `module` is not installed; the message names the extra that brings it.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise _missing(module, extra, purpose)
+
+
+def _missing(module: str, extra: str, purpose: str) -> MissingExtraError:
+    message = f"{purpose} needs {module}, which is not installed: pip install 'manyfit[{extra}]'"
+    return MissingExtraError(message, name=module)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manyfit._optional import require
+from manyfit._optional import expect, require
 from manyfit._redact import redact
 from manyfit.events import Event
 from manyfit.trackers import mlflow_settings as settings
@@ -58,11 +58,15 @@ class MlflowTracker:
         tracking_uri: Another server.
         experiment: The name of another experiment, created if need be.
 
+    Raises:
+        MissingExtraError: MLflow is not installed.
+
     Example:
         >>> tracker = MlflowTracker("http://127.0.0.1:5000", experiment="fashion")
     """
 
     def __init__(self, tracking_uri: str | None = None, experiment: str | None = None) -> None:
+        expect("mlflow", extra="mlflow", purpose="tracking with MLflow")
         self._tracking_uri = tracking_uri
         self._experiment = experiment
         self._courier: Courier | None = None
