@@ -142,6 +142,16 @@ class TestFailures:
         assert first.log == Path("/r/logs/00001-1.log")
         assert second.numbers == (0,)
 
+    def test_reasons_that_differ_in_numbers_are_alike(self):
+        """Two hundred values in a message are still one error."""
+        trials = [
+            trial(n, Failed(f"ValueError: x={n}.5 at 0x7f{n}", "ValueError")) for n in range(5)
+        ]
+        (failure,) = result(*trials).failures()
+
+        assert failure.numbers == (0, 1, 2, 3, 4)
+        assert failure.reason == "ValueError: x=0.5 at 0x7f0"
+
     def test_an_abandoned_trial_is_a_failure(self):
         """A trial whose workers kept dying is listed with its reason."""
         lost = trial(0, Lost("killed"), abandoned="its worker died 2 times")
@@ -173,6 +183,10 @@ class TestReading:
         assert "loss 1.5 (trial 0)" in text
         assert "x = 0" in text
         assert "/r" in text
+
+    def test_is_shown_in_short(self):
+        """A notebook's last expression is a line, not every trial in full."""
+        assert repr(result(done(0, 1.5))) == "<StudyResult fashion: 1 trials, ended>"
 
     def test_prints_without_any_result(self):
         """A study of which nothing completed can be printed as well."""

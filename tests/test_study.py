@@ -210,7 +210,18 @@ class TestRefusing:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"n_trials": 0}, "n_trials must be at least 1"),
+            ({"n_trials": 0}, "n_trials must be a whole number, at least 1"),
+            ({"n_trials": 2.5}, "n_trials must be a whole number"),
+            ({"n_trials": True}, "n_trials must be a whole number"),
+            ({"timeout": "1h"}, "timeout must be at least 0 or None, but got '1h'"),
+            ({"n_trials": 1, "trial_memory": "2GB"}, "trial_memory must be more than 0"),
+            ({"n_trials": 1, "stop": 5}, "stop must be Target"),
+            ({"n_trials": 1, "stop": manyfit.Target}, "stop must be Target"),
+            ({"n_trials": 1, "start_with": 5}, "start_with must be a list of points"),
+            ({"n_trials": 1, "start_with": {"x": 0.5}}, "start_with must be a list of points"),
+            ({"n_trials": 1, "name": 5}, "name must be made of"),
+            ({"n_trials": 1, "name": "x" * 300}, "not be long"),
+            ({"n_trials": 1, "folder": 3}, "folder must be a path"),
             ({}, "nothing would ever end this study"),
             ({"n_trials": 1, "direction": "min"}, "direction must be 'minimize' or 'maximize'"),
             ({"n_trials": 1, "executor": "spark"}, "executor must be 'inline', 'processes'"),
@@ -258,8 +269,8 @@ class TestRefusing:
         with pytest.raises(manyfit.StudyChangedError) as caught:
             tune(train, wider, n_trials=4, name="s", **inline)
         message = str(caught.value)
-        assert "x" in message
-        assert "z" in message
+        assert "x: Float(0.0, 1.0) became Float(0.0, 2.0)" in message
+        assert "+ z: Int(0, 3)" in message
         assert "on_space_change='keep'" in message
 
     def test_a_changed_metric_or_direction_is_refused(self, inline):
@@ -270,6 +281,21 @@ class TestRefusing:
             tune(train, SPACE, n_trials=4, name="s", **{**inline, "metric": "other"})
         with pytest.raises(manyfit.StudyChangedError, match=r"loss \(maximize\)"):
             tune(train, SPACE, n_trials=4, name="s", direction="maximize", **inline)
+
+    def test_a_changed_metric_that_was_never_recorded_is_refused_alike(self, inline):
+        """The old trials need not know the new metric for the message to be the same."""
+        tune(lambda params: 1.0, SPACE, n_trials=2, name="s", **inline)
+
+        with pytest.raises(manyfit.StudyChangedError, match=r"tunes loss \(minimize\)"):
+            tune(train, SPACE, n_trials=4, name="s", **{**inline, "metric": "acc"})
+
+    def test_an_unchanged_space_of_functions_is_no_change(self, inline):
+        """Options that are on record as labels are compared as such."""
+        space = {"f": Choice([math.sin, math.cos]), "x": Float(0, 1), "limit": 5}
+        for n_trials in (1, 2):
+            result = tune(lambda params: 1.0, space, n_trials=n_trials, name="s", **inline)
+
+        assert len(result) == 2
 
     def test_before_a_first_trial_anything_may_change(self, inline):
         """A study that never got going doesn't hold its user to a first mistake."""
@@ -492,6 +518,40 @@ class TestRecord:
         assert '"api_key"' in text
         created = json.loads(text.splitlines()[0])
         assert "s3cr3t-value-of-mine" not in json.dumps(created)
+
+    @pytest.mark.parametrize("executor", ["inline", "threads", "processes"])
+    def test_a_secret_constant_stays_out_of_journal_and_logs(self, quiet, tmp_path, executor):
+        """What the space holds under a secret name is hidden wherever text is written."""
+
+        def train(params):
+            print("using", params["api_key"])
+            if manyfit.current_trial().number == 0:
+                raise ValueError(params["api_key"])
+            return params["x"]
+
+        space = {"x": Float(0, 1), "api_key": "my-own-value-12345"}
+        options = {**quiet, "executor": executor, "progress": None, "parallelism": 1}
+        result = tune(train, space, n_trials=2, name="s", **options)
+        written = [path for path in (tmp_path / "s").rglob("*") if path.is_file()]
+
+        assert len(written) >= 3
+        assert not [path for path in written if b"my-own-value-12345" in path.read_bytes()]
+        assert "my-own-value-12345" not in str(result)
+        assert result.best.params["api_key"] == "my-own-value-12345"
+
+    def test_a_warning_is_in_the_log_of_every_trial(self, quiet):
+        """That an earlier trial has shown it in the same process doesn't hide it."""
+
+        def train(params):
+            import warnings
+
+            warnings.warn("did not converge", UserWarning, stacklevel=1)
+            return 1.0
+
+        result = tune(train, SPACE, n_trials=3, parallelism=1, progress=None, **quiet)
+
+        for trial in result:
+            assert "did not converge" in result.log_of(trial).read_text()
 
     def test_an_executor_of_ones_own(self, quiet):
         """Anything that keeps the Executor contract can run the trials."""

@@ -1,5 +1,6 @@
 """Studies on disk: where they are, what is in them, whether they may be resumed as asked."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from manyfit.result import StudyResult
 from manyfit.samplers.base import NoSampler
 from manyfit.space import Space
 from manyfit.trial import Trial
+
+_MOST_NAME = 200  # bytes, well below what file systems take for one name
 
 
 @dataclass(slots=True)
@@ -53,23 +56,29 @@ class Header:
             return None
         return Metric(self.created.metric, cast("Direction", self.created.direction))
 
-    def check(self, name: str, metric: Metric, space: Space, *, keep: bool) -> None:
-        """Refuse to go on with another metric or space, unless nothing has been tried yet.
+    def check_metric(self, metric: Metric) -> None:
+        """Refuse to go on with another metric or direction.
 
         Raises:
-            StudyChangedError: Something differs; the message says what, and what to do.
+            StudyChangedError: One of them differs.
         """
         was = self.metric
-        if was is None or self.space is None or not self.asked:
-            return
-        if was != metric:
+        if was is not None and was != metric:
+            name = self.created.name if self.created is not None else ""
             raise StudyChangedError(
                 f"study {name!r} tunes {was.name} ({was.direction}), but now {metric.name} "
                 f"({metric.direction}) was asked for. Values of two metrics can't be compared: "
                 "give the new study another name"
             )
-        changes = space.difference(self.space)
-        if changes and not keep:
+
+    def check_space(self, name: str, space: Space) -> None:
+        """Refuse to go on with another space, unless nothing has been tried yet.
+
+        Raises:
+            StudyChangedError: It differs; the message says how, and what to do.
+        """
+        changes = self.space.difference(space) if self.space is not None and self.asked else []
+        if changes:
             listed = "\n".join(f"  {change}" for change in changes)
             raise StudyChangedError(
                 f"the space of study {name!r} has changed:\n{listed}\n"
@@ -78,17 +87,20 @@ class Header:
             )
 
 
-def study_folder(name: str, folder: str | Path) -> Path:
+def study_folder(name: object, folder: str | Path) -> Path:
     """Return the folder of a study, absolute.
 
     Raises:
         ArgumentError: The name can't be a folder's.
     """
-    if not re.fullmatch(r"[\w.-][\w. -]*", name) or name.strip(". ") == "":
+    fits = isinstance(name, str) and re.fullmatch(r"[\w.-][\w. -]*", name) and name.strip(". ")
+    if not isinstance(name, str) or not fits or len(name.encode()) > _MOST_NAME:
         raise ArgumentError(
-            "name must be made of letters, digits, '_', '-', '.' and spaces (it names a folder), "
-            f"but got {name!r}"
+            "name must be made of letters, digits, '_', '-', '.' and spaces, and not be long (it "
+            f"names a folder), but got {name!r:.300}"
         )
+    if not isinstance(folder, str | os.PathLike):
+        raise ArgumentError(f"folder must be a path, but got {folder!r:.200}")
     return Path(folder).absolute() / name
 
 
@@ -97,9 +109,12 @@ def replay(events: Iterable[Event], engine: Engine, header: Header) -> None:
 
     Raises:
         JournalCorruptError: The journal contradicts itself: it was edited, or two were mixed.
+        StudyChangedError: The engine tunes another metric than the trials on record.
     """
     for number, event in enumerate(events, start=1):
         header.take_in(event)
+        if isinstance(event, TrialAsked):
+            header.check_metric(engine.metric)
         try:
             engine.apply(event)
         except IllegalEventError as error:

@@ -2,13 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from numbers import Integral, Real
+from typing import Any, TypeAlias
 
 from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
 
 # So many first trials that all fail alike mean a bug in the objective, not bad params.
 SAME_FAILURE_LIMIT = 3
+
+
+def is_number(value: object, *, whole: bool = False) -> bool:
+    """Whether a value is a number, of Python or NumPy; `True` is none."""
+    return isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,9 @@ class NoImprovement:
                 f"NoImprovement(n_trials) must be at least 1, but got {self.n_trials}"
             )
 
+
+# Name, least value, and whether it counts something.
+_LIMITS = (("n_trials", 1, True), ("timeout", 0, False), ("max_failures", 0, True))
 
 Stop: TypeAlias = Target | NoImprovement
 
@@ -92,10 +101,13 @@ class Budget:
     stop: tuple[Stop, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, least in (("n_trials", 1), ("timeout", 0), ("max_failures", 0)):
+        for name, least, whole in _LIMITS:
             value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise ArgumentError(f"{name} must be at least {least} or None, but got {value!r}")
+            if value is not None and not (is_number(value, whole=whole) and value >= least):
+                kind = "a whole number, " if whole else ""
+                raise ArgumentError(
+                    f"{name} must be {kind}at least {least} or None, but got {value!r}"
+                )
         for rule in self.stop:
             if not isinstance(rule, Target | NoImprovement):
                 raise ArgumentError(
@@ -112,8 +124,9 @@ class Budget:
         stop: Stop | Iterable[Stop] | None,
     ) -> "Budget":
         """Take the arguments of `tune` as a user gives them."""
-        rules = (stop,) if isinstance(stop, Target | NoImprovement) else tuple(stop or ())
-        return cls(n_trials, timeout, max_failures, rules)
+        listed = isinstance(stop, Iterable) and not isinstance(stop, type)
+        rules: tuple[Any, ...] = tuple(stop) if isinstance(stop, Iterable) and listed else (stop,)
+        return cls(n_trials, timeout, max_failures, () if stop is None else rules)
 
     def allows_another(self, tally: Tally) -> bool:
         """Whether a further trial may be asked for, as far as `n_trials` is concerned."""

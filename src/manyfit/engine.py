@@ -9,7 +9,6 @@ resuming is replaying. ::
     decide    decide                         └─► abandoned, after max_attempts
 """
 
-import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -47,6 +46,7 @@ from manyfit.trial import (
     Pruned,
     State,
     Trial,
+    gist,
 )
 
 
@@ -294,7 +294,7 @@ class Engine:
         fatal = trial.reason if isinstance(end, Failed) and end.fatal else tally.fatal
         known = tally.same_failure
         self._failures_alike &= not of_limit and (
-            known is None or _blank_numbers(known) == _blank_numbers(trial.reason)
+            known is None or gist(known) == gist(trial.reason)
         )
         return replace(
             tally,
@@ -362,8 +362,3 @@ def _with_last(trial: Trial, **changes: Any) -> Trial:
     """Return the trial with its last attempt changed."""
     last = replace(trial.attempts[-1], **changes)
     return replace(trial, attempts=(*trial.attempts[:-1], last))
-
-
-def _blank_numbers(reason: str) -> str:
-    """Return a reason without its numbers: failures that differ only there are alike."""
-    return re.sub(r"\d+", "#", reason)

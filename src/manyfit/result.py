@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manyfit import _optional
+from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.metric import Direction, Metric
-from manyfit.trial import State, Trial, log_name
+from manyfit.trial import State, Trial, gist, log_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ class Failure:
     log: Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyResult:
     """The trials of a study as they stood when it was made.
 
@@ -119,19 +120,19 @@ class StudyResult:
         return frame
 
     def failures(self) -> tuple[Failure, ...]:
-        """Return the failed trials, those with the same reason together, most frequent first."""
+        """Return the failed trials, most frequent first; reasons alike but for numbers together."""
         groups: dict[str, list[Trial]] = {}
         for trial in self.trials:
             if trial.state is State.FAIL:
-                groups.setdefault(trial.reason, []).append(trial)
+                groups.setdefault(gist(trial.reason), []).append(trial)
         return tuple(
             Failure(
-                reason,
+                alike[0].reason,
                 tuple(trial.number for trial in alike),
                 alike[0].traceback,
                 self.log_of(alike[0]),
             )
-            for reason, alike in sorted(groups.items(), key=lambda group: -len(group[1]))
+            for alike in sorted(groups.values(), key=len, reverse=True)
         )
 
     def count(self, state: State) -> int:
@@ -153,6 +154,9 @@ class StudyResult:
             raise ArgumentError(f"there is no trial {number}: {self.name} has {len(self.trials)}")
         return self.trials[number]
 
+    def __repr__(self) -> str:
+        return f"<StudyResult {self.name}: {len(self.trials)} trials, {self.reason}>"
+
     def __str__(self) -> str:
         counts = ", ".join(
             f"{count} {state.value}" for state in State if (count := self.count(state))
@@ -161,7 +165,7 @@ class StudyResult:
         if any(True for _ in self._completed()):
             best = self.best
             lines.append(f"  best    {self.metric.name} {best.value:g} (trial {best.number})")
-            lines += [f"    {name} = {value!r}" for name, value in best.params.items()]
+            lines += [f"    {n} = {redact_value(n, v)!r}" for n, v in best.params.items()]
         lines.append(f"  record  {self.folder}")
         return "\n".join(lines)
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from manyfit._version import __version__
 from manyfit.archive import Header, materialized, replay, result_of, study_folder
 from manyfit.asking import Asking
-from manyfit.budget import Budget, Stop
+from manyfit.budget import Budget, Stop, is_number
 from manyfit.driver import Driver
 from manyfit.engine import Engine
 from manyfit.errors import ArgumentError, ObjectiveError
@@ -104,11 +105,11 @@ class Study:
         self.metric = Metric(metric, direction)
         self.name = name if name is not None else _new_name()
         self.folder = study_folder(self.name, folder)
-        self.seed = secrets.randbits(32) if seed is None else seed
+        self.seed = secrets.randbits(32) if seed is None else int(seed)
         self._tracker = tracker
         self._notes: tuple[str, ...] = ()
         self._asking: Asking | None = None
-        points = [self.space.store(point) for point in start_with]
+        points = [self.space.store(point) for point in _points(start_with)]
         make_sampler(sampler, self.space, self.metric, 0)  # refuse it before anything is on disk
         judge = make_pruner(pruner, self.metric)
 
@@ -144,7 +145,8 @@ class Study:
             self.seed = first.seed
         self._engine = build(self.seed)
         replay(() if first is None else chain((first,), events), self._engine, header)
-        header.check(self.name, self.metric, self.space, keep=keep)
+        if not keep:
+            header.check_space(self.name, self.space)
         self._reason = header.reason
         self._orphans_count = header.driver is not None and not header.driver.isolated
         self._recorder = Recorder(self._engine, self._journal)
@@ -327,12 +329,18 @@ class Study:
             tracker.close(self._reason, tuple(self._engine.trials))
 
 
+def _points(start_with: object) -> Iterable[Params]:
+    if isinstance(start_with, Mapping | str) or not isinstance(start_with, Iterable):
+        raise ArgumentError(f"start_with must be a list of points, but got {start_with!r:.200}")
+    return start_with
+
+
 def _new_name() -> str:
     return time.strftime("study-%Y%m%d-%H%M%S-") + secrets.token_hex(2)
 
 
 def _check_choices(max_attempts: int, on_space_change: str, seed: object) -> None:
-    if seed is not None and not (isinstance(seed, int) and seed >= 0):
+    if seed is not None and not (isinstance(seed, Integral) and int(seed) >= 0):
         raise ArgumentError(f"seed must be a whole number from 0 up or None, but got {seed!r}")
     if max_attempts < 1:
         raise ArgumentError(f"max_attempts must be at least 1, but got {max_attempts!r}")
@@ -344,7 +352,7 @@ def _check_choices(max_attempts: int, on_space_change: str, seed: object) -> Non
 
 def _check_limits(trial_timeout: float | None, trial_memory: int | None) -> None:
     for name, value in (("trial_timeout", trial_timeout), ("trial_memory", trial_memory)):
-        if value is not None and not value > 0:
+        if value is not None and not (is_number(value) and value > 0):
             raise ArgumentError(f"{name} must be more than 0 or None, but got {value!r}")
 
 

@@ -5,6 +5,7 @@ ends in one of four ways. Only a lost attempt (its machine or process died) is f
 """
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -188,6 +189,16 @@ class Trial:
         """The remote traceback of a trial whose objective raised; else empty."""
         end = self.attempts[-1].end if self.attempts else None
         return end.traceback if isinstance(end, Failed) else ""
+
+
+def gist(reason: str) -> str:
+    """Return a reason without its numbers and addresses: failures that differ only there are alike.
+
+    Example:
+        >>> gist("ValueError: 0.5 at 0x7f3a is not 12")
+        'ValueError: #.# at # is not #'
+    """
+    return re.sub(r"0x[0-9a-f]+|\d+", "#", reason)
 
 
 def log_name(number: int, attempt: int) -> str:

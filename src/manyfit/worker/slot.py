@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from manyfit._redact import redact, secret_values
+from manyfit._redact import redact
 from manyfit.errors import ExecutorError
 from manyfit.events import AttemptEvent, AttemptFailed, AttemptLost, AttemptStarted, decode
 from manyfit.trial import log_name
@@ -18,7 +18,7 @@ from manyfit.worker.limits import tree_memory
 from manyfit.worker.logs import finalise, tail
 from manyfit.worker.payload import Payload
 from manyfit.worker.process import Process
-from manyfit.worker.work import Task
+from manyfit.worker.work import Task, secrets_of
 
 # How often a running worker is looked at: whether it lives, how much memory it uses.
 _LOOK = 0.2
@@ -182,7 +182,7 @@ class Slot:
             self._check_starts(process)
             return
         log = self._payload.work.folder / "logs" / log_name(task.number, task.attempt)
-        secrets = secret_values(task.env) + secret_values()
+        secrets = secrets_of(self._payload.work, task)
         finalise(log, secrets)
         if verdict is None:
             said = redact(tail(log), secrets)

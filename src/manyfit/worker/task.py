@@ -1,9 +1,9 @@
 """Run one attempt: the only place that catches what an objective raises."""
 
 import contextlib
-import os
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
-from manyfit._redact import redact, secret_values
+from manyfit._redact import redact
 from manyfit.errors import FatalError, MetricError, TrialStopped
 from manyfit.events import (
     AttemptEvent,
@@ -26,7 +26,7 @@ from manyfit.worker.active_run import active_run
 from manyfit.worker.channel import Channel
 from manyfit.worker.context import Context, CurrentTrial, entered, timeout_reason
 from manyfit.worker.seeds import seeded
-from manyfit.worker.work import Task, Work
+from manyfit.worker.work import Task, Work, secrets_of
 
 Capture: TypeAlias = Callable[[Path, Sequence[str]], AbstractContextManager[None]]
 
@@ -69,10 +69,12 @@ def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
     log = work.folder / "logs" / log_name(task.number, task.attempt)
     with contextlib.ExitStack() as stack:
         stack.enter_context(active_run(task.env, threaded=not place.alone))
-        secrets = secret_values({**os.environ, **task.env})
+        secrets = secrets_of(work, task)
         stack.enter_context(place.capture(log, secrets))
         if place.alone:
             stack.enter_context(seeded(task.seed))
+            # Else a warning that one trial has shown is shown by none of the later ones.
+            stack.enter_context(warnings.catch_warnings())
         attempt = _Attempt(work, task, channel, place, secrets)
         ending = attempt.run()
     channel.send(ending)

@@ -1,10 +1,12 @@
 """What a worker is given: the work, once, and a task for each attempt."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from manyfit._redact import secret_values
 from manyfit.metric import Metric
 from manyfit.space import Space
 from manyfit.trial import Params
@@ -65,3 +67,11 @@ class Task:
     params: Params
     seed: int
     env: Mapping[str, str] = field(default_factory=dict)
+
+
+def secrets_of(work: Work, task: Task) -> tuple[str, ...]:
+    """Return what must stay out of a task's output: values that environment or params name so."""
+    params = work.space.materialize(task.params)
+    texts = {name: value for name, value in params.items() if isinstance(value, str)}
+    held = (secret_values(names) for names in ({**os.environ, **task.env}, texts))
+    return tuple(value for values in held for value in values)
