@@ -16,6 +16,7 @@ import pytest
 import manyfit
 from manyfit.events import AttemptFinished, AttemptStarted
 from manyfit.journal.file import read_events
+from manyfit.trial import Lost
 
 pytestmark = pytest.mark.integration
 
@@ -219,6 +220,8 @@ class TestInterrupt:
 
         assert driver.returncode != 0
         assert "KeyboardInterrupt" in errors
+        (attempt,) = manyfit.load_study("s", folder=tmp_path)[0].attempts
+        assert attempt.end == Lost("interrupted", counts=False)
 
 
 def test_a_trial_that_kills_its_worker_each_time_fails_after_max_attempts(tmp_path):

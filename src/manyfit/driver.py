@@ -109,6 +109,10 @@ class Driver:
             with self._interruptible():
                 self._loop()
                 self._cut_off()
+        except KeyboardInterrupt:
+            # Somebody insisted. What ran was not its own driver's death, so it costs no attempt.
+            self._recorder.write_off("interrupted", self._clock.now(), counts=False)
+            raise
         finally:
             self._executor.close()
         reason = self._over or "interrupted"

@@ -202,7 +202,8 @@ class Study:
             )
             self._reason = driver.run()
         except BaseException as error:
-            self._reason = f"the driver ended with {type(error).__name__}: {error}"
+            said = f": {error}" if str(error) else ""
+            self._reason = f"the driver ended with {type(error).__name__}{said}"
             raise
         finally:
             self._close_trackers()
