@@ -57,7 +57,7 @@ def tune(
 
     Args:
         objective: Takes the params as one dict; returns the tuned metric as a number, or a dict of
-            metrics with it. Runs, and can be tested, without Manyfit.
+            metrics with it, all of them numbers. Runs, and can be tested, without Manyfit.
         space: Names to `Float`, `Int`, `Choice`, or constants.
         metric: The name of the metric to tune.
         direction: `"minimize"` or `"maximize"`.
@@ -77,9 +77,10 @@ def tune(
         seed: Makes proposals, and Python's, NumPy's and the frameworks' randomness in each trial,
             repeatable; drawn at random by default. With several trials at a time, proposals depend
             on who finishes first.
-        trial_timeout: Seconds a trial may take; then it is killed and a FAIL.
+        trial_timeout: Seconds a trial may take; then it is killed and a FAIL. Threads and inline
+            can't kill: there it ends at its next report, if it reports.
         trial_memory: Resident bytes a trial's process and its children may use; beyond that it is
-            killed and a FAIL.
+            killed and a FAIL. Processes only.
         cpus_per_trial: Threads for each trial's BLAS, OpenMP, TensorFlow and XLA pools; by default
             the cores divided by `parallelism`.
         max_attempts: How often a trial whose worker dies is started in all.
