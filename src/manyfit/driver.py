@@ -84,7 +84,7 @@ class Driver:
         self._in_flight: dict[int, int] = {}  # trial number → attempt, from submit to its end
         self._over: str | None = None
         self._interrupts = 0
-        self._in_poll = False
+        self._may_raise = False  # whether a Ctrl-C would hit an objective, not the record
         self._suspicious = work.metric.suspicion() is None  # a value may still look wrong
 
     def run(self) -> str:
@@ -130,22 +130,22 @@ class Driver:
             self._poll(_NAP)
 
     def _poll(self, timeout: float) -> None:
-        self._in_poll = True
+        self._may_raise = True
         try:
             self._executor.poll(self._handle, timeout)
         except KeyboardInterrupt:
             if self._interrupts != 1:
                 raise
         finally:
-            self._in_poll = False
+            self._may_raise = False
         self._recorder.commit()
 
     def _handle(self, event: AttemptEvent) -> None:
         """Take in what happened to an attempt; called by the executor, on this thread."""
-        self._in_poll = False  # a Ctrl-C must not tear what is being written
+        self._may_raise = False  # a Ctrl-C must not tear what is being written
         self._take_in(event)
         self._act()
-        self._in_poll = True
+        self._may_raise = True
 
     def _take_in(self, event: AttemptEvent) -> None:
         if self._over is not None and isinstance(event, AttemptPruned):
@@ -231,6 +231,6 @@ class Driver:
 
     def _on_interrupt(self, _signum: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
-        runs_here = self._executor.capabilities.on_driver_thread and self._in_poll
+        runs_here = self._executor.capabilities.on_driver_thread and self._may_raise
         if self._interrupts > 1 or runs_here:
             raise KeyboardInterrupt
