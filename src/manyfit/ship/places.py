@@ -1,0 +1,155 @@
+"""Where a module comes from: the project, an installed package, or what is there anyway."""
+
+import enum
+import importlib.machinery
+import importlib.metadata
+import os
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# What every worker brings: Spark's own Python code need not lie in site-packages.
+_ALWAYS = frozenset({"manyfit", "pyspark", "py4j"})
+_SCRIPTS = frozenset({"__main__", "__mp_main__"})
+_SITES = frozenset({"site-packages", "dist-packages"})
+_STANDARD = tuple(
+    {
+        Path(sysconfig.get_path("stdlib")),
+        Path(sysconfig.get_path("platstdlib")),
+        Path(os.__file__).parent,
+    }
+)
+
+
+class Home(enum.Enum):
+    """Whose a module is."""
+
+    PROJECT = "project"
+    INSTALLED = "installed"
+    EVERYWHERE = "everywhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A module's file, and whose it is.
+
+    Attributes:
+        name: The module's full name.
+        file: Its source, or its compiled form.
+        home: Whose it is.
+        distribution: The installed distribution it belongs to; None for none.
+    """
+
+    name: str
+    file: Path
+    home: Home
+    distribution: str | None = None
+
+
+class Places:
+    """Finds modules without importing them, as things are when it is made.
+
+    Example:
+        >>> Places().find("numpy").distribution
+        'numpy'
+    """
+
+    def __init__(self) -> None:
+        self._distributions = distributions()
+        self._known: dict[str, Place | None] = {}
+
+    def find(self, name: str) -> Place | None:
+        """Return where a module is.
+
+        A module that is imported is where it came from; another one is where `import` would find
+        it. Namespace packages, built-in modules and `__main__` have no file: None, as for a name
+        that isn't a module's.
+        """
+        if name not in self._known:
+            file = None if name in _SCRIPTS else _file_of(name)
+            self._known[name] = None if file is None else self._place(name, file)
+        return self._known[name]
+
+    def is_project(self, name: str) -> bool:
+        """Return whether a module is the project's, `__main__` among them."""
+        place = self.find(name)
+        return name in _SCRIPTS or (place is not None and place.home is Home.PROJECT)
+
+    def _place(self, name: str, file: Path) -> Place:
+        top = name.partition(".")[0]
+        in_site = not _SITES.isdisjoint(file.parts)
+        standard = not in_site and any(file.is_relative_to(folder) for folder in _STANDARD)
+        # A file within a zip is on workers as --py-files are, which bring it.
+        if top in _ALWAYS or standard or not file.is_file():
+            return Place(name, file, Home.EVERYWHERE)
+        distribution = self._distribution(top, file, in_site=in_site)
+        installed = in_site or distribution is not None
+        return Place(name, file, Home.INSTALLED if installed else Home.PROJECT, distribution)
+
+    def _distribution(self, top: str, file: Path, *, in_site: bool) -> str | None:
+        names = self._distributions.get(top, [])
+        if in_site and len(names) == 1:
+            return names[0]
+        return next((name for name in names if _holds(name, file)), None)
+
+
+def distributions() -> dict[str, list[str]]:
+    """Return by which names the installed distributions are imported, whole ones only."""
+    found = importlib.metadata.packages_distributions()
+    # A folder left behind by an uninstall has no name.
+    return {top: sorted({name for name in names if name}) for top, names in found.items()}
+
+
+def version_of(distribution: str) -> str | None:
+    """Return the version of an installed distribution; None where there is none."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def search_path(name: str) -> list[str]:
+    """Return the folders in which a package's modules are; empty for what is no package."""
+    module = sys.modules.get(name)
+    if module is not None:
+        return list(getattr(module, "__path__", ()))
+    spec = _spec(name)
+    return [] if spec is None else list(spec.submodule_search_locations or ())
+
+
+def _file_of(name: str) -> Path | None:
+    module = sys.modules.get(name)
+    if module is not None:
+        file = getattr(module, "__file__", None)
+        return Path(file).absolute() if isinstance(file, str) else None
+    spec = _spec(name)
+    if spec is None or not spec.has_location or spec.origin is None:
+        return None
+    return Path(spec.origin).absolute()
+
+
+def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
+    parent, _, tail = name.rpartition(".")
+    if parent:
+        # By its last name: a namespace package within one that isn't imported has no full name yet.
+        folders: Sequence[str] = search_path(parent)
+        return importlib.machinery.PathFinder.find_spec(tail, folders) if folders else None
+    for finder in sys.meta_path:  # editable installs bring finders of their own
+        spec = finder.find_spec(name, None)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _holds(distribution: str, file: Path) -> bool:
+    try:
+        found = importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:  # its folder is named for another
+        return False
+    root = Path(str(found.locate_file("")))
+    if not file.is_relative_to(root):
+        return False
+    wanted = file.relative_to(root).as_posix()
+    return any(str(path) == wanted for path in found.files or ())

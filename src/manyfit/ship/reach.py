@@ -1,0 +1,77 @@
+"""Walk from an objective to all that it uses, and name the modules that this needs."""
+
+import sys
+import types
+from collections import deque
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from manyfit.ship.mentions import Mention, mentions_in_code
+from manyfit.ship.places import Places
+from manyfit.worker.blame import names_in, parts
+
+# Enough for any project's functions and settings; an end in the graphs that frameworks hold.
+_MOST = 20_000
+_PLAIN = (str, bytes, bytearray, int, float, complex, type(None))
+
+# An object, and the names used by the code that led to it: they tell what of a module is used.
+_Step: TypeAlias = tuple[object, frozenset[str]]
+
+
+def reached(objective: object, places: Places) -> Iterator[Mention]:
+    """Yield the modules that an objective needs, from its objects and from its code.
+
+    Functions of the project are followed through their global variables, closures, defaults,
+    attributes (so through decorators) and imports; classes through bases and methods; objects
+    through what they hold. Installed packages are named, not entered. `__main__` is walked like the
+    rest of the project.
+    """
+    queue: deque[_Step] = deque([(objective, frozenset())])
+    seen: dict[object, object] = {}  # holds what it has seen: an address may be used again
+    while queue and len(seen) < _MOST:
+        value, names = queue.popleft()
+        key = (id(value), names) if isinstance(value, types.ModuleType) else id(value)
+        if isinstance(value, _PLAIN) or key in seen:
+            continue
+        seen[key] = value
+        module = _module_of(value)
+        yield Mention(module)
+        if isinstance(value, types.FunctionType) and _is_open(module, places):
+            yield from mentions_in_code(value.__code__, _package_of(value))
+        queue.extend(_next(value, names, places))
+
+
+def _next(value: object, names: frozenset[str], places: Places) -> Iterator[_Step]:
+    ours = _is_open(_module_of(value), places)
+    if isinstance(value, types.ModuleType):
+        if ours:
+            yield from ((vars(value)[name], names) for name in names & vars(value).keys())
+    elif isinstance(value, types.FunctionType):
+        names = frozenset(names_in(value.__code__))
+        # Of a library's decorator only what it was given is followed: the function it wraps.
+        given = ("closure", "attribute")
+        yield from ((part, names) for name, part in parts(value) if ours or name.startswith(given))
+    elif isinstance(value, type):
+        if ours:
+            yield from ((part, names) for part in (*value.__bases__, type(value)))
+            yield from ((part, names) for _, part in parts(value))
+    else:
+        yield type(value), names
+        yield from ((part, names) for _, part in parts(value))
+
+
+def _is_open(module: str, places: Places) -> bool:
+    """Return whether to enter what a module defines: the project's, or of no module that exists."""
+    return places.is_project(module) or module not in sys.modules
+
+
+def _module_of(value: object) -> str:
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    name = getattr(value, "__module__", None)
+    return name if isinstance(name, str) else type(value).__module__
+
+
+def _package_of(function: types.FunctionType) -> str:
+    package = function.__globals__.get("__package__")
+    return package if isinstance(package, str) else ""
