@@ -1,0 +1,1 @@
+"""Large data to the workers: once per machine, by the cheapest route, mapped into every slot."""

@@ -1,0 +1,159 @@
+"""How shared values lie on disk: a file each, mapped into memory by every process that opens it.
+
+========  ===================  =========================================================
+kind      values               file
+========  ===================  =========================================================
+numpy     arrays               `.npy`
+table     pyarrow tables       Arrow IPC
+object    everything else      pickle, with the memory of arrays in it beside the pickle
+========  ===================  =========================================================
+
+An object's file is a header of little-endian 64-bit numbers (how many parts, the size of each), the
+pickle, and the buffers that it refers to, each part at a multiple of 64 bytes. So arrays are mapped
+wherever they are: in a pandas DataFrame, in a sparse matrix, in a dict.
+"""
+
+import io
+import mmap
+import pickle
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import numpy.typing as npt
+
+from manyfit._optional import load, require
+
+_ALIGNMENT = 64  # of every part: what vector instructions and Arrow like best
+
+
+@dataclass(frozen=True)
+class Format:
+    """How values of one kind are written to a file, and opened from it."""
+
+    suffix: str
+    write: Callable[[Any, Path], None]
+    open: Callable[[Path], Any]
+
+
+def kind_of(value: object) -> str:
+    """Return the name of the format for a value; subclasses of arrays keep their class by pickle.
+
+    Example:
+        >>> kind_of(np.zeros(3)), kind_of(np.array([None])), kind_of({"a": 1})
+        ('numpy', 'object', 'object')
+    """
+    if type(value) in (np.ndarray, np.memmap):
+        array: npt.NDArray[Any] = value  # type: ignore[assignment]
+        return "object" if array.dtype.hasobject else "numpy"
+    return "table" if _is_from("pyarrow", "Table", value) else "object"
+
+
+def lend(value: Any) -> Any:
+    """Return what one user of an opened value gets: of a pandas object, a copy of the outside.
+
+    Its memory is shared and read-only, but columns can be added to it and names changed, which the
+    next trial in the process must not see.
+    """
+    if _is_from("pandas", "DataFrame", value) or _is_from("pandas", "Series", value):
+        return value.copy(deep=False)
+    return value
+
+
+def _is_from(package: str, name: str, value: object) -> bool:
+    kind = type(value)  # by name, since importing the package takes long, and it may not be there
+    return kind.__name__ == name and kind.__module__.partition(".")[0] == package
+
+
+# ── NumPy ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write_array(array: npt.NDArray[Any], path: Path) -> None:
+    with path.open("wb") as file:
+        # The version that any type fits into; left to choose, NumPy warns of newer ones.
+        np.lib.format.write_array(file, array, version=(3, 0), allow_pickle=False)
+
+
+def _open_array(path: Path) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    return array.view(np.ndarray)  # mapped all the same, without the surprises of a subclass
+
+
+# ── Arrow ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write_table(table: Any, path: Path) -> None:
+    write_batches(table.schema, table.to_batches(), path)
+
+
+def write_batches(schema: Any, batches: Any, path: Path) -> None:
+    """Write Arrow record batches as a file of kind `table`, holding one of them in memory."""
+    with load("pyarrow").ipc.new_file(str(path), schema) as file:
+        for batch in batches:
+            file.write_batch(batch)
+
+
+def _open_table(path: Path) -> Any:
+    arrow = require("pyarrow", extra="arrow", purpose="a shared table")
+    return arrow.ipc.open_file(arrow.memory_map(str(path), "r")).read_all()
+
+
+# ── objects ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc] # it has no types
+    """Puts the memory of all arrays beside the pickle; NumPy's own way leaves two kinds in it."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if type(value) is np.ndarray and not value.dtype.hasobject:
+            if value.dtype.kind in "mM":  # times have no place in Python's buffer protocol
+                return _viewed, (value.view(np.int64), value.dtype)
+            if not (value.flags.c_contiguous or value.flags.f_contiguous):
+                return _viewed, (np.ascontiguousarray(value), value.dtype)
+        return super().reducer_override(value)
+
+
+def _viewed(array: npt.NDArray[Any], dtype: "np.dtype[Any]") -> npt.NDArray[Any]:
+    return array.view(dtype)
+
+
+def _write_object(value: object, path: Path) -> None:
+    buffers: list[pickle.PickleBuffer] = []
+    with path.open("wb") as file:
+        head = _pickled(value, buffers)
+        parts = [head, *(buffer.raw() for buffer in buffers)]
+        file.write(struct.pack(f"<{len(parts) + 1}Q", len(parts), *(p.nbytes for p in parts)))
+        for part in parts:
+            file.write(bytes(-file.tell() % _ALIGNMENT))
+            file.write(part)
+
+
+def _pickled(value: object, buffers: list[pickle.PickleBuffer]) -> memoryview:
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
+    return stream.getbuffer()
+
+
+def _open_object(path: Path) -> Any:
+    with path.open("rb") as file:
+        memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    (count,) = struct.unpack_from("<Q", memory)
+    sizes = struct.unpack_from(f"<{count}Q", memory, 8)
+    parts = []
+    position = 8 + 8 * count
+    for size in sizes:
+        position += -position % _ALIGNMENT
+        parts.append(memory[position : position + size])
+        position += size
+    return pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301 - the driver's, checked by its sum
+
+
+FORMATS = {
+    "numpy": Format(".npy", _write_array, _open_array),
+    "table": Format(".arrow", _write_table, _open_table),
+    "object": Format(".pickle", _write_object, _open_object),
+}

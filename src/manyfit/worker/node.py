@@ -1,0 +1,229 @@
+"""One folder for a study on each machine: what its processes there share, gone with the last one.
+
+::
+
+    process ──shared lock──┐
+    process ──shared lock──┼── root/token/.manyfit-lock ◄──exclusive lock, waiting── janitor
+    process ──shared lock──┘
+
+The kernel drops a lock with its holder, so the janitor's turn comes after a SIGKILL, too.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import inspect
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from manyfit.errors import ArgumentError, ExecutorError
+from manyfit.worker import janitor
+
+_TOKEN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_GUARD = ".janitor"  # its lock is held by the janitor that is alive
+_TURNS = ".turns"  # a lock file for each name that is made once
+# All that Python needs to start: the janitor outlives the study, and its secrets should not.
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+# A forked child shares its parent's open files, and would keep the folder after the parent's death.
+_held: set[int] = set()
+
+
+def _let_go_in_child() -> None:
+    for descriptor in _held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
+
+
+class NodeFolder:
+    """A folder that the processes of one user, one study and one machine share.
+
+    It is removed when the last of them closes it or ends, by SIGKILL or otherwise. What a crash of
+    the whole machine left of it is removed before it is used again. Children don't keep it: a
+    process that works in it joins for itself, or ends with one that has.
+
+    Args:
+        token: The study's name on this machine: letters, digits, `_`, `-` and `.`, 1 to 100.
+        root: The folder to make it in, made when missing and removed when empty; by default
+            `manyfit-UID` in the folder for temporary files.
+
+    Raises:
+        ArgumentError: The token can't be the name of a folder.
+        ExecutorError: The folder can't be made or locked, or others may write where it would be.
+
+    Example:
+        >>> with NodeFolder("study-1", Path(getfixture("tmp_path")) / "node") as node:
+        ...     node.once("data/digits", Path.mkdir).is_dir()
+        True
+    """
+
+    def __init__(self, token: str, root: Path | None = None) -> None:
+        if not _TOKEN.fullmatch(token):
+            raise ArgumentError(
+                "token must be 1 to 100 letters, digits, '_', '-' or '.', and start with none of "
+                f"the last two, but got {token!r}"
+            )
+        root = root or Path(tempfile.gettempdir()) / f"manyfit-{os.getuid()}"
+        self.path = root.absolute() / token
+        try:
+            janitor.clear(self.path, wait=False)
+            self._lock: int | None = _join(self.path)
+        except OSError as error:
+            raise ExecutorError(
+                f"can't make the folder {self.path} for what workers on this machine share "
+                f"({error}). Set TMPDIR there to a folder on a local disk that user {os.getuid()} "
+                "may write to"
+            ) from error
+
+    def once(self, name: str, make: Callable[[Path], None]) -> Path:
+        """Return the path of a file or folder in here that is made once a machine.
+
+        Others that ask for the same name wait for the one who makes it. A maker that raises or
+        dies leaves nothing, and the next who asks makes it.
+
+        Args:
+            name: Where in the folder, with `/` between the parts.
+            make: Makes a file or a folder at the path it is given, which is not yet the final one.
+
+        Raises:
+            ArgumentError: The name leads out of the folder.
+            OSError: There is no room for it. Whatever `make` raises is raised, too.
+        """
+        return make_once(self.path, name, make)
+
+    def close(self) -> None:
+        """Leave the folder; it is removed when nobody else uses it. Safe to call twice."""
+        if self._lock is not None:
+            lock, self._lock = self._lock, None
+            _close(lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def make_once(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """Do what `NodeFolder.once` does, in any folder of a local disk."""
+    parts = PurePosixPath(name).parts
+    if not parts or parts[0] == "/" or ".." in parts:
+        raise ArgumentError(f"a name must lie in the node's folder, but got {name!r}")
+    target = folder.joinpath(*parts)
+    if target.exists():
+        return target
+    turn = folder / _TURNS / hashlib.sha256("/".join(parts).encode()).hexdigest()
+    turn.parent.mkdir(exist_ok=True)
+    with _turn(turn):
+        if not target.exists():
+            _make(target, make)
+    return target
+
+
+def _join(folder: Path) -> int:
+    """Return the descriptor of a shared lock; the folder exists until it is closed."""
+    while True:
+        _make_private(folder.parent)
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            lock = _open(folder / janitor.LOCK)
+        except FileNotFoundError:  # its janitor has just removed it
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if janitor.is_at(lock, folder):
+                _hire(folder)
+                return lock
+        except BaseException:
+            _close(lock)
+            raise
+        _close(lock)
+
+
+def _make_private(root: Path) -> None:
+    """Make the root, and refuse one that others could put their own files into."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        found = root.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(f"{root} is no folder of its own")
+        if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"{root} belongs to another user, or others may write to it")
+
+
+def _hire(folder: Path) -> None:
+    """Start a janitor unless one is alive; the lock that says so is its inheritance."""
+    guard = _open(folder / _GUARD)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        done = subprocess.run(  # noqa: S603 - this Python, with a program of our own
+            [sys.executable, "-I", "-S", "-c", inspect.getsource(janitor), str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[guard],
+            cwd="/",
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            start_new_session=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ChildProcessError(f"{sys.executable} ended with code {done.returncode}")
+    except BlockingIOError:
+        pass
+    finally:
+        _close(guard)
+
+
+def _make(target: Path, make: Callable[[Path], None]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    _remove(part)  # of a maker that was killed
+    try:
+        make(part)
+        part.rename(target)
+    except BaseException:
+        _remove(part)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Wait until nobody else, thread or process, is inside with the same path."""
+    lock = _open(path)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        _close(lock)
+
+
+def _open(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # closed by exec: PEP 446
+    _held.add(descriptor)
+    return descriptor
+
+
+def _close(descriptor: int) -> None:
+    if descriptor in _held:  # else a fork closed it, and the number may be another file's
+        _held.discard(descriptor)
+        os.close(descriptor)
