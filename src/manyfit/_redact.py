@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 REDACTED = "[redacted]"
+# An environment variable that names others, comma-separated, whose values are secret as well.
+SECRET_NAMES = "MANYFIT_SECRETS"
 
 _T = TypeVar("_T")
 
@@ -116,8 +118,17 @@ def is_secret_name(name: str) -> bool:
 
 
 def secret_values(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return what an environment holds under secret names, from 8 characters up, longest first."""
-    found = {value for name, value in environ.items() if len(value) >= 8 and is_secret_name(name)}
+    """Return what an environment holds under secret names, longest first.
+
+    That is from 8 characters up; from 4 where the environment itself names it in `SECRET_NAMES`.
+    """
+    named = environ.get(SECRET_NAMES, "").split(",")
+    found = {
+        value
+        for name, value in environ.items()
+        if (len(value) >= 8 and is_secret_name(name) and name != SECRET_NAMES)
+        or (len(value) >= 4 and name in named)
+    }
     return tuple(sorted(found, key=lambda value: (-len(value), value)))
 
 

@@ -14,7 +14,7 @@ from manyfit.errors import ObjectiveError
 from manyfit.metric import Metric
 from manyfit.space import Choice, Space
 from manyfit.worker.payload import Payload, pack, unpack
-from manyfit.worker.work import Work
+from manyfit.worker.work import Site, Work
 
 LOCK = threading.Lock()
 
@@ -60,7 +60,7 @@ def work(objective, space=None):
 
 
 def through(objective):
-    payload = Payload(work(objective))
+    payload = Payload(pack(work(objective)), Site(Path("/x")))
     fd = os.dup(payload.fileno())
     payload.close()
     return unpack(fd).objective
@@ -183,7 +183,7 @@ def test_a_module_of_the_path_travels_by_name(tmp_path, monkeypatch):
 
 def test_slots_read_the_same_file():
     """A payload can be read any number of times."""
-    payload = Payload(work(make_closure("x" * 3_000_000)))
+    payload = Payload(pack(work(make_closure("x" * 3_000_000))), Site(Path("/x")))
     assert payload.size > 3_000_000
     for _ in range(3):
         assert unpack(os.dup(payload.fileno())).objective({}) == "x" * 3_000_000

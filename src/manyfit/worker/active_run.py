@@ -35,7 +35,7 @@ def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
         env: Variables for the objective; those of an MLflow run among them, perhaps.
         threaded: Whether other objectives run in this process at the same time.
     """
-    with contextlib.nullcontext() if threaded else _environment(env):
+    with contextlib.nullcontext() if threaded else environment(env):
         outer = _active_id()
         if _RUN_ID in env and (threaded or _mlflow() is not None):
             _enter(env, explicitly=threaded or outer is not None)
@@ -46,7 +46,8 @@ def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(env: Mapping[str, str]) -> Iterator[None]:
+def environment(env: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process within the block."""
     before = {name: os.environ.get(name) for name in env}
     os.environ.update(env)
     try:

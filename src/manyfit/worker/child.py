@@ -16,12 +16,12 @@ import json
 import os
 import queue
 import signal
-import socket
-import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from manyfit._redact import redact
@@ -36,9 +36,17 @@ from manyfit.worker.work import Task
 _LONG = 0.5
 
 
-def main(events: int, orders: int, lifeline: int, payload: int) -> None:
-    """Serve until told to leave; all arguments are descriptors."""
-    for fd in (events, orders, lifeline, payload):
+def main(fds: Sequence[int], folder: str, name: str) -> None:
+    """Serve until told to leave.
+
+    Args:
+        fds: Four descriptors: where events are written to, where orders come from, what closes when
+            the parent dies, and the pickled work.
+        folder: Stands in for the study's folder here.
+        name: Names the place where this process is.
+    """
+    events, orders, lifeline, payload = fds
+    for fd in fds:
         os.set_inheritable(fd, False)
     _die_with(lifeline)
     faulthandler.enable(file=2, all_threads=False)
@@ -46,14 +54,13 @@ def main(events: int, orders: int, lifeline: int, payload: int) -> None:
     inbox = _Inbox(orders, writer)
     output = ProcessOutput()
     try:
-        work = unpack(payload)
+        work = replace(unpack(payload), folder=Path(folder))
     except BaseException:  # noqa: BLE001 - unpickling imports the user's modules
         writer.line(json.dumps({"broken": redact(traceback.format_exc())}))
         return
     writer.line(json.dumps({"ready": os.getpid()}))
     pid = os.getpid()
-    worker = f"{socket.gethostname()}:{pid}"
-    place = Place(worker, output.to, alone=True, killable=True)
+    place = Place(f"{name}:{pid}", output.to, alone=True, killable=True)
     for task, channel in inbox.tasks():
         began = time.monotonic()
         run_task(work, task, channel, place)
@@ -110,7 +117,3 @@ class _Inbox:
                     channel_of.request(Stop(reason))
             case {"leave": True}:
                 self._tasks.put(None)
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))

@@ -55,6 +55,19 @@ def _at_most(cpus: int, pools: ThreadpoolController) -> dict[str, int]:
     return {pool["prefix"]: min(cpus, pool["num_threads"]) for pool in pools.info()}
 
 
+def usable_cpus() -> int:
+    """Return how many cores this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def machine_memory() -> tuple[int, int]:
+    """Return the bytes of memory that this machine has, and those that are still to be had."""
+    memory = psutil.virtual_memory()
+    return memory.total, memory.available
+
+
 def tree_memory(pid: int) -> int:
     """Return the resident bytes of a process and all its descendants; 0 once it is gone.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from manyfit._redact import redact, secret_values
+from manyfit.trial import log_name
 
 # How a log record is written.
 LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -38,6 +39,29 @@ def _replace(path: Path, secrets: Sequence[str]) -> None:
             new.write(redact_bytes(block, secrets))
     Path(new.name).chmod(0o644)
     Path(new.name).replace(path)
+
+
+def write_log(folder: Path, number: int, attempt: int, data: bytes) -> None:
+    """Write an attempt's log into a study's folder, in the place of what may be there.
+
+    As a whole: a reader sees either the old one or the new one.
+    """
+    path = _log_in(folder, number, attempt)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def extend_log(folder: Path, number: int, attempt: int, data: bytes) -> None:
+    """Add to an attempt's log in a study's folder."""
+    with _log_in(folder, number, attempt).open("ab") as file:
+        file.write(data)
+
+
+def _log_in(folder: Path, number: int, attempt: int) -> Path:
+    path = folder / "logs" / log_name(number, attempt)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

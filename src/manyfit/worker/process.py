@@ -20,8 +20,8 @@ from manyfit.worker.payload import Payload
 # The worker looks for modules where its parent does. -P, since a json.py in the working folder
 # would be taken for the standard one until that is arranged.
 _BOOT = (
-    "import sys, json; sys.path[:], sys.argv[:], fds = json.loads(sys.argv[1]); "
-    "from manyfit.worker.child import main; main(*fds)"
+    "import sys, json; sys.path[:], sys.argv[:], fds, site = json.loads(sys.argv[1]); "
+    "from manyfit.worker.child import main; main(fds, *site)"
 )
 _PIPE_SIZE = 1 << 20  # reports that fit before an objective has to wait for a driver that is busy
 _READ = 1 << 16
@@ -81,7 +81,9 @@ class Process:
                 "this Python has no sys.executable to start: use executor='threads'"
             )
         fds = (*theirs, payload.fileno())
-        boot = json.dumps([list(map(str, sys.path)), sys.argv, fds])
+        site = payload.site
+        path = [*site.path, *map(str, sys.path)]
+        boot = json.dumps([path, sys.argv, fds, [str(site.folder), site.name]])
         return subprocess.Popen(  # noqa: S603 - this Python, with arguments of our own
             [sys.executable, "-P", "-c", _BOOT, boot],
             stdin=subprocess.DEVNULL,
@@ -89,7 +91,7 @@ class Process:
             stderr=self._output,
             pass_fds=fds,
             cwd=cwd,
-            env={**os.environ, **pool_variables(payload.work.limits.cpus)},
+            env={**os.environ, **pool_variables(site.limits.cpus), **site.env},
             start_new_session=True,
         )
 

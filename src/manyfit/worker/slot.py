@@ -2,13 +2,14 @@
 
 import contextlib
 import json
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from manyfit._redact import redact
+from manyfit._redact import redact, secret_values
 from manyfit.errors import ExecutorError
 from manyfit.events import AttemptEvent, AttemptFailed, AttemptLost, AttemptStarted, decode
 from manyfit.trial import log_name
@@ -18,7 +19,7 @@ from manyfit.worker.limits import tree_memory
 from manyfit.worker.logs import finalise, tail
 from manyfit.worker.payload import Payload
 from manyfit.worker.process import Process
-from manyfit.worker.work import Task, secrets_of
+from manyfit.worker.work import Task
 
 # How often a running worker is looked at: whether it lives, how much memory it uses.
 _LOOK = 0.2
@@ -37,10 +38,12 @@ class Slot:
 
     def __init__(self, payload: Payload) -> None:
         self._payload = payload
-        self._limits = payload.work.limits
+        self._site = payload.site
+        self._limits = payload.site.limits
         self._cwd = Path.cwd()
         self._process: Process | None = None
         self._task: Task | None = None
+        self._secrets: Sequence[str] = ()
         self._began: float | None = None  # when the objective did, monotonic
         self._next_look = 0.0
         self._starts = 0  # how many children have been started for the task at hand
@@ -60,13 +63,17 @@ class Slot:
         """Return a descriptor that turns readable when `poll` has something to do, if any does."""
         return None if self._process is None else self._process.events
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: Task, secrets: Sequence[str] = ()) -> None:
         """Start an attempt; returns before the child is up.
+
+        Args:
+            task: What to run.
+            secrets: Values of its params that must stay out of all that is written.
 
         Raises:
             ExecutorError: No process can be started.
         """
-        self._task, self._began, self._starts = task, None, 0
+        self._task, self._secrets, self._began, self._starts = task, secrets, None, 0
         if self._process is not None and self._process.is_dead():
             self._process.bury()
             self._process = None
@@ -181,8 +188,9 @@ class Slot:
         if verdict is None and self._began is None:
             self._check_starts(process)
             return
-        log = self._payload.work.folder / "logs" / log_name(task.number, task.attempt)
-        secrets = secrets_of(self._payload.work, task)
+        log = self._site.folder / "logs" / log_name(task.number, task.attempt)
+        environ = {**os.environ, **self._site.env, **task.env}
+        secrets = (*secret_values(environ), *self._secrets)
         finalise(log, secrets)
         if verdict is None:
             said = redact(tail(log), secrets)

@@ -1,12 +1,13 @@
 """What a worker is given: the work, once, and a task for each attempt."""
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from manyfit._redact import secret_values
+from manyfit._redact import is_secret_name, secret_values
 from manyfit.metric import Metric
 from manyfit.space import Space
 from manyfit.trial import Params
@@ -69,9 +70,32 @@ class Task:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where and how a worker process works: what has to be known before the work is unpacked.
+
+    Attributes:
+        folder: Stands in for the study's folder: logs go to `folder/logs`.
+        limits: What one trial may use.
+        env: Environment variables that the process gets on top of its parent's.
+        path: Folders that it imports from before all others.
+        name: Names the place, for people; by default the machine.
+    """
+
+    folder: Path
+    limits: Limits = Limits()
+    env: Mapping[str, str] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+    name: str = field(default_factory=socket.gethostname)
+
+
 def secrets_of(work: Work, task: Task) -> tuple[str, ...]:
     """Return what must stay out of a task's output: values that environment or params name so."""
+    return (*secret_values({**os.environ, **task.env}), *secret_params(work, task))
+
+
+def secret_params(work: Work, task: Task) -> tuple[str, ...]:
+    """Return the values of a task's params whose names say that they are secret."""
     params = work.space.materialize(task.params)
     texts = {name: value for name, value in params.items() if isinstance(value, str)}
-    held = (secret_values(names) for names in ({**os.environ, **task.env}, texts))
-    return tuple(value for values in held for value in values)
+    return secret_values(texts) if any(map(is_secret_name, texts)) else ()

@@ -1,0 +1,56 @@
+"""Read a trial's log while it grows, for the driver on another machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from manyfit.worker.logs import redact_bytes
+
+# Bytes of an attempt's log that leave the machine while it runs, and in all when it has ended.
+_MOST_LIVE = 1 << 20
+_MOST = 4 << 20
+_CHUNK = 1 << 18
+
+
+class Follower:
+    """Follows one log: whole new lines while it grows, and what it came to at the end.
+
+    Args:
+        path: The log; it may not be there yet, or ever.
+        secrets: Values to keep out of what is read.
+    """
+
+    def __init__(self, path: Path, secrets: Sequence[str]) -> None:
+        self._path = path
+        self._secrets = secrets
+        self._position = 0
+
+    def news(self) -> bytes:
+        """Return the lines that have come since, redacted; nothing after the first megabyte."""
+        room = min(_CHUNK, _MOST_LIVE - self._position)
+        if room <= 0:
+            return b""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._position)
+                data = file.read(room)
+        except FileNotFoundError:
+            return b""
+        whole = data[: data.rfind(b"\n") + 1]
+        self._position += len(whole)
+        return redact_bytes(whole, self._secrets)
+
+    def all(self) -> bytes:
+        """Return the log as it is now, redacted; of a very long one, the beginning and the end."""
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(0)
+                if size <= _MOST:
+                    return redact_bytes(file.read(), self._secrets)
+                head = file.read(_CHUNK)
+                file.seek(size - _MOST + _CHUNK)
+                tail = file.read(_MOST)
+        except FileNotFoundError:
+            return b""
+        left_out = f"\n... {size - len(head) - len(tail)} bytes left out ...\n".encode()
+        return redact_bytes(head, self._secrets) + left_out + redact_bytes(tail, self._secrets)
