@@ -14,6 +14,7 @@ SECTIONS = (
     ("space", "domain", "choice", "_labels", "_tree", "metric", "trial", "events", "budget"),
     ("samplers", "pruners", "engine"),
     ("worker",),
+    ("data", "ship"),
     ("executors", "journal", "trackers"),
     ("recorder", "driver", "result", "archive", "asking", "study", "tuning"),
     ("cli", "testing"),
@@ -28,7 +29,7 @@ HOMES = {
     "psutil": {"worker/limits.py"},
     "threadpoolctl": {"worker/limits.py"},
     "pandas": {"result.py"},
-    "pyspark": set(),
+    "pyspark": {"executors/spark_session.py", "executors/spark_task.py"},
 }
 LIMIT_LINES = 400
 LIMIT_FUNCTION = 45

@@ -12,6 +12,8 @@ if sys.platform == "win32":
 if TYPE_CHECKING:
     from manyfit.archive import load_study, study_names
     from manyfit.budget import NoImprovement, Target
+    from manyfit.data.references import Delta, NumpyFile, Parquet, TFRecord
+    from manyfit.data.shared import Shared, share
     from manyfit.errors import (
         ArgumentError,
         ExecutorError,
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
         StudyLockedError,
         TrialStopped,
     )
+    from manyfit.executors.spark import SparkExecutor
     from manyfit.metric import Metric
     from manyfit.pruners.asha import AshaPruner
     from manyfit.pruners.baseline import BaselinePruner
     from manyfit.pruners.median import MedianPruner
     from manyfit.result import Failure, StudyResult
+    from manyfit.ship.listing import ShippingList, shipping_list
     from manyfit.space import Choice, Float, Int, Space
     from manyfit.study import Study
     from manyfit.trackers.mlflow import MlflowTracker
@@ -45,6 +49,7 @@ __all__ = [
     "AshaPruner",
     "BaselinePruner",
     "Choice",
+    "Delta",
     "ExecutorError",
     "Failure",
     "FatalError",
@@ -60,14 +65,20 @@ __all__ = [
     "MlflowTracker",
     "NoImprovement",
     "NoResultError",
+    "NumpyFile",
     "ObjectiveError",
+    "Parquet",
+    "Shared",
+    "ShippingList",
     "Space",
     "SpaceError",
+    "SparkExecutor",
     "State",
     "Study",
     "StudyChangedError",
     "StudyLockedError",
     "StudyResult",
+    "TFRecord",
     "Target",
     "Trial",
     "TrialStopped",
@@ -75,6 +86,8 @@ __all__ = [
     "current_trial",
     "load_study",
     "report",
+    "share",
+    "shipping_list",
     "study_names",
     "tune",
 ]
@@ -83,6 +96,8 @@ __all__ = [
 _HOMES = {
     "archive": ("load_study", "study_names"),
     "budget": ("NoImprovement", "Target"),
+    "data.references": ("Delta", "NumpyFile", "Parquet", "TFRecord"),
+    "data.shared": ("Shared", "share"),
     "errors": (
         "ArgumentError",
         "ExecutorError",
@@ -99,11 +114,13 @@ _HOMES = {
         "StudyLockedError",
         "TrialStopped",
     ),
+    "executors.spark": ("SparkExecutor",),
     "metric": ("Metric",),
     "pruners.asha": ("AshaPruner",),
     "pruners.baseline": ("BaselinePruner",),
     "pruners.median": ("MedianPruner",),
     "result": ("Failure", "StudyResult"),
+    "ship.listing": ("ShippingList", "shipping_list"),
     "space": ("Choice", "Float", "Int", "Space"),
     "study": ("Study",),
     "trackers.mlflow": ("MlflowTracker",),

@@ -19,7 +19,7 @@ from manyfit.driver import Driver
 from manyfit.engine import Engine
 from manyfit.errors import ArgumentError, ObjectiveError
 from manyfit.events import SpaceChanged, StudyCreated
-from manyfit.executors.auto import make_executor, usable_cpus
+from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Executor
 from manyfit.journal.file import FileJournal
 from manyfit.metric import Direction, Metric
@@ -190,8 +190,7 @@ class Study:
         runner = make_executor(
             executor, parallelism=parallelism, cpus_per_trial=cpus_per_trial, n_trials=n_trials
         )
-        cpus = cpus_per_trial or max(1, usable_cpus() // runner.parallelism)
-        limits = Limits(trial_timeout, trial_memory, cpus)
+        limits = Limits(trial_timeout, trial_memory, cpus_per_trial or runner.cpus)
         work = Work(objective, self.space, self.metric, self.name, self.folder, limits)
         if suspicion := self.metric.suspicion():
             logger.warning("%s.", suspicion)

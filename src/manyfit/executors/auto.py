@@ -1,6 +1,5 @@
 """Executors by name, and how many trials run at once when nobody says."""
 
-import os
 from collections.abc import Callable
 
 from manyfit.errors import ArgumentError
@@ -8,6 +7,7 @@ from manyfit.executors.base import Executor
 from manyfit.executors.inline import InlineExecutor
 from manyfit.executors.processes import ProcessExecutor
 from manyfit.executors.threads import ThreadExecutor
+from manyfit.worker.limits import usable_cpus
 
 _WORDS: dict[str, Callable[[int], Executor]] = {
     "inline": lambda _: InlineExecutor(),
@@ -54,10 +54,3 @@ def make_executor(
         raise ArgumentError(f"executor='inline' runs one trial at a time, not {parallelism}")
     wanted = parallelism or max(1, usable_cpus() // (cpus_per_trial or 1))
     return _WORDS[executor](min(wanted, n_trials or wanted))
-
-
-def usable_cpus() -> int:
-    """Return how many cores this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

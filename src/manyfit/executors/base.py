@@ -20,6 +20,7 @@ class Capabilities:
         memory_limit: `trial_memory` is enforced.
         in_driver_process: Trials share the driver's process, and one of them can be its death.
         on_driver_thread: Trials run inside `poll`, on the driver's own thread.
+        remote: Trials run where files and servers of the driver's machine may not be seen.
     """
 
     live_reports: bool
@@ -27,6 +28,7 @@ class Capabilities:
     memory_limit: bool
     in_driver_process: bool = False
     on_driver_thread: bool = False
+    remote: bool = False
 
 
 class Executor(Protocol):
@@ -41,7 +43,14 @@ class Executor(Protocol):
 
     @property
     def parallelism(self) -> int:
-        """How many attempts it runs at once; may change while it is open."""
+        """How many attempts it could run at this moment; may change while it is open.
+
+        Before that, how many it means to run at once.
+        """
+
+    @property
+    def cpus(self) -> int:
+        """Cores that each attempt has for itself, unless the user says otherwise."""
 
     def open(self, work: Work) -> None:
         """Make ready to run this work; returns before the workers are up where they take long.

@@ -14,7 +14,7 @@ from manyfit.errors import ExecutorError
 from manyfit.events import AttemptEvent, AttemptLost
 from manyfit.executors.base import Capabilities, Handler
 from manyfit.worker.channel import Channel, Stop
-from manyfit.worker.limits import limited_pools
+from manyfit.worker.limits import limited_pools, usable_cpus
 from manyfit.worker.router import in_driver
 from manyfit.worker.task import Place, run_task
 from manyfit.worker.work import Task, Work
@@ -50,6 +50,11 @@ class InlineExecutor:
     def parallelism(self) -> int:
         """Always 1."""
         return 1
+
+    @property
+    def cpus(self) -> int:
+        """All of them."""
+        return usable_cpus()
 
     def open(self, work: Work) -> None:
         """Keep the work, and give thread pools loaded in this process their size until `close`."""

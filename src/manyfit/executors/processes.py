@@ -13,9 +13,10 @@ from collections import deque
 from manyfit.errors import ArgumentError, ExecutorError
 from manyfit.events import AttemptEvent
 from manyfit.executors.base import Capabilities, Handler
-from manyfit.worker.payload import Payload
+from manyfit.worker.limits import usable_cpus
+from manyfit.worker.payload import Payload, pack
 from manyfit.worker.slot import Slot
-from manyfit.worker.work import Task, Work
+from manyfit.worker.work import Site, Task, Work, secret_params
 
 # How long idle workers may take to exit when the executor closes.
 _GRACE = 2.0
@@ -39,6 +40,7 @@ class ProcessExecutor:
         if parallelism < 1:
             raise ArgumentError(f"parallelism must be at least 1, but got {parallelism!r}")
         self._parallelism = parallelism
+        self._work: Work | None = None
         self._payload: Payload | None = None
         self._slots: list[Slot] = []
         self._events: deque[AttemptEvent] = deque()
@@ -48,21 +50,27 @@ class ProcessExecutor:
         """How many processes there are."""
         return self._parallelism
 
+    @property
+    def cpus(self) -> int:
+        """An equal share of all."""
+        return max(1, usable_cpus() // self._parallelism)
+
     def open(self, work: Work) -> None:
         """Pack the work; processes start with their first trial.
 
         Raises:
             ObjectiveError: The objective can't be sent to a process; names what in it is to blame.
         """
-        self._payload = Payload(work)
+        self._work = work
+        self._payload = Payload(pack(work), Site(work.folder, work.limits))
         self._slots = [Slot(self._payload) for _ in range(self._parallelism)]
 
     def submit(self, task: Task) -> None:
         """Start an attempt in a free slot, one with a living process if there is one."""
         free = [slot for slot in self._slots if slot.task is None]
-        if not free:
+        if self._work is None or not free:
             raise ExecutorError(f"trial {task.number} was submitted, and no slot is free")
-        min(free, key=lambda slot: slot.pid is None).submit(task)
+        min(free, key=lambda slot: slot.pid is None).submit(task, secret_params(self._work, task))
 
     def poll(self, handle: Handler, timeout: float) -> None:
         """Hand over what has arrived, waiting up to `timeout` for a first event.

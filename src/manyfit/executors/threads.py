@@ -11,7 +11,7 @@ from manyfit.errors import ArgumentError, ExecutorError
 from manyfit.events import AttemptEvent, AttemptLost
 from manyfit.executors.base import Capabilities, Handler
 from manyfit.worker.channel import ENDINGS, Channel, Stop
-from manyfit.worker.limits import limit_pools, limited_pools
+from manyfit.worker.limits import limit_pools, limited_pools, usable_cpus
 from manyfit.worker.router import in_driver
 from manyfit.worker.task import Place, message, run_task
 from manyfit.worker.work import Task, Work
@@ -52,6 +52,11 @@ class ThreadExecutor:
     def parallelism(self) -> int:
         """How many threads there are."""
         return self._parallelism
+
+    @property
+    def cpus(self) -> int:
+        """An equal share of all."""
+        return max(1, usable_cpus() // self._parallelism)
 
     def open(self, work: Work) -> None:
         """Start the threads, and give thread pools in this process their size until `close`."""

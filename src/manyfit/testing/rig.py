@@ -24,7 +24,7 @@ PATIENCE = 60.0  # seconds until a test gives up; reached only by what is broken
 
 
 class Rig:
-    """Drives an executor as the driver would, and keeps what it hands over.
+    """Drives an executor as the driver would, once it has all its slots; keeps what happens.
 
     Args:
         executor: What is driven; opened here.
@@ -48,7 +48,9 @@ class Rig:
         self.events: list[AttemptEvent] = []
         self.react: Callable[[AttemptEvent], None] = lambda _: None
         self._folder = folder
+        slots = executor.parallelism
         executor.open(Work(objective, SPACE, Metric("loss"), "contract", folder, limits))
+        self.until(lambda: executor.parallelism >= slots)
 
     def submit(self, number: int = 0, attempt: int = 1, **params: Any) -> None:
         """Start an attempt."""
@@ -116,8 +118,12 @@ class RiggedContract:
         """Return an executor, not yet open, with at most this parallelism."""
         raise NotImplementedError
 
+    @pytest.fixture
+    def prepared(self) -> None:
+        """Make ready what `make_executor` needs, such as a cluster; override it."""
+
     @pytest.fixture(autouse=True)
-    def _gaps(self, request: pytest.FixtureRequest) -> None:
+    def _gaps(self, request: pytest.FixtureRequest, prepared: None) -> None:  # noqa: ARG002
         needed = getattr(request.function, "needs", None)
         executor = self.make_executor(1)
         if needed is not None and not getattr(executor.capabilities, needed):

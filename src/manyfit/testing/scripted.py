@@ -62,6 +62,7 @@ class ScriptedExecutor:
     ) -> None:
         self.capabilities = Capabilities(live_reports=True, hard_kill=True, memory_limit=True)
         self.parallelism = parallelism
+        self.cpus = 1
         self.submitted: list[Task] = []
         self.stopped: list[tuple[int, int, str, bool]] = []
         self.closed = False

@@ -1,0 +1,230 @@
+"""The driver's end of the network: a server, in a thread of its own, that workers dial in to.
+
+::
+
+    driver's thread ──send──►┌─────┐◄──TCP──► worker
+                    ◄─inbox──│ hub │◄──TCP──► worker
+                             └─────┘◄──TCP──► ...
+
+Whoever can't prove to know the study's secret is hung up on, and nothing it sends is looked at.
+"""
+
+import asyncio
+import contextlib
+import queue
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from manyfit.errors import ExecutorError
+from manyfit.worker.line import SILENCE
+from manyfit.worker.wire import Frame, Wire, WireError
+
+# How often workers hear from the driver, whatever that is busy with.
+_PING = 5.0
+# What strangers get: time to prove who they are, and places to wait meanwhile.
+_HANDSHAKE = 10.0
+_MOST_STRANGERS = 1024
+
+
+class News(NamedTuple):
+    """What came over a connection.
+
+    Attributes:
+        connection: Its number; they count from 0 and are never used again.
+        frame: A message; None when the connection is gone.
+        why: Why it is gone.
+    """
+
+    connection: int
+    frame: Frame | None
+    why: str = ""
+
+
+class Hub:
+    """Listens, and keeps the connections; what comes over them is put into an inbox, as `News`.
+
+    The first news of a connection is the first message of a worker that has proved to be one.
+
+    Args:
+        secret: The study's.
+        host: The address to listen at; empty for all of this machine's.
+        port: The port to listen at; 0 for any that is free.
+        inbox: Where news are put.
+
+    Raises:
+        ExecutorError: It can't listen there.
+    """
+
+    def __init__(
+        self, secret: bytes, host: str, port: int, inbox: "queue.SimpleQueue[Any]"
+    ) -> None:
+        self.inbox = inbox
+        self.secret = secret
+        self.connections: dict[int, _Connection] = {}
+        self.strangers: set[_Connection] = set()
+        self._numbers = 0
+        self._socket = _listen(host, port)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="manyfit-hub", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port it listens at."""
+        return int(self._socket.getsockname()[1])
+
+    def send(self, connection: int, message: Mapping[str, Any], blob: bytes = b"") -> None:
+        """Send a message; over a connection that is gone, it is lost."""
+        self._loop.call_soon_threadsafe(self._send, connection, message, blob)
+
+    def hang_up(self, connection: int) -> None:
+        """End a connection."""
+        self._loop.call_soon_threadsafe(self._hang_up, connection)
+
+    def close(self) -> None:
+        """Let what was sent leave, hang up on everybody, stop listening. Safe to call twice."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+
+    # ── on the hub's thread ───────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        serving = self._loop.create_server(
+            lambda: _Connection(self), sock=self._socket, backlog=1024
+        )
+        server = self._loop.run_until_complete(serving)
+        self._loop.call_later(_PING, self._ping)
+        self._loop.run_forever()
+        server.close()
+        self._loop.run_until_complete(self._drain())
+        self._loop.close()
+
+    async def _drain(self) -> None:
+        """Give what was sent a moment to leave, and close everything."""
+        everybody = [*self.connections.values(), *self.strangers]
+        for connection in everybody:
+            connection.hang_up("the study ended")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                while self.connections or self.strangers:
+                    await asyncio.sleep(0.01)
+        for connection in [*self.connections.values(), *self.strangers]:
+            connection.abort()
+        await asyncio.sleep(0)
+
+    def admit(self, connection: "_Connection") -> int:
+        """Give a worker that has proved to be one its number."""
+        self.strangers.discard(connection)
+        number = self._numbers
+        self._numbers += 1
+        self.connections[number] = connection
+        return number
+
+    def _send(self, number: int, message: Mapping[str, Any], blob: bytes) -> None:
+        connection = self.connections.get(number)
+        if connection is not None:
+            connection.send(message, blob)
+
+    def _hang_up(self, number: int) -> None:
+        connection = self.connections.get(number)
+        if connection is not None:
+            connection.hang_up("the driver hung up")
+
+    def _ping(self) -> None:
+        now = self._loop.time()
+        for connection in list(self.connections.values()):
+            if now - connection.heard_at > SILENCE:
+                connection.abort(f"nothing was heard of it for {SILENCE:.0f} s")
+            else:
+                connection.send({"ping": True})
+        self._loop.call_later(_PING, self._ping)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, from the first byte of a stranger to the last of a worker."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.heard_at = 0.0
+        self._hub = hub
+        self._wire = Wire(hub.secret, "driver")
+        self._number: int | None = None
+        self._why = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet, and give the other end a while to prove who it is."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError(f"not a stream: {transport!r}")
+        self._transport = transport
+        if len(self._hub.strangers) >= _MOST_STRANGERS:
+            transport.abort()
+            return
+        self._hub.strangers.add(self)
+        transport.write(self._wire.outgoing())
+        asyncio.get_running_loop().call_later(_HANDSHAKE, self._give_up_on_stranger)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what arrived."""
+        self.heard_at = asyncio.get_running_loop().time()
+        try:
+            frames = self._wire.feed(data)
+        except WireError as error:
+            self.abort(str(error))
+            return
+        if outgoing := self._wire.outgoing():
+            self._transport.write(outgoing)
+        if self._number is None and self._wire.trusted:
+            self._number = self._hub.admit(self)
+        if self._number is not None:
+            for frame in frames:
+                self._hub.inbox.put(News(self._number, frame))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Say so, if it was a worker's."""
+        self._hub.strangers.discard(self)
+        if self._number is not None:
+            del self._hub.connections[self._number]
+            self._hub.inbox.put(News(self._number, None, self._why or str(exc or "it hung up")))
+
+    def send(self, message: Mapping[str, Any], blob: bytes = b"") -> None:
+        """Send a message."""
+        if not self._transport.is_closing():
+            self._transport.write(self._wire.pack(message, blob))
+
+    def hang_up(self, why: str) -> None:
+        """End it when what was sent has left."""
+        self._why = why
+        self._transport.close()
+
+    def abort(self, why: str = "") -> None:
+        """End it now."""
+        self._why = why
+        self._transport.abort()
+
+    def _give_up_on_stranger(self) -> None:
+        if self._number is None:
+            self.abort("it didn't prove who it is")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = min(found, key=lambda info: info[0])  # IPv4 first
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise ExecutorError(
+            f"can't listen for workers at {host or 'any address'}, port {port or 'any'}: {error}. "
+            "Give host= and port= at which this machine can be reached from the cluster"
+        ) from error
+    return listener

@@ -1,0 +1,60 @@
+"""Where the driver holds shared data out to the machines of a cluster, while a study runs."""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from manyfit.data.routes import choose_route
+from manyfit.data.shared import Shared
+from manyfit.data.stock import remove, upload
+from manyfit.executors.kit import Goods
+from manyfit.executors.spark_session import Session
+
+logger = logging.getLogger("manyfit")
+
+
+class Depot:
+    """Brings shared data on their way, each set by the cheapest route that exists.
+
+    Args:
+        session: Classic sessions can broadcast.
+        storage: A folder or URL that the driver and all workers see; None if there is none.
+    """
+
+    def __init__(self, session: Session, storage: str | None) -> None:
+        self.broadcasts: dict[str, Any] = {}
+        self._session = session
+        self._storage = storage
+        self._urls: list[str] = []
+
+    def offer(self, shared: Sequence[Shared]) -> tuple[Goods, ...]:
+        """Make the data available to workers; returns what these must know to get them.
+
+        Raises:
+            ArgumentError: A set is too large for every route there is.
+        """
+        return tuple(map(self._offer, shared))
+
+    def _offer(self, shared: Shared) -> Goods:
+        broadcast = not self._session.is_connect
+        route = choose_route(shared.size, broadcast=broadcast, storage=self._storage)
+        logger.info("%s", route.reason)
+        if route.kind == "storage":
+            url = upload(shared, self._storage or "")
+            self._urls.append(url)
+            return Goods(shared.manifest, route.kind, url)
+        files = {file: shared.path(file).read_bytes() for file in shared.items_by_file}
+        if route.kind == "broadcast":
+            self.broadcasts[shared.digest] = self._session.broadcast(files)
+            return Goods(shared.manifest, route.kind)
+        return Goods(shared.manifest, route.kind, files=files)
+
+    def close(self) -> None:
+        """Take everything back. Safe to call twice."""
+        while self.broadcasts:
+            _, broadcast = self.broadcasts.popitem()
+            with contextlib.suppress(Exception):  # a session that is stopped raises what it likes
+                broadcast.destroy()
+        while self._urls:
+            remove(self._urls.pop())

@@ -1,0 +1,174 @@
+"""One Spark job of one task for each slot of a study, and what to do when one of them ends.
+
+Not one job of many tasks: Spark fails a whole job when one of its tasks has died four times, and
+then healthy workers lose their trials with it. A job for which there is no room waits in Spark's
+queue, and joins when the cluster grows.
+"""
+
+import contextlib
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from json import loads
+from typing import Any
+
+from manyfit.errors import ExecutorError
+from manyfit.executors.spark_session import Session, TaskFunction
+
+# How often in a row jobs may fail while no worker dials in at all.
+_MOST_FAILURES = 3
+# Seconds before a job is begun again: the first time, and at most.
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+_CANCEL = 6.0  # a cancelled job's Python worker is killed after 2 to 4 seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A pilot's job ended.
+
+    Attributes:
+        said: What its task said of it; None if the job failed.
+        error: How the job failed; empty if it didn't.
+    """
+
+    said: dict[str, Any] | None
+    error: str = ""
+
+
+class UnreachableDriverError(Exception):
+    """No worker can dial in: trials have to come and go with Spark's own jobs."""
+
+
+class Pilots:
+    """Keeps the jobs of a study going.
+
+    Args:
+        session: Where they run.
+        function: What each task runs.
+        tag: What Spark knows the jobs by.
+        title: What people see them as.
+        profile: The resources of a task; None for the session's own.
+        inbox: Where their ends are put.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        function: TaskFunction,
+        *,
+        tag: str,
+        title: str,
+        profile: Any,
+        inbox: "queue.SimpleQueue[Any]",
+    ) -> None:
+        self._session = session
+        self._function = function
+        self._tag = tag
+        self._title = title
+        self._profile = profile
+        self._inbox = inbox
+        self._closing = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._failures = 0
+
+    def start(self, pause: float = 0.0) -> None:
+        """Begin a job, after a pause."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        number = len(self._threads)
+        thread = threading.Thread(
+            target=self._run, args=(pause,), name=f"manyfit-pilot-{number}", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    def joined(self) -> None:
+        """Take note that a worker has dialled in: jobs can work."""
+        self._failures = 0
+
+    def take(self, ended: Ended, *, first: bool) -> str | None:
+        """Decide what an end means; begins another job, or says for good why there is one less.
+
+        Args:
+            ended: What came through the inbox.
+            first: Whether no worker has dialled in so far.
+
+        Raises:
+            ExecutorError: No job will ever do better.
+            UnreachableDriverError: Workers start, and none can dial in.
+        """
+        match ended.said:
+            case {"missing": why, "place": place}:
+                raise ExecutorError(
+                    f"Manyfit can't be imported on {place['name']}: {why}. Install it on the "
+                    "workers, in the Python that runs there (PYSPARK_PYTHON)"
+                )
+            case {"unreachable": why}:
+                if first:
+                    raise UnreachableDriverError(why)
+                return str(why)
+            case {"left": why, "for_good": True}:
+                return str(why)
+            case None:
+                self._failures += 1
+                if self._failures >= _MOST_FAILURES and first:
+                    raise ExecutorError(f"Spark can't run Manyfit's workers. {ended.error}")
+            case _:
+                self._failures += 1
+        self.start(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._failures - 1)))
+        return None
+
+    def close(self, leaving: Callable[[], int]) -> None:
+        """Wait for tasks that were told to leave, and cancel what is left.
+
+        Args:
+            leaving: Returns how many workers have not left yet.
+        """
+        self._closing.set()
+        deadline = time.monotonic() + _CANCEL
+        while leaving() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._join(1.0)
+        if any(thread.is_alive() for thread in self._threads):
+            with contextlib.suppress(Exception):  # a session that is stopped raises what it likes
+                self._session.cancel(self._tag)
+            self._join(_CANCEL)
+
+    def _join(self, within: float) -> None:
+        deadline = time.monotonic() + within
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _run(self, pause: float) -> None:
+        if self._closing.wait(pause):
+            return
+        try:
+            said = self._session.run(
+                self._function, tag=self._tag, title=self._title, profile=self._profile
+            )
+            ended = Ended(loads(said[0]))
+        except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark each have errors of their own
+            ended = Ended(None, gist_of(error))
+        self._inbox.put(ended)
+
+
+def gist_of(error: Exception) -> str:
+    """Return what a Spark error says, without its Java frames.
+
+    Example:
+        >>> print(gist_of(ValueError('''org.apache.spark.SparkException: Task 0 failed 4 times
+        ...     at org.apache.spark.scheduler.DAGScheduler.abortStage(DAGScheduler.scala:1)
+        ... ModuleNotFoundError: No module named 'pyarrow'
+        ...     at java.base/java.lang.Thread.run(Thread.java:840)''')))
+        org.apache.spark.SparkException: Task 0 failed 4 times
+        ModuleNotFoundError: No module named 'pyarrow'
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not re.match(r"\s+at |\s+\.\.\. \d+ more", line)]
+    kept = list(dict.fromkeys(telling))
+    if len(kept) > 30:
+        kept = [*kept[:10], "...", *kept[-20:]]
+    return "\n".join(kept) or type(error).__name__

@@ -1,0 +1,212 @@
+"""A study on a cluster, from its first job to its last: who works, and how the news come home."""
+
+import logging
+import queue
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from manyfit.errors import ExecutorError
+from manyfit.executors.base import Handler
+from manyfit.executors.crew import Crew
+from manyfit.executors.hub import Hub, News
+from manyfit.executors.kit import Kit
+from manyfit.executors.spark_depot import Depot
+from manyfit.executors.spark_jobs import JobEnded, Jobs
+from manyfit.executors.spark_pilots import Ended, Pilots, UnreachableDriverError
+from manyfit.executors.spark_session import Session
+from manyfit.executors.spark_task import task_function
+from manyfit.ship.listing import ShippingList
+from manyfit.ship.preflight import check
+from manyfit.worker.work import Work
+
+logger = logging.getLogger("manyfit")
+
+# How long nobody may have dialled in before people are told what is being waited for.
+_PATIENCE = 20.0
+
+
+class Run:
+    """One study on the cluster: from its first job to what is left when the last one has ended.
+
+    Args:
+        session: Where it runs.
+        work: The study's work.
+        kit: What workers are given.
+        listing: What workers must have.
+        depot: Holds shared data out to workers; closed here.
+        parallelism: How many trials run at once.
+        address: Where workers reach this process: a host, and a port or 0.
+        channel: A folder or URL that both sides see, should workers be unable to dial in.
+        profile: The resources of a task; None for the session's own.
+
+    Raises:
+        ExecutorError: No worker could dial in here.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        work: Work,
+        kit: Kit,
+        listing: ShippingList,
+        depot: Depot,
+        *,
+        parallelism: int,
+        address: tuple[str, int],
+        channel: str | None,
+        profile: Any,
+    ) -> None:
+        self._session = session
+        self._work = work
+        self._kit = kit
+        self._listing = listing
+        self._parallelism = parallelism
+        self._channel = channel
+        self._profile = profile
+        self._depot = depot
+        self._said: set[str] = set()
+        self._began = time.monotonic()
+        inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._inbox = inbox
+        secret = secrets.token_bytes(32)
+        self._hub = Hub(secret, session.bind_address(), address[1], inbox)
+        self._crew = Crew(self._hub, work, kit, parallelism, self._inspect)
+        self._jobs: Jobs | None = None
+        settings = {
+            "addresses": [(address[0], self._hub.port)],
+            "secret": secret,
+            "imports": dict(listing.imports),
+            "broadcasts": dict(depot.broadcasts),
+        }
+        self._pilots = Pilots(
+            session,
+            task_function("manyfit.executors.pilot:serve", settings),
+            tag=f"manyfit-{kit.token}",
+            title=f"Manyfit: trials of {work.study}",
+            profile=profile,
+            inbox=inbox,
+        )
+        for _ in range(parallelism):
+            self._pilots.start()
+
+    @property
+    def runner(self) -> Crew | Jobs:
+        """What runs tasks: workers that have dialled in, or else jobs."""
+        return self._jobs or self._crew
+
+    @property
+    def live_reports(self) -> bool:
+        """Whether reports arrive while a trial runs."""
+        return self._jobs is None or self._channel is not None
+
+    def poll(self, handle: Handler, timeout: float) -> None:
+        """Take news in until there are events, or time is up."""
+        deadline = time.monotonic() + timeout
+        self._take(0.0)
+        while not self.runner.events and (left := deadline - time.monotonic()) > 0:
+            self._take(left)
+        events = self.runner.events
+        while events:
+            handle(events.popleft())
+
+    def close(self) -> None:
+        """End everything."""
+        if self._jobs is not None:
+            self._jobs.close()
+        self._end_crew()
+        self._depot.close()
+
+    def _end_crew(self) -> None:
+        self._crew.dismiss("the study ended")
+        self._pilots.close(lambda: len(self._hub.connections))
+        self._hub.close()
+
+    def _take(self, timeout: float) -> None:
+        """Take in all the news there are, waiting for a first one."""
+        try:
+            news = self._inbox.get(timeout=timeout) if timeout else self._inbox.get_nowait()
+            while True:
+                self._take_one(news)
+                news = self._inbox.get_nowait()
+        except queue.Empty:
+            self._explain_waiting()
+        if self._jobs is not None:
+            self._jobs.look()
+
+    def _take_one(self, news: Any) -> None:
+        if isinstance(news, JobEnded) and self._jobs is not None:
+            self._jobs.take(news)
+        elif isinstance(news, Ended) and self._jobs is None:
+            self._take_end(news)
+        elif isinstance(news, News) and self._jobs is None:
+            self._crew.take(news)
+            if self._crew.has_worked:
+                self._pilots.joined()
+
+    def _take_end(self, ended: Ended) -> None:
+        try:
+            why = self._pilots.take(ended, first=not self._crew.has_worked)
+        except UnreachableDriverError as error:
+            self._check_end(ended)
+            self._fall_back(str(error))
+        else:
+            if why is not None:
+                self._say(f"one worker less: {why}")
+
+    def _check_end(self, ended: Ended) -> None:
+        """Look at what a worker that can't dial in says of its machine."""
+        match ended.said:
+            case {"hello": place, "facts": facts}:
+                problem = self._inspect(facts, place["name"])
+                if problem is not None:
+                    raise ExecutorError(problem)
+
+    def _fall_back(self, why: str) -> None:
+        """Run each trial as a job from now on."""
+        how = (
+            f"come through {self._channel}"
+            if self._channel
+            else "come when it ends: none is pruned"
+        )
+        self._say(
+            f"{why}. So each trial is a Spark job of its own, which takes longer to start, and its "
+            f"reports {how}. Give host= (and port=) at which executors reach this process"
+            + ("" if self._channel else ", or channel=, a folder that both see")
+        )
+        self._end_crew()
+        self._jobs = Jobs(
+            self._session,
+            self._work,
+            self._kit,
+            size=self._parallelism,
+            broadcasts=self._depot.broadcasts,
+            channel=self._channel,
+            profile=self._profile,
+            inbox=self._inbox,
+        )
+
+    def _inspect(self, facts: Mapping[str, Any], where: str) -> str | None:
+        """Compare a worker's machine with this one; returns what makes it useless, if anything."""
+        findings = check(self._listing, facts, where)
+        for warning in findings.warnings:
+            self._say(warning)
+        return "\n".join(findings.errors) or None
+
+    def _explain_waiting(self) -> None:
+        if (
+            self._jobs is None
+            and not self._crew.has_worked
+            and time.monotonic() - self._began > _PATIENCE
+        ):
+            self._say(
+                "no worker has started yet: Spark has no free slot, or is still starting "
+                "executors. The study begins when one has"
+            )
+
+    def _say(self, sentence: str) -> None:
+        """Tell people, each thing once."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            logger.warning("%s", sentence)

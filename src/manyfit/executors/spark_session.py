@@ -1,0 +1,177 @@
+"""A Spark session as the executor needs it: the one file that knows classic Spark from Connect.
+
+Jobs go through DataFrames, which both have; only classic has a SparkContext, and broadcasts.
+"""
+
+import inspect
+import socket
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+from manyfit._optional import load
+from manyfit.errors import ArgumentError
+from manyfit.worker.limits import usable_cpus
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# What `DataFrame.mapInArrow` takes.
+TaskFunction: TypeAlias = Callable[[Iterator[Any]], Iterator[Any]]
+
+_LOOPBACK = "127.0.0.1"
+
+
+class Session:
+    """A classic or Connect session.
+
+    Args:
+        spark: The session.
+
+    Raises:
+        ArgumentError: It is no SparkSession.
+    """
+
+    def __init__(self, spark: "SparkSession") -> None:
+        if not all(hasattr(spark, name) for name in ("conf", "range", "version")):
+            raise ArgumentError(f"spark must be a SparkSession, but got {spark!r:.200}")
+        self._spark = spark
+        self.is_connect = type(spark).__module__.startswith("pyspark.sql.connect")
+
+    def setting(self, name: str, default: str = "") -> str:
+        """Return one of Spark's settings."""
+        return str(self._spark.conf.get(name, default) or default)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether executors are on the driver's own machine, and belong to nobody else."""
+        return self.setting("spark.master").startswith("local")
+
+    @property
+    def cpus(self) -> int:
+        """Cores that Spark takes one task to use."""
+        return int(self.setting("spark.task.cpus", "1"))
+
+    def slots(self) -> int:
+        """Return how many tasks of its own kind Spark means to run at once, by a quick job."""
+        functions = load("pyspark.sql.functions")
+        frame = self._spark.range(0, 1 << 20).select(functions.spark_partition_id())
+        return int(frame.distinct().count())
+
+    # ── the network ───────────────────────────────────────────────────────────────────────────
+
+    def host(self) -> str:
+        """Return the address at which executors reach this process, as far as can be told."""
+        if self.is_connect:
+            return _address_towards(str(self._spark.client.host))
+        return _LOOPBACK if self.is_local else self.setting("spark.driver.host", _LOOPBACK)
+
+    def bind_address(self) -> str:
+        """Return the address to listen at, for executors that come to `host()`."""
+        if self.is_connect or self.is_local:
+            return self.host()
+        return self.setting("spark.driver.bindAddress") or self.host()
+
+    # ── jobs ──────────────────────────────────────────────────────────────────────────────────
+
+    def run(
+        self,
+        function: TaskFunction,
+        *,
+        tag: str,
+        title: str,
+        profile: Any = None,
+    ) -> list[str]:
+        """Run a job of one task to its end, in this thread; returns the text column it yields.
+
+        Args:
+            function: Runs in the task, as `DataFrame.mapInArrow` has it.
+            tag: What `cancel` knows the job by. The thread must be the job's own: it keeps the tag.
+            title: What people see it as.
+            profile: The resources of its executors and task, as `profile` returns them.
+        """
+        if self.is_connect:
+            self._spark.addTag(tag)
+        else:
+            self._spark.sparkContext.addJobTag(tag)
+            self._spark.sparkContext.setLocalProperty("spark.job.description", title)
+        options = {} if profile is None else {"profile": profile}
+        frame = self._spark.range(0, 1, 1, 1).mapInArrow(function, "said string", **options)
+        return [row[0] for row in frame.collect()]
+
+    def cancel(self, tag: str) -> None:
+        """Cancel the jobs with a tag."""
+        if self.is_connect:
+            self._spark.interruptTag(tag)
+        else:
+            self._spark.sparkContext.cancelJobsWithTag(tag)
+
+    def broadcast(self, value: Any) -> Any:
+        """Broadcast a value; classic only."""
+        return self._spark.sparkContext.broadcast(value)
+
+    # ── resources ─────────────────────────────────────────────────────────────────────────────
+
+    def fitting(self, cpus: int) -> int | None:
+        """Return how many tasks of so many cores fit, where that is all that can be arranged.
+
+        That is local Spark, which has no profiles: tasks there simply take more slots.
+        """
+        return usable_slots(self.setting("spark.master")) // cpus if self.is_local else None
+
+    def profile(self, cpus: int, gpus: float) -> Any:
+        """Return the profile of a task that needs so many cores and GPUs; None if it needs none.
+
+        Raises:
+            ArgumentError: This Spark can't give a task what it needs.
+        """
+        if gpus == 0 and (cpus == self.cpus or self.is_local):
+            return None
+        if gpus and self.is_local:
+            raise ArgumentError(
+                f"gpus_per_trial={gpus:g} needs a cluster: Spark with master "
+                f"{self.setting('spark.master')!r} hands out no GPUs"
+            )
+        if "profile" not in inspect.signature(self._spark.range(1).mapInArrow).parameters:
+            asked = f"cpus_per_trial={cpus}" + (f" and gpus_per_trial={gpus:g}" if gpus else "")
+            setting = f"spark.task.cpus={cpus}" + (
+                f" and spark.task.resource.gpu.amount={gpus:g}" if gpus else ""
+            )
+            raise ArgumentError(
+                f"{asked} is not what this session's tasks have (spark.task.cpus={self.cpus}), and "
+                f"Spark {self._spark.version} has no resource profiles for DataFrames (4.0 has): "
+                f"start the session with {setting}"
+            )
+        resource = load("pyspark.resource")
+        needs = resource.TaskResourceRequests().cpus(cpus)
+        if gpus:
+            needs = needs.resource("gpu", gpus)
+        return resource.ResourceProfileBuilder().require(needs).build
+
+
+def usable_slots(master: str) -> int:
+    """Return how many tasks local Spark runs at once, by its master.
+
+    Example:
+        >>> [usable_slots(master) for master in ("local", "local[3]", "local[4, 2]")]
+        [1, 3, 4]
+        >>> usable_slots("local-cluster[2, 3, 1024]")
+        6
+    """
+    inside = master.partition("[")[2].rstrip("]").replace(" ", "").split(",")
+    numbers = [usable_cpus() if number == "*" else int(number) for number in inside if number]
+    if master.startswith("local-cluster"):
+        return numbers[0] * numbers[1]
+    return numbers[0] if numbers else 1
+
+
+def _address_towards(host: str) -> str:
+    """Return this machine's address on the way to another; sends nothing."""
+    name = urlsplit(f"//{host}").hostname or host
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(name, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except OSError:
+        return socket.gethostname()

@@ -1,0 +1,53 @@
+"""The function that a Spark task runs; it travels by value, since a worker may lack Manyfit."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+
+def task_function(
+    entry: str, settings: Mapping[str, Any]
+) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Return what `mapInArrow` is to run: it yields one row of JSON, which says how it went.
+
+    Args:
+        entry: `module:function` in a worker's Manyfit; called with the settings and where it is.
+        settings: Plain data, and Spark's own broadcasts; seen by nobody but the worker.
+    """
+
+    # All in here, since names of this module would be looked up in the worker's Manyfit.
+    def run(_batches: Iterator[Any]) -> Iterator[Any]:
+        import importlib  # noqa: PLC0415
+        import json  # noqa: PLC0415
+        import os  # noqa: PLC0415
+        import re  # noqa: PLC0415
+        import socket  # noqa: PLC0415
+        import sys  # noqa: PLC0415
+
+        import pyarrow  # type: ignore[import-untyped] # noqa: PLC0415
+        from pyspark import TaskContext  # noqa: PLC0415
+
+        context = TaskContext.get()
+        resources = {} if context is None else context.resources()
+        url = os.environ.get("SPARK_LOG_URL_STDERR", "")
+        told = re.search(r"executorId=(\w+)", url)
+        executor = os.environ.get("SPARK_EXECUTOR_ID") or os.environ.get("CONTAINER_ID")
+        executor = executor or (told[1] if told else "")
+        host = socket.gethostname()
+        place = {
+            "host": host,
+            "executor": executor,
+            "name": f"{host}/executor {executor}" if executor else host,
+            "gpus": list(resources["gpu"].addresses) if "gpu" in resources else [],
+            "attempt": 0 if context is None else context.attemptNumber(),
+        }
+        module, name = entry.split(":")
+        try:
+            function = getattr(importlib.import_module(module), name)
+        except ImportError as error:
+            version = ".".join(map(str, sys.version_info[:3]))
+            said = {"missing": f"{error} (Python {version} at {sys.executable})", "place": place}
+        else:
+            said = function({**settings, "place": place})
+        yield pyarrow.RecordBatch.from_pydict({"said": [json.dumps(said)]})
+
+    return run
