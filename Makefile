@@ -3,15 +3,16 @@
 .PHONY: help demo test check format lock wheel clean
 
 python := .venv/bin/python
+EXECUTOR := processes
 pinned := constraints.txt pyproject.toml scripts/setup
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-demo: .venv/.demo ## Tune a classifier of clothes (a few minutes). Options: make demo ARGS="--full"
-	$(python) demo/fashion.py $(ARGS)
+demo: .venv/$(if $(filter spark,$(EXECUTOR)),.spark,.demo) ## Tune a classifier of clothes (a few minutes). Options: make demo EXECUTOR=spark ARGS="--full"
+	$(python) demo/fashion.py --executor $(EXECUTOR) $(ARGS)
 
-test: check ## Check the code and run all tests. A part of them: make test ARGS="-k space"
+test: check .venv/.spark35 ## Check the code and run all tests. A part of them: make test ARGS="-k space"
 	$(python) -m pytest $(ARGS)
 
 check: .venv/.dev ## Check style, types and spelling
@@ -40,6 +41,15 @@ clean: ## Remove what the targets made, but no study and no record
 	sh scripts/setup demo
 	@touch $@
 
-.venv/.dev: $(pinned)
-	sh scripts/setup demo,tensorflow --group dev
+.venv/.spark: $(pinned)
+	sh scripts/setup demo,spark --group java
 	@touch $@ .venv/.demo
+
+.venv/.dev: $(pinned)
+	sh scripts/setup demo,tensorflow,connect,storage,delta --group dev
+	@touch $@ .venv/.demo .venv/.spark
+
+# The oldest Spark that is supported, in a folder that one test puts on its path.
+.venv/.spark35: .venv/.dev
+	$(python) -m pip install --quiet --no-deps --upgrade --target .venv/spark35 pyspark==3.5.9 py4j==0.10.9.7
+	@touch $@

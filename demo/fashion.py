@@ -4,13 +4,15 @@
 """
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import manyfit
+from cluster import StartError, session, standalone
 from data import find, load
 from manyfit import Choice, Float, Int, State
 from summary import summary
@@ -36,24 +38,29 @@ def main(arguments: Sequence[str] | None = None) -> int | str:
         return f"--data-dir (or MANYFIT_DATA) needs the four files of Fashion-MNIST. {error}"
     if folder is None:
         print("Fashion-MNIST can't be downloaded: the same job on scikit-learn's digits instead.")
-    n_train = None if options.full else 10_000
+    # Loaded here, and then once on each machine for all trials there, whatever the executor.
+    data = manyfit.share(clothes=load(folder, None if options.full else 10_000))
 
     def objective(params: dict[str, Any]) -> dict[str, float]:
         from classifier import train  # in the workers alone, since Keras takes seconds to import
 
-        return train(params, load(folder, n_train))
+        return train(params, data["clothes"])
 
-    result = manyfit.tune(
-        objective,
-        SPACE,
-        metric="val_loss",
-        direction="minimize",
-        n_trials=options.trials,
-        parallelism=options.parallelism,
-        executor=options.executor,
-        name=options.name or study_name(folder, options),
-        seed=0,
-    )
+    try:
+        with place(options) as executor:
+            result = manyfit.tune(
+                objective,
+                SPACE,
+                metric="val_loss",
+                direction="minimize",
+                n_trials=options.trials,
+                parallelism=options.parallelism,
+                executor=executor,
+                name=options.name or study_name(folder, options),
+                seed=0,
+            )
+    except StartError as error:
+        return f"--executor {options.executor}: {error}"
     print(summary(result))
     return 0 if result.count(State.COMPLETE) else 1
 
@@ -64,9 +71,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--full", action="store_true", help="train on all 55,000 images instead of 10,000")
     add("--trials", type=int, default=24, help="how many in all (24)")
-    add("--parallelism", type=int, help="how many at a time (one for each core)")
+    add("--parallelism", type=int, help="how many at a time (one for each core, 2 on Spark)")
     add("--backend", choices=["jax", "tensorflow"], default="jax", help="what Keras runs on (jax)")
-    add("--executor", choices=["processes", "threads", "inline"], default="processes")
+    executors = ["processes", "threads", "inline", "spark"]
+    add("--executor", choices=executors, default="processes", help="where trials run (processes)")
     add("--name", help="the study's name; one that exists is resumed")
     add(
         "--data-dir",
@@ -75,6 +83,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="where the four files of Fashion-MNIST are (MANYFIT_DATA; else they are downloaded)",
     )
     return parser.parse_args(arguments)
+
+
+@contextlib.contextmanager
+def place(options: argparse.Namespace) -> Iterator[Any]:
+    """Give the executor that is asked for: its name, or one on a Spark cluster of this machine."""
+    if options.executor != "spark":
+        yield options.executor
+        return
+    n = options.parallelism or 2
+    print(f"Starting a Spark cluster on this machine: a master, two workers, {n} trials at a time.")
+    with (
+        standalone(workers=2, cores=(n + 1) // 2) as cluster,
+        session(cluster.url, cluster.folder / "driver.log") as spark,
+    ):
+        yield manyfit.SparkExecutor(spark, parallelism=n)
 
 
 def study_name(folder: Path | None, options: argparse.Namespace) -> str:

