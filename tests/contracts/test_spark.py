@@ -12,11 +12,12 @@ NOWHERE = "127.0.0.99"
 class SparkContract(ExecutorContract):
     """What the kinds have in common; their sessions come from fixtures."""
 
-    options = {"host": "127.0.0.1"}
+    host = "127.0.0.1"
+    channel = None
 
     def make_executor(self, parallelism):
         """Make it."""
-        return SparkExecutor(self.spark, parallelism, **self.options)
+        return SparkExecutor(self.spark, parallelism, host=self.host, channel=self.channel)
 
 
 @pytest.mark.integration
@@ -50,33 +51,24 @@ class TestConnect(SparkContract):
 
 
 @pytest.mark.integration
-class TestJobs(SparkContract):
-    """Workers that can't dial in: each trial is a job, and reports come when it ends."""
-
-    options = {"host": NOWHERE}
-
-    @pytest.fixture
-    def prepared(self, standalone_spark):
-        """Use the one on the cluster."""
-        self.spark = standalone_spark
-
-
-@pytest.mark.integration
 class TestJobsWithChannel(SparkContract):
-    """Workers that can't dial in, and a folder by which reports come while a trial runs."""
+    """No worker can dial in: each trial is a job, and its reports come through a folder."""
+
+    host = NOWHERE
 
     @pytest.fixture
     def prepared(self, standalone_spark, tmp_path):
         """Use the one on the cluster, and a folder that its workers see."""
         self.spark = standalone_spark
-        self.options = {"host": NOWHERE, "channel": str(tmp_path / "channel")}
+        self.channel = str(tmp_path / "channel")
 
 
 @pytest.mark.integration
 class TestConnectJobs(SparkContract):
-    """A Connect client that workers can't dial."""
+    """A Connect client that no worker can dial: reports come when a trial ends."""
 
-    options = {"host": NOWHERE}
+    host = NOWHERE
+    lacks = frozenset({"live_reports"})
 
     @pytest.fixture
     def prepared(self, connect_spark):

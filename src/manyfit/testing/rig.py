@@ -52,6 +52,11 @@ class Rig:
         executor.open(Work(objective, SPACE, Metric("loss"), "contract", folder, limits))
         self.until(lambda: executor.parallelism >= slots)
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether trials run elsewhere, so that what is killed ends a little later."""
+        return self.executor.capabilities.remote
+
     def submit(self, number: int = 0, attempt: int = 1, **params: Any) -> None:
         """Start an attempt."""
         self.executor.submit(Task(number, attempt, PARAMS | params, seed=number + 100))
@@ -112,7 +117,12 @@ class RiggedContract:
 
     A test that needs a capability which the executor says it lacks is expected to fail; if it
     passes, the capability is wrong, and that is an error.
+
+    Attributes:
+        lacks: Capabilities that it turns out to lack only when it is open.
     """
+
+    lacks: frozenset[str] = frozenset()
 
     def make_executor(self, parallelism: int) -> Executor:
         """Return an executor, not yet open, with at most this parallelism."""
@@ -126,7 +136,9 @@ class RiggedContract:
     def _gaps(self, request: pytest.FixtureRequest, prepared: None) -> None:  # noqa: ARG002
         needed = getattr(request.function, "needs", None)
         executor = self.make_executor(1)
-        if needed is not None and not getattr(executor.capabilities, needed):
+        if needed is None:
+            return
+        if needed in self.lacks or not getattr(executor.capabilities, needed):
             name = type(executor).__name__
             request.node.add_marker(
                 pytest.mark.xfail(reason=f"{name} has no {needed}", strict=True)

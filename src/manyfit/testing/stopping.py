@@ -62,6 +62,7 @@ class StoppingContract(RiggedContract):
         assert isinstance(run.run(1), AttemptFinished)
         assert len(run.events) == 4
 
+    @needs("live_reports")
     def test_a_kill_is_answered_by_a_loss_that_does_not_count(
         self, rig: Callable[..., Rig]
     ) -> None:
@@ -85,18 +86,18 @@ class StoppingContract(RiggedContract):
         assert (end.reason, end.counts) == ("the study ended", False)
 
     @needs("hard_kill")
-    def test_a_kill_needs_no_report(self, rig: Callable[..., Rig]) -> None:
+    def test_a_kill_needs_no_report(self, rig: Callable[..., Rig], tmp_path: Path) -> None:
         """What never reports can be killed as well, and its slot works again."""
 
         def objective(params: dict[str, Any]) -> float:
             if params["x"] > 0.5:
-                time.sleep(2.0)
+                (tmp_path / "asleep").touch()
+                time.sleep(10.0)
             return 0.0
 
         run = rig(objective)
         run.submit(0, x=1.0)
-        run.until(lambda: bool(run.events))
-        time.sleep(0.1)  # the objective is in its sleep by now
+        run.until((tmp_path / "asleep").exists)
         run.executor.stop(0, 1, "enough", kill=True)
         end = run.end_of(0)
         assert isinstance(end, AttemptLost)
@@ -161,7 +162,8 @@ class StoppingContract(RiggedContract):
         """Closing ends what runs, and leaves no process behind."""
 
         def objective(_: dict[str, Any]) -> float:
-            (tmp_path / "pid").write_text(str(os.getpid()))
+            (tmp_path / "new").write_text(str(os.getpid()))
+            (tmp_path / "new").rename(tmp_path / "pid")
             for step in range(2000):
                 report(step, loss=1.0)
                 time.sleep(0.001)
@@ -170,10 +172,10 @@ class StoppingContract(RiggedContract):
         run = rig(objective)
         run.submit()
         if not run.executor.capabilities.on_driver_thread:
-            run.until(lambda: any(isinstance(e, Reported) for e in run.events))
+            run.until((tmp_path / "pid").exists)
             pid = int((tmp_path / "pid").read_text())
             run.executor.close()
-            assert pid == os.getpid() or not _lives(pid)
+            assert pid == os.getpid() or _is_gone(pid, 10.0 if run.is_remote else 0.0)
         run.executor.close()
 
     def test_it_can_be_opened_again(self, rig: Callable[..., Rig], tmp_path: Path) -> None:
@@ -188,9 +190,13 @@ class StoppingContract(RiggedContract):
         again.executor.close()
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _is_gone(pid: int, within: float) -> bool:
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.05)

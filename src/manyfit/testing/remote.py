@@ -1,0 +1,115 @@
+"""A stand-in for a SparkSession, with neither Java nor a cluster: for tests of remote workers."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+_BOOT = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from manyfit.testing.remote import main; main()"
+)
+
+
+class LocalSpark:
+    """As much of a SparkSession as `SparkExecutor` needs; each task is a Python process here.
+
+    All between driver and worker is as on a cluster: pickled functions, the network, a folder of
+    the machine. What there is of Spark itself is that a job fails when its process dies, and that
+    cancelling a job kills it.
+
+    Args:
+        folder: Where workers make their temporary files.
+        slots: How many tasks may run at once.
+
+    Example:
+        >>> spark = LocalSpark(getfixture("tmp_path"), slots=4)
+        >>> SparkExecutor(spark, parallelism=2).parallelism
+        2
+    """
+
+    version = "4.0.0"
+
+    def __init__(self, folder: Path, slots: int = 8) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.conf = {"spark.master": f"local[{slots}]"}
+        self.sparkContext = self
+        self.tasks: dict[subprocess.Popen[bytes], str] = {}  # those that run, and their jobs' tags
+        self._own = threading.local()  # jobs belong to the thread that runs them
+
+    def addJobTag(self, tag: str) -> None:  # noqa: N802 - these names are Spark's
+        """Tag the jobs of this thread."""
+        self._own.tag = tag
+
+    def setLocalProperty(self, name: str, value: str) -> None:  # noqa: N802
+        """Change nothing: nobody looks at a job's title."""
+
+    def cancelJobsWithTag(self, tag: str) -> None:  # noqa: N802
+        """Kill the tasks of jobs with a tag."""
+        for process, its in tuple(self.tasks.items()):
+            if its == tag:
+                process.kill()
+
+    def broadcast(self, value: Any) -> "Broadcast":
+        """Return a value to be sent along with each task."""
+        return Broadcast(value)
+
+    def range(self, *_: int) -> "LocalSpark":
+        """Return rows, of which only their being there matters."""
+        return self
+
+    def mapInArrow(self, function: Callable[..., Any], _schema: str) -> "_Job":  # noqa: N802
+        """Return a job of one task."""
+        return _Job(self, function)
+
+    def run(self, function: Callable[..., Any]) -> list[str]:
+        """Run a task to its end.
+
+        Raises:
+            RuntimeError: Its process died.
+        """
+        command = [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path)]
+        env = {**os.environ, "TMPDIR": str(self.folder)}
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=env) as process:  # noqa: S603
+            self.tasks[process] = self._own.tag
+            said, _ = process.communicate(cloudpickle.dumps(function))
+            del self.tasks[process]
+        if process.returncode:
+            raise RuntimeError(f"Python worker exited unexpectedly ({process.returncode})")
+        texts: list[str] = json.loads(said)
+        return texts
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """A value that every task has."""
+
+    value: Any
+
+    def destroy(self) -> None:
+        """Hold nothing, so that there is nothing to give up."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    spark: LocalSpark
+    function: Callable[[Iterator[Any]], Iterator[Any]]
+
+    def collect(self) -> list[tuple[str]]:
+        return [(text,) for text in self.spark.run(self.function)]
+
+
+def main() -> None:
+    """Run the task that comes in, and say what it says."""
+    function = cloudpickle.loads(sys.stdin.buffer.read())
+    texts = [text for batch in function(iter(())) for text in batch.column("said").to_pylist()]
+    sys.stdout.write(json.dumps(texts))
