@@ -1,0 +1,329 @@
+"""What the executor on Spark does beyond the contract, on a real cluster."""
+
+import logging
+import os
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import manyfit
+from manyfit import ArgumentError, ExecutorError, Float, ObjectiveError, SparkExecutor, State
+
+SPACE = {"x": Float(0.0, 1.0)}
+CANARY = "canary-7f3a91c2"
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def tune(tmp_path):
+    """Tune with what these tests have in common."""
+
+    def run(objective, executor, n_trials=8, **options):
+        return manyfit.tune(
+            objective,
+            SPACE,
+            metric="loss",
+            n_trials=n_trials,
+            executor=executor,
+            folder=tmp_path / "studies",
+            **{"sampler": "random", "pruner": None, "tracker": None, "progress": None, **options},
+        )
+
+    return run
+
+
+def executors_of(result):
+    return {trial.attempts[-1].worker.rpartition(":")[0] for trial in result}
+
+
+# ── data ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", [100_000, 4_000_000])
+def test_shared_data_are_one_file_on_a_machine(standalone_spark, tune, size):
+    """However they travel, and in whichever executor, trials map the same file, and can't write."""
+    data = manyfit.share(x=np.arange(size, dtype=float), offset=7)
+
+    def objective(params):
+        x = data["x"]
+        mapped = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+        (inode,) = {part[4] for part in mapped if "/shared/" in part[-1]}
+        return {
+            "loss": params["x"],
+            "sum": float(x[:4].sum()) + data["offset"],
+            "file": float(inode),
+            "writable": float(x.flags.writeable),
+        }
+
+    result = tune(objective, SparkExecutor(standalone_spark, 4), n_trials=12)
+
+    assert result.failures() == ()
+    metrics = [trial.metrics for trial in result]
+    assert {m["sum"] for m in metrics} == {13.0}
+    assert len({m["file"] for m in metrics}) == 1
+    assert {m["writable"] for m in metrics} == {0.0}
+
+
+def test_large_data_go_through_storage_on_connect(connect_spark, tune, tmp_path):
+    """Without a broadcast, a folder that both sides see is used, and emptied again."""
+    data = manyfit.share(x=np.arange(2_000_000.0))
+    storage = tmp_path / "storage"
+    executor = SparkExecutor(connect_spark, 2, host="127.0.0.1", storage=str(storage))
+    result = tune(lambda _: float(data["x"][-1]), executor, n_trials=4)
+
+    assert result.best.value == 1_999_999.0
+    assert list(storage.iterdir()) == []
+
+
+def test_large_data_without_a_way_are_refused(connect_spark, tune):
+    """Data too large for the work and no storage: nothing runs, and it says what to give."""
+    data = manyfit.share(x=np.arange(2_000_000.0))
+
+    with pytest.raises(ArgumentError, match="storage="):
+        tune(lambda _: float(data["x"][-1]), SparkExecutor(connect_spark, 2, host="127.0.0.1"))
+
+
+# ── code and settings ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_module_beside_the_script_travels(standalone_spark, tune, tmp_path, monkeypatch):
+    """What the objective imports from the project is there, also what is imported inside of it."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "mf_outer.py").write_text("from mf_inner import SCALE\n")
+    (project / "mf_inner.py").write_text("SCALE = 3.0\n")
+    monkeypatch.syspath_prepend(project)
+
+    def objective(params):
+        from mf_outer import SCALE
+
+        return SCALE
+
+    result = tune(objective, SparkExecutor(standalone_spark, 2), n_trials=4)
+
+    assert result.best.value == 3.0
+    assert {"mf_outer", "mf_inner"} <= set(manyfit.shipping_list(objective).modules)
+
+
+def test_a_package_that_workers_lack_is_named_before_any_trial(
+    standalone_spark, tune, tmp_path, monkeypatch
+):
+    """A worker without a package that the objective needs ends the study, with advice."""
+    site = tmp_path / "site-packages"
+    info = site / "mf_absent-2.1.dist-info"
+    info.mkdir(parents=True)
+    (site / "mf_absent.py").write_text("VALUE = 1.0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mf-absent\nVersion: 2.1\n")
+    (info / "RECORD").write_text("mf_absent.py,,\nmf_absent-2.1.dist-info/METADATA,,\n")
+    monkeypatch.syspath_prepend(site)
+
+    def objective(params):
+        import mf_absent
+
+        return mf_absent.VALUE
+
+    with pytest.raises(ExecutorError, match=r"lacks mf-absent 2\.1.*install it on the workers"):
+        tune(objective, SparkExecutor(standalone_spark, 2), name="lacks")
+    assert len(manyfit.load_study("lacks", folder=tmp_path / "studies")) == 0
+
+
+def test_a_session_in_the_objective_is_named(standalone_spark, tune):
+    """A captured SparkSession can't travel: nothing runs, and the message says what to do."""
+    spark = standalone_spark
+
+    with pytest.raises(ObjectiveError, match=r"variable 'spark'.*SparkSession.*driver"):
+        tune(lambda _: spark.range(3).count(), SparkExecutor(standalone_spark, 2))
+
+
+def test_a_large_closure_is_told(standalone_spark, tune, caplog):
+    """An objective that carries its data is run, with a warning that names them."""
+    x_train = np.zeros(2_000_000)
+
+    with caplog.at_level(logging.WARNING, "manyfit"):
+        tune(lambda _: float(x_train[0]), SparkExecutor(standalone_spark, 2), n_trials=2)
+    assert "manyfit.share(x_train=...)" in caplog.text
+
+
+def test_secrets_reach_the_objective_and_nothing_else(tmp_path, tmp_path_factory, monkeypatch):
+    """A named secret is in no file of study or cluster, in no command, on no page of the UI."""
+    monkeypatch.setenv("MF_PLAIN_NAME", CANARY)
+    script = tmp_path / "driver.py"
+    script.write_text(textwrap.dedent(SECRETS))
+    import subprocess
+
+    done = subprocess.run(
+        [sys.executable, script, str(tmp_path)], capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert CANARY not in done.stdout + done.stderr
+    assert "4 complete" in done.stderr
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert CANARY.encode() not in path.read_bytes(), path
+
+
+# Prints what a person could look at: pages of the UI, commands of all processes.
+SECRETS = """
+    import os, sys, time, urllib.request, pathlib, threading
+    import psutil
+    sys.path.insert(0, {demo!r})
+    import manyfit
+    from cluster import free_port, session, standalone
+
+    folder, canary = pathlib.Path(sys.argv[1]), os.environ["MF_PLAIN_NAME"].encode()
+    (folder / "events").mkdir()
+
+    def train(params):
+        import os
+        print("the secret is", os.environ["MF_PLAIN_NAME"], flush=True)
+        os.write(1, os.environ["MF_PLAIN_NAME"].encode() + b" by C")
+        time.sleep(1.0)
+        return {{"loss": params["x"], "known": float(len(os.environ["MF_PLAIN_NAME"])),
+                "mode": float(os.environ["MODE"])}}
+
+    def look():
+        time.sleep(4)
+        for page in ("environment", "jobs", "stages", "SQL", "executors"):
+            url = f"http://127.0.0.1:{{port}}/{{page}}/"
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                print(answer.read().decode())
+        for process in psutil.process_iter(["cmdline"]):
+            print(process.info["cmdline"])
+
+    port = free_port()
+    settings = {{"spark.ui.enabled": "true", "spark.ui.port": str(port),
+                "spark.eventLog.enabled": "true", "spark.eventLog.dir": str(folder / "events")}}
+    with standalone(workers=2) as cluster, session(cluster.url, folder / "log", settings) as spark:
+        looking = threading.Thread(target=look)
+        looking.start()
+        executor = manyfit.SparkExecutor(spark, 2, env={{"MODE": "3"}}, secrets=["MF_PLAIN_NAME"])
+        result = manyfit.tune(
+            train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", n_trials=4, executor=executor,
+            folder=folder / "studies", tracker=None, progress="plain",
+        )
+        looking.join()
+        for path in cluster.folder.rglob("*"):
+            if path.is_file() and canary in path.read_bytes():
+                print("found in", path, canary)
+    assert {{trial.metrics["known"] for trial in result}} == {{{length}}}
+    assert {{trial.metrics["mode"] for trial in result}} == {{3.0}}
+    assert "[redacted]" in result.log_of(result[0]).read_text()
+""".format(demo=str(Path(__file__).parents[2] / "demo"), length=float(len(CANARY)))
+
+
+# ── the cluster ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_workers_spread_over_executors(standalone_spark, tune):
+    """Two workers on two executors with two slots each end up on one each."""
+
+    def objective(params):
+        time.sleep(0.3)
+        return params["x"]
+
+    result = tune(objective, SparkExecutor(standalone_spark, 2), n_trials=24)
+
+    assert len(executors_of(result.trials[-2:])) == 2
+
+
+def test_a_worker_that_joins_later_is_used(tmp_path):
+    """A study that wants more slots than there are begins, and grows when the cluster does."""
+    import subprocess
+
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(GROWING), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split() == ["1", "3"]
+
+
+GROWING = """
+    import sys, threading, time
+    sys.path.insert(0, {demo!r})
+    import manyfit
+    from cluster import session, standalone
+
+    def train(params):
+        time.sleep(0.5)
+        return params["x"]
+
+    def workers(trials):
+        return len({{trial.attempts[-1].worker for trial in trials}})
+
+    with standalone(workers=1) as cluster, session(cluster.url, cluster.folder / "log") as spark:
+        threading.Timer(6.0, cluster.add_workers, [2]).start()
+        result = manyfit.tune(
+            train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", timeout=45.0, name="growing",
+            executor=manyfit.SparkExecutor(spark, 3), folder=sys.argv[1], tracker=None,
+            progress=None, stop=None, n_trials=60, sampler="random",
+        )
+    print(workers(result.trials[:3]), workers(result))
+""".format(demo=str(Path(__file__).parents[2] / "demo"))
+
+
+def test_more_cores_for_each_trial(standalone_spark, tune):
+    """With a profile of two cores, an executor of two runs one trial, with two threads."""
+
+    def objective(params):
+        time.sleep(0.2)
+        return {"loss": params["x"], "threads": float(os.environ["OMP_NUM_THREADS"])}
+
+    executor = SparkExecutor(standalone_spark, 4)
+    sizes = set()
+    submit = executor.submit
+    executor.submit = lambda task: (sizes.add(executor.parallelism), submit(task))
+    result = tune(objective, executor, n_trials=12, cpus_per_trial=2)
+
+    assert {trial.metrics["threads"] for trial in result} == {2.0}
+    assert max(sizes) == 2
+
+
+def test_more_cores_on_local_spark_take_more_slots(spark, tune):
+    """Local Spark has no profiles: of its four slots, trials of two cores leave room for two."""
+
+    def objective(params):
+        time.sleep(0.2)
+        return {"loss": params["x"], "threads": float(os.environ["OMP_NUM_THREADS"])}
+
+    executor = SparkExecutor(spark)
+    assert executor.parallelism == 4
+    result = tune(objective, executor, cpus_per_trial=2)
+
+    assert {trial.metrics["threads"] for trial in result} == {2.0}
+    assert len({trial.attempts[-1].worker for trial in result}) == 2
+
+
+def test_gpus_on_local_spark_are_refused(spark, tune):
+    """Where Spark hands out no GPUs, asking for them is an error before anything runs."""
+    with pytest.raises(ArgumentError, match="gpus_per_trial=1 needs a cluster"):
+        tune(lambda _: 0.0, SparkExecutor(spark, 2, gpus_per_trial=1))
+
+
+def test_a_session_that_is_stopped_ends_the_study(standalone_spark, classic, tune, tmp_path):
+    """Without its session a study can't go on; what had finished is on record, and it resumes."""
+
+    def objective(params):
+        time.sleep(0.3)
+        (tmp_path / f"begun-{manyfit.current_trial().number}").touch()
+        return params["x"]
+
+    def stop():
+        while len(list(tmp_path.glob("begun-*"))) < 4:
+            time.sleep(0.05)
+        classic.stop()
+
+    threading.Thread(target=stop).start()
+    with pytest.raises(ExecutorError, match="Spark can't run Manyfit's workers"):
+        tune(objective, SparkExecutor(standalone_spark, 2), n_trials=500, name="stopped")
+    done = manyfit.load_study("stopped", folder=tmp_path / "studies").count(State.COMPLETE)
+
+    assert 0 < done < 500
