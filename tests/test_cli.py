@@ -1,7 +1,20 @@
+import re
+import subprocess
+import sys
+
 import pytest
 
 import manyfit
 from manyfit.cli import main
+from manyfit.events import (
+    AttemptFailed,
+    AttemptFinished,
+    AttemptLost,
+    AttemptStarted,
+    Reported,
+    TrialAsked,
+)
+from manyfit.journal.file import FileJournal
 
 
 @pytest.fixture
@@ -26,6 +39,57 @@ def folder(tmp_path):
         progress=None,
     )
     return tmp_path
+
+
+def shown(capsys, *arguments):
+    """What a command prints, blanks in a row as one."""
+    assert main([*arguments]) == 0
+    return re.sub(r" +", " ", capsys.readouterr().out)
+
+
+class Record:
+    """A study named `cluster` on disk, of which a test tells what happened."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        space = {"x": manyfit.Float(0.0, 1.0), "api_key": "s3cr3t-s3cr3t"}
+        manyfit.Study(space, metric="loss", name="cluster", folder=folder, tracker=None).close()
+        self.logs = folder / "cluster" / "logs"
+        self.logs.mkdir()
+        self._journal = FileJournal(folder / "cluster")
+        self._trials = 0
+        assert list(self._journal.read())
+
+    def trial(self, *attempts):
+        """Put a trial on record whose attempts were each on a worker, and ended somehow."""
+        number = self._trials
+        self._trials += 1
+        self._journal.append(TrialAsked(number, {"x": number / 1000}, "sampler", 1e9))
+        for attempt, (worker, end, *details) in enumerate(attempts, start=1):
+            began = 1e9 + 60 * attempt
+            self._journal.append(AttemptStarted(number, attempt, worker, began))
+            self._journal.append(Reported(number, attempt, 3, {"loss": 0.25}, began + 1))
+            if end is AttemptFinished:
+                event = end(number, attempt, {"loss": 0.5}, 12.0, began + 12)
+            elif end is AttemptLost:
+                event = end(number, attempt, *details, True, began + 12)
+            else:
+                event = end(number, attempt, *details, "E", "tb", False, 12.0, began + 12)
+            self._journal.append(event)
+        return number
+
+    def log(self, number, attempt, text):
+        (self.logs / f"{number:05d}-{attempt}.log").write_text(text)
+
+    def save(self):
+        self._journal.close()
+
+
+@pytest.fixture
+def record(tmp_path):
+    record = Record(tmp_path)
+    yield record
+    record.save()
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +146,142 @@ def test_show_of_an_unknown_study_says_which_there_are(folder, capsys):
 
     assert captured.out == ""
     assert "there are: fashion" in captured.err
+
+
+class TestFailures:
+    def test_many_trials_are_named_by_ranges(self, record, capsys):
+        """Four runs of numbers are four ranges; what is beyond eight of them is counted."""
+        for number in range(60):
+            fails = number % 5 != 4 if number < 20 else number % 2 == 0
+            end = (AttemptFailed, f"ValueError: {number}") if fails else (AttemptFinished,)
+            record.trial(("host1:7", *end))
+        output = shown(capsys, "show", "cluster", "--folder", str(record.folder))
+
+        assert "(trials 0-3, 5-8, 10-13, 15-18, 20, 22, 24, 26 and 16 more;" in output
+
+    def test_two_in_a_row_are_no_range(self, record, capsys):
+        """Neighbours are listed one by one."""
+        for end in (AttemptFailed, AttemptFailed, AttemptFinished, AttemptFailed):
+            record.trial(("host1:7", end, *(["no"] if end is AttemptFailed else [])))
+        output = shown(capsys, "show", "cluster", "--folder", str(record.folder))
+
+        assert "FAIL no (trials 0, 1, 3;" in output
+
+    def test_the_one_machine_they_come_from_is_named(self, record, capsys):
+        """On a cluster that is the cause; it is not where failures come from everywhere."""
+        for number in range(6):
+            record.trial((f"host{number % 3}/executor 1:{number}", AttemptFailed, "OSError: gone"))
+            record.trial(("host1/executor 0:3", AttemptFailed, "disk full"))
+        output = shown(capsys, "show", "cluster", "--folder", str(record.folder))
+
+        assert "FAIL disk full (trials 1, 3, 5, 7, 9, 11, all on host1;" in output
+        assert "FAIL OSError: gone (trials 0, 2, 4, 6, 8, 10;" in output
+
+    def test_a_single_machine_is_no_news(self, record, capsys):
+        """Where all trials ran on one machine, it is not named."""
+        record.trial(("host1:1", AttemptFailed, "no"))
+        record.trial(("host1:2", AttemptFinished))
+        output = shown(capsys, "show", "cluster", "--folder", str(record.folder))
+
+        assert "FAIL no (trial 0; log" in output
+
+    def test_lost_attempts_are_told_also_of_trials_that_completed(self, record, capsys):
+        """What the cluster did to a study can be seen though every trial is complete."""
+        for _ in range(2):
+            record.trial(
+                ("host2:1", AttemptLost, "killed by SIGKILL"), ("host1:1", AttemptFinished)
+            )
+        output = shown(capsys, "show", "cluster", "--folder", str(record.folder))
+
+        assert "2 attempts were lost:\n killed by SIGKILL (trials 0, 1, all on host2)" in output
+        assert "FAIL" not in output
+
+    def test_one_lost_attempt_is_one(self, record, capsys):
+        """Grammar holds for a single one."""
+        record.trial(("host2:1", AttemptLost, "killed"), ("host1:1", AttemptFinished))
+        output = shown(capsys, "show", "cluster", "--folder", str(record.folder))
+
+        assert "1 attempt was lost:\n killed (trial 0, on host2)" in output
+
+
+class TestTrial:
+    def show(self, record, capsys, number):
+        return shown(
+            capsys, "show", "cluster", "--trial", str(number), "--folder", str(record.folder)
+        )
+
+    def test_tells_params_attempts_and_output(self, record, capsys):
+        """Each attempt has its line, and its output under its number."""
+        record.trial(
+            ("host2/executor 4:77", AttemptLost, "killed by SIGKILL"), ("host1:5", AttemptFinished)
+        )
+        record.log(0, 1, "epoch 1\n")
+        record.log(0, 2, "epoch 1 again\n[not markup]\n")
+        output = self.show(record, capsys, 0)
+
+        assert output.startswith("Trial 0 of cluster: COMPLETE\n proposed by sampler\n x = 0.0\n")
+        assert " metrics loss 0.5\n" in output
+        assert re.search(r"attempt 1 on host2/executor 4:77, from 2001-\S+ \S+, for 12 s", output)
+        assert "reported up to step 3, lost: killed by SIGKILL\n" in output
+        assert "attempt 2 on host1:5" in output
+        assert re.search(r"Output of attempt 1 \(.*00000-1.log\):\nepoch 1\n", output)
+        assert output.endswith("\nepoch 1 again\n[not markup]\n")
+
+    def test_tells_the_traceback(self, record, capsys):
+        """A trial that failed shows why, and what it last reported."""
+        record.trial(("host1:5", AttemptFailed, "ValueError: no"))
+        output = self.show(record, capsys, 0)
+
+        assert output.startswith("Trial 0 of cluster: FAIL: ValueError: no\n")
+        assert "metrics loss 0.25" in output
+        assert "failed: ValueError: no" in output
+        assert "\n\ntb\n" in output
+        assert "Attempt 1 has no output." in output
+
+    def test_hides_credentials(self, record, capsys):
+        """A param named like a secret is not shown, here or among the other trials."""
+        number = record.trial(("host1:5", AttemptFinished))
+        everything = shown(capsys, "show", "cluster", "--folder", str(record.folder))
+
+        assert "s3cr3t" not in everything + self.show(record, capsys, number)
+
+    def test_output_can_not_drive_the_terminal(self, record, capsys):
+        """Of a progress bar the last state is left, and escape sequences are not passed on."""
+        record.trial(("host1:5", AttemptFinished))
+        record.log(0, 1, "10%\r\x1b[32m99%\x1b[0m\n\x1b]0;title\x07done\n")
+        output = self.show(record, capsys, 0)
+
+        assert "\n99%\n" in output
+        assert output.endswith("done\n")
+        assert "\x1b" not in output
+        assert "\x07" not in output
+
+    def test_an_unknown_number_is_refused(self, record, capsys):
+        """The message says how many trials there are, with status 2."""
+        record.trial(("host1:5", AttemptFinished))
+        arguments = ["show", "cluster", "--trial", "12", "--folder", str(record.folder)]
+
+        assert main(arguments) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "there is no trial 12: cluster has 1" in captured.err
+
+    def test_a_reader_may_have_seen_enough(self, record):
+        """When head or less close the pipe, that is a good end, and nothing is complained of."""
+        record.trial(("host1:5", AttemptFinished))
+        record.log(0, 1, "a line of output\n" * 20_000)
+        code = "import sys; from manyfit.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", code, "show", "cluster", "--trial", "0"]
+        process = subprocess.Popen(
+            [*command, "--folder", str(record.folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout.readline() == b"Trial 0 of cluster: COMPLETE\n"
+        process.stdout.close()
+        with process:
+            assert process.wait(30) == 0
+            assert process.stderr.read() == b""
 
 
 def test_version(capsys):

@@ -23,6 +23,10 @@ def trial(number, end=None, params=None, measurements=(), **fields):
     return Trial(number, params or {"x": number}, attempts=(attempt,), **fields)
 
 
+def ran_on(number, worker, end):
+    return Trial(number, {"x": number}, attempts=(Attempt(1, worker, 10.0, end=end),))
+
+
 def done(number, value, **metrics):
     return trial(number, Finished(value, {"loss": value, **metrics}))
 
@@ -158,6 +162,42 @@ class TestFailures:
 
         assert result(lost).failures()[0].reason == "its worker died 2 times"
 
+    def test_a_failure_knows_its_machines(self):
+        """Machines are read from the names of workers; a worker without one adds none."""
+        no = Failed("no")
+        workers = ["b/executor 3:17", "a:5", "b:9/1", "worker-0", "user"]
+        study = result(*(ran_on(n, worker, no) for n, worker in enumerate(workers)), done(5, 1.0))
+
+        assert study.failures()[0].hosts == ("a", "b")
+        assert study.hosts == ("a", "b")
+
+    def test_last_words_set_no_losses_apart(self):
+        """What a worker printed before it was killed is no cause."""
+        ends = [Lost(f"killed by SIGKILL; its last output: {said}") for said in ("a", "b")]
+        (loss,) = result(*(ran_on(n, "a:1", end) for n, end in enumerate(ends))).losses()
+
+        assert loss.numbers == (0, 1)
+        assert loss.reason == "killed by SIGKILL; its last output: a"
+
+    def test_losses_are_attempts_of_any_trial(self):
+        """Also those of a trial that has completed since; the log is the lost attempt's."""
+        attempts = [
+            Attempt(1, "a:1", 10.0, end=Lost("killed after 3 s")),
+            Attempt(2, "b:1", 20.0, end=Lost("killed after 5 s")),
+            Attempt(3, "b:2", 30.0, end=Finished(1.0, {"loss": 1.0})),
+        ]
+        study = result(Trial(0, {"x": 0}, attempts=tuple(attempts)), ran_on(1, "b:1", Lost("off")))
+        killed, off = study.losses()
+
+        assert (killed.reason, killed.numbers, killed.hosts) == (
+            "killed after 3 s",
+            (0, 0),
+            ("a", "b"),
+        )
+        assert killed.log == Path("/r/logs/00000-1.log")
+        assert (off.reason, off.numbers) == ("off", (1,))
+        assert study.failures() == ()
+
 
 class TestReading:
     def test_counts_iterates_and_indexes(self):
@@ -186,7 +226,7 @@ class TestReading:
 
     def test_is_shown_in_short(self):
         """A notebook's last expression is a line, not every trial in full."""
-        assert repr(result(done(0, 1.5))) == "<StudyResult fashion: 1 trials, ended>"
+        assert repr(result(done(0, 1.5))) == "<StudyResult fashion: 1 trial, ended>"
 
     def test_prints_without_any_result(self):
         """A study of which nothing completed can be printed as well."""

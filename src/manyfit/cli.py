@@ -1,38 +1,63 @@
-"""The command line: `manyfit list` and `manyfit show NAME` read what is on record.
+"""The command line: `manyfit list` and `manyfit show NAME [--trial N]` read what is on record.
 
 They take no lock and write nothing, so they may be used on a study that is running.
 """
 
 import argparse
-import sys
-from collections.abc import Sequence
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from manyfit._redact import redact_value
 from manyfit._version import __version__
 from manyfit.archive import load_study, study_names
 from manyfit.errors import ManyfitError, NoResultError
 from manyfit.metric import Metric
-from manyfit.result import StudyResult
-from manyfit.trial import State, Trial
+from manyfit.result import Failure, StudyResult
+from manyfit.trackers.progress import counted, duration
+from manyfit.trial import Attempt, Finished, Lost, Pruned, State, Trial, log_name
+
+# How many numbers, or ranges of them, are named before the rest is counted.
+_MOST_NAMED = 8
+
+
+class _Page(Console):
+    """Standard output, which a reader such as head or less may close at any time."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """End well: the reader has seen enough."""
+        with contextlib.suppress(SystemExit):
+            super().on_broken_pipe()
+        raise SystemExit(0)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print text as it is, in lines as long as they are."""
+        self.print(Text(text, style), soft_wrap=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0, or 2 for a study that isn't there or is damaged."""
+    """Run a command; returns 0, or 2 for a study or trial that isn't there or is damaged."""
     arguments = _parser().parse_args(argv)
-    console = Console(markup=False, emoji=False, highlight=False)
+    page = _Page()
     try:
         if arguments.command == "list":
-            _list(console, arguments.folder)
+            _list(page, arguments.folder)
+            return 0
+        result = load_study(arguments.name, folder=arguments.folder)
+        if arguments.trial is None:
+            _show(page, result, arguments.trials)
         else:
-            _show(console, load_study(arguments.name, folder=arguments.folder), arguments.trials)
+            _show_trial(page, result, result[arguments.trial])
     except ManyfitError as error:
         Console(stderr=True).print(Text(f"manyfit: {error}"))
         return 2
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader (head, less) has seen enough
     return 0
 
 
@@ -45,15 +70,18 @@ def _parser() -> argparse.ArgumentParser:
         "--folder", default=".manyfit", help="where studies are kept (default: .manyfit)"
     )
     commands.add_parser("list", parents=[common], help="list the studies, the latest first")
-    show = commands.add_parser("show", parents=[common], help="show a study and its best trials")
+    show = commands.add_parser("show", parents=[common], help="show a study, or one of its trials")
     show.add_argument("name", help="the study's name")
+    show.add_argument(
+        "--trial", type=int, metavar="N", help="show all of trial N: attempts, traceback, output"
+    )
     show.add_argument(
         "--trials", type=int, default=10, metavar="N", help="how many trials to show (default: 10)"
     )
     return parser
 
 
-def _list(console: Console, folder: str) -> None:
+def _list(page: _Page, folder: str) -> None:
     table = Table("study", "metric", "best", "trials", "complete", "pruned", "failed", "state")
     for name in study_names(folder):
         try:
@@ -66,27 +94,61 @@ def _list(console: Console, folder: str) -> None:
         value = "" if best is None else f"{best.value:g}"
         table.add_row(name, result.metric.name, value, str(len(result)), *counts, result.reason)
     if table.row_count:
-        console.print(table)
+        page.print(table)
     else:
-        console.print(f"No studies in {folder}.")
+        page.print(f"No studies in {folder}.")
 
 
-def _show(console: Console, result: StudyResult, n_trials: int) -> None:
-    console.print(Text(str(result)))
+def _show(page: _Page, result: StudyResult, n_trials: int) -> None:
+    page.say(str(result))
     best = _best(result)
     if best is not None:
-        metrics = ", ".join(f"{name} {value:g}" for name, value in best.metrics.items())
-        console.print(Text(f"  metrics {metrics}"))
-    console.print()
-    _show_trials(console, result, n_trials)
+        page.say(f"  metrics {_listed(best.metrics)}")
+    page.print()
+    _show_trials(page, result, n_trials)
     for failure in result.failures():
-        numbers = ", ".join(map(str, failure.numbers))
-        console.print(Text(f"\nFAIL {failure.reason} (trials {numbers}; log {failure.log})"))
+        numbers = _numbers(failure.numbers)
+        page.say(f"\nFAIL {failure.reason} ({numbers}{_where(failure, result)}; log {failure.log})")
         if failure.traceback:
-            console.print(Text(failure.traceback.rstrip(), style="dim"))
+            page.say(failure.traceback.rstrip(), "dim")
+    losses = result.losses()
+    if losses:
+        count = sum(len(loss.numbers) for loss in losses)
+        page.say(f"\n{counted(count, 'attempt')} {'was' if count == 1 else 'were'} lost:")
+    for loss in losses:
+        page.say(f"  {loss.reason} ({_numbers(loss.numbers)}{_where(loss, result)})")
 
 
-def _show_trials(console: Console, result: StudyResult, n_trials: int) -> None:
+def _where(failure: Failure, result: StudyResult) -> str:
+    """Name the one machine that failures come from, where the study has run on several."""
+    if len(failure.hosts) != 1 or len(result.hosts) < 2:
+        return ""
+    return f", {'all ' if len(failure.numbers) > 1 else ''}on {failure.hosts[0]}"
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    """Name trials: `trial 3`, or `trials 3, 5-9, 12 and 40 more`."""
+    ranges = list(_ranges(sorted(set(numbers))))
+    shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges[:_MOST_NAMED])
+    more = sum(b - a + 1 for a, b in ranges[_MOST_NAMED:])
+    word = "trial" if len(set(numbers)) == 1 else "trials"
+    return f"{word} {shown}{f' and {more} more' if more else ''}"
+
+
+def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last of each run of consecutive numbers; two in a row are no run."""
+    start = 0
+    for end in range(1, len(numbers) + 1):
+        if end < len(numbers) and numbers[end] == numbers[end - 1] + 1:
+            continue
+        if end - start > 2:
+            yield numbers[start], numbers[end - 1]
+        else:
+            yield from ((number, number) for number in numbers[start:end])
+        start = end
+
+
+def _show_trials(page: _Page, result: StudyResult, n_trials: int) -> None:
     names = list(dict.fromkeys(name for trial in result for name in trial.params))
     table = Table("trial", "state", result.metric.name, "seconds", *names, "reason")
     ranked = sorted(result, key=lambda trial: _rank(trial, result.metric))
@@ -97,13 +159,65 @@ def _show_trials(console: Console, result: StudyResult, n_trials: int) -> None:
             trial.state.value,
             "" if last is None else f"{last:g}",
             "" if trial.seconds is None else f"{trial.seconds:.1f}",
-            *(_short(trial.params.get(name, "")) for name in names),
+            *(_short(redact_value(name, trial.params.get(name, ""))) for name in names),
             Text(trial.reason, overflow="ellipsis", no_wrap=True),
         )
     if len(result):
-        console.print(table)
+        page.print(table)
     if len(ranked) > n_trials:
-        console.print(f"{len(ranked) - n_trials} more: --trials {len(ranked)} shows all.")
+        page.print(f"{len(ranked) - n_trials} more: --trials {len(ranked)} shows all.")
+
+
+def _show_trial(page: _Page, result: StudyResult, trial: Trial) -> None:
+    reason = f": {trial.reason}" if trial.reason else ""
+    page.say(f"Trial {trial.number} of {result.name}: {trial.state.value}{reason}")
+    page.say(f"  proposed by  {trial.origin}")
+    for name, value in trial.params.items():
+        page.say(f"    {name} = {redact_value(name, value)!r}")
+    if trial.metrics:
+        page.say(f"  metrics      {_listed(trial.metrics)}")
+    for attempt in trial.attempts:
+        page.say(f"  attempt {attempt.number}    {_told(attempt)}")
+    if trial.traceback:
+        page.say(f"\n{trial.traceback.rstrip()}", "dim")
+    for attempt in trial.attempts:
+        _show_output(page, result, trial.number, attempt.number)
+
+
+def _told(attempt: Attempt) -> str:
+    """Tell of an attempt in one line: where, when, how long, how it ended."""
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(attempt.started_at))
+    words = [f"on {attempt.worker}", f"from {began}"]
+    seconds = attempt.seconds
+    if seconds is None and attempt.ended_at is not None:
+        seconds = attempt.ended_at - attempt.started_at
+    if seconds is not None:
+        words.append(f"for {duration(seconds)}")
+    if attempt.measurements:
+        words.append(f"reported up to step {attempt.measurements[-1].step}")
+    match attempt.end:
+        case None:
+            words.append("not ended")
+        case Finished():
+            words.append("finished")
+        case Pruned(reason):
+            words.append(f"pruned: {reason}")
+        case Lost(reason):
+            words.append(f"lost: {reason}")
+        case failed:
+            words.append(f"failed: {failed.reason}")
+    return ", ".join(words)
+
+
+def _show_output(page: _Page, result: StudyResult, number: int, attempt: int) -> None:
+    path = result.folder / "logs" / log_name(number, attempt)
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as log:
+            page.say(f"\nOutput of attempt {attempt} ({path}):", "bold")
+            for line in log:
+                page.print(Text.from_ansi(line.rstrip("\n")), soft_wrap=True)
+    except FileNotFoundError:
+        page.say(f"\nAttempt {attempt} has no output.")
 
 
 def _rank(trial: Trial, metric: Metric) -> tuple[bool, float, int]:
@@ -117,6 +231,10 @@ def _best(result: StudyResult) -> Trial | None:
         return result.best
     except NoResultError:
         return None
+
+
+def _listed(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in metrics.items())
 
 
 def _short(value: object) -> Text:

@@ -1,35 +1,42 @@
 """What a study found: frozen, and complete without any tracker."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from manyfit import _optional
 from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.metric import Direction, Metric
-from manyfit.trial import State, Trial, gist, log_name
+from manyfit.trial import Attempt, Failed, Lost, State, Trial, gist, log_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# What went wrong, the trial's number, and with which attempt.
+_Case: TypeAlias = tuple[str, int, Attempt]
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Trials that failed alike.
+    """Trials that failed alike, or that lost an attempt alike.
 
     Attributes:
-        reason: The error, or the limit that was broken, in one line; of the first of them.
+        reason: The error, the limit that was broken, or what became of the worker, in one line; of
+            the first of them.
         numbers: The trials, by number.
-        traceback: The remote traceback of the first of them; empty for a limit.
+        traceback: The remote traceback of the first of them; empty where there is none.
         log: Where the output of the first of them is.
+        hosts: The machines it happened on, sorted; unknown ones are left out.
     """
 
     reason: str
     numbers: tuple[int, ...]
     traceback: str
     log: Path
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,19 +127,49 @@ class StudyResult:
         return frame
 
     def failures(self) -> tuple[Failure, ...]:
-        """Return the failed trials, most frequent first; reasons alike but for numbers together."""
-        groups: dict[str, list[Trial]] = {}
-        for trial in self.trials:
-            if trial.state is State.FAIL:
-                groups.setdefault(gist(trial.reason), []).append(trial)
-        return tuple(
-            Failure(
-                alike[0].reason,
-                tuple(trial.number for trial in alike),
-                alike[0].traceback,
-                self.log_of(alike[0]),
-            )
-            for alike in sorted(groups.values(), key=len, reverse=True)
+        """Return the failed trials, most frequent first; reasons alike but for numbers together.
+
+        Neither does it set them apart what a worker that died had printed last.
+        """
+        return self._grouped(
+            (trial.reason, trial.number, trial.attempts[-1])
+            for trial in self.trials
+            if trial.state is State.FAIL
+        )
+
+    def losses(self) -> tuple[Failure, ...]:
+        """Return the attempts that were lost, grouped and sorted like `failures`.
+
+        A worker or its machine died, or the study was cut off. A trial that lost two attempts is
+        named twice; one that was started again and completed is none of the failures.
+        """
+        return self._grouped(
+            (attempt.end.reason, trial.number, attempt)
+            for trial in self.trials
+            for attempt in trial.attempts
+            if isinstance(attempt.end, Lost)
+        )
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The machines that trials have run on, sorted, as far as they are known."""
+        return _hosts(attempt for trial in self.trials for attempt in trial.attempts)
+
+    def _grouped(self, cases: Iterable[_Case]) -> tuple[Failure, ...]:
+        groups: dict[str, list[_Case]] = {}
+        for case in cases:
+            groups.setdefault(_cause(case[0]), []).append(case)
+        largest_first = sorted(groups.values(), key=len, reverse=True)
+        return tuple(self._failure(alike) for alike in largest_first)
+
+    def _failure(self, alike: Sequence[_Case]) -> Failure:
+        reason, first, attempt = alike[0]
+        return Failure(
+            reason,
+            tuple(number for _, number, _ in alike),
+            attempt.end.traceback if isinstance(attempt.end, Failed) else "",
+            self.folder / "logs" / log_name(first, attempt.number),
+            _hosts(attempt for _, _, attempt in alike),
         )
 
     def count(self, state: State) -> int:
@@ -151,11 +188,14 @@ class StudyResult:
 
     def __getitem__(self, number: int) -> Trial:
         if not 0 <= number < len(self.trials):
-            raise ArgumentError(f"there is no trial {number}: {self.name} has {len(self.trials)}")
+            raise ArgumentError(
+                f"there is no trial {number}: {self.name} has {len(self.trials)}, numbered from 0"
+            )
         return self.trials[number]
 
     def __repr__(self) -> str:
-        return f"<StudyResult {self.name}: {len(self.trials)} trials, {self.reason}>"
+        trials = "1 trial" if len(self.trials) == 1 else f"{len(self.trials)} trials"
+        return f"<StudyResult {self.name}: {trials}, {self.reason}>"
 
     def __str__(self) -> str:
         counts = ", ".join(
@@ -184,6 +224,17 @@ class StudyResult:
             alike = f"{len(failure.numbers)} failed with: {failure.reason}"
             message += f". {alike}\n\n{failure.traceback}".rstrip()
         return message
+
+
+def _cause(reason: str) -> str:
+    """Return what reasons of one cause share: neither numbers nor a dying worker's last words."""
+    return gist(reason.partition("; its last output: ")[0])
+
+
+def _hosts(attempts: Iterable[Attempt]) -> tuple[str, ...]:
+    """Return the machines in the names of workers, such as `host:pid` or `host/executor 3:pid`."""
+    found = (re.match(r"[^/:]+(?=[/:])", attempt.worker) for attempt in attempts)
+    return tuple(sorted({match[0] for match in found if match}))
 
 
 def _row(trial: Trial) -> dict[str, Any]:
