@@ -11,6 +11,7 @@ from manyfit.events import (
     AttemptLost,
     AttemptStarted,
     DriverStarted,
+    StopRequested,
     StudyEnded,
     TrialAsked,
 )
@@ -41,10 +42,11 @@ class Bench:
     def __init__(self, script, tmp_path, *, parallelism=1, pruner=None, journal=None, **limits):
         self.fake = FakeClock()
         self.journal = journal or MemoryJournal()
+        self.sampler = RandomSampler(SPACE, 0)
         self.engine = Engine(
             space=SPACE,
             metric=LOSS,
-            sampler=RandomSampler(SPACE, 0),
+            sampler=self.sampler,
             pruner=pruner or make_pruner(None, LOSS),
             budget=Budget(**limits),
         )
@@ -255,6 +257,81 @@ class TestOrder:
         study.run()
 
         assert len(commits) < 150
+
+    def test_starts_share_commits(self, bench):
+        """A thousand slots are filled with a few fsyncs, and each trial is on disk by its start."""
+        commits, known = [], set()
+
+        class Counting(MemoryJournal):
+            def commit(self):
+                super().commit()
+                commits.append(len(study.executor.submitted))
+                known.update(e.number for e in self.read() if isinstance(e, TrialAsked))
+
+        study = bench(
+            lambda task: finishes(task, 1.0), n_trials=1000, parallelism=1000, journal=Counting()
+        )
+        submit = study.executor.submit
+
+        def watched_submit(task):
+            assert task.number in known
+            submit(task)
+
+        study.executor.submit = watched_submit
+        study.run()
+
+        assert len([count for count in commits if count < 1000]) < 5
+
+    def test_a_slow_sampler_keeps_no_other_trial_waiting(self, bench):
+        """Starts are gathered for a moment, not until the last proposal has been made."""
+        study = bench(lambda task: finishes(task, 1.0), n_trials=10, parallelism=10)
+        propose, waiting = study.sampler.ask, []
+
+        def slowly(number):
+            study.fake.advance(1.0)
+            waiting.append(number - len(study.executor.submitted))
+            return propose(number)
+
+        study.sampler.ask = slowly
+        study.run()
+
+        assert max(waiting) <= 1
+
+    def test_stops_share_commits(self, bench):
+        """Many hopeless trials cost few fsyncs, and each stop is on disk before it is asked for."""
+        commits, known = [], set()
+
+        class Counting(MemoryJournal):
+            def commit(self):
+                super().commit()
+                commits.append(len(study.executor.stopped))
+                known.update(e.number for e in self.read() if isinstance(e, StopRequested))
+
+        class Never:
+            def report(self, trial, step, value):
+                return "hopeless"
+
+            def end(self, trial):
+                pass
+
+        study = bench(
+            lambda task: reports(task, [1.0] * 5),
+            n_trials=100,
+            parallelism=100,
+            pruner=Never(),
+            journal=Counting(),
+        )
+        stop = study.executor.stop
+
+        def watched_stop(number, attempt, reason, **options):
+            assert number in known
+            stop(number, attempt, reason, **options)
+
+        study.executor.stop = watched_stop
+        study.run()
+
+        assert study.states() == [State.PRUNED] * 100
+        assert len([count for count in commits if 0 < count < 100]) < 5
 
     def test_trackers_see_only_what_is_on_disk(self, bench):
         """A mirror never shows what a crash could still take back."""

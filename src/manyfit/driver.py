@@ -36,6 +36,8 @@ logger = logging.getLogger("manyfit")
 
 # How long the loop may sleep: the latency of a timeout or a Ctrl-C, for four wake-ups a second.
 _NAP = 0.25
+# For how long starts and stops may be gathered, so that many share one sync of the journal.
+_GATHER = 0.05
 # How long attempts that were cut off get to say so, before they are written off.
 _GRACE = 5.0
 
@@ -81,7 +83,9 @@ class Driver:
         self._seed = seed
         self._clock = clock
         self._orphans_count = orphans_count
-        self._in_flight: dict[int, int] = {}  # trial number → attempt, from submit to its end
+        self._in_flight: dict[int, int] = {}  # trial number → attempt, from Start to its end
+        self._effects: list[Start | StopAttempt] = []  # decided, and yet to be brought about
+        self._effects_due = 0.0
         self._over: str | None = None
         self._interrupts = 0
         self._may_raise = False  # whether a Ctrl-C would hit an objective, not the record
@@ -124,7 +128,7 @@ class Driver:
 
     def _loop(self) -> None:
         while True:
-            self._act()
+            self._act(at_once=True)
             if self._over is not None:
                 return
             self._poll(_NAP)
@@ -144,7 +148,7 @@ class Driver:
         """Take in what happened to an attempt; called by the executor, on this thread."""
         self._may_raise = False  # a Ctrl-C must not tear what is being written
         self._take_in(event)
-        self._act()
+        self._act(at_once=self._executor.capabilities.on_driver_thread)
         self._may_raise = True
 
     def _take_in(self, event: AttemptEvent) -> None:
@@ -167,12 +171,12 @@ class Driver:
             logger.warning("%s.", suspicion)
         self._suspicious = False
 
-    def _act(self) -> None:
-        while self._over is None:
-            command = self._decide()
-            if command is None:
-                return
+    def _act(self, *, at_once: bool) -> None:
+        """Decide what there is to decide; starts and stops may wait for company for a moment."""
+        while self._over is None and (command := self._decide()) is not None:
             self._carry_out(command)
+            self._bring_about(at_once=False)
+        self._bring_about(at_once=at_once)
 
     def _decide(self) -> Command | None:
         if self._interrupts:
@@ -187,17 +191,32 @@ class Driver:
         match command:
             case Ask() | Abandon():
                 self._recorder.put(command.event(self._clock.now()))
-            case StopAttempt(number, attempt, reason):
+            case StopAttempt():
                 self._recorder.put(command.event(self._clock.now()))
-                self._recorder.commit()
-                self._executor.stop(number, attempt, reason)
+                self._effects.append(command)
             case Start(number, attempt):
-                self._recorder.commit()
-                self._start(number, attempt)
+                self._in_flight[number] = attempt
+                self._effects.append(command)
             case EndStudy(reason):
                 self._over = reason
+                self._bring_about(at_once=True)
                 for number, attempt in list(self._in_flight.items()):
                     self._executor.stop(number, attempt, reason, kill=True)
+
+    def _bring_about(self, *, at_once: bool) -> None:
+        """Start and stop what was decided, once that is on disk."""
+        is_due = at_once or self._clock.monotonic() >= self._effects_due
+        if not self._effects or not is_due:
+            return
+        self._recorder.commit()
+        effects, self._effects = self._effects, []
+        for effect in effects:
+            match effect:
+                case StopAttempt(number, attempt, reason):
+                    self._executor.stop(number, attempt, reason)
+                case Start(number, attempt):
+                    self._start(number, attempt)
+        self._effects_due = self._clock.monotonic() + _GATHER
 
     def _start(self, number: int, attempt: int) -> None:
         trial = self._engine.trials[number]
@@ -205,7 +224,6 @@ class Driver:
         for tracker in self._recorder.trackers:
             env |= tracker.prepare(trial)
         task = Task(number, attempt, trial.params, trial_seed(self._seed, number), env)
-        self._in_flight[number] = attempt
         self._executor.submit(task)
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────
