@@ -1,5 +1,6 @@
 """What a person is told of a running study."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from manyfit.testing.trackers import RecordingTracker, Story
 from manyfit.trackers import progress
 from manyfit.trackers.progress import Counts, Tally
+from manyfit.trial import Attempt, Pruned, Trial
 
 
 class Told:
@@ -55,6 +57,50 @@ def test_counts_every_state(told: Told, tmp_path: Path) -> None:
     assert told.view.counts == Counts(complete=1, pruned=1, failed=2, running=1)
     story.start(3)
     assert told.view.counts.running == 2
+
+
+def on_a_cluster(told: Told, folder: Path, slots: int, n_trials: int | None = 8) -> Story:
+    story = Story(folder=folder, n_trials=n_trials)
+    story.study = replace(story.study, remote=True, parallelism=slots)
+    story.trackers = (told,)
+    told.open(story.study, ())
+    return story
+
+
+def test_fewer_than_asked_for_are_told(told: Told, tmp_path: Path) -> None:
+    """Where workers come and go, one can see how many run of how many."""
+    story = on_a_cluster(told, tmp_path, slots=3)
+    assert str(told.view.counts) == "0 complete, 0 running (of 3)"
+    for expected in ("1 running (of 3)", "2 running (of 3)", "3 running"):
+        story.start(story.ask())
+        assert str(told.view.counts) == f"0 complete, {expected}"
+    story.lose(1)
+    assert str(told.view.counts) == "0 complete, 2 running (of 3)"
+
+
+def test_the_last_trials_need_no_more_room(told: Told, tmp_path: Path) -> None:
+    """Slots with nothing left to do are not missed, and neither are any at the end."""
+    story = on_a_cluster(told, tmp_path, slots=3, n_trials=2)
+    story.start(story.ask())
+    assert str(told.view.counts) == "0 complete, 1 running (of 2)"
+    story.start(story.ask())
+    story.finish(0, loss=1.0)
+    assert str(told.view.counts) == "1 complete, 1 running"
+    story.finish(1, loss=1.0)
+    assert str(told.view.counts) == "2 complete"
+
+
+def test_a_study_without_end_misses_all_slots(told: Told, tmp_path: Path) -> None:
+    """Without a number of trials there is always more to run."""
+    on_a_cluster(told, tmp_path, slots=3, n_trials=None)
+    assert told.view.counts.wanted == 3
+
+
+def test_slots_of_this_machine_are_not_missed(told: Told, tmp_path: Path) -> None:
+    """Between two quick trials a local slot is empty for a moment, which is no news."""
+    story = Story(told, folder=tmp_path)
+    story.start(story.ask())
+    assert str(told.view.counts) == "0 complete, 1 running"
 
 
 def test_counts_what_earlier_drivers_did(told: Told, tmp_path: Path) -> None:
@@ -160,6 +206,25 @@ def test_the_opening(tmp_path: Path) -> None:
         "tale: minimize loss over 2 parameters, 8 trials, 2 at a time",
         "resumed, with 3 trials finished before",
     ]
+
+
+def test_the_opening_on_a_cluster(told: Told, tmp_path: Path) -> None:
+    """How many run at a time is what was asked for, not what there is."""
+    story = on_a_cluster(told, tmp_path, slots=8, n_trials=1)
+    history = [Trial(0, {}, attempts=(Attempt(1, "a:1", 0.0, end=Pruned("no")),))]
+    assert progress.opening(story.study, history) == [
+        "tale: minimize loss over 2 parameters, 1 trial, up to 8 at a time",
+        "resumed, with 1 trial finished before",
+    ]
+
+
+def test_the_status_of_one_trial(told: Told, tmp_path: Path) -> None:
+    """One trial is one trial."""
+    story = Story(told, folder=tmp_path, n_trials=None)
+    story.run(1)
+    assert progress.status(told.view).startswith("1 trial (1 complete), ")
+    Story(told, folder=tmp_path, n_trials=1)
+    assert progress.status(told.view).startswith("0/1 trial (0 complete), ")
 
 
 def test_the_status(told: Told, tmp_path: Path) -> None:

@@ -189,6 +189,12 @@ def test_the_drawing(tmp_path: Path) -> None:
     assert best.split() == ["best", "loss", "1", "trial", "0", "lr=0.1,", "size=S"]
 
 
+def test_the_drawing_where_fewer_run_than_asked_for(tmp_path: Path) -> None:
+    """How many there should be stands beside how many run."""
+    text = drawn(view(Story(folder=tmp_path), counts=Counts(running=6, wanted=8)))
+    assert "6 running (of 8)" in text
+
+
 def test_the_drawing_of_nothing_yet(tmp_path: Path) -> None:
     """A study without an end and without a best has a drawing too."""
     story = Story(folder=tmp_path, n_trials=None)

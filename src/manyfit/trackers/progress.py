@@ -1,9 +1,10 @@
 """What a person wants to know of a running study, as a tally and as sentences."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +32,33 @@ _ENDS = AttemptFinished | AttemptPruned | AttemptFailed | AttemptLost | TrialAba
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many trials are where."""
+    """How many trials are where.
+
+    Attributes:
+        wanted: How many would run if the cluster had the room; 0 where as many run as should.
+    """
 
     complete: int = 0
     pruned: int = 0
     failed: int = 0
     running: int = 0
+    wanted: int = 0
 
     @property
     def finished(self) -> int:
         """How many are over for good."""
         return self.complete + self.pruned + self.failed
 
+    @property
+    def short(self) -> str:
+        """What to say behind how many are running, where they are fewer than wanted."""
+        return f" (of {self.wanted})" if self.wanted else ""
+
     def __str__(self) -> str:
         words = [f"{self.complete} complete"]
         words += [f"{self.pruned} pruned"] if self.pruned else []
         words += [f"{self.failed} failed"] if self.failed else []
-        words += [f"{self.running} running"] if self.running else []
+        words += [f"{self.running} running{self.short}"] if self.running or self.wanted else []
         return ", ".join(words)
 
 
@@ -88,9 +99,10 @@ class Tally:
     def counts(self) -> Counts:
         """How many trials are where."""
         states = self._states
-        return Counts(
+        counts = Counts(
             states[State.COMPLETE], states[State.PRUNED], states[State.FAIL], len(self._running)
         )
+        return replace(counts, wanted=self._wanted(counts))
 
     def take(self, event: Event, trial: Trial | None) -> str | None:
         """Count an event; returns a sentence for the first failure or loss of each kind."""
@@ -116,6 +128,13 @@ class Tally:
         elapsed = now - self._started
         left = self._seconds_left(elapsed)
         return View(self.study, self.counts, self.best, elapsed, left)
+
+    def _wanted(self, counts: Counts) -> int:
+        """On a cluster workers come and go; elsewhere slots are there, and fill by themselves."""
+        study = self.study
+        left = math.inf if study.n_trials is None else study.n_trials - counts.finished
+        wanted = int(min(study.parallelism, left))
+        return wanted if study.remote and counts.running < wanted else 0
 
     def _seconds_left(self, elapsed: float) -> float | None:
         """What the rest will take at this driver's pace; None where that can't be known yet."""
@@ -175,26 +194,27 @@ def describe(study: StudyInfo, trial: Trial) -> str:
 def opening(study: StudyInfo, history: Sequence[Trial]) -> list[str]:
     """Return the sentences that begin a study."""
     metric = study.metric
-    total = "trials" if study.n_trials is None else f"{study.n_trials} trials"
-    names = len(study.space.params)
-    searched = f"{names} {'parameter' if names == 1 else 'parameters'}"
+    total = "trials" if study.n_trials is None else counted(study.n_trials, "trial")
+    searched = counted(len(study.space.params), "parameter")
     aim = f"{study.name}: {metric.direction} {metric.name} over {searched}"
-    lines = [f"{aim}, {total}, {study.parallelism} at a time"]
-    finished = [trial for trial in history if trial.state.is_finished]
+    at_once = f"{'up to ' if study.remote else ''}{study.parallelism}"
+    lines = [f"{aim}, {total}, {at_once} at a time"]
+    finished = sum(trial.state.is_finished for trial in history)
     if finished:
-        lines.append(f"resumed, with {len(finished)} trials finished before")
+        lines.append(f"resumed, with {counted(finished, 'trial')} finished before")
     return [*lines, *study.notes]
 
 
 def status(view: View) -> str:
     """Return where a study stands in one line."""
     total, best = view.study.n_trials, view.best
-    of = "" if total is None else f"/{total}"
-    parts = [f"{view.counts.finished}{of} trials ({view.counts})"]
+    finished = view.counts.finished
+    done = counted(finished, "trial") if total is None else f"{finished}/{counted(total, 'trial')}"
+    parts = [f"{done} ({view.counts})"]
     if best is not None and best.value is not None:
         parts.append(f"best {view.study.metric.name} {number(best.value)}")
     parts.append(f"{duration(view.elapsed)} so far")
-    if view.seconds_left is not None and view.counts.finished != total:
+    if view.seconds_left is not None and finished != total:
         parts.append(f"about {duration(view.seconds_left)} left")
     return ", ".join(parts)
 
@@ -229,6 +249,16 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    Example:
+        >>> counted(1, "trial"), counted(0, "trial")
+        ('1 trial', '0 trials')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def number(value: float) -> str:

@@ -338,7 +338,7 @@ def _states(counts: progress.Counts) -> Text:
         (counts.complete, "complete", "green"),
         (counts.pruned, "pruned", "yellow"),
         (counts.failed, "failed", "red"),
-        (counts.running, "running", "cyan"),
+        (counts.running, f"running{counts.short}", "cyan"),
     )
     for count, word, style in parts:
         line.append(f"{count} ", style if count else "dim").append(f"{word}   ", "dim")
