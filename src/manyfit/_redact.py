@@ -13,7 +13,7 @@ from typing import TypeVar
 
 REDACTED = "[redacted]"
 # An environment variable that names others, comma-separated, whose values are secret as well.
-SECRET_NAMES = "MANYFIT_SECRETS"
+SECRET_NAMES = "MANYFIT_SECRETS"  # noqa: S105 - the name of a variable
 
 _T = TypeVar("_T")
 

@@ -194,7 +194,8 @@ class Study:
         work = Work(objective, self.space, self.metric, self.name, self.folder, limits)
         if suspicion := self.metric.suspicion():
             logger.warning("%s.", suspicion)
-        self._open_trackers(n_trials, runner.parallelism, _gaps(runner, limits), progress)
+        gaps, remote = _gaps(runner, limits), runner.capabilities.remote
+        self._open_trackers(n_trials, runner.parallelism, gaps, progress, remote=remote)
         try:
             driver = Driver(
                 self._recorder, runner, work, seed=self.seed, orphans_count=self._orphans_count
@@ -308,6 +309,8 @@ class Study:
         parallelism: int,
         gaps: tuple[str, ...],
         progress: str | bool | None,
+        *,
+        remote: bool = False,
     ) -> None:
         info = StudyInfo(
             name=self.name,
@@ -318,6 +321,7 @@ class Study:
             n_trials=n_trials,
             parallelism=parallelism,
             notes=(*self._notes, *gaps),
+            remote=remote,
         )
         self._recorder.trackers = make_trackers(self._tracker, progress)
         for tracker in self._recorder.trackers:

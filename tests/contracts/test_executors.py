@@ -1,9 +1,13 @@
 """Every executor keeps the contract."""
 
+import pytest
+
 from manyfit.executors.inline import InlineExecutor
 from manyfit.executors.processes import ProcessExecutor
+from manyfit.executors.spark import SparkExecutor
 from manyfit.executors.threads import ThreadExecutor
 from manyfit.testing.executors import ExecutorContract
+from manyfit.testing.remote import LocalSpark
 
 
 class TestInlineExecutor(ExecutorContract):
@@ -28,3 +32,17 @@ class TestProcessExecutor(ExecutorContract):
     def make_executor(self, parallelism):
         """Make it."""
         return ProcessExecutor(parallelism)
+
+
+@pytest.mark.integration
+class TestRemoteWorkers(ExecutorContract):
+    """In processes behind a network, all as on Spark but for Spark."""
+
+    @pytest.fixture
+    def prepared(self, tmp_path):
+        """Give the workers a machine of their own."""
+        self.spark = LocalSpark(tmp_path / "machine")
+
+    def make_executor(self, parallelism):
+        """Make it."""
+        return SparkExecutor(self.spark, parallelism)

@@ -110,6 +110,9 @@ class MemoryServer:
         self._called("delete")
         del self.runs[run]
 
+    def close(self) -> None:
+        pass
+
     def run_of(self, number: int) -> StoredRun:
         (run,) = [r for r in self.runs.values() if r.tags.get("manyfit.trial") == str(number)]
         return run

@@ -18,7 +18,7 @@ import pytest
 from mlflow.entities import Run
 
 from manyfit.testing.trackers import Story
-from manyfit.trackers.mlflow import MlflowTracker, absolute
+from manyfit.trackers.mlflow import MlflowTracker
 
 pytestmark = [
     pytest.mark.integration,
@@ -180,25 +180,6 @@ def test_a_database_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert env["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/mlflow.db"
     _, runs = runs_of(env["MLFLOW_TRACKING_URI"], "Default")
     assert list(runs) == [0]
-
-
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        ("sqlite:///mlflow.db", "sqlite:////here/mlflow.db"),
-        ("sqlite:////abs/mlflow.db", "sqlite:////abs/mlflow.db"),
-        ("sqlite:///:memory:", "sqlite:///:memory:"),
-        ("http://host:5000", "http://host:5000"),
-        ("databricks", "databricks"),
-        ("databricks://profile", "databricks://profile"),
-        ("postgresql://host/db", "postgresql://host/db"),
-        ("mlruns", "file:///here/mlruns"),
-        ("file:///abs", "file:///abs"),
-    ],
-)
-def test_a_tracking_uri_means_the_same_everywhere(uri: str, expected: str) -> None:
-    """A relative one would make another database in each worker's folder."""
-    assert absolute(uri, Path("/here")) == expected
 
 
 def test_credentials_of_a_server_are_not_handed_on(

@@ -8,20 +8,20 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from manyfit.errors import ExecutorError
-from manyfit.events import AttemptEvent, AttemptLost, decode
+from manyfit.events import AttemptEvent, AttemptLost
+from manyfit.executors.heard import NonsenseError, event_in, facts_in, memory_in, place_in
 from manyfit.executors.hub import Hub, News
 from manyfit.executors.kit import Kit
+from manyfit.executors.memory import lost_because, too_little
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.logs import extend_log, write_log
+from manyfit.worker.tunnel import MLFLOW, URI, own_address
 from manyfit.worker.work import Task, Work, secret_params
 
 logger = logging.getLogger("manyfit")
-
-# A machine with less of its memory left than this was probably killed for memory.
-_SCARCE = 0.05
 
 
 @dataclass(slots=True)
@@ -47,6 +47,11 @@ class Member:
     def host(self) -> str:
         """The machine it is on."""
         return str(self.place["host"])
+
+    @property
+    def executor(self) -> str:
+        """The Spark executor it is in."""
+        return str(self.place["name"])
 
 
 class Crew:
@@ -75,9 +80,16 @@ class Crew:
         self._hub = hub
         self._work = work
         self._kit = kit.packed()
+        self._env = kit.env
         self._most = most
         self._inspect = inspect
         self.has_worked = False
+        self._proven = False  # whether the objective has begun anywhere: it can be loaded
+        self._executors: frozenset[str] = frozenset()
+        self._moves = 2 * most
+        self._largest = 0  # bytes that a trial was seen to use
+        manifests = (goods.manifest for goods in kit.goods)
+        self._shared = sum(item["size"] for each in manifests for item in each["items"])
         self._waiting: deque[Task] = deque()  # submitted, and their worker was lost before it began
 
     @property
@@ -87,8 +99,15 @@ class Crew:
 
     def submit(self, task: Task) -> None:
         """Give a task to an idle worker, or to the next that is."""
+        address = own_address({**self._env, **task.env}.get(URI, ""))
+        if address is not None:
+            self._hub.tunnels[MLFLOW] = address
         self._waiting.append(task)
         self._hand_out()
+
+    def spread(self, executors: frozenset[str]) -> None:
+        """Have workers spread evenly over these executors: one too many moves when it is idle."""
+        self._executors = executors
 
     def stop(self, number: int, attempt: int, reason: str, *, kill: bool) -> None:
         """End an attempt, as `Executor.stop` has it."""
@@ -103,9 +122,8 @@ class Crew:
                 self.events.append(AttemptLost(number, attempt, reason, False, time.time()))
 
     def dismiss(self, reason: str) -> None:
-        """Tell all to leave."""
-        for connection in self.members:
-            self._hub.send(connection, {"leave": reason})
+        """Tell all to leave, also those that have only just dialled in."""
+        self._hub.send_all({"leave": reason})
 
     def take(self, news: News) -> None:
         """Take in what came over a connection.
@@ -118,11 +136,15 @@ class Crew:
             if member is not None:
                 self._lose(member, news.why)
             return
-        match news.frame.message:
-            case {"hello": place, "facts": facts} if member is None:
-                self._welcome(news.connection, place, facts)
-            case message if member is not None:
-                self._hear(member, message, news.frame.blob)
+        try:
+            match news.frame.message:
+                case {"hello": place, "facts": facts} if member is None:
+                    self._welcome(news.connection, place_in(place), facts_in(facts))
+                case message if member is not None:
+                    self._hear(member, message, news.frame.blob)
+        except NonsenseError as error:
+            self._send_off(news.connection, f"it said what no worker says: {error}")
+            self._hub.hang_up(news.connection)
 
     def _welcome(self, connection: int, place: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Give a worker its kit; one that is no use is fatal before others work, else sent off."""
@@ -133,21 +155,31 @@ class Crew:
         elif not self.has_worked:
             raise ExecutorError(problem)
         else:
-            self._hub.send(connection, {"leave": problem, "for_good": True})
+            self._send_off(connection, problem)
+
+    def _send_off(self, connection: int, why: str) -> None:
+        """Have a worker leave for good; what it was at is lost."""
+        self._hub.send(connection, {"leave": why, "for_good": True})
+        member = self.members.get(connection)
+        if member is not None:
+            self._lose(member, why)
 
     def _hear(self, member: Member, message: Mapping[str, Any], blob: bytes) -> None:
         match message:
             case {"event": line}:
-                self._note(member, cast("AttemptEvent", decode(line)))
+                self._note(member, event_in(line, self._work.metric))
             case {"log": [number, attempt]} if _is_at(member, number, attempt):
                 extend_log(self._work.folder, number, attempt, blob)
             case {"whole log": [number, attempt]} if _is_at(member, number, attempt):
                 write_log(self._work.folder, number, attempt, blob)
             case {"beat": memory}:
-                member.memory = memory
+                member.memory = memory_in(memory)
+                self._weigh(member)
             case {"ready": True}:
                 member.ready = self.has_worked = True
-                self._hand_out()
+                self._free(member)
+            case {"broken": why} if self._proven:
+                self._send_off(member.connection, f"it can't go on: {why}")
             case {"broken": why}:
                 raise ExecutorError(f"the worker on {member.place['name']} can't work. {why}")
 
@@ -155,16 +187,38 @@ class Crew:
         """Pass an event on; one of an attempt that is not this worker's is dropped."""
         if not _is_at(member, event.number, event.attempt):
             return
+        self._proven = True
         self.events.append(event)
         if isinstance(event, ENDINGS):
             member.task = None
-            self._hand_out()
+            self._free(member)
+
+    def _free(self, member: Member) -> None:
+        """Give an idle worker something to do, or send it to where fewer are."""
+        counts = Counter(dict.fromkeys(self._executors, 0))
+        counts.update(other.executor for other in self.members.values())
+        if self._moves and counts[member.executor] - min(counts.values()) >= 2:
+            self._moves -= 1
+            del self.members[member.connection]
+            self._hub.send(member.connection, {"leave": "another executor has fewer workers"})
+        self._hand_out()
+
+    def _weigh(self, member: Member) -> None:
+        """Look whether trials like the largest one so far fit the worker's machine."""
+        if member.memory["used"] <= 1.1 * self._largest:
+            return
+        self._largest = member.memory["used"]
+        workers = sum(other.host == member.host for other in self.members.values())
+        if said := too_little(
+            member.host, workers, self._largest, self._shared, member.memory["total"]
+        ):
+            logger.warning("%s.", said)
 
     def _lose(self, member: Member, why: str) -> None:
         del self.members[member.connection]
         task, member.task = member.task, None
         if task is not None:
-            reason = _lost_because(member, why)
+            reason = lost_because(member.place, member.memory, why)
             lost = AttemptLost(task.number, task.attempt, reason, counts=True, at=time.time())
             self.events.append(lost)
 
@@ -183,19 +237,3 @@ class Crew:
 def _is_at(member: Member, number: int, attempt: int) -> bool:
     task = member.task
     return task is not None and (task.number, task.attempt) == (number, attempt)
-
-
-def _lost_because(member: Member, why: str) -> str:
-    """Say what became of a worker: was it this trial, or the machine?"""
-    name, memory = member.place["name"], member.memory
-    if memory and memory["available"] < _SCARCE * memory["total"]:
-        total, used, left = (memory[key] / 1e9 for key in ("total", "used", "available"))
-        return (
-            f"the worker on {name} was lost when its machine had run out of memory: of "
-            f"{total:.3g} GB the trial used {used:.3g} GB, and {left:.2g} GB were left. Give "
-            "trials less to hold, run fewer on a machine, or set trial_memory"
-        )
-    return (
-        f"the worker on {name} was lost ({why}): its machine, executor or Python worker died or "
-        "was taken away; nothing says that the trial was the cause"
-    )

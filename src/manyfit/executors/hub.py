@@ -12,13 +12,16 @@ Whoever can't prove to know the study's secret is hung up on, and nothing it sen
 import asyncio
 import contextlib
 import queue
+import resource
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from manyfit.errors import ExecutorError
+from manyfit.executors.outlet import Outlet
 from manyfit.worker.line import SILENCE
+from manyfit.worker.tunnel import Address
 from manyfit.worker.wire import Frame, Wire, WireError
 
 # How often workers hear from the driver, whatever that is busy with.
@@ -63,9 +66,13 @@ class Hub:
         self.inbox = inbox
         self.secret = secret
         self.connections: dict[int, _Connection] = {}
-        self.strangers: set[_Connection] = set()
+        self.strangers: dict[_Connection, None] = {}  # in the order of their coming
+        self.tunnels: dict[str, Address] = {}  # servers that workers may reach by way of here
+        self.tunnelled: set[_Connection] = set()  # connections to them; they are no workers'
         self._numbers = 0
-        self._socket = _listen(host, port)
+        self._closing = asyncio.Event()
+        self.most_strangers = _places_to_wait()
+        self._socket = _listen(host, port, self.most_strangers)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="manyfit-hub", daemon=True)
         self._thread.start()
@@ -77,48 +84,63 @@ class Hub:
 
     def send(self, connection: int, message: Mapping[str, Any], blob: bytes = b"") -> None:
         """Send a message; over a connection that is gone, it is lost."""
-        self._loop.call_soon_threadsafe(self._send, connection, message, blob)
+        self._tell(self._send, connection, message, blob)
+
+    def send_all(self, message: Mapping[str, Any]) -> None:
+        """Send a message over every connection there is."""
+        self._loop.call_soon_threadsafe(self._send_all, message)
 
     def hang_up(self, connection: int) -> None:
         """End a connection."""
-        self._loop.call_soon_threadsafe(self._hang_up, connection)
+        self._tell(self._hang_up, connection)
 
     def close(self) -> None:
         """Let what was sent leave, hang up on everybody, stop listening. Safe to call twice."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+        self._tell(self._closing.set)
+        self._thread.join()
+
+    def _tell(self, function: Callable[..., None], *args: Any) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *args)
 
     # ── on the hub's thread ───────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        serving = self._loop.create_server(
-            lambda: _Connection(self), sock=self._socket, backlog=1024
-        )
-        server = self._loop.run_until_complete(serving)
-        self._loop.call_later(_PING, self._ping)
-        self._loop.run_forever()
-        server.close()
-        self._loop.run_until_complete(self._drain())
+        self._loop.run_until_complete(self._serve())
         self._loop.close()
+
+    async def _serve(self) -> None:
+        server = await self._loop.create_server(
+            lambda: _Connection(self), sock=self._socket, backlog=self.most_strangers
+        )
+        self._ping()
+        await self._closing.wait()
+        for connection in self.tunnelled:
+            connection.abort("the study ended")
+        self._loop.remove_reader(self._socket)
+        if coming := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(coming)  # a server that is closed while it lets one in loses it
+        server.close()
+        await self._drain()
 
     async def _drain(self) -> None:
         """Give what was sent a moment to leave, and close everything."""
-        everybody = [*self.connections.values(), *self.strangers]
-        for connection in everybody:
+        for connection in self._everybody():
             connection.hang_up("the study ended")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
-                while self.connections or self.strangers:
+                while self._everybody():
                     await asyncio.sleep(0.01)
-        for connection in [*self.connections.values(), *self.strangers]:
+        for connection in self._everybody():
             connection.abort()
         await asyncio.sleep(0)
 
+    def _everybody(self) -> "list[_Connection]":
+        return [*self.connections.values(), *self.strangers, *self.tunnelled]
+
     def admit(self, connection: "_Connection") -> int:
         """Give a worker that has proved to be one its number."""
-        self.strangers.discard(connection)
+        del self.strangers[connection]
         number = self._numbers
         self._numbers += 1
         self.connections[number] = connection
@@ -128,6 +150,10 @@ class Hub:
         connection = self.connections.get(number)
         if connection is not None:
             connection.send(message, blob)
+
+    def _send_all(self, message: Mapping[str, Any]) -> None:
+        for connection in list(self.connections.values()):
+            connection.send(message)
 
     def _hang_up(self, number: int) -> None:
         connection = self.connections.get(number)
@@ -141,6 +167,8 @@ class Hub:
                 connection.abort(f"nothing was heard of it for {SILENCE:.0f} s")
             else:
                 connection.send({"ping": True})
+        for connection in self.tunnelled:
+            connection.send({"ping": True})
         self._loop.call_later(_PING, self._ping)
 
 
@@ -152,6 +180,8 @@ class _Connection(asyncio.Protocol):
         self._hub = hub
         self._wire = Wire(hub.secret, "driver")
         self._number: int | None = None
+        self._has_spoken = False
+        self._outlet: Outlet | None = None
         self._why = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -159,10 +189,13 @@ class _Connection(asyncio.Protocol):
         if not isinstance(transport, asyncio.Transport):
             raise TypeError(f"not a stream: {transport!r}")
         self._transport = transport
-        if len(self._hub.strangers) >= _MOST_STRANGERS:
-            transport.abort()
-            return
-        self._hub.strangers.add(self)
+        strangers = self._hub.strangers
+        if len(strangers) >= self._hub.most_strangers:
+            # Whoever has waited longest goes: a worker needs a moment, and silence lasts.
+            oldest = next(iter(strangers))
+            del strangers[oldest]
+            oldest.abort()
+        strangers[self] = None
         transport.write(self._wire.outgoing())
         asyncio.get_running_loop().call_later(_HANDSHAKE, self._give_up_on_stranger)
 
@@ -176,15 +209,51 @@ class _Connection(asyncio.Protocol):
             return
         if outgoing := self._wire.outgoing():
             self._transport.write(outgoing)
-        if self._number is None and self._wire.trusted:
+        if self._number is None and not self._has_spoken and self._wire.trusted:
             self._number = self._hub.admit(self)
-        if self._number is not None:
-            for frame in frames:
-                self._hub.inbox.put(News(self._number, frame))
+        for frame in frames:
+            self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
+        if not self._has_spoken and self._number is not None and "tunnel" in frame.message:
+            self._become_tunnel(self._number, frame.message["tunnel"])
+        self._has_spoken = True
+        if self._outlet is not None:
+            self._outlet.write(frame.blob)
+        elif self._number is not None:
+            self._hub.inbox.put(News(self._number, frame))
+
+    def _become_tunnel(self, number: int, name: object) -> None:
+        """Lead to a server on this machine from now on."""
+        del self._hub.connections[number]
+        self._number = None
+        self._hub.tunnelled.add(self)
+        address = self._hub.tunnels.get(name) if isinstance(name, str) else None
+        if address is None:
+            self.abort(f"there is no tunnel {name!r:.100}")
+        else:
+            self._outlet = Outlet(self, address)
+
+    def flow(self, *, on: bool) -> None:
+        """Read on, or leave what the other end sends in the network."""
+        (self._transport.resume_reading if on else self._transport.pause_reading)()
+
+    def pause_writing(self) -> None:
+        """Hold a tunnel's server up: the other end takes no more."""
+        if self._outlet is not None:
+            self._outlet.flow(on=False)
+
+    def resume_writing(self) -> None:
+        """Have a tunnel's server go on."""
+        if self._outlet is not None:
+            self._outlet.flow(on=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say so, if it was a worker's."""
-        self._hub.strangers.discard(self)
+        self._hub.strangers.pop(self, None)
+        self._hub.tunnelled.discard(self)
+        if self._outlet is not None:
+            self._outlet.close()
         if self._number is not None:
             del self._hub.connections[self._number]
             self._hub.inbox.put(News(self._number, None, self._why or str(exc or "it hung up")))
@@ -205,11 +274,19 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _give_up_on_stranger(self) -> None:
-        if self._number is None:
+        if not self._wire.trusted:
             self.abort("it didn't prove who it is")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _places_to_wait() -> int:
+    """Return how many strangers may wait: never so many that the driver can open no file."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return _MOST_STRANGERS
+    return min(_MOST_STRANGERS, files // 4)
+
+
+def _listen(host: str, port: int, backlog: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -219,6 +296,7 @@ def _listen(host: str, port: int) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
+            listener.listen(backlog)  # here, since this is where it fails if the port is taken
         except OSError:
             listener.close()
             raise

@@ -45,7 +45,7 @@ class Kit:
     code: bytes = b""
     limits: Limits = Limits()
     env: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     goods: tuple[Goods, ...] = ()
 
     def packed(self) -> tuple[dict[str, Any], bytes]:

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 from manyfit._redact import redact, secret_values
@@ -25,9 +26,10 @@ from manyfit.executors.outfit import Outfit
 from manyfit.ship.facts import facts
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.follow import Follower
-from manyfit.worker.limits import machine_memory, tree_memory
+from manyfit.worker.limits import machine_memory, private_memory
 from manyfit.worker.line import Line, UnreachableError, dial
 from manyfit.worker.slot import Slot
+from manyfit.worker.tunnel import Tunnel
 from manyfit.worker.wire import Frame
 from manyfit.worker.work import Task
 
@@ -44,12 +46,16 @@ def serve(settings: Mapping[str, Any]) -> dict[str, Any]:
             `place`, which the driver is told.
     """
     try:
-        line = dial([tuple(address) for address in settings["addresses"]], settings["secret"])
+        line = _dial(settings)
     except UnreachableError as error:
         return {"unreachable": str(error), **_introduction(settings)}
     with contextlib.closing(line):
         line.send(_introduction(settings))
         return _Pilot(line, settings).run()
+
+
+def _dial(settings: Mapping[str, Any]) -> Line:
+    return dial([tuple(address) for address in settings["addresses"]], settings["secret"])
 
 
 def _introduction(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,6 +68,7 @@ class _Pilot:
         self._settings = settings
         self._outfit: Outfit | None = None
         self._follower: Follower | None = None
+        self._tunnel = Tunnel(lambda: _dial(settings))
         self._leaving = ""
         self._for_good = False
         self._log_at = 0.0
@@ -81,6 +88,7 @@ class _Pilot:
             self._break(f"{type(error).__name__}: {error}")
         finally:
             self._over.set()
+            self._tunnel.close()
             if self._outfit is not None:
                 self._outfit.close()
         return {"left": self._leaving or self._line.gone, "for_good": self._for_good}
@@ -132,6 +140,8 @@ class _Pilot:
     def _start(self, slot: Slot, task: Task, secrets: Sequence[str]) -> None:
         if self._outfit is None:
             raise ManyfitError("a task came before the kit")
+        env = {**os.environ, **self._outfit.env, **task.env}
+        task = replace(task, env={**task.env, **self._tunnel.variables(env)})
         slot.submit(task, secrets)
         known = (*secret_values({**os.environ, **self._outfit.env, **task.env}), *secrets)
         self._follower = Follower(self._outfit.log_of(task.number, task.attempt), known)
@@ -160,7 +170,7 @@ class _Pilot:
         while not self._over.wait(_BEAT):
             pid = None if self._slot is None else self._slot.pid
             total, available = machine_memory()
-            used = tree_memory(pid) if pid is not None else 0
+            used = private_memory(pid) if pid is not None else 0
             self._line.send({"beat": {"used": used, "total": total, "available": available}})
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from json import loads
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from manyfit.executors.spark_pilots import gist_of
 from manyfit.executors.spark_session import Session
 from manyfit.executors.spark_task import task_function
 from manyfit.worker.logs import write_log
+from manyfit.worker.tunnel import URI, own_address
 from manyfit.worker.work import Task, Work, secret_params
 
 logger = logging.getLogger("manyfit")
@@ -78,6 +79,7 @@ class Jobs:
         self._doomed: set[tuple[int, int]] = set()
         self._threads: dict[tuple[int, int], threading.Thread] = {}
         self._look_at = 0.0
+        self._has_told = False
 
     def submit(self, task: Task) -> None:
         """Begin a job."""
@@ -146,7 +148,7 @@ class Jobs:
         key = task.number, task.attempt
         settings = {
             **self._settings,
-            "task": asdict(task),
+            "task": asdict(self._without_tunnel(task)),
             "secrets": secret_params(self._work, task),
             "mailbox": self._url_of(*key),
         }
@@ -161,6 +163,19 @@ class Jobs:
         except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark have errors of their own
             ended = JobEnded(*key, None, gist_of(error))
         self._inbox.put(ended)
+
+    def _without_tunnel(self, task: Task) -> Task:
+        """Leave an MLflow server out that only this machine can reach: a job has no way to it."""
+        if own_address(task.env.get(URI, "")) is None:
+            return task
+        if not self._has_told:
+            self._has_told = True
+            logger.warning(
+                "what objectives log with MLflow themselves is lost: workers can't reach the store "
+                "on this machine. What Manyfit records of trials is in it all the same."
+            )
+        env = {name: value for name, value in task.env.items() if not name.startswith("MLFLOW_")}
+        return replace(task, env=env)
 
     def _look(self, number: int, attempt: int) -> None:
         url = self._url_of(number, attempt)

@@ -6,6 +6,7 @@ queue, and joins when the cluster grows.
 """
 
 import contextlib
+import logging
 import queue
 import re
 import threading
@@ -17,9 +18,14 @@ from typing import Any
 
 from manyfit.errors import ExecutorError
 from manyfit.executors.spark_session import Session, TaskFunction
+from manyfit.executors.spark_task import task_function
 
-# How often in a row jobs may fail while no worker dials in at all.
+logger = logging.getLogger("manyfit")
+
+# How often in a row jobs may fail, and for how many seconds, while there is no worker: a cluster
+# may be restarting. One that has never had a worker gets no such time.
 _MOST_FAILURES = 3
+_WAIT = 30.0
 # Seconds before a job is begun again: the first time, and at most.
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -37,6 +43,13 @@ class Ended:
 
     said: dict[str, Any] | None
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The executors that there are."""
+
+    executors: frozenset[str]
 
 
 class UnreachableDriverError(Exception):
@@ -74,9 +87,12 @@ class Pilots:
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self._failures = 0
+        self._joined_at = time.monotonic()
+        self._begun = 0  # jobs whose end has not been taken in
 
     def start(self, pause: float = 0.0) -> None:
         """Begin a job, after a pause."""
+        self._begun += 1
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         number = len(self._threads)
         thread = threading.Thread(
@@ -85,9 +101,16 @@ class Pilots:
         self._threads.append(thread)
         thread.start()
 
+    def look_around(self) -> None:
+        """Find out which executors there are, by a job that has a task for each of their slots."""
+        thread = threading.Thread(target=self._find, name="manyfit-survey", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
     def joined(self) -> None:
-        """Take note that a worker has dialled in: jobs can work."""
+        """Take note that there is a worker: jobs can work."""
         self._failures = 0
+        self._joined_at = time.monotonic()
 
     def take(self, ended: Ended, *, first: bool) -> str | None:
         """Decide what an end means; begins another job, or says for good why there is one less.
@@ -100,26 +123,31 @@ class Pilots:
             ExecutorError: No job will ever do better.
             UnreachableDriverError: Workers start, and none can dial in.
         """
+        self._begun -= 1
         match ended.said:
             case {"missing": why, "place": place}:
                 raise ExecutorError(
                     f"Manyfit can't be imported on {place['name']}: {why}. Install it on the "
                     "workers, in the Python that runs there (PYSPARK_PYTHON)"
                 )
-            case {"unreachable": why}:
-                if first:
-                    raise UnreachableDriverError(why)
-                return str(why)
-            case {"left": why, "for_good": True}:
+            case {"unreachable": why} if first:
+                raise UnreachableDriverError(why)
+            case {"unreachable": why} | {"left": why, "for_good": True}:
+                if not self._begun:
+                    raise ExecutorError(f"no worker is left. The last one: {why}")
                 return str(why)
             case None:
                 self._failures += 1
-                if self._failures >= _MOST_FAILURES and first:
-                    raise ExecutorError(f"Spark can't run Manyfit's workers. {ended.error}")
+                self._check_failures(ended.error, 0.0 if first else _WAIT)
             case _:
                 self._failures += 1
         self.start(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._failures - 1)))
         return None
+
+    def _check_failures(self, error: str, wait: float) -> None:
+        alone = time.monotonic() - self._joined_at
+        if self._failures >= _MOST_FAILURES and alone >= wait:
+            raise ExecutorError(f"Spark can't run Manyfit's workers. {error}")
 
     def close(self, leaving: Callable[[], int]) -> None:
         """Wait for tasks that were told to leave, and cancel what is left.
@@ -141,6 +169,17 @@ class Pilots:
         deadline = time.monotonic() + within
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _find(self) -> None:
+        try:
+            said = self._session.run(
+                task_function("", {}), tag=self._tag, title=self._title, everywhere=True
+            )
+        except Exception as error:  # noqa: BLE001 - as below; nothing depends on it
+            logger.debug("the executors can't be listed: %s", error)
+        else:
+            names = frozenset(loads(text)["place"]["name"] for text in said)
+            self._inbox.put(Found(names))
 
     def _run(self, pause: float) -> None:
         if self._closing.wait(pause):

@@ -14,7 +14,7 @@ from manyfit.executors.hub import Hub, News
 from manyfit.executors.kit import Kit
 from manyfit.executors.spark_depot import Depot
 from manyfit.executors.spark_jobs import JobEnded, Jobs
-from manyfit.executors.spark_pilots import Ended, Pilots, UnreachableDriverError
+from manyfit.executors.spark_pilots import Ended, Found, Pilots, UnreachableDriverError
 from manyfit.executors.spark_session import Session
 from manyfit.executors.spark_task import task_function
 from manyfit.ship.listing import ShippingList
@@ -90,6 +90,8 @@ class Run:
         )
         for _ in range(parallelism):
             self._pilots.start()
+        if parallelism > 1 and not session.is_local:
+            self._pilots.look_around()
 
     @property
     def runner(self) -> Crew | Jobs:
@@ -140,9 +142,11 @@ class Run:
             self._jobs.take(news)
         elif isinstance(news, Ended) and self._jobs is None:
             self._take_end(news)
+        elif isinstance(news, Found):
+            self._crew.spread(news.executors)
         elif isinstance(news, News) and self._jobs is None:
             self._crew.take(news)
-            if self._crew.has_worked:
+            if self._crew.members:
                 self._pilots.joined()
 
     def _take_end(self, ended: Ended) -> None:

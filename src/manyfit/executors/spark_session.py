@@ -81,14 +81,16 @@ class Session:
         tag: str,
         title: str,
         profile: Any = None,
+        everywhere: bool = False,
     ) -> list[str]:
-        """Run a job of one task to its end, in this thread; returns the text column it yields.
+        """Run a job of one task to its end, in this thread; returns the texts that it yields.
 
         Args:
             function: Runs in the task, as `DataFrame.mapInArrow` has it.
             tag: What `cancel` knows the job by. The thread must be the job's own: it keeps the tag.
             title: What people see it as.
             profile: The resources of its executors and task, as `profile` returns them.
+            everywhere: Have as many tasks as Spark means to run at once, instead of one.
         """
         if self.is_connect:
             self._spark.addTag(tag)
@@ -96,7 +98,8 @@ class Session:
             self._spark.sparkContext.addJobTag(tag)
             self._spark.sparkContext.setLocalProperty("spark.job.description", title)
         options = {} if profile is None else {"profile": profile}
-        frame = self._spark.range(0, 1, 1, 1).mapInArrow(function, "said string", **options)
+        rows = self._spark.range(1 << 12) if everywhere else self._spark.range(0, 1, 1, 1)
+        frame = rows.mapInArrow(function, "said string", **options)
         return [row[0] for row in frame.collect()]
 
     def cancel(self, tag: str) -> None:

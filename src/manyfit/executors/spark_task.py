@@ -10,7 +10,8 @@ def task_function(
     """Return what `mapInArrow` is to run: it yields one row of JSON, which says how it went.
 
     Args:
-        entry: `module:function` in a worker's Manyfit; called with the settings and where it is.
+        entry: `module:function` in a worker's Manyfit, called with the settings and where it is;
+            empty to say just these.
         settings: Plain data, and Spark's own broadcasts; seen by nobody but the worker.
     """
 
@@ -40,9 +41,9 @@ def task_function(
             "gpus": list(resources["gpu"].addresses) if "gpu" in resources else [],
             "attempt": 0 if context is None else context.attemptNumber(),
         }
-        module, name = entry.split(":")
+        module, _, name = entry.partition(":")
         try:
-            function = getattr(importlib.import_module(module), name)
+            function = getattr(importlib.import_module(module), name) if module else dict
         except ImportError as error:
             version = ".".join(map(str, sys.version_info[:3]))
             said = {"missing": f"{error} (Python {version} at {sys.executable})", "place": place}

@@ -25,6 +25,7 @@ class StudyInfo:
         n_trials: How many trials it is to have in all; None if unlimited.
         parallelism: How many trials run at once.
         notes: Sentences a person should read once, such as what an executor can't do.
+        remote: Whether trials run where files and servers of this machine may not be seen.
     """
 
     name: str
@@ -35,6 +36,7 @@ class StudyInfo:
     n_trials: int | None
     parallelism: int
     notes: Sequence[str] = ()
+    remote: bool = False
 
 
 class Tracker(Protocol):

@@ -22,11 +22,15 @@ from manyfit.trackers.base import StudyInfo
 from manyfit.trackers.mlflow_copy import AwayError, RefusedError
 from manyfit.trackers.mlflow_courier import Courier
 from manyfit.trackers.mlflow_ledger import Run
+from manyfit.trackers.mlflow_relay import Relay
 from manyfit.trackers.mlflow_rows import Batch, Status, milliseconds
+from manyfit.trackers.mlflow_uris import absolute, artifact_root, is_folder, is_local
 from manyfit.trial import Trial
 
 if TYPE_CHECKING:
     import mlflow
+
+logger = logging.getLogger("manyfit.mlflow")
 
 # Trying again won't change these answers.
 _FINAL = frozenset(
@@ -54,6 +58,10 @@ class MlflowTracker:
     `sqlite:///mlflow.db` in the working folder and its experiment "Default"; under the run that is
     active, if there is one. In a Databricks notebook, set an experiment.
 
+    On a cluster, a database or folder of this machine is held out to workers by an MLflow server,
+    which starts and ends with the study; that, or a server of yours at localhost, they reach by way
+    of this process.
+
     Args:
         tracking_uri: Another server.
         experiment: The name of another experiment, created if need be.
@@ -73,7 +81,7 @@ class MlflowTracker:
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
         """Begin to connect, in the background."""
-        connect = _connector(self._tracking_uri, self._experiment)
+        connect = _connector(self._tracking_uri, self._experiment, study)
         settings.hold()
         self._courier = Courier(study, history, connect)
 
@@ -115,17 +123,27 @@ class Server:
         uri: The tracking URI, absolute.
         choose: Returns the experiment's id, given a client.
         outer: The run that was active when the study was opened.
+        relay: Holds the database out to workers that can't reach it.
+        remote: Whether workers are on other machines.
     """
 
     def __init__(
-        self, uri: str, choose: "Callable[[mlflow.MlflowClient], str]", outer: str | None
+        self,
+        uri: str,
+        choose: "Callable[[mlflow.MlflowClient], str]",
+        outer: str | None,
+        relay: Relay | None = None,
+        *,
+        remote: bool = False,
     ) -> None:
         self.uri = uri
-        self.is_local = not uri.startswith(("http:", "https:", "databricks"))
+        self.is_local = is_local(uri)
         self.experiment_id = ""
         self.experiment_name = ""
         self._choose = choose
         self._outer = {"mlflow.parentRunId": outer} if outer else {}
+        self._relay = relay
+        self._remote = remote
         self._mlflow = _import_mlflow()
         self._client: mlflow.MlflowClient | None = None
 
@@ -144,12 +162,31 @@ class Server:
         with self._answers():
             experiment = self.client.get_experiment(self._choose(self.client))
             self.experiment_id, self.experiment_name = experiment.experiment_id, experiment.name
+        self._hold_out(experiment.artifact_location)
         if parent is not None:
             try:
                 return self._reopen(parent, tags)
             except RefusedError:
                 pass  # deleted, or its database was: begin anew
         return self.create(name, {**tags, **self._outer}, started_at)
+
+    def _hold_out(self, artifacts: str) -> None:
+        """Let workers on other machines reach the database, and the artifacts beside it."""
+        if self._relay is not None:
+            self._relay.start(artifact_root(artifacts, self.experiment_id))
+        elif self._remote and is_folder(artifacts):
+            logger.warning(
+                "MLflow's experiment %s keeps artifacts in %s: what objectives log as artifacts "
+                "stays on their workers, unless that folder is the same on all machines. Choose an "
+                "experiment whose artifacts are in storage or with the server (mlflow-artifacts:).",
+                self.experiment_name,
+                artifacts,
+            )
+
+    def close(self) -> None:
+        """Let workers reach the database no longer."""
+        if self._relay is not None:
+            self._relay.close()
 
     def _reopen(self, parent: str, tags: Mapping[str, str]) -> Run:
         with self._answers():
@@ -240,7 +277,11 @@ class Server:
         if self.experiment_id:
             env["MLFLOW_EXPERIMENT_ID"] = self.experiment_id
             env["MLFLOW_EXPERIMENT_NAME"] = self.experiment_name
-        if redact(self.uri) == self.uri:
+        if self._relay is not None:
+            if not self._relay.is_open:
+                return env
+            env["MLFLOW_TRACKING_URI"] = self._relay.uri
+        elif redact(self.uri) == self.uri:
             env["MLFLOW_TRACKING_URI"] = self.uri
         elif os.environ.get("MLFLOW_TRACKING_URI") != self.uri:
             return env
@@ -265,7 +306,9 @@ class Server:
             raise RefusedError(f"{type(error).__name__}: {error}") from error
 
 
-def _connector(tracking_uri: str | None, experiment: str | None) -> Callable[[], Server]:
+def _connector(
+    tracking_uri: str | None, experiment: str | None, study: StudyInfo
+) -> Callable[[], Server]:
     """Look at what is set now, on the driver's thread; connect later, on the courier's."""
     folder = Path.cwd()
     active = None
@@ -276,7 +319,14 @@ def _connector(tracking_uri: str | None, experiment: str | None) -> Callable[[],
     def connect() -> Server:
         uri = absolute(tracking_uri or _import_mlflow().get_tracking_uri(), folder)
         outer = active.info.run_id if active and experiment is None else None
-        return Server(uri, lambda client: _choose_experiment(client, *chosen), outer)
+        relay = Relay(uri, study.folder) if study.remote and is_local(uri) else None
+        return Server(
+            uri,
+            lambda client: _choose_experiment(client, *chosen),
+            outer,
+            relay,
+            remote=study.remote,
+        )
 
     return connect
 
@@ -296,23 +346,6 @@ def _choose_experiment(client: "mlflow.MlflowClient", name: str | None, active: 
             return "0"
     found = client.get_experiment_by_name(name)
     return client.create_experiment(name) if found is None else found.experiment_id
-
-
-def absolute(uri: str, folder: Path) -> str:
-    """Return a tracking URI that means the same in every folder.
-
-    Example:
-        >>> absolute("sqlite:///mlflow.db", Path("/work"))
-        'sqlite:////work/mlflow.db'
-        >>> absolute("./mlruns", Path("/work"))
-        'file:///work/mlruns'
-    """
-    scheme, found, path = uri.partition(":///")
-    if found and scheme.startswith("sqlite") and not path.startswith(("/", ":memory:")):
-        return f"{scheme}:///{folder / path}"
-    if ":" in uri or uri.startswith("databricks"):
-        return uri
-    return (folder / uri).as_uri()
 
 
 def _user() -> str:

@@ -71,6 +71,9 @@ class Remote(Protocol):
     def delete(self, run: str) -> None:
         """Delete a run."""
 
+    def close(self) -> None:
+        """Let go of what it holds."""
+
 
 class Copy:
     """The study's runs on a server.
@@ -165,8 +168,9 @@ class Copy:
         self.remote.set_status(self._parent, "FINISHED", time.time())
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Let go of the ledger and the server."""
         self._ledger.close()
+        self.server.close()
 
     @property
     def _parent(self) -> str:

@@ -9,6 +9,9 @@ from manyfit.worker.logs import redact_bytes
 _MOST_LIVE = 1 << 20
 _MOST = 4 << 20
 _CHUNK = 1 << 18
+# Longer than a credential: what may be half of one, where a log is cut, is within so many bytes.
+_MARGIN = 1 << 12
+_SHORTEST = 8  # a line of a key that is shorter gives nothing away
 
 
 class Follower:
@@ -21,7 +24,10 @@ class Follower:
 
     def __init__(self, path: Path, secrets: Sequence[str]) -> None:
         self._path = path
-        self._secrets = secrets
+        # Of a key of several lines, some may be read before the rest is written.
+        lines = [line for value in secrets for line in value.splitlines() if line != value]
+        lines = [line for line in lines if len(line) >= _SHORTEST]
+        self._secrets = (*secrets, *sorted(lines, key=len, reverse=True))
         self._position = 0
 
     def news(self) -> bytes:
@@ -47,10 +53,10 @@ class Follower:
                 file.seek(0)
                 if size <= _MOST:
                     return redact_bytes(file.read(), self._secrets)
-                head = file.read(_CHUNK)
+                head = redact_bytes(file.read(_CHUNK), self._secrets)[:-_MARGIN]
                 file.seek(size - _MOST + _CHUNK)
-                tail = file.read(_MOST)
+                tail = redact_bytes(file.read(_MOST - _CHUNK), self._secrets)[_MARGIN:]
         except FileNotFoundError:
             return b""
         left_out = f"\n... {size - len(head) - len(tail)} bytes left out ...\n".encode()
-        return redact_bytes(head, self._secrets) + left_out + redact_bytes(tail, self._secrets)
+        return head + left_out + tail

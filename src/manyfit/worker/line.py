@@ -13,6 +13,7 @@ from manyfit.worker.wire import Frame, Wire, WireError
 # something every few seconds.
 SILENCE = 60.0
 _READ = 1 << 18
+_MOST_FRAMES = 64  # received at once: a driver that sends without end must not fill the memory
 
 
 class UnreachableError(Exception):
@@ -37,6 +38,8 @@ class Line:
         self._lock = threading.Lock()
         self._early: list[Frame] = []
         self._heard_at = time.monotonic()
+        self._readable = select.poll()  # not select(), which knows no descriptor above 1023
+        self._readable.register(connection, select.POLLIN)
         self.gone: str | None = None  # why nothing more will come, once that is so
         connection.settimeout(within)
         while not self._wire.trusted:
@@ -63,9 +66,12 @@ class Line:
                     self.gone = f"nothing can be sent to the driver ({error})"
 
     def receive(self) -> list[Frame]:
-        """Return what has arrived, without waiting; finds out when the driver is `gone`."""
+        """Return what has arrived, without waiting, or the first of much.
+
+        Finds out when the driver is `gone`.
+        """
         frames, self._early = self._early, []
-        while self.gone is None and select.select([self._socket], [], [], 0)[0]:
+        while self.gone is None and len(frames) < _MOST_FRAMES and self._readable.poll(0):
             try:
                 data = self._socket.recv(_READ)
                 frames += self._feed(data)

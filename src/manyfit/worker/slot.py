@@ -56,8 +56,9 @@ class Slot:
 
     @property
     def pid(self) -> int | None:
-        """The child's process number, while there is a child."""
-        return None if self._process is None else self._process.pid
+        """The child's process number, while there is a child. May be asked from any thread."""
+        process = self._process
+        return None if process is None else process.pid
 
     def fileno(self) -> int | None:
         """Return a descriptor that turns readable when `poll` has something to do, if any does."""

@@ -120,7 +120,7 @@ class Wire:
     def _get_to_know(self, text: bytes) -> None:
         """Take in a greeting, answered by our proof; then the other's proof."""
         match _parse(text):
-            case {"manyfit": version, "nonce": str(nonce)} if not self._keys:
+            case {"manyfit": version, "nonce": str(nonce)} if not self._keys and nonce.isascii():
                 if version != _VERSION:
                     raise WireError(f"the other end speaks version {version}, not {_VERSION}")
                 nonces = (self._nonce, nonce) if self._role == "driver" else (nonce, self._nonce)
@@ -129,7 +129,7 @@ class Wire:
                 proof = self._derive(f"proof of {self._role}", *nonces).hex()
                 self._expected = self._derive(f"proof of {_OTHER[self._role]}", *nonces).hex()
                 self._outgoing += _frame(_json({"proof": proof}))
-            case {"proof": str(proof)} if self._keys:
+            case {"proof": str(proof)} if self._keys and proof.isascii():
                 if not hmac.compare_digest(proof.encode(), self._expected.encode()):
                     raise WireError("the other end doesn't know this study's secret")
                 self.trusted = True

@@ -1,0 +1,113 @@
+"""What workers say, checked before it is believed: none of them can be the end of a study.
+
+A worker may run another Manyfit, or may have been taken over. What it says is data, and this is
+where data of the wrong kind stop: further on, everything has the types that it is declared with.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeAlias
+
+from manyfit.errors import MetricError
+from manyfit.events import (
+    AttemptFailed,
+    AttemptFinished,
+    AttemptLost,
+    AttemptPruned,
+    AttemptStarted,
+    Reported,
+    decode,
+)
+from manyfit.metric import Metric
+
+Heard: TypeAlias = (
+    AttemptStarted | Reported | AttemptFinished | AttemptPruned | AttemptFailed | AttemptLost
+)
+
+_MOST = 1e300  # of a number, which may have to become a float
+_TEXTS_OF_FACTS = ("python", "implementation", "platform", "machine", "manyfit")
+
+
+class NonsenseError(Exception):
+    """A worker said what no worker of this version says."""
+
+
+def event_in(line: object, metric: Metric) -> Heard:
+    """Return the event on a line.
+
+    Args:
+        line: What came.
+        metric: What a result must have.
+
+    Raises:
+        NonsenseError: There is none that a worker may send, or something in it is of another type.
+
+    Example:
+        >>> line = '{"v":1,"event":"lost","number":3,"attempt":1,"reason":"","counts":true,"at":0}'
+        >>> event_in(line, Metric("loss"))
+        AttemptLost(number=3, attempt=1, reason='', counts=True, at=0)
+    """
+    if not isinstance(line, str):
+        raise NonsenseError(f"an event that is no text: {line!r:.200}")
+    try:
+        event = decode(line)
+        if isinstance(event, AttemptFinished):
+            metric.check(event.metrics[metric.name])
+    except (LookupError, TypeError, ValueError, RecursionError, MetricError) as error:
+        raise NonsenseError(f"{line:.200} is no event ({error})") from error
+    if not isinstance(event, Heard) or not all(
+        _is_a(kind.type, getattr(event, kind.name)) for kind in fields(event)
+    ):
+        raise NonsenseError(f"{line:.200} is no event that a worker sends")
+    return event
+
+
+def place_in(said: Any) -> dict[str, Any]:
+    """Return a place, which has a `host` and a `name`.
+
+    Raises:
+        NonsenseError: It has not.
+    """
+    match said:
+        case {"host": str(), "name": str()}:
+            return dict(said)
+    raise NonsenseError(f"{said!r:.200} is no place")
+
+
+def facts_in(said: Any) -> dict[str, Any]:
+    """Return the facts of a machine, as `manyfit.ship.facts` tells them.
+
+    Raises:
+        NonsenseError: These are none.
+    """
+    match said:
+        case {"packages": dict(packages), **rest} if all(
+            isinstance(version, str | None) for version in packages.values()
+        ) and all(isinstance(rest.get(name), str) for name in _TEXTS_OF_FACTS):
+            return dict(said)
+    raise NonsenseError(f"{said!r:.200} are no facts of a machine")
+
+
+def memory_in(said: Any) -> dict[str, int]:
+    """Return bytes of memory: `used`, `total` and `available`.
+
+    Raises:
+        NonsenseError: They are missing, or no sizes.
+    """
+    match said:
+        case {"used": int(), "total": int(), "available": int()}:
+            return dict(said)
+    raise NonsenseError(f"{said!r:.200} tells no memory")
+
+
+def _is_a(declared: Any, value: object) -> bool:
+    """Whether a value read from JSON is of the type that a field of an event is declared with."""
+    if declared is float:
+        return _is_number(value) and -_MOST < value < _MOST  # type: ignore[operator]
+    if declared in (int, str, bool):
+        return type(value) is declared and (declared is not int or 0 <= value < _MOST)  # type: ignore[operator]
+    return isinstance(value, Mapping) and all(map(_is_number, value.values()))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (type(value) is int and abs(value) < _MOST)

@@ -1,0 +1,137 @@
+"""Jobs that end, in every way they can, and what is done about it."""
+
+import json
+import queue
+import threading
+
+import pytest
+
+from manyfit.errors import ExecutorError
+from manyfit.executors.spark_pilots import Ended, Pilots, UnreachableDriverError
+
+
+class FakeSession:
+    """One whose jobs end as a test says."""
+
+    def __init__(self):
+        self.ends = queue.SimpleQueue()
+        self.began = threading.Semaphore(0)
+        self.cancelled = []
+
+    def run(self, function, *, tag, **_):
+        self.began.release()
+        end = self.ends.get(timeout=10)
+        if isinstance(end, Exception):
+            raise end
+        return [json.dumps(end)]
+
+    def cancel(self, tag):
+        self.cancelled.append(tag)
+        self.ends.put(RuntimeError("cancelled"))
+
+
+@pytest.fixture
+def session():
+    """A session."""
+    return FakeSession()
+
+
+@pytest.fixture
+def inbox():
+    """Where ends come in."""
+    return queue.SimpleQueue()
+
+
+@pytest.fixture
+def pilots(session, inbox):
+    """What keeps the jobs going."""
+    keeper = Pilots(session, None, tag="t", title="Trials", profile=None, inbox=inbox)
+    yield keeper
+    keeper.close(lambda: 0)
+
+
+@pytest.fixture
+def end(session, inbox):
+    """A function that ends a running job, and returns what came of it."""
+
+    def end_with(said):
+        assert session.began.acquire(timeout=5)
+        session.ends.put(said)
+        return inbox.get(timeout=5)
+
+    return end_with
+
+
+def test_what_a_task_said_comes_in(pilots, end):
+    """The end of a job is put into the inbox, with its task's own words."""
+    pilots.start()
+    assert end({"left": "hung up"}) == Ended({"left": "hung up"})
+
+
+def test_a_job_that_fails_comes_in(pilots, end):
+    """So is a failure, without Java's frames."""
+    pilots.start()
+    error = ValueError("Task 0 failed\n    at org.apache.spark.Some.where(Some.scala:1)")
+    assert end(error) == Ended(None, "Task 0 failed")
+
+
+def test_a_job_that_ends_is_begun_again(pilots, end, session):
+    """A worker that was lost, or whose driver's connection broke, is replaced."""
+    pilots.start()
+    for said in ({"left": "the connection broke"}, RuntimeError("executor lost")):
+        assert pilots.take(end(said), first=False) is None
+        pilots.joined()
+    assert session.began.acquire(timeout=5)
+
+
+def test_one_less(pilots, end, session):
+    """A worker that is no use, or can't dial in where others can, isn't begun again."""
+    for _ in range(3):
+        pilots.start()
+    assert pilots.take(end({"left": "disk full", "for_good": True}), first=False) == "disk full"
+    assert pilots.take(end({"unreachable": "no route"}), first=False) == "no route"
+    assert session.began.acquire(timeout=5)  # the third
+    assert not session.began.acquire(timeout=0.7)
+
+
+def test_nobody_is_left(pilots, end):
+    """When the last of them is no use either, nothing can go on, and it says why."""
+    for _ in range(2):
+        pilots.start()
+    pilots.take(end({"left": "disk full", "for_good": True}), first=False)
+    with pytest.raises(ExecutorError, match=r"no worker is left\. The last one: no memory"):
+        pilots.take(end({"left": "no memory", "for_good": True}), first=False)
+
+
+def test_nobody_can_dial_in(pilots, end):
+    """Before any has, a worker that can't reach the driver means that none can."""
+    pilots.start()
+    with pytest.raises(UnreachableDriverError, match="no route"):
+        pilots.take(end({"unreachable": "no route"}), first=True)
+
+
+def test_manyfit_is_missing(pilots, end):
+    """It says where, and in which Python."""
+    pilots.start()
+    said = {"missing": "No module named 'manyfit'", "place": {"name": "host3"}}
+    with pytest.raises(ExecutorError, match="can't be imported on host3: No module"):
+        pilots.take(end(said), first=True)
+
+
+def test_jobs_that_keep_failing(pilots, end):
+    """Before any has worked, the third failure in a row is the last, and is shown."""
+    pilots.start()
+    for _ in range(2):
+        assert pilots.take(end(RuntimeError("no such queue")), first=True) is None
+    with pytest.raises(ExecutorError, match=r"can't run Manyfit's workers\. no such queue"):
+        pilots.take(end(RuntimeError("no such queue")), first=True)
+
+
+def test_closing_cancels_what_does_not_leave(session, inbox):
+    """Tasks are given time to leave by themselves; what is left is cancelled."""
+    pilots = Pilots(session, None, tag="t", title="Trials", profile=None, inbox=inbox)
+    pilots.start()
+    assert session.began.acquire(timeout=5)
+    pilots.close(lambda: 0)
+    assert session.cancelled == ["t"]
+    assert inbox.get(timeout=5) == Ended(None, "cancelled")
