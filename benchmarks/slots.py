@@ -167,7 +167,7 @@ class VirtualSlots:
         waits.append(self._last - self._free.popleft())
         self._script.begin(task, self._last)
 
-    def stop(self, number, attempt, reason, *, kill=False):  # noqa: ARG002
+    def stop(self, number, attempt, reason, *, kill=False):
         self._script.stop(number, attempt, reason)
 
     def poll(self, handle, timeout):

@@ -331,6 +331,7 @@ hub.close()
 """
 
 
+@pytest.mark.integration
 def test_a_crowd_takes_no_file_from_the_driver(tmp_path):
     """A process that may open 100 files can still open its own when 150 strangers have come."""
     script = tmp_path / "crowded.py"
