@@ -5,9 +5,9 @@ Lives on the driver's thread: the hub's news come in through `take`, events for 
 
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from manyfit.errors import ExecutorError
@@ -16,42 +16,13 @@ from manyfit.executors.heard import NonsenseError, event_in, facts_in, memory_in
 from manyfit.executors.hub import Hub, News
 from manyfit.executors.kit import Kit
 from manyfit.executors.memory import lost_because, too_little
+from manyfit.executors.roster import Member, Roster
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.logs import extend_log, write_log
 from manyfit.worker.tunnel import MLFLOW, URI, own_address
 from manyfit.worker.work import Task, Work, secret_params
 
 logger = logging.getLogger("manyfit")
-
-
-@dataclass(slots=True)
-class Member:
-    """A worker that has dialled in.
-
-    Attributes:
-        connection: Its number at the hub.
-        place: Where it is, as it says itself.
-        ready: Whether it has unpacked the kit.
-        task: The attempt it is at.
-        memory: Bytes that its last beat told of: `used` by its trial, `total` and `available` on
-            its machine.
-    """
-
-    connection: int
-    place: Mapping[str, Any]
-    ready: bool = False
-    task: Task | None = None
-    memory: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def host(self) -> str:
-        """The machine it is on."""
-        return str(self.place["host"])
-
-    @property
-    def executor(self) -> str:
-        """The Spark executor it is in."""
-        return str(self.place["name"])
 
 
 class Crew:
@@ -75,27 +46,32 @@ class Crew:
         most: int,
         inspect: Callable[[Mapping[str, Any], str], str | None],
     ) -> None:
-        self.members: dict[int, Member] = {}
         self.events: deque[AttemptEvent] = deque()
+        self.has_worked = False
+        self._roster = Roster()
         self._hub = hub
         self._work = work
         self._kit = kit.packed()
         self._env = kit.env
         self._most = most
         self._inspect = inspect
-        self.has_worked = False
         self._proven = False  # whether the objective has begun anywhere: it can be loaded
         self._executors: frozenset[str] = frozenset()
         self._moves = 2 * most
         self._largest = 0  # bytes that a trial was seen to use
         manifests = (goods.manifest for goods in kit.goods)
         self._shared = sum(item["size"] for each in manifests for item in each["items"])
-        self._waiting: deque[Task] = deque()  # submitted, and their worker was lost before it began
+        self._waiting: deque[Task] = deque()  # submitted when there was no idle worker any more
+
+    @property
+    def members(self) -> Mapping[int, Member]:
+        """The workers, by connection."""
+        return self._roster.members
 
     @property
     def size(self) -> int:
         """How many attempts it could run at this moment."""
-        return min(self._most, sum(member.ready for member in self.members.values()))
+        return min(self._most, self._roster.n_ready)
 
     def submit(self, task: Task) -> None:
         """Give a task to an idle worker, or to the next that is."""
@@ -111,11 +87,10 @@ class Crew:
 
     def stop(self, number: int, attempt: int, reason: str, *, kill: bool) -> None:
         """End an attempt, as `Executor.stop` has it."""
-        for member in self.members.values():
-            if _is_at(member, number, attempt):
-                self._hub.send(
-                    member.connection, {"kill" if kill else "stop": [number, attempt, reason]}
-                )
+        member = self._roster.at(number, attempt)
+        if member is not None:
+            order = {"kill" if kill else "stop": [number, attempt, reason]}
+            self._hub.send(member.connection, order)
         for task in tuple(self._waiting):
             if kill and (task.number, task.attempt) == (number, attempt):
                 self._waiting.remove(task)
@@ -150,7 +125,7 @@ class Crew:
         """Give a worker its kit; one that is no use is fatal before others work, else sent off."""
         problem = self._inspect(facts, place["name"])
         if problem is None:
-            self.members[connection] = Member(connection, place)
+            self._roster.add(Member(connection, place))
             self._hub.send(connection, {"kit": self._kit[0]}, self._kit[1])
         elif not self.has_worked:
             raise ExecutorError(problem)
@@ -168,15 +143,16 @@ class Crew:
         match message:
             case {"event": line}:
                 self._note(member, event_in(line, self._work.metric))
-            case {"log": [number, attempt]} if _is_at(member, number, attempt):
+            case {"log": [number, attempt]} if member.is_at(number, attempt):
                 extend_log(self._work.folder, number, attempt, blob)
-            case {"whole log": [number, attempt]} if _is_at(member, number, attempt):
+            case {"whole log": [number, attempt]} if member.is_at(number, attempt):
                 write_log(self._work.folder, number, attempt, blob)
             case {"beat": memory}:
                 member.memory = memory_in(memory)
                 self._weigh(member)
-            case {"ready": True}:
-                member.ready = self.has_worked = True
+            case {"ready": True} if not member.is_ready:
+                self.has_worked = True
+                self._roster.is_ready(member)
                 self._free(member)
             case {"broken": why} if self._proven:
                 self._send_off(member.connection, f"it can't go on: {why}")
@@ -185,21 +161,19 @@ class Crew:
 
     def _note(self, member: Member, event: AttemptEvent) -> None:
         """Pass an event on; one of an attempt that is not this worker's is dropped."""
-        if not _is_at(member, event.number, event.attempt):
+        if not member.is_at(event.number, event.attempt):
             return
         self._proven = True
         self.events.append(event)
         if isinstance(event, ENDINGS):
-            member.task = None
+            self._roster.release(member)
             self._free(member)
 
     def _free(self, member: Member) -> None:
         """Give an idle worker something to do, or send it to where fewer are."""
-        counts = Counter(dict.fromkeys(self._executors, 0))
-        counts.update(other.executor for other in self.members.values())
-        if self._moves and counts[member.executor] - min(counts.values()) >= 2:
+        if self._moves and self._roster.surplus(member, self._executors) >= 2:
             self._moves -= 1
-            del self.members[member.connection]
+            self._roster.remove(member)
             self._hub.send(member.connection, {"leave": "another executor has fewer workers"})
         self._hand_out()
 
@@ -208,32 +182,21 @@ class Crew:
         if member.memory["used"] <= 1.1 * self._largest:
             return
         self._largest = member.memory["used"]
-        workers = sum(other.host == member.host for other in self.members.values())
-        if said := too_little(
-            member.host, workers, self._largest, self._shared, member.memory["total"]
-        ):
+        host, total = member.host, member.memory["total"]
+        if said := too_little(host, self._roster.on(host), self._largest, self._shared, total):
             logger.warning("%s.", said)
 
     def _lose(self, member: Member, why: str) -> None:
-        del self.members[member.connection]
-        task, member.task = member.task, None
+        self._roster.remove(member)
+        task = member.task
         if task is not None:
             reason = lost_because(member.place, member.memory, why)
             lost = AttemptLost(task.number, task.attempt, reason, counts=True, at=time.time())
             self.events.append(lost)
 
     def _hand_out(self) -> None:
-        while self._waiting:
-            idle = [m for m in self.members.values() if m.ready and m.task is None]
-            if not idle:
-                return
-            busy = Counter(m.host for m in self.members.values() if m.task is not None)
-            member = min(idle, key=lambda m: (busy[m.host], m.connection))
-            task = member.task = self._waiting.popleft()
+        while self._waiting and (member := self._roster.idlest()) is not None:
+            task = self._waiting.popleft()
+            self._roster.assign(member, task)
             order = {"task": asdict(task), "secrets": secret_params(self._work, task)}
             self._hub.send(member.connection, order)
-
-
-def _is_at(member: Member, number: int, attempt: int) -> bool:
-    task = member.task
-    return task is not None and (task.number, task.attempt) == (number, attempt)

@@ -151,7 +151,7 @@ class Run:
 
     def _take_end(self, ended: Ended) -> None:
         try:
-            why = self._pilots.take(ended, first=not self._crew.has_worked)
+            why = self._pilots.take(ended, first=not (self._crew.has_worked or self._crew.members))
         except UnreachableDriverError as error:
             self._check_end(ended)
             self._fall_back(str(error))
