@@ -194,7 +194,7 @@ def prompt(params):
         manyfit.report(1, loss=1.0)
         while time.perf_counter() - began < 5.0:
             step += 1
-            time.sleep(0.0001)
+            time.sleep(0.0005)
             manyfit.report(1 + step, accuracy=0.5)
     except BaseException:
         took = time.perf_counter() - began

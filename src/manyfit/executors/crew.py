@@ -97,8 +97,8 @@ class Crew:
                 self.events.append(AttemptLost(number, attempt, reason, False, time.time()))
 
     def dismiss(self, reason: str) -> None:
-        """Tell all to leave, also those that have only just dialled in."""
-        self._hub.send_all({"leave": reason})
+        """Tell all to leave, also those that are only just dialling in."""
+        self._hub.dismiss({"leave": reason})
 
     def take(self, news: News) -> None:
         """Take in what came over a connection.

@@ -70,6 +70,7 @@ class Hub:
         self.tunnels: dict[str, Address] = {}  # servers that workers may reach by way of here
         self.tunnelled: set[_Connection] = set()  # connections to them; they are no workers'
         self._numbers = 0
+        self._last_message: Mapping[str, Any] | None = None
         self._closing = asyncio.Event()
         self.most_strangers = _places_to_wait()
         self._socket = _listen(host, port, self.most_strangers)
@@ -86,9 +87,9 @@ class Hub:
         """Send a message; over a connection that is gone, it is lost."""
         self._tell(self._send, connection, message, blob)
 
-    def send_all(self, message: Mapping[str, Any]) -> None:
-        """Send a message over every connection there is."""
-        self._loop.call_soon_threadsafe(self._send_all, message)
+    def dismiss(self, message: Mapping[str, Any]) -> None:
+        """Send a last message to every worker, also to those that come from now on."""
+        self._tell(self._dismiss, message)
 
     def hang_up(self, connection: int) -> None:
         """End a connection."""
@@ -144,6 +145,8 @@ class Hub:
         number = self._numbers
         self._numbers += 1
         self.connections[number] = connection
+        if self._last_message is not None:
+            connection.send(self._last_message)
         return number
 
     def _send(self, number: int, message: Mapping[str, Any], blob: bytes) -> None:
@@ -151,7 +154,8 @@ class Hub:
         if connection is not None:
             connection.send(message, blob)
 
-    def _send_all(self, message: Mapping[str, Any]) -> None:
+    def _dismiss(self, message: Mapping[str, Any]) -> None:
+        self._last_message = message
         for connection in list(self.connections.values()):
             connection.send(message)
 

@@ -29,6 +29,7 @@ _WAIT = 30.0
 # Seconds before a job is begun again: the first time, and at most.
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+_HOME = 1.5  # how long Spark may take to notice that a task is done
 _CANCEL = 6.0  # a cancelled job's Python worker is killed after 2 to 4 seconds
 
 
@@ -159,16 +160,18 @@ class Pilots:
         deadline = time.monotonic() + _CANCEL
         while leaving() and time.monotonic() < deadline:
             time.sleep(0.02)
-        self._join(1.0)
-        if any(thread.is_alive() for thread in self._threads):
+        deadline = time.monotonic() + _CANCEL
+        while self._are_running(_HOME) and time.monotonic() < deadline:
+            # Again and again: a cancel that comes before Spark has the job does nothing.
             with contextlib.suppress(Exception):  # a session that is stopped raises what it likes
                 self._session.cancel(self._tag)
-            self._join(_CANCEL)
 
-    def _join(self, within: float) -> None:
+    def _are_running(self, within: float) -> bool:
+        """Whether there are jobs that have not ended after some seconds."""
         deadline = time.monotonic() + within
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        return any(thread.is_alive() for thread in self._threads)
 
     def _find(self) -> None:
         try:

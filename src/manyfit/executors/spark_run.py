@@ -67,6 +67,7 @@ class Run:
         self._profile = profile
         self._depot = depot
         self._said: set[str] = set()
+        self._has_looked = parallelism == 1 or session.is_local  # where there is one executor
         self._began = time.monotonic()
         inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._inbox = inbox
@@ -90,8 +91,6 @@ class Run:
         )
         for _ in range(parallelism):
             self._pilots.start()
-        if parallelism > 1 and not session.is_local:
-            self._pilots.look_around()
 
     @property
     def runner(self) -> Crew | Jobs:
@@ -148,6 +147,9 @@ class Run:
             self._crew.take(news)
             if self._crew.members:
                 self._pilots.joined()
+            if self._crew.has_worked and not self._has_looked:
+                self._has_looked = True
+                self._pilots.look_around()
 
     def _take_end(self, ended: Ended) -> None:
         try:
