@@ -10,7 +10,7 @@ SOURCE = ROOT / "src" / "manyfit"
 
 # The tree, top to bottom: a module imports only from its own section or from above.
 SECTIONS = (
-    ("_version", "errors", "_optional", "_redact", "clock"),
+    ("_version", "errors", "_optional", "_redact", "_held", "clock"),
     ("space", "domain", "choice", "_labels", "_tree", "metric", "trial", "events", "budget"),
     ("samplers", "pruners", "engine"),
     ("worker",),

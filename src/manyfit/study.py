@@ -191,7 +191,7 @@ class Study:
             executor, parallelism=parallelism, cpus_per_trial=cpus_per_trial, n_trials=n_trials
         )
         limits = Limits(trial_timeout, trial_memory, cpus_per_trial or runner.cpus)
-        work = Work(objective, self.space, self.metric, self.name, self.folder, limits)
+        work = Work(objective, self.space, self.metric, self.name, self.folder, limits, n_trials)
         if suspicion := self.metric.suspicion():
             logger.warning("%s.", suspicion)
         gaps, remote = _gaps(runner, limits), runner.capabilities.remote

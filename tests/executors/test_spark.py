@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import sys
 import textwrap
 import threading
@@ -155,8 +156,6 @@ def test_secrets_reach_the_objective_and_nothing_else(tmp_path, tmp_path_factory
     monkeypatch.setenv("MF_PLAIN_NAME", CANARY)
     script = tmp_path / "driver.py"
     script.write_text(textwrap.dedent(SECRETS))
-    import subprocess
-
     done = subprocess.run(
         [sys.executable, script, str(tmp_path)], capture_output=True, text=True, timeout=180
     )
@@ -234,8 +233,6 @@ def test_workers_spread_over_executors(standalone_spark, tune):
 
 def test_a_worker_that_joins_later_is_used(tmp_path):
     """A study that wants more slots than there are begins, and grows when the cluster does."""
-    import subprocess
-
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(GROWING), str(tmp_path)],
         capture_output=True,
@@ -306,6 +303,55 @@ def test_gpus_on_local_spark_are_refused(spark, tune):
     """Where Spark hands out no GPUs, asking for them is an error before anything runs."""
     with pytest.raises(ArgumentError, match="gpus_per_trial=1 needs a cluster"):
         tune(lambda _: 0.0, SparkExecutor(spark, 2, gpus_per_trial=1))
+
+
+def test_gpus_are_handed_out_one_each(tmp_path):
+    """A worker with two GPUs runs two trials at once, each of which sees its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(GPUS), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split() == ["['4',", "'7']", "2"]
+
+
+# Spark learns of GPUs from a script that lists them, so that a test can have some.
+GPUS = """
+    import os, sys, time
+    from pathlib import Path
+    from unittest.mock import patch
+    sys.path.insert(0, {demo!r})
+    import cluster
+    import manyfit
+
+    script = Path(sys.argv[1]) / "gpus"
+    script.write_text('#!/bin/sh\\necho \\'{{"name": "gpu", "addresses": ["4", "7"]}}\\'\\n')
+    script.chmod(0o755)
+    gpu = "-Dspark.worker.resource.gpu"
+    options = {{"SPARK_WORKER_OPTS": f"{{gpu}}.amount=2 {{gpu}}.discoveryScript={{script}}"}}
+    plain = cluster.environment
+    settings = {{"spark.executor.resource.gpu.amount": "2", "spark.task.resource.gpu.amount": "1"}}
+
+    def train(params):
+        time.sleep(0.3)
+        print(os.environ["CUDA_VISIBLE_DEVICES"])
+        return params["x"]
+
+    with (
+        patch.object(cluster, "environment", lambda folder: plain(folder) | options),
+        cluster.standalone(workers=1, cores=4) as one,
+        cluster.session(one.url, one.folder / "log", settings) as spark,
+    ):
+        result = manyfit.tune(
+            train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", n_trials=12, sampler="random",
+            executor=manyfit.SparkExecutor(spark, 4, gpus_per_trial=1), folder=sys.argv[1],
+            tracker=None, progress=None,
+        )
+    print(sorted({{result.log_of(trial).read_text().strip() for trial in result}}),
+          len({{trial.attempts[-1].worker for trial in result}}))
+""".format(demo=str(Path(__file__).parents[2] / "demo"))
 
 
 def test_a_session_that_is_stopped_ends_the_study(standalone_spark, classic, tune, tmp_path):

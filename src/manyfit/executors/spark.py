@@ -125,7 +125,7 @@ class SparkExecutor:
         """
         cpus = work.limits.cpus
         profile = self._session.profile(cpus, self._gpus)
-        most = self.parallelism
+        most = min(self.parallelism, work.n_trials or self.parallelism)
         fitting = self._session.fitting(cpus)
         if fitting == 0:
             raise ArgumentError(f"cpus_per_trial={cpus} is more than this local Spark has")

@@ -13,22 +13,8 @@ import socket
 from datetime import datetime
 from pathlib import Path
 
+from manyfit._held import close_held, is_held, open_held
 from manyfit.errors import JournalError, StudyLockedError
-
-# A forked child (a data loader of the user's, say) shares its parent's open files, and with them
-# the lock: it would keep the study locked after the driver's death. So a child lets go of them at
-# once, which leaves the parent's hold untouched.
-_held: set[int] = set()
-
-
-def _let_go_in_child() -> None:
-    for descriptor in _held:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 class StudyLock:
@@ -48,29 +34,27 @@ class StudyLock:
 
     def __init__(self, path: Path) -> None:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # closed by exec: PEP 446
+            descriptor = open_held(path, 0o644)
         except OSError as error:
             raise JournalError(f"can't make the lock file {path}: {error.strerror}") from error
         try:
             _lock(descriptor, path)
             _sign(descriptor, path)
         except BaseException:
-            os.close(descriptor)
+            close_held(descriptor)
             raise
         self._descriptor: int | None = descriptor
-        _held.add(descriptor)
 
     def release(self) -> None:
         """Let another driver have the study. Safe to call twice, and in a forked child."""
         if self._descriptor is None:
             return
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor not in _held:
-            return  # a fork closed it: the number may by now belong to another file
-        _held.discard(descriptor)
+        if not is_held(descriptor):
+            return  # this is a fork's copy
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
-        os.close(descriptor)
+        close_held(descriptor)
 
 
 def _lock(descriptor: int, path: Path) -> None:

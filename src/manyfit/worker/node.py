@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Self
 
+from manyfit._held import close_held, open_held
 from manyfit.errors import ArgumentError, ExecutorError
 from manyfit.worker import janitor
 
@@ -32,19 +33,6 @@ _GUARD = ".janitor"  # its lock is held by the janitor that is alive
 _TURNS = ".turns"  # a lock file for each name that is made once
 # All that Python needs to start: the janitor outlives the study, and its secrets should not.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-
-# A forked child shares its parent's open files, and would keep the folder after the parent's death.
-_held: set[int] = set()
-
-
-def _let_go_in_child() -> None:
-    for descriptor in _held:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 class NodeFolder:
@@ -107,7 +95,7 @@ class NodeFolder:
         """Leave the folder; it is removed when nobody else uses it. Safe to call twice."""
         if self._lock is not None:
             lock, self._lock = self._lock, None
-            _close(lock)
+            close_held(lock)
 
     def __enter__(self) -> Self:
         return self
@@ -138,7 +126,7 @@ def _join(folder: Path) -> int:
         _make_private(folder.parent)
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
-            lock = _open(folder / janitor.LOCK)
+            lock = open_held(folder / janitor.LOCK, 0o600)
         except FileNotFoundError:  # its janitor has just removed it
             continue
         try:
@@ -147,9 +135,9 @@ def _join(folder: Path) -> int:
                 _hire(folder)
                 return lock
         except BaseException:
-            _close(lock)
+            close_held(lock)
             raise
-        _close(lock)
+        close_held(lock)
 
 
 def _make_private(root: Path) -> None:
@@ -165,7 +153,7 @@ def _make_private(root: Path) -> None:
 
 def _hire(folder: Path) -> None:
     """Start a janitor unless one is alive; the lock that says so is its inheritance."""
-    guard = _open(folder / _GUARD)
+    guard = open_held(folder / _GUARD, 0o600)
     try:
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
         done = subprocess.run(  # noqa: S603 - this Python, with a program of our own
@@ -184,7 +172,7 @@ def _hire(folder: Path) -> None:
     except BlockingIOError:
         pass
     finally:
-        _close(guard)
+        close_held(guard)
 
 
 def _make(target: Path, make: Callable[[Path], None]) -> None:
@@ -209,21 +197,9 @@ def _remove(path: Path) -> None:
 @contextlib.contextmanager
 def _turn(path: Path) -> Iterator[None]:
     """Wait until nobody else, thread or process, is inside with the same path."""
-    lock = _open(path)
+    lock = open_held(path, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
-        _close(lock)
-
-
-def _open(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # closed by exec: PEP 446
-    _held.add(descriptor)
-    return descriptor
-
-
-def _close(descriptor: int) -> None:
-    if descriptor in _held:  # else a fork closed it, and the number may be another file's
-        _held.discard(descriptor)
-        os.close(descriptor)
+        close_held(lock)

@@ -41,6 +41,7 @@ class Work:
         study: The study's name.
         folder: The study's folder, absolute; logs go to `folder/logs`, scratch to `folder/scratch`.
         limits: What one trial may use.
+        n_trials: How many there are at most, so that nobody makes ready for more; None for no limit.
     """
 
     objective: Objective
@@ -49,6 +50,7 @@ class Work:
     study: str
     folder: Path
     limits: Limits = Limits()
+    n_trials: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
