@@ -41,7 +41,7 @@ class Work:
         study: The study's name.
         folder: The study's folder, absolute; logs go to `folder/logs`, scratch to `folder/scratch`.
         limits: What one trial may use.
-        n_trials: How many there are at most, so that nobody makes ready for more; None for no limit.
+        n_trials: How many there are at most, so that nobody makes ready for more; or None.
     """
 
     objective: Objective
