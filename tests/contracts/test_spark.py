@@ -61,16 +61,3 @@ class TestJobsWithChannel(SparkContract):
         """Use the one on the cluster, and a folder that its workers see."""
         self.spark = standalone_spark
         self.channel = str(tmp_path / "channel")
-
-
-@pytest.mark.integration
-class TestConnectJobs(SparkContract):
-    """A Connect client that no worker can dial: reports come when a trial ends."""
-
-    host = NOWHERE
-    lacks = frozenset({"live_reports"})
-
-    @pytest.fixture
-    def prepared(self, connect_spark):
-        """Use the Connect one."""
-        self.spark = connect_spark

@@ -216,6 +216,30 @@ SECRETS = """
 """.format(demo=str(Path(__file__).parents[2] / "demo"), length=float(len(CANARY)))
 
 
+# ── the network ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_client_that_workers_cannot_dial(connect_spark, tune, caplog):
+    """Trials run as jobs then; people are told once, and so is who asks for capabilities."""
+
+    def objective(params):
+        for step in range(3):
+            manyfit.report(step, loss=params["x"])
+        return params["x"]
+
+    executor = SparkExecutor(connect_spark, 2, host="127.0.0.99")
+    live = []
+    submit = executor.submit
+    executor.submit = lambda task: (live.append(executor.capabilities.live_reports), submit(task))
+    with caplog.at_level(logging.WARNING, "manyfit"):
+        result = tune(objective, executor, n_trials=4, pruner="median")
+
+    assert [trial.state for trial in result] == [State.COMPLETE] * 4
+    assert [len(trial.measurements) for trial in result] == [3] * 4
+    assert not any(live)
+    assert len([r for r in caplog.records if "can't be reached at 127.0.0.99" in r.message]) == 1
+
+
 # ── the cluster ───────────────────────────────────────────────────────────────────────────────────
 
 

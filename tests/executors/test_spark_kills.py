@@ -1,6 +1,6 @@
 """Anything may die at any moment: no finished trial is lost, none is run to an end twice.
 
-`MANYFIT_ROUNDS` says how many times each is killed, at random moments; by default, twice.
+`MANYFIT_ROUNDS` says how many times each is killed, at random moments; by default, once.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from manyfit.trial import Lost
 
 pytestmark = pytest.mark.integration
 
-ROUNDS = int(os.environ.get("MANYFIT_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("MANYFIT_ROUNDS", "1"))
 DEMO = Path(__file__).parents[2] / "demo"
 N_TRIALS = 16
 CHILD = "manyfit.worker.child"

@@ -253,6 +253,15 @@ def test_the_closing(told: Told, tmp_path: Path) -> None:
     ]
 
 
+def test_the_closing_on_a_cluster(told: Told, tmp_path: Path) -> None:
+    """A study that was ended early misses no slots."""
+    story = on_a_cluster(told, tmp_path, slots=4)
+    view = Tally(story.study, (), 0.0).view(5.0)
+    ended = progress.closing(view, {}, "interrupted")
+
+    assert ended[0].endswith("interrupted (0 complete)")
+
+
 def test_the_closing_without_a_best(told: Told, tmp_path: Path) -> None:
     """It says so when nothing has completed."""
     Story(told, folder=tmp_path)

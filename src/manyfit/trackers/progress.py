@@ -222,8 +222,9 @@ def status(view: View) -> str:
 def closing(view: View, failures: Mapping[str, int], reason: str) -> list[str]:
     """Return the sentences that end a study; `failures` counts them by kind."""
     study, best = view.study, view.best
+    counts = replace(view.counts, wanted=0)  # nothing is to run any more
     return [
-        f"{study.name} ended after {duration(view.elapsed)}: {reason} ({view.counts})",
+        f"{study.name} ended after {duration(view.elapsed)}: {reason} ({counts})",
         f"best: {describe(study, best)}" if best else "no trial has completed",
         *(f"{kind} ({count} times)" for kind, count in _often(failures)),
     ]
