@@ -7,6 +7,7 @@
          └──────── crew ◄────── hub ◄───────TCP─────────┘
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -83,6 +84,10 @@ class SparkExecutor:
     ) -> None:
         if parallelism is not None and parallelism < 1:
             raise ArgumentError(f"parallelism must be at least 1, but got {parallelism!r}")
+        if not 0 <= port < 1 << 16:
+            raise ArgumentError(f"port must be 0 for any or at most 65535, but got {port!r}")
+        if gpus_per_trial < 0:
+            raise ArgumentError(f"gpus_per_trial must be 0 or more, but got {gpus_per_trial!r}")
         self._session = Session(spark)
         self._asked = parallelism
         self._host = host
@@ -131,19 +136,22 @@ class SparkExecutor:
             raise ArgumentError(f"cpus_per_trial={cpus} is more than this local Spark has")
         token = f"{re.sub(r'[^A-Za-z0-9_]', '_', work.study)[:40]}-{randomness.token_hex(8)}"
         listing = shipping_list(work.objective, self._ship)
-        depot = Depot(self._session, self._storage)
-        kit = self._kit(work, token, bundle(listing) if listing.travelling else b"", depot)
-        self._run = Run(
-            self._session,
-            work,
-            kit,
-            listing,
-            depot,
-            parallelism=min(most, fitting or most),
-            address=(self._host or self._session.host(), self._port),
-            channel=self._channel,
-            profile=profile,
-        )
+        with contextlib.ExitStack() as undo:
+            depot = Depot(self._session, self._storage)
+            undo.callback(depot.close)
+            kit = self._kit(work, token, bundle(listing) if listing.travelling else b"", depot)
+            self._run = Run(
+                self._session,
+                work,
+                kit,
+                listing,
+                depot,
+                parallelism=min(most, fitting or most),
+                address=(self._host or self._session.host(), self._port),
+                channel=self._channel,
+                profile=profile,
+            )
+            undo.pop_all()
 
     def _kit(self, work: Work, token: str, code: bytes, depot: Depot) -> Kit:
         with in_transit() as shared:
