@@ -243,16 +243,20 @@ def test_a_client_that_workers_cannot_dial(connect_spark, tune, caplog):
 # ── the cluster ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_workers_spread_over_executors(standalone_spark, tune):
+def test_workers_spread_over_executors(standalone_spark, tune, tmp_path):
     """Two workers on two executors with two slots each end up on one each."""
+    seen = tmp_path / "seen"
+    seen.mkdir()
 
     def objective(params):
         time.sleep(0.3)
-        return params["x"]
+        (seen / Path.cwd().name).touch()  # each executor has a folder of its own
+        return -1.0 if len(list(seen.iterdir())) == 2 else params["x"]
 
-    result = tune(objective, SparkExecutor(standalone_spark, 2), n_trials=24)
+    executor = SparkExecutor(standalone_spark, 2)
+    result = tune(objective, executor, n_trials=200, stop=manyfit.Target(-0.5))
 
-    assert len(executors_of(result.trials[-2:])) == 2
+    assert len(executors_of(result)) == 2
 
 
 def test_a_worker_that_joins_later_is_used(tmp_path):
@@ -268,14 +272,18 @@ def test_a_worker_that_joins_later_is_used(tmp_path):
 
 
 GROWING = """
-    import sys, threading, time
+    import os, pathlib, sys, threading, time
     sys.path.insert(0, {demo!r})
     import manyfit
     from cluster import session, standalone
 
+    seen = pathlib.Path(sys.argv[1]) / "seen"
+    seen.mkdir()
+
     def train(params):
-        time.sleep(0.5)
-        return params["x"]
+        time.sleep(0.3)
+        (seen / str(os.getpid())).touch()
+        return -1.0 if len(list(seen.iterdir())) == 3 else params["x"]
 
     def workers(trials):
         return len({{trial.attempts[-1].worker for trial in trials}})
@@ -283,9 +291,9 @@ GROWING = """
     with standalone(workers=1) as cluster, session(cluster.url, cluster.folder / "log") as spark:
         threading.Timer(6.0, cluster.add_workers, [2]).start()
         result = manyfit.tune(
-            train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", timeout=45.0, name="growing",
+            train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", timeout=90.0, name="growing",
             executor=manyfit.SparkExecutor(spark, 3), folder=sys.argv[1], tracker=None,
-            progress=None, stop=None, n_trials=60, sampler="random",
+            progress=None, stop=manyfit.Target(-0.5), n_trials=300, sampler="random",
         )
     print(workers(result.trials[:3]), workers(result))
 """.format(demo=str(Path(__file__).parents[2] / "demo"))
