@@ -171,8 +171,9 @@ with session({url!r}, folder / "driver.log", settings) as spark:
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
-def test_the_driver_is_killed(cluster, tmp_path, round_):
+def test_the_driver_is_killed(cluster, classic, tmp_path, round_):
     """SIGKILL of the driver ends its trials everywhere within 10 s; run again, it goes on."""
+    classic.stop()  # its cores are wanted
     program = textwrap.dedent(DRIVER).format(
         demo=str(DEMO), here=str(Path(__file__).parent), folder=str(tmp_path), url=cluster.url
     )
