@@ -19,7 +19,6 @@ from manyfit.journal.lock import StudyLock
 
 HOLD = """
 import sys
-import time
 from pathlib import Path
 from manyfit.journal.lock import StudyLock
 lock = StudyLock(Path(sys.argv[1]))
