@@ -151,17 +151,23 @@ def test_a_large_closure_is_told(standalone_spark, tune, caplog):
     assert "manyfit.share(x_train=...)" in caplog.text
 
 
-def test_secrets_reach_the_objective_and_nothing_else(tmp_path, tmp_path_factory, monkeypatch):
-    """A named secret is in no file of study or cluster, in no command, on no page of the UI."""
+def test_secrets_reach_the_objective_and_nothing_else(tmp_path, monkeypatch):
+    """A named secret is in no file of study, MLflow or cluster, no command, no page of the UI."""
     monkeypatch.setenv("MF_PLAIN_NAME", CANARY)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     script = tmp_path / "driver.py"
     script.write_text(textwrap.dedent(SECRETS))
     done = subprocess.run(
-        [sys.executable, script, str(tmp_path)], capture_output=True, text=True, timeout=180
+        [sys.executable, script, str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert CANARY not in done.stdout + done.stderr
     assert "4 complete" in done.stderr
+    assert (tmp_path / "mlflow.db").stat().st_size > 0
     for path in tmp_path.rglob("*"):
         if path.is_file():
             assert CANARY.encode() not in path.read_bytes(), path
@@ -204,7 +210,7 @@ SECRETS = """
         executor = manyfit.SparkExecutor(spark, 2, env={{"MODE": "3"}}, secrets=["MF_PLAIN_NAME"])
         result = manyfit.tune(
             train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", n_trials=4, executor=executor,
-            folder=folder / "studies", tracker=None, progress="plain",
+            folder=folder / "studies", progress="plain",
         )
         looking.join()
         for path in cluster.folder.rglob("*"):
