@@ -80,7 +80,7 @@ def test_workers_come_and_go(cluster: Cluster, standalone_spark: Any) -> None:
 
     def is_busy() -> bool:  # four quick tasks may have run on the other worker alone
         assert len(asked_of_workers(standalone_spark)) == 4
-        lines = [" ".join(process.cmdline()) for process in family()]
+        lines = [" ".join(process.cmdline()) for process in filter(alive, family())]
         programs = ("CoarseGrainedExecutorBackend", "pyspark.daemon")
         return all(any(program in line for line in lines) for program in programs)
 
