@@ -80,7 +80,7 @@ def test_workers_come_and_go(cluster: Cluster, standalone_spark: Any) -> None:
 
     def is_busy() -> bool:  # four quick tasks may have run on the other worker alone
         assert len(asked_of_workers(standalone_spark)) == 4
-        lines = [" ".join(process.cmdline()) for process in filter(alive, family())]
+        lines = [line_of(process) for process in family()]
         programs = ("CoarseGrainedExecutorBackend", "pyspark.daemon")
         return all(any(program in line for line in lines) for program in programs)
 
@@ -93,6 +93,13 @@ def test_workers_come_and_go(cluster: Cluster, standalone_spark: Any) -> None:
     assert new in cluster.alive()
     assert cluster.alive() == set(cluster.workers)
     assert len(asked_of_workers(standalone_spark)) == 4
+
+
+def line_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return ""
 
 
 def alive(process: psutil.Process) -> bool:
