@@ -15,6 +15,19 @@ def spark(tmp_path):
     return LocalSpark(tmp_path / "machine")
 
 
+def tune_once(objective, executor, folder):
+    manyfit.tune(
+        objective,
+        {"x": Float(0.0, 1.0)},
+        metric="loss",
+        n_trials=1,
+        executor=executor,
+        folder=folder / "studies",
+        tracker=None,
+        progress=None,
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -47,16 +60,7 @@ def test_a_port_that_is_taken(spark, tmp_path):
         port = taken.getsockname()[1]
         executor = SparkExecutor(spark, 1, port=port, storage=str(storage))
         with pytest.raises(ExecutorError, match=f"can't listen for workers at .*port {port}"):
-            manyfit.tune(
-                lambda _: float(data["x"][0]),
-                {"x": Float(0.0, 1.0)},
-                metric="loss",
-                n_trials=1,
-                executor=executor,
-                folder=tmp_path / "studies",
-                tracker=None,
-                progress=None,
-            )
+            tune_once(lambda _: float(data["x"][0]), executor, tmp_path)
 
     assert not storage.exists() or list(storage.iterdir()) == []
 
@@ -67,15 +71,6 @@ def test_no_more_workers_than_trials(spark, tmp_path):
     sizes = set()
     poll = executor.poll
     executor.poll = lambda *args: (poll(*args), sizes.add(executor.parallelism))
-    manyfit.tune(
-        lambda params: params["x"],
-        {"x": Float(0.0, 1.0)},
-        metric="loss",
-        n_trials=1,
-        executor=executor,
-        folder=tmp_path / "studies",
-        tracker=None,
-        progress=None,
-    )
+    tune_once(lambda params: params["x"], executor, tmp_path)
 
     assert max(sizes) == 1
