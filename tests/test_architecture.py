@@ -11,16 +11,27 @@ SOURCE = ROOT / "src" / "manyfit"
 # The tree, top to bottom: a module imports only from its own section or from above.
 SECTIONS = (
     ("_version", "errors", "_optional", "_redact", "_held", "clock"),
-    ("space", "domain", "choice", "_labels", "_tree", "metric", "trial", "events", "budget"),
-    ("samplers", "pruners", "engine"),
+    (
+        "space",
+        "domain",
+        "choice",
+        "_labels",
+        "_tree",
+        "metric",
+        "trial",
+        "events",
+        "repeats",
+        "budget",
+    ),
+    ("samplers", "pruners", "commands", "engine"),
     ("worker",),
     ("data", "ship"),
     ("executors", "journal", "trackers"),
-    ("recorder", "driver", "result", "archive", "asking", "study", "tuning"),
+    ("recorder", "driver", "result", "archive", "asking", "arguments", "study", "tuning"),
     ("cli", "testing"),
 )
 # The decisions and the worker stand beside each other: neither knows the other.
-APART = (("worker", ("samplers", "pruners", "engine")),)
+APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
 ADAPTERS = ("executors", "journal", "trackers")
 HOMES = {
     "optuna": {"samplers/optuna.py"},

@@ -19,7 +19,13 @@ class TestArguments:
 
     @pytest.mark.parametrize(
         "limits",
-        [{"n_trials": 0}, {"n_trials": -1}, {"timeout": -1.0}, {"max_failures": -1}],
+        [
+            {"n_trials": 0},
+            {"n_trials": -1},
+            {"timeout": -1.0},
+            {"max_failures": -1},
+            {"repeats": 0},
+        ],
     )
     def test_refuses_limits_that_mean_nothing(self, limits):
         """The message names the limit, the rule, and what was given."""
@@ -48,6 +54,52 @@ class TestVerdict:
     def test_goes_on_while_nothing_is_reached(self):
         """No verdict is None, not an empty reason."""
         assert Budget(n_trials=2).verdict(Tally(asked=2, finished=1), LOSS) is None
+
+    @pytest.mark.parametrize(
+        ("budget", "tally", "reason"),
+        [
+            (Budget(n_trials=1), Tally(asked=1, finished=1), "the only trial is done"),
+            (Budget(n_trials=2), Tally(asked=2, finished=2), "all 2 trials done"),
+            (Budget(max_failures=0), Tally(failed=1), "1 trial failed, more than max_failures=0"),
+            (
+                Budget(stop=(NoImprovement(1),)),
+                Tally(best=0.5, since_best=1),
+                "no improvement in the last trial",
+            ),
+        ],
+    )
+    def test_one_is_no_plural(self, budget, tally, reason):
+        """Reasons read well whatever the count."""
+        assert budget.verdict(tally, LOSS) == reason
+
+    @pytest.mark.parametrize(
+        ("tally", "allowed"),
+        [
+            (Tally(finished=9), True),
+            (Tally(finished=9, elapsed=5.0), False),
+            (Tally(finished=9, failed=3), False),
+            (Tally(finished=9, fatal="FatalError: no"), False),
+        ],
+    )
+    def test_repeats_follow_a_search_that_ended_well(self, tally, allowed):
+        """None follow one that failed or ran out of time, and none where none are wanted."""
+        limits = {"n_trials": 9, "timeout": 5.0, "max_failures": 2}
+
+        assert Budget(**limits, repeats=2).allows_repeats(tally) is allowed
+        assert not Budget(**limits).allows_repeats(tally)
+
+    @pytest.mark.parametrize(
+        ("budget", "most"),
+        [
+            (Budget(), None),
+            (Budget(repeats=3), None),
+            (Budget(n_trials=2, repeats=3), 8),
+            (Budget(n_trials=100, repeats=3), 115),
+        ],
+    )
+    def test_repeats_come_on_top(self, budget, most):
+        """So many trials run at most: those of the search, and repeats of up to five of them."""
+        assert budget.most_trials == most
 
     def test_target_follows_the_direction(self):
         """When maximizing, a larger value reaches the target."""

@@ -1,3 +1,6 @@
+import hashlib
+import random
+import statistics
 import threading
 
 import pytest
@@ -18,6 +21,7 @@ from manyfit.events import (
 from manyfit.metric import Metric
 from manyfit.pruners.auto import make_pruner
 from manyfit.recorder import Recorder
+from manyfit.repeats import best_trial, repeated
 from manyfit.samplers.random import RandomSampler
 from manyfit.space import Float, Space
 from manyfit.testing.journals import MemoryJournal
@@ -39,16 +43,28 @@ SPACE = Space({"x": Float(0.0, 1.0)})
 class Bench:
     """A driver with fakes all round, and what it left behind."""
 
-    def __init__(self, script, tmp_path, *, parallelism=1, pruner=None, journal=None, **limits):
+    def __init__(
+        self,
+        script,
+        tmp_path,
+        *,
+        parallelism=1,
+        pruner=None,
+        journal=None,
+        sampler=None,
+        engine=None,
+        **limits,
+    ):
         self.fake = FakeClock()
         self.journal = journal or MemoryJournal()
-        self.sampler = RandomSampler(SPACE, 0)
+        self.sampler = sampler or RandomSampler(SPACE, 0)
         self.engine = Engine(
             space=SPACE,
             metric=LOSS,
             sampler=self.sampler,
             pruner=pruner or make_pruner(None, LOSS),
             budget=Budget(**limits),
+            **(engine or {}),
         )
         self.executor = ScriptedExecutor(script, parallelism=parallelism, clock=self.fake)
         self.recorder = Recorder(self.engine, self.journal)
@@ -417,6 +433,216 @@ class TestResuming:
         study.run()
 
         assert study.engine.best.value == 1.0
+
+
+class TestAskingAhead:
+    def test_trials_are_ready_before_slots_are_free(self, bench):
+        """One trial is asked ahead for eight slots, and none below that."""
+
+        def run(parallelism):
+            study = bench(
+                lambda task: reports(task, [1.0] * 5), n_trials=64, parallelism=parallelism
+            )
+            peak = []
+            poll = study.executor.poll
+
+            def watched_poll(handle, timeout):
+                started = {task.number for task in study.executor.submitted}
+                peak.append(sum(t.number not in started for t in study.engine.trials))
+                poll(handle, timeout)
+
+            study.executor.poll = watched_poll
+            assert study.run() == "all 64 trials done"
+            assert len(study.engine.trials) == 64
+            return max(peak)
+
+        assert [run(parallelism) for parallelism in (1, 7, 8, 16, 64)] == [0, 0, 1, 2, 0]
+
+    def test_news_waits_for_one_proposal_at_most(self, bench):
+        """Between two proposals made ahead the executor is polled, without sleeping."""
+        study = bench(lambda task: reports(task, [1.0] * 50), n_trials=99, parallelism=32)
+        order = []
+        propose, poll = study.sampler.ask, study.executor.poll
+
+        def watched_ask(number):
+            order.append("ask")
+            return propose(number)
+
+        def watched_poll(handle, timeout):
+            order.append(timeout)
+            poll(handle, timeout)
+
+        study.sampler.ask, study.executor.poll = watched_ask, watched_poll
+        study.run()
+
+        assert order[32:41] == ["ask", 0.0, "ask", 0.0, "ask", 0.0, "ask", 0.0, 0.25]
+
+
+class Chaotic:
+    """A sampler whose proposals depend on each thing it was told, and on the order."""
+
+    def __init__(self):
+        self.told = []
+
+    def tell(self, trial):
+        self.told.append((trial.number, trial.state.name, trial.value))
+
+    def ask(self, number):
+        digest = hashlib.sha256(repr((number, self.told)).encode()).digest()
+        return {"x": int.from_bytes(digest[:6], "big") / 2**48}
+
+
+def eventful(disorder):
+    """Return a script: trials take long or short, raise, die once or twice, in their own disorder.
+
+    What becomes of a trial in the end depends on its number and params only.
+    """
+
+    def script(task):
+        rng = random.Random(f"{disorder} {task.number} {task.attempt}")
+        yield from reports(task, [1.0] * rng.randint(1, 12))[:-1]
+        if task.attempt == 1 and rng.random() < 0.2:
+            yield from dies(task)
+        elif task.number % 7 == 3:
+            yield from raises(task, f"ValueError: {task.number}")
+        elif task.number % 11 == 5:
+            yield from dies(task)
+        else:
+            yield from finishes(task, task.params["x"] + task.seed / 2**40)
+
+    return script
+
+
+class TestLag:
+    def run(self, bench, parallelism, disorder, **options):
+        options = {"n_trials": 40, "repeats": 2, "sampler": Chaotic()} | options
+        study = bench(
+            eventful(disorder),
+            parallelism=parallelism,
+            engine={"lag": 5, "start_with": [{"x": 0.25}, {"x": 0.5}]},
+            **options,
+        )
+        study.run()
+        return study
+
+    def asked(self, study):
+        return [(trial.number, trial.params, trial.origin) for trial in study.engine.trials]
+
+    def test_proposals_are_the_same_at_any_parallelism_and_timing(self, bench):
+        """However many run, fail, die and overtake each other: the same trials, repeats too."""
+        expected = self.asked(self.run(bench, 1, 0))
+        assert len(expected) == 50
+        assert [origin for *_, origin in expected[40:]] == ["repeat"] * 10
+
+        for parallelism in (1, 2, 5, 16):
+            for disorder in range(4):
+                assert self.asked(self.run(bench, parallelism, disorder)) == expected
+
+    def test_without_it_they_are_not(self, bench):
+        """The test above could fail: timing matters to this sampler."""
+        runs = []
+        for disorder in (0, 1):
+            study = bench(eventful(disorder), parallelism=5, n_trials=40, sampler=Chaotic())
+            study.run()
+            runs.append(self.asked(study))
+
+        assert runs[0] != runs[1]
+
+    @pytest.mark.parametrize("cut", range(7, 400, 31))
+    def test_a_killed_driver_changes_nothing(self, bench, cut):
+        """Cut off at any event and resumed with another parallelism, the trials are the same."""
+        whole = self.run(bench, 5, 0)
+        resumed = bench(
+            eventful(1),
+            parallelism=3,
+            n_trials=40,
+            repeats=2,
+            sampler=Chaotic(),
+            engine={"lag": 5, "start_with": [{"x": 0.25}, {"x": 0.5}]},
+        )
+        for event in list(whole.journal.read())[:cut]:
+            resumed.recorder.put(event)
+        resumed.run()
+
+        assert self.asked(resumed) == self.asked(whole)
+
+    def test_no_more_than_lag_run_at_once(self, bench):
+        """Slots beyond the lag stay empty, since no trial may be proposed for them yet."""
+        peak = []
+        study = bench(
+            lambda task: reports(task, [1.0] * 5),
+            n_trials=20,
+            parallelism=16,
+            engine={"lag": 3},
+        )
+        poll = study.executor.poll
+
+        def watched_poll(handle, timeout):
+            peak.append(len(study.engine.running))
+            poll(handle, timeout)
+
+        study.executor.poll = watched_poll
+        study.run()
+
+        assert max(peak) == 3
+
+
+class TestRepeats:
+    def test_each_runs_over_a_seed_of_its_own(self, bench):
+        """A repeat has its leader's params, and another seed."""
+        study = bench(lambda task: finishes(task, task.params["x"]), n_trials=9, repeats=3)
+
+        assert study.run() == "all 9 trials done, and 15 repeats"
+        submitted = {task.number: task for task in study.executor.submitted}
+        assert len({task.seed for task in submitted.values()}) == 24
+        for trial in study.engine.trials[9:]:
+            assert submitted[trial.number].params == submitted[trial.repeat_of].params
+
+    def test_a_finished_study_repeats_nothing_again(self, bench):
+        """Called again, it returns at once; with more repeats, it runs what is missing."""
+        study = bench(lambda task: finishes(task, task.params["x"]), n_trials=6, repeats=2)
+        first = study.run()
+        assert study.run() == first == "all 6 trials done, and 10 repeats"
+        study.engine.budget = Budget(n_trials=6, repeats=3)
+
+        assert study.run() == "all 6 trials done, and 15 repeats"
+
+    def test_naming_by_repeats_lowers_the_true_regret(self, bench):
+        """Over many noisy studies, what repeats name is truly better than what led the search."""
+        naive, named = [], []
+        for seed in range(60):
+
+            def noisy(task, seed=seed):
+                noise = random.Random(f"{seed} {task.seed}").gauss(0.0, 0.15)
+                return finishes(task, task.params["x"] + noise)
+
+            study = bench(
+                noisy, n_trials=30, repeats=4, parallelism=4, sampler=RandomSampler(SPACE, seed)
+            )
+            study.run()
+            search = study.engine.trials[:30]
+            least = min(trial.params["x"] for trial in search)
+            naive.append(best_trial(search, LOSS).params["x"] - least)
+            named.append(best_trial(study.engine.trials, LOSS).params["x"] - least)
+
+        assert statistics.fmean(named) < 0.75 * statistics.fmean(naive)
+
+    def test_its_interval_holds_the_true_mean(self, bench):
+        """Fresh values are no luckier than others: the leader's own value is no part of them."""
+        held, own = 0, []
+        for seed in range(60):
+
+            def noise(task, seed=seed):
+                return finishes(task, random.Random(f"{seed} {task.seed}").gauss(0.0, 1.0))
+
+            study = bench(noise, n_trials=20, repeats=5, sampler=RandomSampler(SPACE, seed))
+            study.run()
+            for each in repeated(study.engine.trials, LOSS):
+                held += each.low <= 0.0 <= each.high
+                own.append(study.engine.trials[each.number].value)
+
+        assert 0.9 < held / 300 < 0.99
+        assert statistics.fmean(own) < -1.0
 
 
 def test_runs_in_a_thread_that_is_not_the_main_one(bench):

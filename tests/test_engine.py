@@ -4,7 +4,8 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from manyfit.budget import Budget, NoImprovement, Target
-from manyfit.engine import Abandon, Ask, EndStudy, Engine, IllegalEventError, Start, StopAttempt
+from manyfit.commands import Abandon, Ask, EndStudy, Start, StopAttempt
+from manyfit.engine import Engine, IllegalEventError
 from manyfit.events import (
     AttemptFailed,
     AttemptFinished,
@@ -244,6 +245,250 @@ class TestEnding:
         assert study.decide(free=1) == EndStudy("FatalError: disk full")
 
 
+class TestAskingAhead:
+    def test_asks_while_no_slot_is_free_for_as_many_as_may_wait(self):
+        """With all slots busy, so many proposals are made ready, and no more."""
+        study = engine()
+        ask(study)
+        start(study)
+
+        for number in (1, 2):
+            command = study.decide(free=0, ahead=2)
+            assert (type(command), command.number) == (Ask, number)
+            study.apply(command.event(0.0))
+        assert study.decide(free=0, ahead=2) is None
+        assert study.decide(free=1, ahead=2) == Start(1, 1)
+
+    def test_never_asks_beyond_n_trials(self):
+        """Trials that wait count like those that run."""
+        study = engine(budget=Budget(n_trials=2))
+        ask(study)
+        start(study)
+        ask(study)
+
+        assert study.decide(free=0, ahead=5) is None
+
+    def test_whatever_else_is_to_be_done_comes_first(self):
+        """A stop request, the end of the study and a lost trial's next attempt go before."""
+        study = engine(pruner=Impatient(), budget=Budget(stop=(Target(0.2),)))
+        ask(study)
+        start(study)
+        ask(study)
+        start(study, 1)
+        study.apply(Reported(0, 1, 0, {"loss": 1.0}, at=1.0))
+        assert isinstance(study.decide(free=0, ahead=5), StopAttempt)
+        study.apply(StopRequested(0, 1, "hopeless", at=1.0))
+        assert isinstance(study.decide(free=0, ahead=5), Ask)
+        study.apply(AttemptLost(0, 1, "gone", counts=True, at=2.0))
+        assert study.decide(free=1, ahead=5) == Start(0, 2)
+        study.apply(AttemptFinished(1, 1, {"loss": 0.1}, seconds=1.0, at=2.0))
+
+        assert isinstance(study.decide(free=0, ahead=5), EndStudy)
+
+    def test_what_was_asked_ahead_waits_for_the_study_to_be_resumed(self):
+        """A study that ends first leaves such a trial on record, and it is the next to start."""
+        study = engine(budget=Budget(stop=(Target(0.2),)))
+        ask(study)
+        start(study)
+        ask(study)
+        study.apply(AttemptFinished(0, 1, {"loss": 0.1}, seconds=1.0, at=2.0))
+        assert isinstance(study.decide(free=1), EndStudy)
+        study.budget = Budget(n_trials=5)
+
+        assert study.trials[1].state is State.WAITING
+        assert study.decide(free=1) == Start(1, 1)
+
+
+class TestRepeating:
+    def study(self, values, *, repeats=2, **options):
+        """Return an engine whose search has ended, with these values."""
+        study = engine(budget=Budget(n_trials=len(values), repeats=repeats), **options)
+        for value in values:
+            finish(study, value)
+        return study
+
+    def run(self, study, value=1.0):
+        """Run a repeat to its end; returns whom it repeats."""
+        command = study.decide(free=1)
+        assert (type(command), command.origin) == (Ask, "repeat")
+        study.apply(command.event(0.0))
+        assert study.decide(free=1) == Start(command.number, 1)
+        start(study, command.number)
+        study.apply(AttemptFinished(command.number, 1, {"loss": value}, 1.0, at=2.0))
+        return study.trials[command.number].repeat_of
+
+    def test_the_leaders_take_turns_when_the_search_is_over(self):
+        """The best five, the best one first, are run again in turn, each as often as wanted."""
+        study = self.study([0.7, 0.1, 0.6, 0.2, 0.5, 0.3, 0.4])
+
+        assert [self.run(study) for _ in range(10)] == [1, 3, 5, 6, 4] * 2
+        assert study.decide(free=1) == EndStudy("all 7 trials done, and 10 repeats")
+
+    def test_fewer_completed_trials_are_fewer_leaders(self):
+        """Where three have completed, three are repeated; where none has, the study ends."""
+        study = self.study([0.1, 0.2])
+        assert [self.run(study) for _ in range(4)] == [0, 1, 0, 1]
+
+        study = engine(budget=Budget(n_trials=1, repeats=3))
+        ask(study)
+        start(study)
+        study.apply(failed(0))
+        assert study.decide(free=1) == EndStudy("the only trial is done")
+
+    def test_they_count_for_nothing_in_the_search(self):
+        """Tally, best trial, sampler and pruner are as if no repeat had ever run."""
+        told = []
+
+        class Listener(RandomSampler):
+            def tell(self, trial):
+                told.append(trial.number)
+
+        study = self.study([0.1, 0.2], sampler=Listener(LINE, 0), pruner=Impatient())
+        tally = study.tally
+        command = study.decide(free=1)
+        study.apply(command.event(0.0))
+        start(study, command.number)
+        study.apply(Reported(2, 1, 0, {"loss": 9.0}, at=1.0))
+
+        assert study.decide(free=0) is None  # the pruner, who ends all, was not asked
+        study.apply(AttemptFinished(2, 1, {"loss": -1.0}, 1.0, at=2.0))
+        assert (study.tally, study.best.number) == (tally, 0)
+        assert set(told) == {0, 1}
+
+    def test_a_lost_repeat_starts_again_and_is_given_up_in_the_end(self):
+        """Repeats are trials: they have attempts, and one whose workers all died is a FAIL."""
+        study = self.study([0.1], repeats=1, max_attempts=2)
+        study.apply(study.decide(free=1).event(0.0))
+        for attempt in (1, 2):
+            assert study.decide(free=1) == Start(1, attempt)
+            start(study, 1, attempt)
+            study.apply(AttemptLost(1, attempt, "gone", counts=True, at=2.0))
+        command = study.decide(free=1)
+        assert isinstance(command, Abandon)
+        study.apply(command.event(3.0))
+
+        assert study.trials[1].state is State.FAIL
+        assert study.decide(free=1) == EndStudy("the only trial is done, and 1 repeat")
+
+    def test_as_many_run_at_once_as_there_are_slots(self):
+        """Nobody waits for the first round before the second begins."""
+        study = self.study([0.1, 0.2])
+        for number in (2, 3, 4, 5):
+            study.apply(study.decide(free=1).event(0.0))
+            start(study, number)
+
+        assert [trial.number for trial in study.running] == [2, 3, 4, 5]
+        assert study.decide(free=1) is None
+
+    @pytest.mark.parametrize(
+        ("budget", "reason"),
+        [
+            (Budget(stop=(Target(0.2),), repeats=1), "target reached: loss 0.1, wanted 0.2"),
+            (Budget(stop=(NoImprovement(1),), repeats=1), "no improvement in the last trial"),
+        ],
+    )
+    def test_they_follow_a_stop_rule_too(self, budget, reason):
+        """A search that ended since it found enough is over, and its leaders are repeated."""
+        study = engine(budget=budget)
+        finish(study, 0.1)
+        if budget.stop == (NoImprovement(1),):
+            finish(study, 0.3)
+        while isinstance(study.decide(free=1), Ask):
+            self.run(study)
+
+        count = len(study.trials) - study.tally.finished
+        also = "1 repeat" if count == 1 else f"{count} repeats"
+        assert study.decide(free=1) == EndStudy(f"{reason}, and {also}")
+
+    def test_they_follow_an_exhausted_space(self):
+        """When all configurations have been tried, the best of them are repeated."""
+        space = Space({"a": Choice(["p", "q"])})
+        study = engine(space, sampler=GridSampler(space, 0), budget=Budget(repeats=2))
+        finish(study, 1.0)
+        finish(study, 2.0)
+
+        assert [self.run(study) for _ in range(4)] == [0, 1, 0, 1]
+        assert study.decide(free=1).reason.endswith("have been tried, and 4 repeats")
+
+    def test_none_follows_a_timeout_or_a_failed_search(self):
+        """Whoever ran out of time, or gave up, is not kept by repeats."""
+        study = engine(budget=Budget(n_trials=1, timeout=5, repeats=3))
+        finish(study, 0.1)
+        assert isinstance(study.decide(free=1, elapsed=4), Ask)
+        assert isinstance(study.decide(free=1, elapsed=5), EndStudy)
+
+        study = engine(budget=Budget(max_failures=0, repeats=3))
+        finish(study, 0.1)
+        ask(study)
+        start(study, 1)
+        study.apply(failed(1))
+        assert isinstance(study.decide(free=1), EndStudy)
+
+    def test_a_fatal_error_in_one_ends_the_study(self):
+        """A FatalError is heeded whoever raises it; other failures of repeats end nothing."""
+        study = self.study([0.1])
+        study.apply(study.decide(free=1).event(0.0))
+        start(study, 1)
+        study.apply(failed(1))
+        study.apply(study.decide(free=1).event(0.0))
+        start(study, 2)
+        study.apply(failed(2, "FatalError: disk full", fatal=True))
+
+        assert study.decide(free=1) == EndStudy("FatalError: disk full")
+
+    def test_a_search_that_goes_on_repeats_its_new_leaders_only(self):
+        """Resumed with more trials, who leads now is repeated, and nobody once more."""
+        study = self.study([0.1], repeats=1)
+        assert self.run(study) == 0
+        study.budget = Budget(n_trials=2, repeats=1)
+        assert ask(study).origin == "sampler"
+        start(study, 2)
+        study.apply(AttemptFinished(2, 1, {"loss": 0.05}, 1.0, at=2.0))
+
+        assert self.run(study) == 2
+        assert study.decide(free=1) == EndStudy("all 2 trials done, and 2 repeats")
+
+    def test_a_repeat_of_nothing_is_refused(self):
+        """A record in which a repeat has no trial that it repeats was edited."""
+        with pytest.raises(IllegalEventError, match="repeats no trial"):
+            engine().apply(TrialAsked(0, {"x": 0.5}, "repeat", at=0.0))
+
+
+class TestLag:
+    def test_waits_for_the_trials_a_proposal_builds_on(self):
+        """With a lag of 2 trial 2 is asked for once trial 0 has ended, whoever else has."""
+        study = engine(lag=2)
+        for number in (0, 1):
+            ask(study)
+            start(study, number)
+        assert study.decide(free=5) is None
+        study.apply(AttemptFinished(1, 1, {"loss": 1.0}, 1.0, at=2.0))
+        assert study.decide(free=5) is None
+        study.apply(AttemptFinished(0, 1, {"loss": 1.0}, 1.0, at=2.0))
+
+        assert isinstance(study.decide(free=5), Ask)
+
+    def test_points_to_start_with_wait_for_nobody(self):
+        """What is no proposal doesn't depend on results."""
+        study = engine(lag=1, start_with=[{"x": 0.1}, {"x": 0.2}])
+        ask(study)
+        start(study)
+
+        assert study.decide(free=1) == Ask(1, {"x": 0.2}, "start_with")
+
+    def test_an_exhausted_space_ends_the_study(self):
+        """Waiting for results is not taken for having nothing to propose, nor the reverse."""
+        space = Space({"a": Choice(["p", "q"])})
+        study = engine(space, sampler=GridSampler(space, 0), lag=1)
+        ask(study)
+        start(study)
+        assert study.decide(free=1) is None
+        study.apply(AttemptFinished(0, 1, {"loss": 1.0}, 1.0, at=2.0))
+        finish(study, 2.0)
+
+        assert isinstance(study.decide(free=1), EndStudy)
+
+
 class TestLosing:
     def test_a_lost_trial_is_started_again_under_its_number(self):
         """A lost attempt is followed by the next one, before any new trial is asked for."""
@@ -390,6 +635,7 @@ class TrialLife(RuleBasedStateMachine):
     """Whatever happens to attempts, in whatever order, the rules of a trial's life hold."""
 
     N_TRIALS = 6
+    REPEATS = 1
     MAX_ATTEMPTS = 2
 
     def __init__(self):
@@ -402,19 +648,23 @@ class TrialLife(RuleBasedStateMachine):
     def _fresh(self):
         return engine(
             self.space,
-            budget=Budget(self.N_TRIALS),
+            budget=Budget(self.N_TRIALS, repeats=self.REPEATS),
             max_attempts=self.MAX_ATTEMPTS,
             pruner=make_pruner("median", LOSS),
         )
+
+    @property
+    def search(self):
+        return [trial for trial in self.engine.trials if trial.repeat_of is None]
 
     def put(self, event):
         self.engine.apply(event)
         self.events.append(event)
 
     @precondition(lambda self: self.over is None)
-    @rule(free=st.integers(0, 3))
-    def obey(self, free):
-        match self.engine.decide(free=free):
+    @rule(free=st.integers(0, 3), ahead=st.integers(0, 2))
+    def obey(self, free, ahead):
+        match self.engine.decide(free=free, ahead=ahead):
             case Ask(number, params, origin):
                 self.put(TrialAsked(number, params, origin, at=0.0))
             case Start(number, attempt):
@@ -461,11 +711,12 @@ class TrialLife(RuleBasedStateMachine):
 
     @invariant()
     def never_more_than_n_trials(self):
-        assert len(self.engine.trials) <= self.N_TRIALS
+        assert len(self.search) <= self.N_TRIALS
+        assert len(self.engine.trials) <= self.engine.budget.most_trials
 
     @invariant()
     def no_configuration_twice(self):
-        keys = [self.space.key(trial.params) for trial in self.engine.trials]
+        keys = [self.space.key(trial.params) for trial in self.search]
         assert len(keys) == len(set(keys))
 
     @invariant()
@@ -476,14 +727,16 @@ class TrialLife(RuleBasedStateMachine):
 
     @invariant()
     def best_is_the_best(self):
-        values = [t.value for t in self.engine.trials if t.value is not None]
+        values = [t.value for t in self.search if t.value is not None]
         assert (self.engine.best.value if values else None) == (min(values) if values else None)
 
     @invariant()
     def ends_only_when_all_is_done_or_broken(self):
         if self.over is not None and "all" in self.over and "trials done" in self.over:
             assert all(trial.state.is_finished for trial in self.engine.trials)
-            assert len(self.engine.trials) == self.N_TRIALS
+            assert len(self.search) == self.N_TRIALS
+            completed = sum(trial.state is State.COMPLETE for trial in self.search)
+            assert len(self.engine.trials) - self.N_TRIALS == min(5, completed)
 
     def teardown(self):
         """Replaying the same facts gives the same engine, and the same next decision."""

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,82 @@ class TestTable:
         assert curves["number"].tolist() == [4, 4, 4]
         assert curves["step"].tolist() == [0, 1, 2]
         assert curves["seconds"].tolist() == [0.0, 1.0, 2.0]
+
+
+class TestRepeats:
+    def trials(self):
+        search = [done(0, 0.1), done(1, 0.2, acc=0.9), done(2, 0.3)]
+        repeats = [(0, 0.4), (1, 0.2), (0, 0.6), (1, 0.25), (1, 0.3)]
+        return search + [
+            replace(done(number, value, acc=1.0), params={"x": of}, repeat_of=of, origin="repeat")
+            for number, (of, value) in enumerate(repeats, start=3)
+        ]
+
+    def test_the_winner_has_the_best_mean(self):
+        """Best is the trial of the search whose repeats did best on average."""
+        found = result(*self.trials())
+
+        assert (found.best.number, found.best.value) == (1, 0.2)
+        assert [each.number for each in found.repeated] == [1, 0]
+        assert found.repeated[0].trials == (4, 6, 7)
+
+    def test_leaders_are_a_table(self):
+        """A row for each trial that was repeated, best first: mean, interval, and params."""
+        leaders = result(*self.trials()).leaders()
+
+        fixed = ["number", "repeats", "failed", "mean", "low", "high", "value", "params_x"]
+        assert leaders.columns.tolist() == fixed
+        assert leaders["number"].tolist() == [1, 0]
+        assert leaders["repeats"].tolist() == [3, 2]
+        assert leaders["mean"].tolist() == pytest.approx([0.25, 0.5])
+        assert leaders["low"].tolist() == pytest.approx([0.12579, -0.77062], abs=1e-4)
+        assert leaders["value"].tolist() == [0.2, 0.1]
+
+    def test_without_repeats_nobody_leads(self):
+        """An empty table with its columns, and an empty tuple."""
+        found = result(done(0, 0.1))
+
+        assert found.repeated == ()
+        assert len(found.leaders()) == 0
+        assert "mean" in found.leaders().columns
+
+    def test_all_trials_are_in_the_table(self):
+        """Repeats are rows of their own, told apart by their origin."""
+        table = result(*self.trials()).table()
+
+        assert table["origin"].tolist() == ["sampler"] * 3 + ["repeat"] * 5
+
+    def test_another_metric_ranks_the_search_alone(self):
+        """A repeat stands for its configuration, and is never best by anything."""
+        assert result(*self.trials()).best_by("acc", "maximize").number == 1
+
+    def test_what_lies_outside_the_space_leads_no_more(self):
+        """After a change of space neither a trial nor its repeats count."""
+        found = result(*self.trials(), outside=[1, 4, 6, 7])
+
+        assert found.best.number == 0
+        assert [each.number for each in found.repeated] == [0]
+
+    def test_the_summary_names_mean_and_interval(self):
+        """What is printed says how sure it is, and that the search had been luckier."""
+        text = str(result(*self.trials()))
+
+        said = "loss 0.25 on average of 3 repeats, 95 % interval 0.125793 to 0.374207"
+        assert f"best    {said} (trial 1, 0.2 in the search)" in text
+
+    def test_one_repeat_has_no_interval(self):
+        """From one value nothing is known of the spread."""
+        repeat = replace(done(1, 0.5), params={"x": 0}, repeat_of=0)
+
+        assert "best    loss 0.5 in 1 repeat (trial 0, 0.1 in" in str(result(done(0, 0.1), repeat))
+
+    def test_where_every_repeat_failed_that_is_said(self):
+        """A leader of which nothing but its luck is left is shown with it."""
+        repeat = replace(trial(1, Failed("no")), params={"x": 0}, repeat_of=0)
+
+        assert "best    loss 0.1 (trial 0; none of its repeats brought a value)" in str(
+            result(done(0, 0.1), repeat)
+        )
 
 
 class TestFailures:

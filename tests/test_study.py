@@ -1,6 +1,7 @@
 import json
 import logging
 import math
+import random
 
 import pytest
 
@@ -233,6 +234,12 @@ class TestRefusing:
             ({"n_trials": 1, "trial_memory": -5}, "trial_memory must be more than 0"),
             ({"n_trials": 1, "cpus_per_trial": 0}, "cpus_per_trial must be at least 1"),
             ({"n_trials": 1, "max_attempts": 0}, "max_attempts must be at least 1"),
+            ({"n_trials": 1, "repeats": 0}, "repeats must be a whole number, at least 1 or None"),
+            ({"n_trials": 1, "repeats": True}, "repeats must be .* got True"),
+            ({"repeats": 3}, "nothing would ever end this study"),
+            ({"n_trials": 1, "lag": 0}, "lag must be a whole number, at least 1, or None"),
+            ({"n_trials": 1, "lag": 1.5}, "lag must be .* got 1.5"),
+            ({"n_trials": 1, "lag": 2, "pruner": "median"}, "leave pruner out, but got 'median'"),
             ({"n_trials": 1, "name": "a/b"}, "name must be made of"),
             ({"n_trials": 1, "name": ".."}, "name must be made of"),
             ({"n_trials": 1, "name": ""}, "name must be made of"),
@@ -319,6 +326,93 @@ class TestRefusing:
         ):
             Study(SPACE, name="s", **quiet)
         Study(SPACE, name="s", **quiet).close()
+
+
+class TestRepeats:
+    def noisy(self, params):
+        noise = random.Random(manyfit.current_trial().seed).gauss(0.0, 0.2)
+        return {"loss": params["x"] + noise}
+
+    def test_the_winner_is_named_by_its_mean(self, inline):
+        """The best trials are run again over fresh seeds, and best is who does best on average."""
+        result = tune(self.noisy, SPACE, n_trials=20, repeats=4, name="s", **inline)
+
+        assert result.reason == "all 20 trials done, and 20 repeats"
+        assert len(result.repeated) == 5
+        assert {each.failed for each in result.repeated} == {0}
+        assert result.best.number == result.repeated[0].number < 20
+        seeds = {result[number].number for each in result.repeated for number in each.trials}
+        assert seeds == set(range(20, 40))
+        assert manyfit.load_study("s", folder=inline["folder"]).repeated == result.repeated
+
+    def test_a_resumed_study_repeats_what_is_missing(self, inline):
+        """A search first, its repeats in a later call, and nothing twice."""
+        tune(self.noisy, SPACE, n_trials=6, name="s", **inline)
+        parts = tune(self.noisy, SPACE, n_trials=6, repeats=2, name="s", **inline)
+        again = tune(self.noisy, SPACE, n_trials=6, repeats=2, name="s", **inline)
+        whole = tune(self.noisy, SPACE, n_trials=6, repeats=2, name="whole", **inline)
+
+        assert len(parts) == len(again) == 16
+        assert parts.repeated == again.repeated == whole.repeated
+
+    def test_repeats_are_never_pruned(self, inline):
+        """A repeat runs to its end, whatever the pruner thinks of its reports."""
+
+        def train(params):
+            for step in range(10):
+                manyfit.report(step, loss=1.0 + (manyfit.current_trial().number > 5))
+            return 1.0
+
+        result = tune(train, SPACE, n_trials=6, repeats=2, pruner="median", **inline)
+
+        assert result.count(State.COMPLETE) == 16
+
+    def test_choices_of_objects_are_repeated_too(self, inline):
+        """What the objective receives is made from the record, again."""
+        seen = []
+
+        def train(params):
+            seen.append(params["f"])
+            return params["f"](0.5)
+
+        result = tune(train, {"f": Choice([math.sin, math.cos])}, repeats=1, **inline)
+
+        assert seen[2:] == [math.sin, math.cos]
+        assert result.best.params["f"] is math.sin
+
+
+class TestLag:
+    def test_parallelism_does_not_change_the_proposals(self, inline):
+        """One at a time or four, TPE proposes the same, also after a resume."""
+        options = {**inline, "lag": 4, "sampler": "tpe", "executor": "threads"}
+        alone = tune(train, SPACE, n_trials=24, name="a", **options)
+        tune(train, SPACE, n_trials=17, name="b", parallelism=4, **options)
+        several = tune(train, SPACE, n_trials=24, name="b", parallelism=3, **options)
+
+        assert [t.params for t in alone] == [t.params for t in several]
+
+    def test_no_trial_is_pruned(self, inline):
+        """The automatic pruner is none, since its verdicts depend on who runs beside whom."""
+
+        def train(params):
+            for step in range(10):
+                manyfit.report(step, loss=float(manyfit.current_trial().number))
+            return 1.0
+
+        result = tune(train, SPACE, n_trials=9, lag=1, **inline)
+
+        assert result.count(State.COMPLETE) == 9
+
+    def test_ask_gives_none_until_an_earlier_trial_is_told(self, quiet):
+        """A loop of your own can't run ahead of what a proposal builds on."""
+        with Study(SPACE, lag=2, **quiet) as study:
+            first, second = study.ask(), study.ask()
+            assert study.ask() is None
+            study.tell(second, 1.0)
+            assert study.ask() is None
+            study.tell(first, 1.0)
+
+            assert study.ask().number == 2
 
 
 class TestChangedSpace:
@@ -500,6 +594,18 @@ class TestTrackers:
 
         assert mirror.said[-1][1] == "the driver ended with ExecutorError: no more workers"
         assert len(tune(train, SPACE, n_trials=2, name="s", **inline)) == 2
+
+    def test_it_knows_of_repeats_and_lag(self, inline):
+        """It is told how many trials there are with repeats, and what to expect of a lag."""
+        mirror = self.Mirror()
+        executor = ScriptedExecutor(lambda task: finishes(task, 1.0), parallelism=4)
+        options = {**inline, "tracker": mirror, "executor": executor}
+        tune(train, SPACE, n_trials=2, repeats=3, lag=2, **options)
+
+        opened = mirror.said[0][1]
+        assert opened.n_trials == 8
+        assert "after the search its 5 best trials are run 3 times more each" in opened.notes
+        assert "lag=2 keeps at most 2 of 4 slots busy" in opened.notes
 
 
 class TestRecord:

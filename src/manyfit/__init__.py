@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from manyfit.pruners.asha import AshaPruner
     from manyfit.pruners.baseline import BaselinePruner
     from manyfit.pruners.median import MedianPruner
+    from manyfit.repeats import Repeated
     from manyfit.result import Failure, StudyResult
     from manyfit.ship.listing import ShippingList, shipping_list
     from manyfit.space import Choice, Float, Int, Space
@@ -68,6 +69,7 @@ __all__ = [
     "NumpyFile",
     "ObjectiveError",
     "Parquet",
+    "Repeated",
     "Shared",
     "ShippingList",
     "Space",
@@ -119,6 +121,7 @@ _HOMES = {
     "pruners.asha": ("AshaPruner",),
     "pruners.baseline": ("BaselinePruner",),
     "pruners.median": ("MedianPruner",),
+    "repeats": ("Repeated",),
     "result": ("Failure", "StudyResult"),
     "ship.listing": ("ShippingList", "shipping_list"),
     "space": ("Choice", "Float", "Int", "Space"),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from manyfit.clock import Clock
-from manyfit.engine import Abandon, Ask, EndStudy, Start, StopAttempt
+from manyfit.commands import Abandon, Ask, EndStudy, Start, StopAttempt
 from manyfit.errors import ArgumentError, MetricError
 from manyfit.events import (
     AttemptFailed,

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
+from manyfit.repeats import LEADERS
 
 # So many first trials that all fail alike mean a bug in the objective, not bad params.
 SAME_FAILURE_LIMIT = 3
@@ -50,7 +51,12 @@ class NoImprovement:
 
 
 # Name, least value, and whether it counts something.
-_LIMITS = (("n_trials", 1, True), ("timeout", 0, False), ("max_failures", 0, True))
+_LIMITS = (
+    ("n_trials", 1, True),
+    ("timeout", 0, False),
+    ("max_failures", 0, True),
+    ("repeats", 1, True),
+)
 
 Stop: TypeAlias = Target | NoImprovement
 
@@ -60,7 +66,7 @@ class Tally:
     """What a budget looks at.
 
     Attributes:
-        asked: Trials that count towards `n_trials`, finished or not.
+        asked: Trials that count towards `n_trials`, finished or not. Repeats are counted nowhere.
         finished: Those of them that are COMPLETE, PRUNED or FAIL.
         best: The best value; None until a trial completes.
         since_best: Trials finished since the best one.
@@ -90,6 +96,8 @@ class Budget:
         timeout: Seconds of one call; running trials are cut off, and go on when the study resumes.
         max_failures: How many trials may fail in one call; None for any number.
         stop: Rules that look at the values: `Target`, `NoImprovement`.
+        repeats: How often each of the leading trials is run again once the search is over, on top
+            of `n_trials`; None for not at all.
 
     Raises:
         ArgumentError: A limit is not positive.
@@ -99,6 +107,7 @@ class Budget:
     timeout: float | None = None
     max_failures: int | None = None
     stop: tuple[Stop, ...] = ()
+    repeats: int | None = None
 
     def __post_init__(self) -> None:
         for name, least, whole in _LIMITS:
@@ -122,19 +131,37 @@ class Budget:
         timeout: float | None,
         max_failures: int | None,
         stop: Stop | Iterable[Stop] | None,
+        repeats: int | None = None,
     ) -> "Budget":
         """Take the arguments of `tune` as a user gives them."""
         listed = isinstance(stop, Iterable) and not isinstance(stop, type)
         rules: tuple[Any, ...] = tuple(stop) if isinstance(stop, Iterable) and listed else (stop,)
-        return cls(n_trials, timeout, max_failures, () if stop is None else rules)
+        return cls(n_trials, timeout, max_failures, () if stop is None else rules, repeats)
+
+    @property
+    def most_trials(self) -> int | None:
+        """How many trials there are at most, repeats included; None for no limit.
+
+        Example:
+            >>> Budget(n_trials=30).most_trials, Budget(n_trials=30, repeats=3).most_trials
+            (30, 45)
+        """
+        if self.n_trials is None:
+            return None
+        return self.n_trials + min(LEADERS, self.n_trials) * (self.repeats or 0)
 
     def allows_another(self, tally: Tally) -> bool:
         """Whether a further trial may be asked for, as far as `n_trials` is concerned."""
         return self.n_trials is None or tally.asked < self.n_trials
 
     def verdict(self, tally: Tally, metric: Metric) -> str | None:
-        """Say why the study is over, or None while it goes on."""
-        return self._failures(tally) or self._values(tally, metric) or self._limits(tally)
+        """Say why the search is over, or None while it goes on."""
+        over = self._failures(tally) or self._values(tally, metric) or self._count(tally)
+        return over or self._time(tally)
+
+    def allows_repeats(self, tally: Tally) -> bool:
+        """Whether repeats may follow a search that is over: none do where it failed or ran late."""
+        return self.repeats is not None and not (self._failures(tally) or self._time(tally))
 
     def _failures(self, tally: Tally) -> str | None:
         if tally.fatal is not None:
@@ -142,7 +169,8 @@ class Budget:
         if tally.same_failure is not None and tally.failed >= SAME_FAILURE_LIMIT:
             return f"the first {tally.failed} trials all failed with {tally.same_failure}"
         if self.max_failures is not None and tally.failed > self.max_failures:
-            return f"{tally.failed} trials failed, more than max_failures={self.max_failures}"
+            failed = "1 trial" if tally.failed == 1 else f"{tally.failed} trials"
+            return f"{failed} failed, more than max_failures={self.max_failures}"
         return None
 
     def _values(self, tally: Tally, metric: Metric) -> str | None:
@@ -153,14 +181,20 @@ class Budget:
                 case Target(value) if not metric.is_better(value, than=tally.best):
                     return f"target reached: {metric.name} {tally.best:g}, wanted {value:g}"
                 case NoImprovement(limit) if tally.since_best >= limit:
-                    return f"no improvement in the last {tally.since_best} trials"
+                    last = "trial" if tally.since_best == 1 else f"{tally.since_best} trials"
+                    return f"no improvement in the last {last}"
                 case _:
                     pass
         return None
 
-    def _limits(self, tally: Tally) -> str | None:
-        if self.n_trials is not None and tally.finished >= self.n_trials:
-            return f"all {self.n_trials} trials done"
+    def _count(self, tally: Tally) -> str | None:
+        if self.n_trials is None or tally.finished < self.n_trials:
+            return None
+        return (
+            "the only trial is done" if self.n_trials == 1 else f"all {self.n_trials} trials done"
+        )
+
+    def _time(self, tally: Tally) -> str | None:
         if self.timeout is not None and tally.elapsed >= self.timeout:
             return f"timeout of {self.timeout:g} s reached"
         return None

@@ -151,7 +151,7 @@ class Choice:
         raise broken(name, self.rule, value)
 
     @functools.cached_property
-    def _shares(self) -> tuple[float, ...]:
+    def shares(self) -> tuple[float, ...]:
         """Where each option's share of the unit interval ends."""
         weights: Any = [1.0] * len(self.labels) if self.weights is None else self.weights
         ends = list(accumulate(weights))
@@ -160,11 +160,11 @@ class Choice:
     def encode(self, value: Label) -> float:
         """Return a label's place in the unit interval: the middle of its share."""
         place = self._places[type(value), value]
-        return (self._shares[place] + (self._shares[place - 1] if place else 0.0)) / 2
+        return (self.shares[place] + (self.shares[place - 1] if place else 0.0)) / 2
 
     def decode(self, unit: float) -> Label:
         """Return the label at a place of the unit interval."""
-        return self.labels[min(bisect.bisect_right(self._shares, unit), len(self.labels) - 1)]
+        return self.labels[min(bisect.bisect_right(self.shares, unit), len(self.labels) - 1)]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Choice):

@@ -13,6 +13,9 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, SupportsFloat, TypeGuard
 
+import numpy as np
+from numpy.typing import NDArray
+
 from manyfit.errors import SpaceError
 
 # A larger whole number may be changed by a float, as which JSON readers and pandas may hold it.
@@ -160,6 +163,10 @@ class Float:
         value = low + unit * (high - low)
         return min(max(math.exp(value) if self.log else value, self.low), self.high) + 0.0
 
+    def settle(self, units: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the places of the values that places of the unit interval decode to."""
+        return units if self.step is None else _middles(units, self._count)
+
     @cached_property
     def _scaled(self) -> tuple[float, float]:
         if self.log:
@@ -271,6 +278,14 @@ class Int:
         value = math.floor(math.exp(low + unit * (high - low)) + 0.5)
         return min(max(value, self.low), self.high)
 
+    def settle(self, units: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the places of the values that places of the unit interval decode to."""
+        if not self.log:
+            return _middles(units, self.size)
+        low, high = self._scaled
+        values = np.floor(np.exp(low + units * (high - low)) + 0.5)
+        return (np.log(np.clip(values, self.low, self.high)) - low) / (high - low)
+
     @cached_property
     def _scaled(self) -> tuple[float, float]:
         # Half a unit beyond each bound, or the bounds would be drawn half as often as they should.
@@ -302,6 +317,11 @@ def broken(name: str, rule: str, value: object) -> SpaceError:
 def cell(unit: float, count: int) -> int:
     """Return which of `count` equal parts of the unit interval a place is in."""
     return min(max(int(unit * count), 0), count - 1)
+
+
+def _middles(units: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the middle of the part, of `count` equal ones, that each place is in."""
+    return (np.clip(np.floor(units * count), 0, count - 1) + 0.5) / count
 
 
 def _set(frozen: Any, **fields: Any) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from manyfit.clock import Clock
-from manyfit.engine import Abandon, Ask, Command, EndStudy, Start, StopAttempt
+from manyfit.commands import Abandon, Ask, Command, EndStudy, Start, StopAttempt
 from manyfit.events import (
     AttemptEvent,
     AttemptFinished,
@@ -38,6 +38,9 @@ logger = logging.getLogger("manyfit")
 _NAP = 0.25
 # For how long starts and stops may be gathered, so that many share one sync of the journal.
 _GATHER = 0.05
+# One trial is asked for ahead of its slot for so many slots. Below that many, what has been learned
+# from the latest result is worth more than the moment it takes to propose.
+_SLOTS_AHEAD = 8
 # How long attempts that were cut off get to say so, before they are written off.
 _GRACE = 5.0
 
@@ -131,7 +134,15 @@ class Driver:
             self._act(at_once=True)
             if self._over is not None:
                 return
-            self._poll(_NAP)
+            self._poll(0.0 if self._ask_ahead() else _NAP)
+
+    def _ask_ahead(self) -> bool:
+        """Use a quiet moment for one proposal, to be ready for the next free slot."""
+        ahead = self._executor.parallelism // _SLOTS_AHEAD
+        command = self._decide(ahead=ahead) if ahead else None
+        if command is not None:
+            self._carry_out(command)
+        return command is not None
 
     def _poll(self, timeout: float) -> None:
         self._may_raise = True
@@ -178,13 +189,14 @@ class Driver:
             self._bring_about(at_once=False)
         self._bring_about(at_once=at_once)
 
-    def _decide(self) -> Command | None:
+    def _decide(self, *, ahead: int = 0) -> Command | None:
         if self._interrupts:
             return EndStudy("interrupted")
         return self._engine.decide(
             free=self._executor.parallelism - len(self._in_flight),
             elapsed=self._clock.monotonic() - self._started,
             submitted=self._in_flight,
+            ahead=ahead,
         )
 
     def _carry_out(self, command: Command) -> None:

@@ -7,13 +7,19 @@ resuming is replaying. ::
     asked ─► started ─► reported* ─┬─► finished | pruned | failed
       ▲         ▲                  └─► lost ─┬─► (next attempt) started ...
     decide    decide                         └─► abandoned, after max_attempts
+
+Repeats are trials like the others to whoever runs them. Sampler, pruner and budget never hear of
+them: they are no new points, must run to their end, and come on top of `n_trials`.
 """
 
+from bisect import insort
+from collections import Counter
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import replace
+from typing import Any
 
 from manyfit.budget import Budget, Tally
+from manyfit.commands import Abandon, Ask, Command, EndStudy, Start, StopAttempt
 from manyfit.events import (
     AttemptEvent,
     AttemptFailed,
@@ -32,8 +38,10 @@ from manyfit.events import (
 )
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner
+from manyfit.repeats import LEADERS
 from manyfit.samplers.base import Sampler
 from manyfit.samplers.distinct import distinct_params
+from manyfit.samplers.lagged import LaggedSampler
 from manyfit.space import Space
 from manyfit.trial import (
     Attempt,
@@ -48,62 +56,6 @@ from manyfit.trial import (
     Trial,
     gist,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Put a new trial on record."""
-
-    number: int
-    params: Params
-    origin: str
-
-    def event(self, at: float) -> TrialAsked:
-        """Return what goes on record."""
-        return TrialAsked(self.number, self.params, self.origin, at)
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Run an attempt at a trial that is on record."""
-
-    number: int
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class StopAttempt:
-    """Ask a running attempt to end, because going on is hopeless."""
-
-    number: int
-    attempt: int
-    reason: str
-
-    def event(self, at: float) -> StopRequested:
-        """Return what goes on record."""
-        return StopRequested(self.number, self.attempt, self.reason, at)
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """Give a trial up whose attempts were all lost."""
-
-    number: int
-    reason: str
-
-    def event(self, at: float) -> TrialAbandoned:
-        """Return what goes on record."""
-        return TrialAbandoned(self.number, self.reason, at)
-
-
-@dataclass(frozen=True, slots=True)
-class EndStudy:
-    """Stop; what still runs is cut off, and goes on when the study is resumed."""
-
-    reason: str
-
-
-Command: TypeAlias = Ask | Start | StopAttempt | Abandon | EndStudy
 
 
 class IllegalEventError(Exception):
@@ -122,6 +74,8 @@ class Engine:
         budget: Ends the study.
         start_with: Stored params to try first, in this order, unless they have been tried.
         max_attempts: How often a trial whose worker dies is started in all.
+        lag: Trial n is proposed from the results of trials up to n - lag, and only once those have
+            ended, so that proposals don't depend on timing; None for all results there are.
         seed: The study's seed.
     """
 
@@ -135,6 +89,7 @@ class Engine:
         budget: Budget = Budget(),
         start_with: Sequence[Params] = (),
         max_attempts: int = 2,
+        lag: int | None = None,
         seed: int = 0,
     ) -> None:
         self.space = space
@@ -143,16 +98,20 @@ class Engine:
         self.best: Trial | None = None
         self.outside: set[int] = set()
         self.tally = Tally()
-        self._sampler = sampler
+        self._sampler = sampler if lag is None else LaggedSampler(sampler, lag)
+        self._lag = lag
         self._pruner = pruner
         self.budget = budget
         self._start_with = [(space.key(params), params) for params in start_with]
         self._max_attempts = max_attempts
         self._seed = seed
-        self._seen: set[str] = set()
+        self._seen: dict[str, int] = {}  # the key of what has been tried → the trial's number
         self._waiting: set[int] = set()  # to be started: asked, or lost and due for another attempt
         self._running: set[int] = set()
         self._to_stop: dict[int, str] = {}
+        self._to_abandon: dict[int, str] = {}
+        self._leaders: list[tuple[float, int]] = []  # loss and number, best first
+        self._repeats: dict[int, int] = {}  # a repeat's number → that of the trial it repeats
         self._failures_alike = True
 
     # ── facts ─────────────────────────────────────────────────────────────────────────────────
@@ -204,19 +163,31 @@ class Engine:
         if event.number != len(self.trials):
             raise IllegalEventError(f"{event} can't follow {self._story(len(self.trials) - 1)}")
         trial = Trial(event.number, event.params, event.origin, event.at)
-        self.trials.append(trial)
         if not self.space.contains(trial.params):
+            self.trials.append(trial)
             self.outside.add(trial.number)
             return
+        if event.origin == "repeat":
+            trial = self._apply_repeat(trial)
+        else:
+            self._seen[self.space.key(trial.params)] = trial.number
+            self.tally = replace(self.tally, asked=self.tally.asked + 1)
+            self._sampler.tell(trial)
+        self.trials.append(trial)
         self._waiting.add(trial.number)
-        self._seen.add(self.space.key(trial.params))
-        self.tally = replace(self.tally, asked=self.tally.asked + 1)
-        self._sampler.tell(trial)
+
+    def _apply_repeat(self, trial: Trial) -> Trial:
+        repeated = self._seen.get(self.space.key(trial.params))
+        if repeated is None:
+            raise IllegalEventError(f"{trial} repeats no trial")
+        self._repeats[trial.number] = repeated
+        return replace(trial, repeat_of=repeated)
 
     def _apply_abandoned(self, number: int, reason: str) -> None:
         if number not in range(len(self.trials)) or self.trials[number].state is not State.WAITING:
             raise IllegalEventError(f"an end can't follow {self._story(number)}")
         self._waiting.discard(number)
+        self._to_abandon.pop(number, None)
         self._end(replace(self.trials[number], abandoned=reason))
 
     def _apply_attempt_event(self, event: AttemptEvent) -> None:
@@ -226,6 +197,7 @@ class Engine:
                 started = Attempt(attempt, worker, at)
                 self.trials[number] = replace(trial, attempts=(*trial.attempts, started))
                 self._waiting.discard(number)
+                self._to_abandon.pop(number, None)  # whoever starts it allows it more attempts
                 self._running.add(number)
             case Reported():
                 self._apply_reported(trial, event)
@@ -246,7 +218,7 @@ class Engine:
         trial = trial.measured(Measurement(event.step, event.metrics, event.at))
         self.trials[event.number] = trial
         value = event.metrics.get(self.metric.name)
-        if value is None or event.number in self.outside:
+        if value is None or event.number in self.outside or event.number in self._repeats:
             return
         reason = self._pruner.report(trial, event.step, value)
         if reason is not None and last.stop_reason is None:
@@ -262,25 +234,43 @@ class Engine:
         self.trials[trial.number] = trial
         if trial.number not in self.outside:
             self._waiting.add(trial.number)
+            self._count_losses(trial)
+
+    def _count_losses(self, trial: Trial) -> None:
+        losses = [a.end for a in trial.attempts if isinstance(a.end, Lost) and a.end.counts]
+        if len(losses) >= self._max_attempts:
+            times = "once" if len(losses) == 1 else f"{len(losses)} times"
+            reason = f"its worker died {times}; at last: {losses[-1].reason}"
+            self._to_abandon[trial.number] = reason
 
     def _end(self, trial: Trial) -> None:
         self.trials[trial.number] = trial
         if trial.number in self.outside:
             return
+        self._heed(trial)
+        if trial.repeat_of is not None:
+            return
         self._count_end(trial)
         self._sampler.tell(trial)
         self._pruner.end(trial)
+
+    def _heed(self, trial: Trial) -> None:
+        """Take a `FatalError` for what it is, also one of a repeat."""
+        end = trial.attempts[-1].end if trial.attempts else None
+        if isinstance(end, Failed) and end.fatal:
+            self.tally = replace(self.tally, fatal=trial.reason)
 
     def _count_end(self, trial: Trial) -> None:
         tally = replace(
             self.tally, finished=self.tally.finished + 1, since_best=self.tally.since_best + 1
         )
         value = trial.value
-        if value is not None and (
-            tally.best is None or self.metric.is_better(value, than=tally.best)
-        ):
-            self.best = trial
-            tally = replace(tally, best=value, since_best=0)
+        if value is not None:
+            insort(self._leaders, (self.metric.loss(value), trial.number))
+            del self._leaders[LEADERS:]
+            if tally.best is None or self.metric.is_better(value, than=tally.best):
+                self.best = trial
+                tally = replace(tally, best=value, since_best=0)
         if trial.state is State.FAIL:
             tally = self._count_failure(tally, trial)
         else:
@@ -291,7 +281,6 @@ class Engine:
     def _count_failure(self, tally: Tally, trial: Trial) -> Tally:
         end = trial.attempts[-1].end
         of_limit = isinstance(end, Failed) and not end.error
-        fatal = trial.reason if isinstance(end, Failed) and end.fatal else tally.fatal
         known = tally.same_failure
         self._failures_alike &= not of_limit and (
             known is None or gist(known) == gist(trial.reason)
@@ -300,13 +289,17 @@ class Engine:
             tally,
             failed=tally.failed + 1,
             same_failure=(known or trial.reason) if self._failures_alike else None,
-            fatal=fatal,
         )
 
     # ── decisions ─────────────────────────────────────────────────────────────────────────────
 
     def decide(
-        self, *, free: int, elapsed: float = 0.0, submitted: Container[int] = ()
+        self,
+        *,
+        free: int,
+        elapsed: float = 0.0,
+        submitted: Container[int] = (),
+        ahead: int = 0,
     ) -> Command | None:
         """Say what to do next; None: wait for news.
 
@@ -316,29 +309,27 @@ class Engine:
             free: How many more attempts could run at this moment.
             elapsed: Seconds since the present driver started.
             submitted: Trials on their way to a worker that hasn't said yet that it began.
+            ahead: How many trials may wait for a slot, asked for while none is free.
         """
         for number, reason in self._to_stop.items():
             return StopAttempt(number, len(self.trials[number].attempts), reason)
+        for number, reason in self._to_abandon.items():
+            return Abandon(number, reason)
         waiting = [number for number in self._waiting if number not in submitted]
-        for number in waiting:
-            if abandon := self._abandon(self.trials[number]):
-                return abandon
-        over = self.budget.verdict(replace(self.tally, elapsed=elapsed), self.metric)
-        if over is not None:
-            return EndStudy(over)
-        if free <= 0:
-            return None
-        if waiting:
-            number = min(waiting)
-            return Start(number, len(self.trials[number].attempts) + 1)
-        return self._ask()
+        tally = replace(self.tally, elapsed=elapsed)
+        over = self.budget.verdict(tally, self.metric)
+        command = self._search(waiting, free, ahead) if over is None else EndStudy(over)
+        if isinstance(command, EndStudy) and self.budget.allows_repeats(tally):
+            return self._repeat(waiting, free, command)
+        return command
 
-    def _abandon(self, trial: Trial) -> Abandon | None:
-        losses = [a.end for a in trial.attempts if isinstance(a.end, Lost) and a.end.counts]
-        if len(losses) < self._max_attempts:
-            return None
-        times = "once" if len(losses) == 1 else f"{len(losses)} times"
-        return Abandon(trial.number, f"its worker died {times}; at last: {losses[-1].reason}")
+    def _search(self, waiting: Sequence[int], free: int, ahead: int) -> Command | None:
+        if free > 0 and waiting:
+            return self._start(min(waiting))
+        return self._ask() if free > 0 or len(waiting) < ahead else None
+
+    def _start(self, number: int) -> Start:
+        return Start(number, len(self.trials[number].attempts) + 1)
 
     def _ask(self) -> Command | None:
         if not self.budget.allows_another(self.tally):
@@ -347,10 +338,30 @@ class Engine:
         for key, params in self._start_with:
             if key not in self._seen:
                 return Ask(number, params, "start_with")
-        proposed = distinct_params(self._sampler, self.space, number, self._seen, self._seed)
+        searching = (self._running | self._waiting) - self._repeats.keys()
+        if self._lag is not None and min(searching, default=number) <= number - self._lag:
+            return None
+        seen = self._seen.keys()
+        proposed = distinct_params(self._sampler, self.space, number, seen, self._seed)
         if proposed is not None:
             return Ask(number, proposed, "sampler")
-        return None if self._running or self._waiting else EndStudy(self._exhausted())
+        return None if searching else EndStudy(self._exhausted())
+
+    def _repeat(self, waiting: Sequence[int], free: int, end: EndStudy) -> Command | None:
+        """Run the leaders again in turn, so that they have had as many repeats at any time."""
+        waiting = [number for number in waiting if number in self._repeats]
+        if waiting and free > 0:
+            return self._start(min(waiting))
+        done = Counter(self._repeats.values())
+        leader = min((number for _, number in self._leaders), key=done.__getitem__, default=None)
+        if leader is not None and done[leader] < (self.budget.repeats or 0):
+            repeat = Ask(len(self.trials), self.trials[leader].params, "repeat")
+            return repeat if free > 0 else None
+        if self._repeats.keys() & (self._running | self._waiting):
+            return None
+        count = len(self._repeats)
+        also = f", and {count} repeat{'s' if count > 1 else ''}" if count else ""
+        return EndStudy(f"{end.reason}{also}")
 
     def _exhausted(self) -> str:
         if self.space.size is not None and len(self._seen) >= self.space.size:

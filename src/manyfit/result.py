@@ -10,6 +10,7 @@ from manyfit import _optional
 from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.metric import Direction, Metric
+from manyfit.repeats import Repeated, best_trial, repeated
 from manyfit.trial import Attempt, Failed, Lost, State, Trial, gist, log_name
 
 if TYPE_CHECKING:
@@ -64,15 +65,26 @@ class StudyResult:
     def best(self) -> Trial:
         """The completed trial with the best value; the earliest of equals.
 
+        Where that one was repeated, the one with the best mean of its repeats instead (`repeated`);
+        its `value` is still the one it had in the search.
+
         Raises:
             NoResultError: No trial has completed; the message says how they failed.
         """
-        return self.best_by(self.metric.name, self.metric.direction)
+        best = best_trial(self._inside, self.metric)
+        if best is None:
+            raise NoResultError(self._why_nothing(self.metric.name))
+        return best
+
+    @property
+    def repeated(self) -> tuple[Repeated, ...]:
+        """What the repeats of the leading trials gave, best first; empty without `repeats`."""
+        return repeated(self._inside, self.metric)
 
     def best_by(self, name: str, direction: Direction = "minimize") -> Trial:
         """Return the completed trial that is best in another recorded metric.
 
-        Trials without that metric, and those where it is NaN or infinite, are passed over.
+        Repeats, trials without that metric, and those where it is NaN or infinite, are passed over.
 
         Raises:
             NoResultError: No completed trial has it.
@@ -102,6 +114,35 @@ class StudyResult:
         columns = {column: None for row in rows for column in row}
         frame: pd.DataFrame = pandas.DataFrame(rows, columns=_ordered(columns))
         return frame.astype({"value": "float64", "seconds": "float64"}) if rows else frame
+
+    def leaders(self) -> "pd.DataFrame":
+        """Return one row a trial that was repeated, best first; none without `repeats`.
+
+        Columns: number, repeats (how many ended), failed (of those), mean, low and high (the mean's
+        95 % interval), value (which the search had, no part of the mean), then `params_*`.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        pandas = _optional.require("pandas", extra="pandas", purpose="StudyResult.leaders()")
+        rows = [self._leader(each) for each in self.repeated]
+        fixed = ("number", "repeats", "failed", "mean", "low", "high", "value")
+        columns = dict.fromkeys(fixed) | {column: None for row in rows for column in row}
+        frame: pd.DataFrame = pandas.DataFrame(rows, columns=list(columns))
+        return frame
+
+    def _leader(self, repeated: Repeated) -> dict[str, Any]:
+        trial = self.trials[repeated.number]
+        return {
+            "number": trial.number,
+            "repeats": len(repeated.trials),
+            "failed": repeated.failed,
+            "mean": repeated.mean,
+            "low": repeated.low,
+            "high": repeated.high,
+            "value": trial.value,
+            **{f"params_{name}": value for name, value in trial.params.items()},
+        }
 
     def curves(self) -> "pd.DataFrame":
         """Return one row a report: number, attempt, step, seconds since its start, metrics.
@@ -204,14 +245,26 @@ class StudyResult:
         lines = [f"Study {self.name}: {self.reason}", f"  trials  {counts or 'none'}"]
         if any(True for _ in self._completed()):
             best = self.best
-            lines.append(f"  best    {self.metric.name} {best.value:g} (trial {best.number})")
+            lines.append(f"  best    {self.metric.name} {self._shown(best)}")
             lines += [f"    {n} = {redact_value(n, v)!r}" for n, v in best.params.items()]
         lines.append(f"  record  {self.folder}")
         return "\n".join(lines)
 
+    def _shown(self, best: Trial) -> str:
+        found = next((each for each in self.repeated if each.number == best.number), None)
+        if found is None:
+            return f"{best.value:g} (trial {best.number})"
+        if not found.values:
+            return f"{best.value:g} (trial {best.number}; {found})"
+        return f"{found} (trial {best.number}, {best.value:g} in the search)"
+
+    @property
+    def _inside(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.number not in self.outside]
+
     def _completed(self) -> Iterator[Trial]:
-        for trial in self.trials:
-            if trial.state is State.COMPLETE and trial.number not in self.outside:
+        for trial in self._inside:
+            if trial.state is State.COMPLETE and trial.repeat_of is None:
                 yield trial
 
     def _why_nothing(self, name: str) -> str:

@@ -90,6 +90,10 @@ class Space:
                 )
         self._places[name].append(path)
 
+    def paths(self, name: str) -> tuple[Path, ...]:
+        """Return the choices that make a param active, one path for each place; () at the top."""
+        return tuple(self._places[name])
+
     @classmethod
     def of(cls, space: "Space | Mapping[str, Any]") -> "Space":
         """Return a space as it is, or make one of a mapping."""

@@ -1,23 +1,29 @@
 """Wires the parts of a study together, for `tune` and for your own loop."""
 
-import inspect
 import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
-from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from manyfit._version import __version__
 from manyfit.archive import Header, materialized, replay, result_of, study_folder
+from manyfit.arguments import (
+    check_choices,
+    check_limits,
+    check_objective,
+    notes_on,
+    points_of,
+    pruner_with,
+)
 from manyfit.asking import Asking
-from manyfit.budget import Budget, Stop, is_number
+from manyfit.budget import Budget, Stop
 from manyfit.driver import Driver
 from manyfit.engine import Engine
-from manyfit.errors import ArgumentError, ObjectiveError
+from manyfit.errors import ArgumentError
 from manyfit.events import SpaceChanged, StudyCreated
 from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Executor
@@ -61,6 +67,8 @@ class Study:
         start_with: Points to try first, in order.
         n_trials: How many trials `ask` gives out in all; None for no limit.
         max_attempts: How often a trial whose worker dies is started in all.
+        lag: Trial n is proposed from the results of trials up to n - lag only; see `manyfit.tune`.
+            While one of those still runs, `ask` gives out none.
         tracker: `"auto"` (MLflow where it is installed), a tracker, or None.
         on_space_change: What to do when a study of this name has another space: `"raise"`, or
             `"keep"` the trials that still fit, the others staying on record and counting no more.
@@ -97,21 +105,23 @@ class Study:
         start_with: Iterable[Params] = (),
         n_trials: int | None = None,
         max_attempts: int = 2,
+        lag: int | None = None,
         tracker: "Literal['auto'] | Tracker | None" = "auto",
         on_space_change: Literal["raise", "keep"] = "raise",
     ) -> None:
-        _check_choices(max_attempts, on_space_change, seed)
+        check_choices(max_attempts, on_space_change, seed, lag)
         self.space = Space.of(space)
         self.metric = Metric(metric, direction)
         self.name = name if name is not None else _new_name()
         self.folder = study_folder(self.name, folder)
         self.seed = secrets.randbits(32) if seed is None else int(seed)
         self._tracker = tracker
+        self._lag = lag
         self._notes: tuple[str, ...] = ()
         self._asking: Asking | None = None
-        points = [self.space.store(point) for point in _points(start_with)]
+        points = [self.space.store(point) for point in points_of(start_with)]
         make_sampler(sampler, self.space, self.metric, 0)  # refuse it before anything is on disk
-        judge = make_pruner(pruner, self.metric)
+        judge = make_pruner(pruner_with(lag, pruner), self.metric)
 
         def build(seed: int) -> Engine:
             proposer, note = make_sampler(sampler, self.space, self.metric, seed)
@@ -124,6 +134,7 @@ class Study:
                 budget=Budget(n_trials),
                 start_with=points,
                 max_attempts=max_attempts,
+                lag=lag,
                 seed=seed,
             )
 
@@ -178,24 +189,26 @@ class Study:
         trial_memory: int | None = None,
         cpus_per_trial: int | None = None,
         max_failures: int | None = None,
+        repeats: int | None = None,
         progress: str | bool | None = "auto",
     ) -> StudyResult:
         """Run trials until the budget is spent; see `manyfit.tune` for every argument."""
         if self._asking is not None:
             raise ArgumentError("a study that gives trials out by ask() can't tune as well")
-        _check_objective(objective)
-        _check_limits(trial_timeout, trial_memory)
-        self._engine.budget = Budget.of(n_trials, timeout, max_failures, stop)
-        self._check_ends(self._engine.budget)
+        check_objective(objective)
+        check_limits(trial_timeout, trial_memory)
+        budget = self._engine.budget = Budget.of(n_trials, timeout, max_failures, stop, repeats)
+        self._check_ends(budget)
+        most = budget.most_trials
         runner = make_executor(
-            executor, parallelism=parallelism, cpus_per_trial=cpus_per_trial, n_trials=n_trials
+            executor, parallelism=parallelism, cpus_per_trial=cpus_per_trial, n_trials=most
         )
         limits = Limits(trial_timeout, trial_memory, cpus_per_trial or runner.cpus)
-        work = Work(objective, self.space, self.metric, self.name, self.folder, limits, n_trials)
+        work = Work(objective, self.space, self.metric, self.name, self.folder, limits, most)
         if suspicion := self.metric.suspicion():
             logger.warning("%s.", suspicion)
-        gaps, remote = _gaps(runner, limits), runner.capabilities.remote
-        self._open_trackers(n_trials, runner.parallelism, gaps, progress, remote=remote)
+        notes, remote = notes_on(runner, limits, repeats, self._lag), runner.capabilities.remote
+        self._open_trackers(most, runner.parallelism, notes, progress, remote=remote)
         try:
             driver = Driver(
                 self._recorder, runner, work, seed=self.seed, orphans_count=self._orphans_count
@@ -210,7 +223,8 @@ class Study:
         return self.result()
 
     def _check_ends(self, budget: Budget) -> None:
-        if budget == Budget(max_failures=budget.max_failures) and self.space.size is None:
+        endless = Budget(max_failures=budget.max_failures, repeats=budget.repeats)
+        if budget == endless and self.space.size is None:
             raise ArgumentError("nothing would ever end this study: give n_trials, timeout or stop")
 
     # ── your own loop ─────────────────────────────────────────────────────────────────────────
@@ -218,8 +232,9 @@ class Study:
     def ask(self) -> Trial | None:
         """Return the next trial, running from now on; None when there is none to give out.
 
-        That is when `n_trials` have been given out, or a finite space is exhausted. Ask as often
-        as you like before you tell. A trial that an earlier process left untold comes first.
+        That is when `n_trials` have been given out, or a finite space is exhausted; with `lag`,
+        also while a trial that the next one builds on is yet to be told. Ask as often as you like
+        before you tell. A trial that an earlier process left untold comes first.
         """
         if self._asking is None:
             self._open_trackers(self._engine.budget.n_trials, 1, (), progress=None)
@@ -307,7 +322,7 @@ class Study:
         self,
         n_trials: int | None,
         parallelism: int,
-        gaps: tuple[str, ...],
+        notes: tuple[str, ...],
         progress: str | bool | None,
         *,
         remote: bool = False,
@@ -320,7 +335,7 @@ class Study:
             seed=self.seed,
             n_trials=n_trials,
             parallelism=parallelism,
-            notes=(*self._notes, *gaps),
+            notes=(*self._notes, *notes),
             remote=remote,
         )
         self._recorder.trackers = make_trackers(self._tracker, progress)
@@ -333,58 +348,5 @@ class Study:
             tracker.close(self._reason, tuple(self._engine.trials))
 
 
-def _points(start_with: object) -> Iterable[Params]:
-    if isinstance(start_with, Mapping | str) or not isinstance(start_with, Iterable):
-        raise ArgumentError(f"start_with must be a list of points, but got {start_with!r:.200}")
-    return start_with
-
-
 def _new_name() -> str:
     return time.strftime("study-%Y%m%d-%H%M%S-") + secrets.token_hex(2)
-
-
-def _check_choices(max_attempts: int, on_space_change: str, seed: object) -> None:
-    if seed is not None and not (isinstance(seed, Integral) and int(seed) >= 0):
-        raise ArgumentError(f"seed must be a whole number from 0 up or None, but got {seed!r}")
-    if max_attempts < 1:
-        raise ArgumentError(f"max_attempts must be at least 1, but got {max_attempts!r}")
-    if on_space_change not in ("raise", "keep"):
-        raise ArgumentError(
-            f"on_space_change must be 'raise' or 'keep', but got {on_space_change!r}"
-        )
-
-
-def _check_limits(trial_timeout: float | None, trial_memory: int | None) -> None:
-    for name, value in (("trial_timeout", trial_timeout), ("trial_memory", trial_memory)):
-        if value is not None and not (is_number(value) and value > 0):
-            raise ArgumentError(f"{name} must be more than 0 or None, but got {value!r}")
-
-
-def _check_objective(objective: object) -> None:
-    advice = "an objective takes the params as one dict: def train(params): ..."
-    if not callable(objective):
-        raise ObjectiveError(f"{objective!r:.200} can't be called; {advice}")
-    try:
-        signature = inspect.signature(objective)
-    except ValueError:
-        return  # some built-in functions don't tell
-    try:
-        signature.bind({})
-    except TypeError as error:
-        name = getattr(objective, "__qualname__", repr(objective))
-        raise ObjectiveError(
-            f"{name}{signature} can't be called with params ({error}); {advice}"
-        ) from error
-
-
-def _gaps(executor: Executor, limits: Limits) -> tuple[str, ...]:
-    """Say what was asked for and this executor can't do."""
-    can, name = executor.capabilities, type(executor).__name__
-    notes = []
-    if limits.seconds is not None and not can.hard_kill:
-        notes.append(f"{name} can't kill a trial: trial_timeout ends it at its next report")
-    if limits.memory is not None and not can.memory_limit:
-        notes.append(f"{name} can't limit memory: trial_memory is not enforced")
-    if not can.live_reports:
-        notes.append(f"{name} brings reports home only when a trial ends: none is pruned")
-    return tuple(notes)

@@ -113,10 +113,12 @@ class Trial:
     Attributes:
         number: Counts from 0 within the study.
         params: What the objective receives.
-        origin: Who proposed it: `"start_with"`, `"sampler"` or `"user"`.
+        origin: Who proposed it: `"start_with"`, `"sampler"` or `"user"`; or `"repeat"`: it runs the
+            params of an earlier trial again, over a fresh seed.
         asked_at: Wall time, in seconds since the epoch.
         attempts: All attempts, oldest first.
         abandoned: Why no further attempt is made after the last one was lost, else None.
+        repeat_of: The number of the trial whose params a repeat runs again, else None.
     """
 
     number: int
@@ -125,6 +127,7 @@ class Trial:
     asked_at: float = 0.0
     attempts: tuple[Attempt, ...] = field(default=())
     abandoned: str | None = None
+    repeat_of: int | None = None
 
     def measured(self, measurement: Measurement) -> "Trial":
         """Return the trial with one more measurement in its last attempt."""
@@ -138,7 +141,15 @@ class Trial:
             (*last.measurements, measurement),
             last.stop_reason,
         )
-        return Trial(self.number, self.params, self.origin, self.asked_at, (*earlier, attempt))
+        attempts = (*earlier, attempt)
+        return Trial(
+            self.number,
+            self.params,
+            self.origin,
+            self.asked_at,
+            attempts,
+            repeat_of=self.repeat_of,
+        )
 
     @property
     def state(self) -> State:

@@ -41,6 +41,8 @@ def tune(
     cpus_per_trial: int | None = None,
     max_attempts: int = 2,
     max_failures: int | None = None,
+    repeats: int | None = None,
+    lag: int | None = None,
     tracker: Literal["auto"] | Tracker | None = "auto",
     folder: str | Path = ".manyfit",
     progress: str | bool | None = "auto",
@@ -61,7 +63,7 @@ def tune(
         space: Names to `Float`, `Int`, `Choice`, or constants.
         metric: The name of the metric to tune.
         direction: `"minimize"` or `"maximize"`.
-        n_trials: How many trials finish in all, exactly; None for no limit.
+        n_trials: How many trials finish in all, exactly, repeats not counted; None for no limit.
         timeout: Seconds after which this call ends. What still runs is cut off, and run again when
             the study is resumed.
         parallelism: How many trials run at once; by default one for each core (or for each
@@ -76,7 +78,7 @@ def tune(
         name: Names the study; by default a new name with date and time.
         seed: Makes proposals, and Python's, NumPy's and the frameworks' randomness in each trial,
             repeatable; drawn at random by default. With several trials at a time, proposals depend
-            on who finishes first.
+            on who finishes first, unless `lag` is given.
         trial_timeout: Seconds a trial may take; then it is killed and a FAIL. Threads and inline
             can't kill: there it ends at its next report, if it reports.
         trial_memory: Resident bytes a trial's process and its children may use; beyond that it is
@@ -85,6 +87,18 @@ def tune(
             the cores divided by `parallelism`.
         max_attempts: How often a trial whose worker dies is started in all.
         max_failures: End the study when more trials than this have failed in this call.
+        repeats: For an objective that is noisy. When the search is over, each of its five best
+            trials is run again so many times, under new numbers and so over fresh seeds, to the end
+            and on top of `n_trials`. Then `best` is the one with the best mean of these repeats:
+            its own value, with which it came to lead, is partly luck. One of which a repeat failed
+            comes after all of which none did. `leaders()` has the means and intervals. None follow
+            a search that failed, was interrupted, or ran into `timeout`; resuming makes up for it.
+        lag: Makes proposals the same at any `parallelism` and any timing, given the seed: trial n
+            waits until all trials up to n - lag have ended, and is proposed from their results
+            alone. So at most `lag` trials run at once. If it equals the parallelism, slots stand
+            idle where trials take unequal times; if it is twice that, they hardly do, but each
+            proposal knows less. No trial is pruned. How many trials a `timeout` or `stop` allows
+            still depends on timing. None uses every result at once.
         tracker: `"auto"` mirrors the study to MLflow where that is installed; a tracker; or None.
         folder: Where studies are kept, each in a folder of its own.
         progress: `"auto"` shows a live display on a terminal or in a notebook and plain lines
@@ -93,7 +107,7 @@ def tune(
             `"keep"` the trials that still fit, the others staying on record and counting no more.
 
     Returns:
-        The result: `best`, `table()`, `failures()`, and why the study ended.
+        The result: `best`, `table()`, `leaders()`, `failures()`, and why the study ended.
 
     Raises:
         ArgumentError: An argument breaks a rule. As with the next three, nothing has run.
@@ -125,6 +139,7 @@ def tune(
         pruner=pruner,
         start_with=start_with,
         max_attempts=max_attempts,
+        lag=lag,
         tracker=tracker,
         on_space_change=on_space_change,
     )
@@ -140,5 +155,6 @@ def tune(
             trial_memory=trial_memory,
             cpus_per_trial=cpus_per_trial,
             max_failures=max_failures,
+            repeats=repeats,
             progress=progress,
         )

@@ -91,6 +91,12 @@ EXPECTED: dict[int, Event] = {
     33: AttemptFailed(
         5, 1, "FatalError: the data is gone", "FatalError", "", True, 0.25, 1767312004.5
     ),
+    37: TrialAsked(
+        7,
+        {"learning_rate": 0.005, "batch_size": 128, "optimizer": "sgd", "momentum": 0.5},
+        "repeat",
+        1767398400.25,
+    ),
 }
 
 
@@ -109,7 +115,7 @@ def test_its_events_are_what_they_were() -> None:
     """Each line is read as the event it has always been."""
     events = dict(enumerate(read_events(GOLDEN), start=1))
 
-    assert len(events) == 35
+    assert len(events) == 40
     for line, expected in EXPECTED.items():
         assert repr(events[line]) == repr(expected)  # NaN doesn't equal itself
 
@@ -118,7 +124,7 @@ def test_it_is_never_repaired(tmp_path: Path) -> None:
     """A driver that opens it finds nothing to mend."""
     (tmp_path / "journal.jsonl").write_bytes(GOLDEN.read_bytes())
     with FileJournal(tmp_path) as journal:
-        assert len(list(journal.read())) == 35
+        assert len(list(journal.read())) == 40
 
     assert (tmp_path / "journal.jsonl").read_bytes() == GOLDEN.read_bytes()
 
@@ -156,6 +162,8 @@ def test_its_study_is_what_it_was() -> None:
         State.COMPLETE,
         State.FAIL,
         State.WAITING,
+        State.COMPLETE,
     ]
-    assert Counter(len(trial.attempts) for trial in engine.trials) == {1: 4, 2: 2, 0: 1}
+    assert [trial.repeat_of for trial in engine.trials] == [None] * 7 + [4]
+    assert Counter(len(trial.attempts) for trial in engine.trials) == {1: 5, 2: 2, 0: 1}
     assert engine.trials[3].reason == "lost 2 times: the worker was killed by signal 9"

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,20 @@ def test_the_parent_ends_with_the_best_trial() -> None:
         "manyfit.best.value": "0.25",
         "manyfit.best.params": '{"lr": 0.1, "size": "S"}',
     }
+
+
+def test_repeats_name_the_best_trial_and_are_none() -> None:
+    """The parent names the trial with the best mean; repeats are no part of its curve."""
+    told = story()
+    for loss in (0.1, 0.2, 0.5, 0.15, 0.05):
+        number = told.ask()
+        told.start(number)
+        told.finish(number, loss=loss)
+    repeats = {2: 0, 3: 1, 4: 1}
+    trials = tuple(replace(t, repeat_of=repeats.get(t.number)) for t in told.trials.values())
+
+    assert rows.summary(told.study, trials, "done")["manyfit.best.trial"] == "1"
+    assert [point.value for point in rows.best_so_far(told.study, trials)] == [0.1]
 
 
 def test_a_study_without_a_best_trial_ends_too() -> None:

@@ -253,6 +253,26 @@ def test_the_closing(told: Told, tmp_path: Path) -> None:
     ]
 
 
+def test_repeats_may_name_another_best(told: Told, tmp_path: Path) -> None:
+    """A repeat is no best while the study runs; at the end the means decide."""
+    story = Story(told, folder=tmp_path)
+    for loss in (0.1, 0.2):
+        number = story.ask()
+        story.start(number)
+        story.finish(number, loss=loss)
+    for of, loss in ((0, 0.5), (1, 0.05), (1, 0.15)):
+        number = story.ask("repeat")
+        story.trials[number] = replace(story.trials[number], repeat_of=of)
+        story.start(number)
+        story.finish(number, loss=loss)
+    assert told.view.best == story.trials[0]
+
+    told.tally.settle(tuple(story.trials.values()))
+    lines = progress.closing(told.view, {}, "done")
+    assert lines[1].startswith("best: loss 0.2 (trial 1:")
+    assert lines[2].startswith("that one: 0.1 on average of 2 repeats, 95 % interval")
+
+
 def test_the_closing_on_a_cluster(told: Told, tmp_path: Path) -> None:
     """A study that was ended early misses no slots."""
     story = on_a_cluster(told, tmp_path, slots=4)

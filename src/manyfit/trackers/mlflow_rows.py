@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from manyfit._redact import redact, redact_value
+from manyfit.repeats import best_trial
 from manyfit.trackers.base import StudyInfo
 from manyfit.trial import Finished, Measurement, State, Trial
 
@@ -183,7 +184,9 @@ def best_so_far(study: StudyInfo, trials: Sequence[Trial]) -> list[Point]:
     points: list[Point] = []
     for count, trial in enumerate(sorted(ended, key=_end_of), start=1):
         value = trial.value
-        if value is None or (points and not study.metric.is_better(value, points[-1].value)):
+        if value is None or trial.repeat_of is not None:
+            continue
+        if points and not study.metric.is_better(value, points[-1].value):
             continue
         key = clean_key(f"best_{study.metric.name}")
         points.append(Point(key, value, milliseconds(_end_of(trial)), count))
@@ -199,9 +202,8 @@ def summary(study: StudyInfo, trials: Sequence[Trial], reason: str) -> dict[str,
         "manyfit.reason": reason,
         "manyfit.trials": ", ".join(f"{count} {state}" for state, count in counts.items()),
     }
-    done = [trial for trial in trials if trial.value is not None]
-    if done:
-        best = min(done, key=lambda trial: study.metric.loss(trial.value or 0.0))
+    best = best_trial(trials, study.metric)
+    if best is not None:
         tags["manyfit.best.trial"] = str(best.number)
         tags["manyfit.best.value"] = str(best.value)
         shown = {name: redact_value(name, value) for name, value in best.params.items()}

@@ -17,6 +17,7 @@ from manyfit.events import (
     Event,
     TrialAbandoned,
 )
+from manyfit.repeats import Repeated, best_trial, repeated
 from manyfit.trackers.base import StudyInfo
 from manyfit.trial import State, Trial, log_name
 
@@ -71,6 +72,7 @@ class View:
     best: Trial | None
     elapsed: float
     seconds_left: float | None
+    repeated: Repeated | None = None
 
 
 class Tally:
@@ -88,6 +90,7 @@ class Tally:
         self.study = study
         self.failures: Counter[str] = Counter()
         self.best: Trial | None = None
+        self._repeated: Repeated | None = None
         self._states: Counter[State] = Counter(trial.state for trial in history)
         self._running: set[int] = set()
         self._before = self.counts.finished
@@ -127,7 +130,14 @@ class Tally:
         """Return where the study stands, for drawing on another thread."""
         elapsed = now - self._started
         left = self._seconds_left(elapsed)
-        return View(self.study, self.counts, self.best, elapsed, left)
+        return View(self.study, self.counts, self.best, elapsed, left, self._repeated)
+
+    def settle(self, trials: Sequence[Trial]) -> None:
+        """Take in all trials at the end: repeats may have found another one to be the best."""
+        self.best = best_trial(trials, self.study.metric)
+        again = repeated(trials, self.study.metric)
+        of_best = (each for each in again if self.best and each.number == self.best.number)
+        self._repeated = next(of_best, None)
 
     def _wanted(self, counts: Counts) -> int:
         """On a cluster workers come and go; elsewhere slots are there, and fill by themselves."""
@@ -145,6 +155,8 @@ class Tally:
         return max(0, total - counts.finished) * elapsed / done
 
     def _consider(self, trial: Trial) -> None:
+        if trial.repeat_of is not None:
+            return
         value = trial.value
         best = self.best.value if self.best is not None else None
         if value is not None and (best is None or self.study.metric.is_better(value, best)):
@@ -226,6 +238,7 @@ def closing(view: View, failures: Mapping[str, int], reason: str) -> list[str]:
     return [
         f"{study.name} ended after {duration(view.elapsed)}: {reason} ({counts})",
         f"best: {describe(study, best)}" if best else "no trial has completed",
+        *([f"that one: {view.repeated}"] if view.repeated else []),
         *(f"{kind} ({count} times)" for kind, count in _often(failures)),
     ]
 

@@ -241,10 +241,12 @@ class ProgressTracker:
             self._unsaid.append(sentence)
             self._wake.set()
 
-    def close(self, reason: str, trials: Sequence[Trial]) -> None:  # noqa: ARG002
+    def close(self, reason: str, trials: Sequence[Trial]) -> None:
         """Say how it ended, and stop drawing."""
-        if self._thread is None:
+        if self._thread is None or self._tally is None:
             return
+        with self._lock:
+            self._tally.settle(trials)
         self._reason = reason
         self._wake.set()
         self._thread.join(PATIENCE)

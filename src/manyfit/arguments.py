@@ -1,0 +1,116 @@
+"""What a user passes to a study: refused where it breaks a rule, before anything is on disk."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from numbers import Integral
+
+from manyfit.budget import is_number
+from manyfit.errors import ArgumentError, ObjectiveError
+from manyfit.executors.base import Executor
+from manyfit.pruners.auto import NoPruner
+from manyfit.pruners.base import PrunerSettings
+from manyfit.repeats import LEADERS
+from manyfit.trial import Params
+from manyfit.worker.work import Limits
+
+
+def points_of(start_with: object) -> Iterable[Params]:
+    """Return the points to try first.
+
+    Raises:
+        ArgumentError: It is no list of them.
+    """
+    if isinstance(start_with, Mapping | str) or not isinstance(start_with, Iterable):
+        raise ArgumentError(f"start_with must be a list of points, but got {start_with!r:.200}")
+    return start_with
+
+
+def check_choices(max_attempts: int, on_space_change: str, seed: object, lag: int | None) -> None:
+    """Check what a study is made with.
+
+    Raises:
+        ArgumentError: One of them breaks its rule.
+    """
+    if seed is not None and not (isinstance(seed, Integral) and int(seed) >= 0):
+        raise ArgumentError(f"seed must be a whole number from 0 up or None, but got {seed!r}")
+    if max_attempts < 1:
+        raise ArgumentError(f"max_attempts must be at least 1, but got {max_attempts!r}")
+    if lag is not None and not (is_number(lag, whole=True) and lag >= 1):
+        raise ArgumentError(f"lag must be a whole number, at least 1, or None, but got {lag!r}")
+    if on_space_change not in ("raise", "keep"):
+        raise ArgumentError(
+            f"on_space_change must be 'raise' or 'keep', but got {on_space_change!r}"
+        )
+
+
+def check_limits(trial_timeout: float | None, trial_memory: int | None) -> None:
+    """Check the limits of a trial.
+
+    Raises:
+        ArgumentError: One of them is not positive.
+    """
+    for name, value in (("trial_timeout", trial_timeout), ("trial_memory", trial_memory)):
+        if value is not None and not (is_number(value) and value > 0):
+            raise ArgumentError(f"{name} must be more than 0 or None, but got {value!r}")
+
+
+def check_objective(objective: object) -> None:
+    """Check that an objective takes the params, and nothing else it would have to be given.
+
+    Raises:
+        ObjectiveError: It can't be called with one argument.
+    """
+    advice = "an objective takes the params as one dict: def train(params): ..."
+    if not callable(objective):
+        raise ObjectiveError(f"{objective!r:.200} can't be called; {advice}")
+    try:
+        signature = inspect.signature(objective)
+    except ValueError:
+        return  # some built-in functions don't tell
+    try:
+        signature.bind({})
+    except TypeError as error:
+        name = getattr(objective, "__qualname__", repr(objective))
+        raise ObjectiveError(
+            f"{name}{signature} can't be called with params ({error}); {advice}"
+        ) from error
+
+
+def notes_on(
+    executor: Executor, limits: Limits, repeats: int | None, lag: int | None
+) -> tuple[str, ...]:
+    """Say what a person may not expect, such as what was asked for and the executor can't do."""
+    can, name = executor.capabilities, type(executor).__name__
+    notes = []
+    if repeats is not None:
+        often = "once" if repeats == 1 else f"{repeats} times"
+        notes.append(f"after the search its {LEADERS} best trials are run {often} more each")
+    if lag is not None:
+        notes.append(f"lag: trial n knows the results of trials up to n - {lag}; none is pruned")
+        if lag < executor.parallelism:
+            notes.append(f"lag={lag} keeps at most {lag} of {executor.parallelism} slots busy")
+    if limits.seconds is not None and not can.hard_kill:
+        notes.append(f"{name} can't kill a trial: trial_timeout ends it at its next report")
+    if limits.memory is not None and not can.memory_limit:
+        notes.append(f"{name} can't limit memory: trial_memory is not enforced")
+    if not can.live_reports:
+        notes.append(f"{name} brings reports home only when a trial ends: none is pruned")
+    return tuple(notes)
+
+
+def pruner_with(
+    lag: int | None, pruner: str | PrunerSettings | None
+) -> str | PrunerSettings | None:
+    """Return the pruner that goes with a lag: none, since who is pruned depends on timing.
+
+    Raises:
+        ArgumentError: Another one was asked for.
+    """
+    if lag is None:
+        return pruner
+    if pruner in ("auto", "none", None) or isinstance(pruner, NoPruner):
+        return None
+    raise ArgumentError(
+        "with lag, proposals don't depend on timing; but which trials a pruner ends does, since it "
+        f"compares those that happen to run together: leave pruner out, but got {pruner!r}"
+    )
