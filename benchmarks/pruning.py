@@ -1,137 +1,260 @@
 """What pruning saves and what it costs, on stored learning curves of real trainings.
 
-Each of eight tasks has 1,000 trainings of a text model with 51 evaluations (TaskSet). A study draws
-trials at random and runs them in 4 slots, an epoch a tick, as `manyfit.tune` would; a trial's value
-is its lowest validation loss. Run with: python benchmarks/pruning.py [seeds]
+Each of eight tasks has 1,000 trainings of a text model with 51 evaluations (TaskSet). A study picks
+trials from them and runs them in slots, an epoch a tick, as `manyfit.tune` would, with a pruner and
+without; a trial's value is its lowest validation loss, or its last one.
 
+    python benchmarks/pruning.py [--seeds 20] [--trials 64] [--slots 4] [--last]
+        [--sampler random] [--only auto] [--shapes]
+
+A sampler other than random proposes a point, and gets the training nearest to it that it hasn't
+had. With --shapes the curves are made up: such as a pruner may meet, many of them its worst case.
 The folder with the curves is `$MANYFIT_BENCH/learning-curves`, by default `../shared/bench`.
 """
 
+import argparse
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+from pruning_shapes import shapes
 
+from manyfit.domain import Float
 from manyfit.metric import Metric
 from manyfit.pruners.asha import AshaPruner
 from manyfit.pruners.auto import AutoPruner, NoPruner, make_pruner
-from manyfit.pruners.base import PrunerSettings
+from manyfit.pruners.base import Pruner, PrunerSettings
 from manyfit.pruners.median import MedianPruner
-from manyfit.trial import Attempt, End, Finished, Measurement, Pruned, Trial
+from manyfit.samplers.auto import make_sampler
+from manyfit.space import Space
+from manyfit.trial import Attempt, End, Failed, Finished, Measurement, Params, Pruned, Trial
 
 METRIC = Metric("valid_loss")
-SLOTS = 4
-TRIALS = 64
+BUDGET = 16
 PRUNERS: Mapping[str, PrunerSettings] = {
     "none": NoPruner(),
     "auto": AutoPruner(),
     "median": MedianPruner(),
-    "median, min_steps=5": MedianPruner(min_steps=5),
+    "median, min_steps=1": MedianPruner(min_steps=1),
     "asha": AshaPruner(),
-    "asha, min_steps=5": AshaPruner(min_steps=5),
+    "asha, min_steps=1": AshaPruner(min_steps=1),
 }
 
 
 @dataclass(frozen=True)
+class Pool:
+    """The stored trainings of one task; those that diverged have values that are not finite."""
+
+    curves: np.ndarray
+    params: np.ndarray
+    names: tuple[str, ...] = ()
+
+    def values(self, value: Callable[[np.ndarray], float]) -> np.ndarray:
+        """Return what each training comes to; infinity where it diverges."""
+        finite = np.isfinite(self.curves).all(axis=1)
+        return np.array(
+            [value(c) if ok else np.inf for c, ok in zip(self.curves, finite, strict=True)]
+        )
+
+
+class Drawn:
+    """Picks trainings at random."""
+
+    def __init__(self, pool: Pool, seed: int) -> None:
+        self._order = np.random.default_rng(seed).permutation(len(pool.curves))
+
+    def pick(self, number: int) -> tuple[int, Params]:
+        """Return the next training, and its params: none, since nobody looks."""
+        return int(self._order[number]), {}
+
+    def tell(self, trial: Trial) -> None:
+        """Take no notice."""
+
+
+class Sampled:
+    """Picks the trainings nearest to what a sampler proposes, each once."""
+
+    def __init__(self, word: str, pool: Pool, seed: int) -> None:
+        self._logs = np.log(pool.params)
+        self._width = np.ptp(self._logs, axis=0)
+        self._pool = pool
+        self._left = np.ones(len(pool.params), dtype=bool)
+        low, high = pool.params.min(axis=0), pool.params.max(axis=0)
+        domains = {n: Float(a, b, log=True) for n, a, b in zip(pool.names, low, high, strict=True)}
+        self._sampler, _ = make_sampler(word, Space(domains), METRIC, seed)
+        self.tell = self._sampler.tell
+
+    def pick(self, number: int) -> tuple[int, Params]:
+        """Return a training, and its params."""
+        proposed = self._sampler.ask(number)
+        if proposed is None:
+            raise RuntimeError("the sampler proposes nothing more")
+        point = np.log([proposed[name] for name in self._pool.names])
+        distance = (((self._logs - point) / self._width) ** 2).sum(axis=1)
+        index = int(np.where(self._left, distance, np.inf).argmin())
+        self._left[index] = False
+        return index, dict(zip(self._pool.names, self._pool.params[index].tolist(), strict=True))
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """One study: epochs it ran, the lowest loss among completed trials, and how many those were."""
+    """One study: epochs it ran, the lowest value of completed trials, and how many those were."""
 
     epochs: int
     best: float
     completed: int
 
 
-def run(curves: np.ndarray, pruner: PrunerSettings, *, epochs: int | None = None) -> Outcome:
-    """Run a study over some curves, in their order, until they or the epochs are used up."""
-    judge = make_pruner(pruner, METRIC)
-    waiting = iter(range(len(curves)))
-    running: dict[int, Trial] = {}
-    values: list[float] = []
-    used = 0
-    while True:
-        while len(running) < SLOTS and (number := next(waiting, None)) is not None:
-            running[number] = Trial(number, {}, attempts=(Attempt(1, "slot", 0.0),))
-        if not running:
-            return Outcome(used, min(values, default=np.inf), len(values))
-        for number in list(running):
-            if used == epochs:
-                return Outcome(used, min(values, default=np.inf), len(values))
-            used += 1
-            curve = curves[number]
-            trial = running[number] = with_epoch(running[number], curve)
-            step = len(trial.measurements) - 1
-            reason = judge.report(trial, step, curve[step])
-            # What is asked to stop at its last step has nothing left to stop.
-            if step + 1 == len(curve):
-                low = METRIC.best(curve)
-                values.append(low)
-                judge.end(with_end(running.pop(number), Finished(low, {METRIC.name: low})))
-            elif reason is not None:
-                judge.end(with_end(running.pop(number), Pruned(reason)))
+@dataclass
+class Study:
+    """A study over a pool of trainings, in slots that each run an epoch a tick."""
+
+    pool: Pool
+    picks: Drawn | Sampled
+    pruner: PrunerSettings
+    slots: int
+    value: Callable[[np.ndarray], float]
+
+    def run(self, trials: int, epochs: int) -> Outcome:
+        """Run until the trials or the epochs are used up."""
+        judge = make_pruner(self.pruner, METRIC)
+        running: dict[int, tuple[int, Trial]] = {}
+        values: list[float] = []
+        used = begun = 0
+        while used < epochs:
+            while len(running) < self.slots and begun < trials:
+                running[begun] = self._begin(begun)
+                begun += 1
+            if not running:
+                break
+            for number, (index, before) in list(running.items())[: epochs - used]:
+                used += 1
+                trial, end = self._epoch(judge, before, self.pool.curves[index])
+                running[number] = index, trial
+                if end is not None:
+                    del running[number]
+                    values += [end.value] if isinstance(end, Finished) else []
+        return Outcome(used, min(values, default=np.inf), len(values))
+
+    def _begin(self, number: int) -> tuple[int, Trial]:
+        index, params = self.picks.pick(number)
+        trial = Trial(number, params)
+        self.picks.tell(trial)
+        return index, replace(trial, attempts=(Attempt(1, "slot", 0.0),))
+
+    def _epoch(self, judge: Pruner, trial: Trial, curve: np.ndarray) -> tuple[Trial, End | None]:
+        """Have a trial report once more; return it, and how it ended, if it did."""
+        step = len(trial.measurements)
+        trial = trial.measured(Measurement(step, {METRIC.name: float(curve[step])}, 0.0))
+        reason = judge.report(trial, step, curve[step])
+        end: End | None = None
+        # What is asked to stop at its last step has nothing left to stop.
+        if step + 1 == len(curve):
+            low = self.value(curve) if np.isfinite(curve).all() else np.nan
+            end = Failed("diverged") if np.isnan(low) else Finished(low, {METRIC.name: low})
+        elif reason is not None:
+            end = Pruned(reason)
+        if end is not None:
+            ended = replace(trial, attempts=(replace(trial.attempts[0], end=end),))
+            judge.end(ended)
+            self.picks.tell(ended)
+        return trial, end
 
 
-def with_epoch(trial: Trial, curve: np.ndarray) -> Trial:
-    """Return a trial that has reported once more."""
-    (attempt,) = trial.attempts
-    step = len(attempt.measurements)
-    measurement = Measurement(step, {METRIC.name: float(curve[step])}, 0.0)
-    measured = replace(attempt, measurements=(*attempt.measurements, measurement))
-    return replace(trial, attempts=(measured,))
+@dataclass(frozen=True)
+class Row:
+    """One study beside the same without a pruner: shares of its epochs, and of what it gained.
+
+    Attributes:
+        epochs: The share of the epochs that the study without a pruner ran.
+        lost: How much worse its best value is, as a share of the way to the median training.
+        completed: How many trials came to their own end.
+        budget: The regret, on the same scale, after the epochs of 16 full trainings.
+    """
+
+    epochs: float
+    lost: float
+    completed: int
+    budget: float
 
 
-def with_end(trial: Trial, end: End) -> Trial:
-    """Return a trial that has ended."""
-    return replace(trial, attempts=(replace(trial.attempts[0], end=end),))
+def measure(pool: Pool, seed: int, pruner: PrunerSettings, asked: argparse.Namespace) -> Row:
+    """Run a study with a pruner and without."""
+    value = (lambda curve: curve[-1]) if asked.last else np.min
+
+    def run(pruner: PrunerSettings, trials: int, epochs: int) -> Outcome:
+        drawn = asked.sampler == "random"
+        picks = Drawn(pool, seed) if drawn else Sampled(asked.sampler, pool, seed)
+        return Study(pool, picks, pruner, asked.slots, value).run(trials, epochs)
+
+    size, length = pool.curves.shape
+    plain = run(NoPruner(), asked.trials, size * length)
+    study = run(pruner, asked.trials, size * length)
+    budget = run(pruner, size, BUDGET * length)
+    values = np.sort(pool.values(value))
+    best, median = values[0], values[np.isfinite(values).sum() // 2]
+
+    def place(loss: float) -> float:
+        return (min(loss, median) - best) / max(median - best, 1e-12)
+
+    lost = (place(study.best) - place(plain.best)) / max(1 - place(plain.best), 1e-12)
+    return Row(study.epochs / plain.epochs, lost, study.completed, place(budget.best))
 
 
-def tasks() -> Iterator[np.ndarray]:
-    """Yield the validation curves of each task."""
+def tasks() -> Iterator[tuple[str, Pool]]:
+    """Yield the name and the trainings of each stored task."""
     root = Path(os.environ.get("MANYFIT_BENCH", Path(__file__).parents[2] / "shared" / "bench"))
     for path in sorted((root / "learning-curves").glob("*.npz")):
-        yield np.load(path)["valid"].astype(float)
+        stored = np.load(path)
+        params, names = stored["params"].astype(float), tuple(map(str, stored["names"]))
+        yield path.stem, Pool(stored["valid"].astype(float), params, names)
 
 
-def regret(loss: float, curves: np.ndarray) -> float:
-    """Return how far a loss is from the best of the curves, as a share of the way to the median."""
-    lows = np.nanmin(np.where(np.isfinite(curves), curves, np.nan), axis=1)
-    best, median = np.nanmin(lows), np.nanmedian(lows)
-    return float((min(loss, median) - best) / (median - best))
-
-
-def measure(seeds: int, curves: list[np.ndarray], pruner: PrunerSettings) -> list[float]:
-    """Return a row of the table: means over tasks and seeds."""
-    rows = []
-    for pool in curves:
-        for seed in range(seeds):
-            order = np.random.default_rng(seed).permutation(len(pool))
-            trials = pool[order[:TRIALS]]
-            outcome = run(trials, pruner)
-            lost = regret(outcome.best, trials)
-            budget = run(pool[order], pruner, epochs=16 * pool.shape[1])
-            share = outcome.epochs / trials.size
-            rows.append([share, lost, lost == 0.0, outcome.completed, regret(budget.best, pool)])
-    return list(np.mean(rows, axis=0))
+def show(name: str, rows: Sequence[Row]) -> None:
+    """Print the means of some studies as a line of a table."""
+    lost = [row.lost for row in rows]
+    means = [np.mean([getattr(row, f.name) for row in rows]) for f in fields(Row)]
+    epochs, _, completed, budget = means
+    kept = np.mean(np.array(lost) <= 0)
+    error = np.std(lost) / np.sqrt(len(lost))
+    print(
+        f"| {name} | {epochs:.1%} | {np.mean(lost):.2%} ± {error:.2%} | {kept:.1%} "
+        f"| {completed:.1f} | {budget:.3f} |",
+        flush=True,
+    )
 
 
 def main() -> None:
-    """Print the table."""
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    curves = list(tasks())
-    if not curves:
+    """Print the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=64)
+    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--sampler", default="random", help="a word that tune takes")
+    parser.add_argument("--last", action="store_true", help="a trial's value is its last loss")
+    parser.add_argument("--only", choices=PRUNERS, help="one pruner, and each task of its own")
+    parser.add_argument("--shapes", action="store_true", help="made-up curves")
+    asked = parser.parse_args()
+    pools = [(n, Pool(c, np.empty(0))) for n, c in shapes()] if asked.shapes else list(tasks())
+    if not pools:
         print("No learning curves: set MANYFIT_BENCH to the folder that holds learning-curves/.")
         return
-    print(f"{TRIALS} random trials in {SLOTS} slots; means of {len(curves)} tasks x {seeds} seeds.")
-    print("Regret 0 is the best of the trials, 1 their median.\n")
-    print("| pruner | epochs used | regret | best kept | completed | regret in 16 x 51 epochs |")
+    print(
+        f"{asked.trials} trials ({asked.sampler}), {asked.slots} slots; {asked.seeds} seeds each."
+    )
+    print("Lost: 0 is the best without a pruner, 100 % the median training.\n")
+    print("| | epochs | lost | best kept | completed | regret in 16 x the epochs of one |")
     print("|---|---|---|---|---|---|")
-    for name, pruner in PRUNERS.items():
-        share, lost, kept, completed, budget = measure(seeds, curves, pruner)
-        print(
-            f"| {name} | {share:.0%} | {lost:.3f} | {kept:.0%} | {completed:.1f} | {budget:.3f} |"
-        )
+    for name in PRUNERS if asked.only is None else [asked.only]:
+        studies = [
+            (task, [measure(pool, seed, PRUNERS[name], asked) for seed in range(asked.seeds)])
+            for task, pool in pools
+        ]
+        for task, rows in studies if asked.only or asked.shapes else []:
+            show(f"{name}: {task}", rows)
+        show(name, [row for _, rows in studies for row in rows])
 
 
 if __name__ == "__main__":

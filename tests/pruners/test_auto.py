@@ -7,7 +7,7 @@ import pytest
 
 from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
-from manyfit.pruners.auto import AutoPruner, NoPruner, make_pruner
+from manyfit.pruners.auto import NoPruner, make_pruner
 from manyfit.pruners.base import tell_apart
 from manyfit.pruners.median import MedianPruner
 from manyfit.testing.pruners import PrunerStory, ScriptedPruner
@@ -78,51 +78,6 @@ class TestDiverged:
 
         assert story.report(0, 7, value) == f"{metric.name} is {shown} at step 7: diverged"
         assert pruner.reports == []
-
-
-class TestAuto:
-    @pytest.mark.parametrize(
-        ("length", "first"), [(2, 1), (5, 1), (7, 2), (11, 2), (51, 10), (101, 20)]
-    )
-    def test_the_first_verdict_comes_after_a_fifth(self, length: int, first: int) -> None:
-        """Whatever the length of the curves, the first fifth, at least step 0, ends nobody."""
-        story = story_of("auto")
-        for number in range(5):
-            story.curve(number, [0.1] * length)
-            story.finish(number)
-
-        ended = [step for step in range(length) if story.report(9, step, 0.9) is not None]
-
-        assert ended[0] == first
-
-    def test_typical_is_the_median(self) -> None:
-        """One very long trial doesn't put the first verdict off for the others."""
-        story = story_of("auto")
-        for number, length in enumerate([10, 10, 10, 10, 1000]):
-            story.curve(number, [0.1] * length)
-            story.finish(number)
-
-        assert story.curve(9, [0.9] * 3) is not None
-
-    def test_pruned_trials_do_not_shorten_it(self) -> None:
-        """How far pruned trials came says nothing about the length of a curve."""
-        story = story_of("auto")
-        for number in range(5):
-            story.curve(number, [0.1] * 100)
-            story.finish(number)
-        for number in range(10, 40):
-            story.curve(number, [0.1] * 2)
-            story.prune(number)
-
-        assert story.curve(50, [0.9] * 19) is None
-
-    def test_trials_without_reports(self) -> None:
-        """Objectives that never report are never ended, and don't disturb."""
-        story = story_of(AutoPruner())
-        for number in range(10):
-            story.finish(number)
-
-        assert story.curve(20, [0.9] * 5) is None
 
 
 @pytest.mark.parametrize(

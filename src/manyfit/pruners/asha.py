@@ -7,6 +7,7 @@ from math import inf
 from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
+from manyfit.pruners.tally import Lengths
 from manyfit.trial import State, Trial
 
 
@@ -24,7 +25,10 @@ class AshaPruner:
     (2020), algorithm 2: a trial that isn't promoted when it arrives ends, and waits for no chance.
 
     Args:
-        min_steps: The first step at which trials are judged.
+        min_steps: The first step at which trials are judged. With None the rungs are the powers of
+            `reduction`, from the first on that is at least a tenth of a typical curve: the median
+            of the last steps that completed trials reported. Nobody is ended before there are any,
+            so with as many workers as trials, say a number.
         reduction: One in so many goes on; the paper's eta.
 
     Raises:
@@ -35,11 +39,11 @@ class AshaPruner:
         AshaPruner(min_steps=2, reduction=3)
     """
 
-    min_steps: int = 1
+    min_steps: int | None = None
     reduction: int = 3
 
     def __post_init__(self) -> None:
-        if self.min_steps < 1:
+        if self.min_steps is not None and self.min_steps < 1:
             raise ArgumentError(f"min_steps must be 1 or more, but got {self.min_steps!r}")
         if self.reduction < 2:
             raise ArgumentError(f"reduction must be 2 or more, but got {self.reduction!r}")
@@ -64,6 +68,7 @@ class _Asha:
     def __init__(self, settings: AshaPruner, metric: Metric) -> None:
         self._settings = settings
         self._metric = metric
+        self._lengths = Lengths()
         self._climbs: dict[int, _Climb] = {}
         self._lows: dict[int, list[float]] = {}
 
@@ -76,9 +81,11 @@ class _Asha:
         climb.rungs[rung] = climb.low
         lows = self._lows.setdefault(rung, [])
         insort(lows, climb.low)
-        return self._judge(climb.low, step, lows)
+        early = self._settings.min_steps is None and rung < self._lengths.first_step
+        return None if early else self._judge(climb.low, step, lows)
 
     def end(self, trial: Trial) -> None:
+        self._lengths.end(trial)
         if trial.state is State.FAIL:
             self._forget(trial.number)
 
@@ -94,7 +101,7 @@ class _Asha:
 
     def _rung(self, step: int) -> int | None:
         """Return the highest rung at or below a step."""
-        rung = self._settings.min_steps
+        rung = self._settings.min_steps or 1
         if step < rung:
             return None
         while rung * self._settings.reduction <= step:

@@ -1,7 +1,6 @@
 """From what a user passes as `pruner=` to the pruner of a study."""
 
 import math
-from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,10 +9,8 @@ from manyfit.metric import Metric
 from manyfit.pruners.asha import AshaPruner
 from manyfit.pruners.base import Pruner, PrunerSettings
 from manyfit.pruners.median import MedianPruner
-from manyfit.trial import State, Trial
-
-# Measured in benchmarks/pruning.py.
-_GRACE = 0.2
+from manyfit.pruners.narrowing import Narrowing
+from manyfit.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +29,20 @@ class NoPruner:
 
 @dataclass(frozen=True, slots=True)
 class AutoPruner:
-    """The median rule, with a grace period that fits the trials: a fifth of a typical curve.
+    """Narrows the field: as a trial comes further, it must be among ever fewer of the best.
 
-    Where trials report 5 times they are first judged at step 1, where 100 times at step 20; so
-    nobody need know beforehand whether steps are epochs, rounds or samples. The typical length is
-    the median of the last steps that completed trials reported.
+    At a tenth of a typical curve the better half goes on, and whenever the distance doubles, half
+    of those, down to one in twenty at the end; in between the share falls smoothly. A trial is
+    judged at every step by its best value so far, against all trials that came as far or ended
+    before. So nobody need know beforehand how long a curve is, nor whether steps are epochs, rounds
+    or samples: typical is the median of the last steps that completed trials reported.
+
+    Where curves cross, the order at a step is no verdict. So a trial also goes on that is no worse
+    than one of the two best completed trials was at that step, and one that would beat the best
+    of them if it went on improving as in the second half of its steps so far.
+
+    Nobody is ended before three trials that report are complete, before a tenth of a typical curve,
+    or at a first report. It ends nobody where curves have fewer than three points.
 
     Example:
         >>> AutoPruner()
@@ -45,7 +51,7 @@ class AutoPruner:
 
     def bind(self, metric: Metric) -> Pruner:
         """Return a pruner for one study."""
-        return _Auto(MedianPruner(min_steps=0).bind(metric))
+        return Narrowing(metric)
 
 
 _WORDS: Mapping[str, PrunerSettings] = {
@@ -110,24 +116,3 @@ class _EndDiverged:
 
     def end(self, trial: Trial) -> None:
         self._pruner.end(trial)
-
-
-class _Auto:
-    """Passes on the verdicts of another pruner, but not before the grace period is over."""
-
-    def __init__(self, pruner: Pruner) -> None:
-        self._pruner = pruner
-        self._lengths: list[int] = []
-
-    def report(self, trial: Trial, step: int, value: float) -> str | None:
-        reason = self._pruner.report(trial, step, value)
-        return reason if step >= self._first_step() else None
-
-    def end(self, trial: Trial) -> None:
-        if trial.state is State.COMPLETE and trial.measurements:
-            insort(self._lengths, trial.measurements[-1].step)
-        self._pruner.end(trial)
-
-    def _first_step(self) -> int:
-        typical = self._lengths[len(self._lengths) // 2] if self._lengths else 0
-        return max(1, math.ceil(_GRACE * typical))

@@ -1,13 +1,14 @@
 """Turn what a user passes as `sampler` into a sampler, and say what was chosen."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from manyfit._optional import load
 from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
 from manyfit.samplers.base import Sampler
+from manyfit.samplers.earlier import Earlier
 from manyfit.samplers.grid import GridSampler
 from manyfit.samplers.quasirandom import QuasiRandomSampler
 from manyfit.samplers.random import RandomSampler
@@ -15,20 +16,25 @@ from manyfit.space import Space
 
 # Below this a grid is within reach, and worth a word.
 _SMALL = 100
+# A Gaussian process of more params takes longer than it saves: see benchmarks/search.
+_MOST_PARAMS = 100
 
 
-def make_sampler(sampler: Any, space: Space, metric: Metric, seed: int) -> tuple[Sampler, str]:
+def make_sampler(
+    sampler: Any, space: Space, metric: Metric, seed: int, earlier: Sequence[Earlier] = ()
+) -> tuple[Sampler, str]:
     """Return a sampler and one line that says what it is and why.
 
     Args:
-        sampler: One of the words `"auto"`, `"grid"`, `"quasirandom"`, `"random"`, `"tpe"`; an
-            instance of one of Optuna's samplers; or anything with the methods `tell` and `ask`.
+        sampler: One of the words `"auto"`, `"gp"`, `"grid"`, `"quasirandom"`, `"random"`, `"tpe"`;
+            an instance of one of Optuna's samplers; or anything with the methods `tell` and `ask`.
         space: Where params come from.
         metric: What is tuned.
         seed: The study's seed.
+        earlier: What other studies found; only a Gaussian process can use it.
 
     Raises:
-        ArgumentError: It is none of these.
+        ArgumentError: It is none of these, or one that can't use what other studies found.
         SpaceError: A grid over an infinite space.
 
     Example:
@@ -37,61 +43,85 @@ def make_sampler(sampler: Any, space: Space, metric: Metric, seed: int) -> tuple
         'random: each trial is drawn on its own'
     """
     if isinstance(sampler, str):
-        return _of_word(sampler, space, metric, seed)
+        return _of_word(sampler, space, metric, seed, earlier)
     if isinstance(sampler, type):
         raise ArgumentError(
             f"sampler must be an instance, but got the class {sampler.__name__}: call it first"
         )
+    name = type(sampler).__name__
+    _check_earlier(name, earlier)
     # Where optuna was never imported, nobody can have made one of its samplers.
     if "optuna" in sys.modules and _optuna().is_optuna_sampler(sampler):
-        name = type(sampler).__name__
         return _optuna().OptunaSampler(space, metric, seed, sampler), f"{name}: Optuna's, as given"
     if callable(getattr(sampler, "tell", None)) and callable(getattr(sampler, "ask", None)):
-        return sampler, f"{type(sampler).__name__}: as given"
+        return sampler, f"{name}: as given"
     raise ArgumentError(
         f"sampler must be one of {_words()}, an instance of an optuna sampler, or an object with "
         f"the methods tell and ask, but got {sampler!r:.200}"
     )
 
 
-def _of_word(word: str, space: Space, metric: Metric, seed: int) -> tuple[Sampler, str]:
-    if word not in _WORDS:
+def _of_word(
+    word: str, space: Space, metric: Metric, seed: int, earlier: Sequence[Earlier]
+) -> tuple[Sampler, str]:
+    if word != "auto" and word not in _LINES:
         raise ArgumentError(f"sampler must be one of {_words()}, but got {word!r}")
-    factory, line = _WORDS[word]
+    name = _best_word(space) if word == "auto" else word
     count = "infinitely many" if space.size is None else f"{space.size:,}"
-    note = ""
-    if word == "auto" and space.size is not None and space.size <= _SMALL:
-        note = f". The space has {count} configurations: sampler='grid' tries each"
-    return factory(space, metric, seed), line.format(count=count) + note
+    line = _LINES[name].format(count=count)
+    if earlier and name == "gp":
+        line += f"; from the first on it uses {len(earlier)} earlier studies"
+    if word == "auto":
+        line = f"auto chose {line}"
+        if space.size is not None and space.size <= _SMALL:
+            line += f". The space has {count} configurations: sampler='grid' tries each"
+    return _of_name(name, space, metric, seed, earlier), line
+
+
+def _best_word(space: Space) -> str:
+    return "gp" if len(space.params) <= _MOST_PARAMS else "tpe"
+
+
+def _of_name(
+    name: str, space: Space, metric: Metric, seed: int, earlier: Sequence[Earlier]
+) -> Sampler:
+    sampler: Sampler
+    match name:
+        case "gp":
+            sampler = load("manyfit.samplers.gp").GPSampler(space, metric, seed, earlier)
+            return sampler
+        case "tpe":
+            sampler = _optuna().OptunaSampler(space, metric, seed)
+        case "grid":
+            sampler = GridSampler(space, seed)
+        case "quasirandom":
+            sampler = QuasiRandomSampler(space, seed)
+        case _:
+            sampler = RandomSampler(space, seed)
+    _check_earlier(name, earlier)
+    return sampler
+
+
+def _check_earlier(name: str, earlier: Sequence[Earlier]) -> None:
+    if earlier:
+        raise ArgumentError(
+            "prior_from needs a sampler that can learn from other studies: sampler='gp', or "
+            f"'auto' where it chooses that, but got {name}"
+        )
 
 
 def _words() -> str:
-    return ", ".join(map(repr, _WORDS))
+    return ", ".join(map(repr, sorted(["auto", *_LINES])))
 
 
 def _optuna() -> Any:
     return load("manyfit.samplers.optuna")
 
 
-def _tpe(space: Space, metric: Metric, seed: int) -> Sampler:
-    sampler: Sampler = _optuna().OptunaSampler(space, metric, seed)
-    return sampler
-
-
-_TPE = "TPE: learns from the trials so far where good ones lie, after 10 random ones"
-_WORDS: dict[str, tuple[Callable[[Space, Metric, int], Sampler], str]] = {
-    "auto": (_tpe, f"auto chose {_TPE}"),
-    "grid": (
-        lambda space, _, seed: GridSampler(space, seed),
-        "grid: each of the {count} configurations once",
-    ),
-    "quasirandom": (
-        lambda space, _, seed: QuasiRandomSampler(space, seed),
-        "quasirandom: Sobol points, which fill the space evenly",
-    ),
-    "random": (
-        lambda space, _, seed: RandomSampler(space, seed),
-        "random: each trial is drawn on its own",
-    ),
-    "tpe": (_tpe, _TPE),
+_LINES = {
+    "gp": "a Gaussian process (gp): each trial where the trials so far promise most",
+    "grid": "grid: each of the {count} configurations once",
+    "quasirandom": "quasirandom: Sobol points, which fill the space evenly",
+    "random": "random: each trial is drawn on its own",
+    "tpe": "TPE: learns from the trials so far where good ones lie, after 10 random ones",
 }

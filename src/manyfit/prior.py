@@ -1,0 +1,147 @@
+"""What other studies found, in the terms of this one: from what a user passes as `prior_from`."""
+
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from manyfit.archive import load_study
+from manyfit.errors import ArgumentError, SpaceError
+from manyfit.metric import Metric
+from manyfit.result import StudyResult
+from manyfit.samplers.earlier import FEWEST, Earlier
+from manyfit.space import Choice, Domain, Space
+from manyfit.trial import State
+
+logger = logging.getLogger("manyfit")
+
+
+def earlier_studies(
+    prior_from: object, space: Space, metric: Metric, folder: str | Path
+) -> list[Earlier]:
+    """Return what other studies found that fits this study's space.
+
+    A trial that has no finite value of the metric, or a value outside the space, is left out. One
+    that lacks some of the params is taken: it says something about the others. A study of which too
+    few trials are left is passed over, with a warning.
+
+    Args:
+        prior_from: Studies: a `StudyResult`, something with a method `result` that returns one, the
+            name of a study in `folder`, or a table as MLflow's `search_runs` or
+            `StudyResult.table` gives it (columns `params.x`, `metrics.y`; or with `_`).
+        space: Of the study that is to learn from them.
+        metric: Its metric, which is looked up by name. Directions are this study's.
+        folder: Where studies are kept.
+
+    Raises:
+        ArgumentError: `prior_from` is no list of these, or one has no such metric.
+    """
+    if isinstance(prior_from, str | Mapping | StudyResult) or not isinstance(prior_from, Iterable):
+        raise ArgumentError(f"prior_from must be a list of studies, but got {prior_from!r:.200}")
+    found = []
+    for place, given in enumerate(prior_from):
+        name = f"prior_from[{place}]"
+        records = list(_records(given, name, metric.name, folder))
+        study = _fitting(records, space, metric)
+        if len(study.losses) < FEWEST:
+            logger.warning(
+                "%s is passed over: %d of its %d trials fit this space, and it takes %d to learn "
+                "from.", name, len(study.losses), len(records), FEWEST,
+            )  # fmt: skip
+        else:
+            found.append(study)
+    return found
+
+
+def _records(
+    given: Any, name: str, metric: str, folder: str | Path
+) -> Iterator[tuple[dict[str, Any], float]]:
+    """Yield params as recorded and the metric, NaN where it is missing."""
+    if hasattr(given, "columns") and hasattr(given, "to_dict"):
+        yield from _rows(given, name, metric)
+        return
+    result = load_study(given, folder=folder) if isinstance(given, str) else given
+    if callable(getattr(result, "result", None)):
+        result = result.result()
+    if not isinstance(result, StudyResult):
+        raise ArgumentError(
+            f"{name} must be a StudyResult, a Study, the name of a study in {folder}, or a table "
+            f"with columns params.* and metrics.*, but got {given!r:.200}"
+        )
+    completed = [trial for trial in result.trials if trial.state is State.COMPLETE]
+    known = sorted({key for trial in completed for key in trial.metrics})
+    if completed and metric not in known:
+        raise ArgumentError(_without_metric(name, metric, known))
+    for trial in completed:
+        yield dict(trial.params), float(trial.metrics.get(metric, math.nan))
+
+
+def _rows(table: Any, name: str, metric: str) -> Iterator[tuple[dict[str, Any], float]]:
+    columns = [str(column) for column in table.columns]
+    values = [column for column in columns if column in (f"metrics.{metric}", f"metrics_{metric}")]
+    if not values:
+        known = [column[8:] for column in columns if column.startswith(("metrics.", "metrics_"))]
+        raise ArgumentError(_without_metric(name, metric, known))
+    for row in table.to_dict("records"):
+        if (
+            row.get("status", "FINISHED") != "FINISHED"
+            or row.get("state", "COMPLETE") != "COMPLETE"
+        ):
+            continue
+        params = {
+            key[7:]: value
+            for key, value in row.items()
+            if str(key).startswith(("params.", "params_")) and not _is_missing(value)
+        }
+        value = row[values[0]]
+        yield params, math.nan if value is None else float(value)
+
+
+def _without_metric(name: str, metric: str, known: list[str]) -> str:
+    return f"{name} has no metric {metric!r}; it has: {', '.join(known) or 'none'}"
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _fitting(
+    records: Iterable[tuple[Mapping[str, Any], float]], space: Space, metric: Metric
+) -> Earlier:
+    params, losses = [], []
+    for recorded, value in records:
+        stored = _stored(recorded, space)
+        if stored and math.isfinite(value):
+            params.append(stored)
+            losses.append(metric.loss(value))
+    return Earlier(params, losses)
+
+
+def _stored(recorded: Mapping[str, Any], space: Space) -> dict[str, Any] | None:
+    """Return the params that this space has too, in stored form; None where a value is outside."""
+    stored: dict[str, Any] = {}
+    try:
+        for name, domain in space.walk(stored):
+            if name in recorded:
+                stored[name] = _read(name, domain, recorded[name])
+    except SpaceError:
+        return None
+    return stored
+
+
+def _read(name: str, domain: Domain, value: Any) -> Any:
+    """Return a value in stored form; a text is read as what it stands for.
+
+    Raises:
+        SpaceError: It is not in the domain.
+    """
+    if not isinstance(value, str):
+        return domain.store(name, value)
+    if isinstance(domain, Choice):
+        named = [label for label in domain.labels if str(label) == value]
+        return named[0] if named else domain.store(name, value)
+    try:
+        return domain.store(name, float(value))
+    except ValueError:
+        return domain.store(name, value)

@@ -1,0 +1,168 @@
+"""What pruners remember: every trial's curve, and how the trials stood at each step."""
+
+import math
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from manyfit.trial import State, Trial
+
+# Steps of up to so many bits are told apart exactly; of longer ones only the leading bits count.
+_EXACT_BITS = 6
+# The share of a typical curve before which it means little; measured in benchmarks/pruning.py.
+_GRACE = 0.1
+
+
+@dataclass(slots=True)
+class Curve:
+    """What a trial's present attempt has shown: at each step, its lowest loss up to there.
+
+    Example:
+        >>> curve = Curve(attempt=1, steps=[1, 4], lows=[0.9, 0.5])
+        >>> curve.low_at(3), curve.low_at(4), curve.low_at(5)
+        (0.9, 0.5, None)
+    """
+
+    attempt: int
+    steps: list[int] = field(default_factory=list)
+    lows: list[float] = field(default_factory=list)
+    ended: bool = False
+
+    def low_at(self, step: int) -> float | None:
+        """Return the lowest loss up to a step; None before the first report, and ahead of it.
+
+        What has ended stands at later steps with the best it had. If the pruned ones dropped out,
+        the company would be that of the survivors alone, and every step would end as large a share
+        of them again, down to the last one.
+        """
+        if not self.ended and (not self.steps or self.steps[-1] < step):
+            return None
+        known = bisect_right(self.steps, step)
+        return self.lows[known - 1] if known else None
+
+    def pace(self, step: int, low: float) -> float:
+        """Return the loss a step saved in the second half of the steps up to a new report.
+
+        A straight line from there is the best to hope for: curves flatten out. Where there is no
+        report from the first half, the pace is that since the first report.
+
+        Example:
+            >>> Curve(attempt=1, steps=[1, 4], lows=[0.9, 0.5]).pace(8, 0.3)
+            0.05
+        """
+        since = max(0, bisect_right(self.steps, step // 2) - 1)
+        return (self.lows[since] - low) / (step - self.steps[since])
+
+
+class Tally:
+    """The curves of a study's trials, and for each milestone ever asked about, the sorted lows.
+
+    A trial that starts again, or has failed, is forgotten as if it had never reported.
+    """
+
+    def __init__(self) -> None:
+        self._curves: dict[int, Curve] = {}
+        self._milestones: list[int] = []
+        self._lows: dict[int, list[float]] = {}
+
+    def curve(self, trial: Trial) -> Curve:
+        """Return the curve of the trial's present attempt; that of an earlier one is forgotten."""
+        attempt = trial.attempts[-1].number
+        curve = self._curves.get(trial.number)
+        if curve is None or curve.attempt != attempt:
+            self._forget(trial.number)
+            curve = self._curves[trial.number] = Curve(attempt)
+        return curve
+
+    def company(self, curve: Curve, step: int) -> list[float]:
+        """Return the sorted lows of the others at a step that a trial has just come to.
+
+        Empty where the trial had reached the step's milestone before, and was judged there. The
+        list is the tally's own: read it before `add`, and leave it as it is.
+        """
+        milestone = _milestone(step)
+        # The trial isn't among its own company yet, since it only reaches the milestone now.
+        if curve.steps and curve.steps[-1] >= milestone:
+            return []
+        if milestone not in self._lows:
+            lows = (curve.low_at(milestone) for curve in self._curves.values())
+            self._lows[milestone] = sorted(low for low in lows if low is not None)
+            insort(self._milestones, milestone)
+        return self._lows[milestone]
+
+    def add(self, curve: Curve, step: int, low: float) -> None:
+        """Take in a trial's lowest loss up to a step that is later than all it has reported."""
+        before = curve.steps[-1] if curve.steps else None
+        curve.steps.append(step)
+        curve.lows.append(low)
+        self._enter(curve, self._between(before, step))
+
+    def end(self, trial: Trial) -> None:
+        """Take in that a trial has ended."""
+        if trial.state is State.FAIL:
+            self._forget(trial.number)
+            return
+        curve = self.curve(trial)
+        curve.ended = True
+        if curve.steps:
+            self._enter(curve, self._between(curve.steps[-1], None))
+
+    def _between(self, after: int | None, upto: int | None) -> list[int]:
+        """Return the milestones in (after, upto]."""
+        known = self._milestones
+        start = 0 if after is None else bisect_right(known, after)
+        return known[start : len(known) if upto is None else bisect_right(known, upto)]
+
+    def _enter(self, curve: Curve, milestones: Iterable[int]) -> None:
+        for milestone in milestones:
+            low = curve.low_at(milestone)
+            if low is not None:
+                insort(self._lows[milestone], low)
+
+    def _forget(self, number: int) -> None:
+        curve = self._curves.pop(number, None)
+        if curve is None:
+            return
+        for milestone in self._milestones:
+            low = curve.low_at(milestone)
+            if low is not None:
+                del self._lows[milestone][bisect_left(self._lows[milestone], low)]
+
+
+class Lengths:
+    """The last steps of completed trials: how long a curve is, which nobody has to say."""
+
+    def __init__(self) -> None:
+        self._lengths: list[int] = []
+
+    def __len__(self) -> int:
+        """The number of completed trials that reported."""
+        return len(self._lengths)
+
+    @property
+    def typical(self) -> int:
+        """The median of the last steps; 0 before the first trial is complete."""
+        return self._lengths[len(self._lengths) // 2] if self._lengths else 0
+
+    @property
+    def first_step(self) -> float:
+        """The step before which a curve means little: a tenth of the typical one, at least 1.
+
+        Infinity before the first trial is complete, since nobody knows then.
+        """
+        return max(1, math.ceil(_GRACE * self.typical)) if self._lengths else math.inf
+
+    def end(self, trial: Trial) -> None:
+        """Take in that a trial has ended; only complete ones tell how long a curve is."""
+        if trial.state is State.COMPLETE and trial.measurements:
+            insort(self._lengths, trial.measurements[-1].step)
+
+
+def _milestone(step: int) -> int:
+    """Round a step down to one of a few hundred: exact below 64, then to six leading bits.
+
+    Steps that count samples or seconds differ from trial to trial; a tally for each would cost a
+    pass over all trials at every report.
+    """
+    shift = max(0, step.bit_length() - _EXACT_BITS)
+    return step >> shift << shift
