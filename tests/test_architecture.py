@@ -27,18 +27,18 @@ SECTIONS = (
     ("worker",),
     ("data", "ship"),
     ("executors", "journal", "trackers"),
-    ("recorder", "driver", "result", "archive", "asking", "arguments", "study", "tuning"),
-    ("cli", "testing"),
+    ("recorder", "driver", "result", "archive", "prior", "asking", "arguments", "study", "tuning"),
+    ("cli", "optuna", "testing"),
 )
 # The decisions and the worker stand beside each other: neither knows the other.
 APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
 ADAPTERS = ("executors", "journal", "trackers")
 HOMES = {
-    "optuna": {"samplers/optuna.py"},
+    "optuna": {"samplers/optuna.py", "optuna.py"},
     "mlflow": {"trackers/mlflow.py"},
     "rich": {"trackers/terminal.py", "cli.py"},
     "psutil": {"worker/limits.py"},
-    "threadpoolctl": {"worker/limits.py"},
+    "threadpoolctl": {"worker/limits.py", "samplers/threads.py"},
     "pandas": {"result.py"},
     "pyspark": {"executors/spark_session.py", "executors/spark_task.py"},
 }

@@ -31,11 +31,15 @@ class Contender(Protocol):
 class Manyfit:
     """A word of Manyfit's, asked and told as the engine does it."""
 
-    def __init__(self, word: str, space: Space, seed: int, n_trials: int) -> None:
+    def __init__(
+        self, word: str, space: Space, seed: int, n_trials: int, lag: int | None = None
+    ) -> None:
         from manyfit.samplers.auto import make_sampler
+        from manyfit.samplers.lagged import LaggedSampler
 
         self._space, self._seed, self._seen = space, seed, set[str]()
-        self._sampler, _ = make_sampler(word, space, Metric("loss"), seed)
+        sampler, _ = make_sampler(word, space, Metric("loss"), seed)
+        self._sampler = sampler if lag is None else LaggedSampler(sampler, lag)
 
     def ask(self, number: int) -> Params:
         from manyfit.samplers.distinct import distinct_params
@@ -191,6 +195,8 @@ CONTENDERS: Mapping[str, Callable[[Space, int, int], Contender]] = {
     "optuna-gp": partial(Optuna, "GPSampler"),
     "smac": Smac,
     "manyfit": partial(Manyfit, "auto"),
+    # One in flight with a lag of 8 proposes what 8 in flight with that lag would.
+    "manyfit-lag8": partial(Manyfit, "auto", lag=8),
     "manyfit-gp": partial(Manyfit, "gp"),
     "manyfit-tpe": partial(Manyfit, "tpe"),
 }

@@ -284,7 +284,8 @@ class Int:
             return _middles(units, self.size)
         low, high = self._scaled
         values = np.floor(np.exp(low + units * (high - low)) + 0.5)
-        return (np.log(np.clip(values, self.low, self.high)) - low) / (high - low)
+        settled = (np.log(np.clip(values, self.low, self.high)) - low) / (high - low)
+        return np.asarray(settled, dtype=np.float64)
 
     @cached_property
     def _scaled(self) -> tuple[float, float]:

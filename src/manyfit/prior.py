@@ -62,8 +62,8 @@ def _records(
         yield from _rows(given, name, metric)
         return
     result = load_study(given, folder=folder) if isinstance(given, str) else given
-    if callable(getattr(result, "result", None)):
-        result = result.result()
+    if callable(read := getattr(given, "result", None)):
+        result = read()
     if not isinstance(result, StudyResult):
         raise ArgumentError(
             f"{name} must be a StudyResult, a Study, the name of a study in {folder}, or a table "

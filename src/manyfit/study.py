@@ -29,6 +29,7 @@ from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Executor
 from manyfit.journal.file import FileJournal
 from manyfit.metric import Direction, Metric
+from manyfit.prior import earlier_studies
 from manyfit.pruners.auto import make_pruner
 from manyfit.pruners.base import PrunerSettings
 from manyfit.recorder import Recorder
@@ -61,10 +62,11 @@ class Study:
         name: Names the study's folder; by default a new name with date and time.
         folder: Where studies are kept.
         seed: Makes proposals and the trials' own seeds repeatable; drawn at random by default.
-        sampler: `"auto"`, `"tpe"`, `"random"`, `"quasirandom"`, `"grid"`, a `Sampler`, or any
-            instance from `optuna.samplers`.
+        sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"grid"`, a `Sampler`,
+            or any instance from `optuna.samplers`.
         pruner: `"auto"`, `"median"`, `"asha"`, a pruner, or None to end no trial early.
         start_with: Points to try first, in order.
+        prior_from: Earlier studies to learn from; see `manyfit.tune`.
         n_trials: How many trials `ask` gives out in all; None for no limit.
         max_attempts: How often a trial whose worker dies is started in all.
         lag: Trial n is proposed from the results of trials up to n - lag only; see `manyfit.tune`.
@@ -103,6 +105,7 @@ class Study:
         sampler: "str | Sampler | optuna.samplers.BaseSampler" = "auto",
         pruner: str | PrunerSettings | None = "auto",
         start_with: Iterable[Params] = (),
+        prior_from: Iterable[Any] = (),
         n_trials: int | None = None,
         max_attempts: int = 2,
         lag: int | None = None,
@@ -120,11 +123,14 @@ class Study:
         self._notes: tuple[str, ...] = ()
         self._asking: Asking | None = None
         points = [self.space.store(point) for point in points_of(start_with)]
-        make_sampler(sampler, self.space, self.metric, 0)  # refuse it before anything is on disk
+        earlier = earlier_studies(prior_from, self.space, self.metric, folder)
+        make_sampler(
+            sampler, self.space, self.metric, 0, earlier
+        )  # refuse it before anything is on disk
         judge = make_pruner(pruner_with(lag, pruner), self.metric)
 
         def build(seed: int) -> Engine:
-            proposer, note = make_sampler(sampler, self.space, self.metric, seed)
+            proposer, note = make_sampler(sampler, self.space, self.metric, seed, earlier)
             self._notes = (note,)
             return Engine(
                 space=self.space,

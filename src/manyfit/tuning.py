@@ -34,6 +34,7 @@ def tune(
     pruner: str | PrunerSettings | None = "auto",
     stop: Stop | Iterable[Stop] | None = None,
     start_with: Iterable[Params] = (),
+    prior_from: Iterable[Any] = (),
     name: str | None = None,
     seed: int | None = None,
     trial_timeout: float | None = None,
@@ -70,11 +71,15 @@ def tune(
             `cpus_per_trial` cores).
         executor: `"processes"`, `"threads"`, `"inline"` (this thread: for debugging), or an
             `Executor`.
-        sampler: `"auto"`, `"tpe"`, `"random"`, `"quasirandom"`, `"grid"`, a `Sampler`, or any
-            instance from `optuna.samplers`.
+        sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"grid"`, a `Sampler`,
+            or any instance from `optuna.samplers`.
         pruner: `"auto"`, `"median"`, `"asha"`, a pruner, or None to end no trial early.
         stop: `Target(...)`, `NoImprovement(...)`, or several of them.
         start_with: Points to try first, in order; known good params, say.
+        prior_from: Earlier studies of the same space, or one that overlaps, to learn from: results,
+            names of studies in `folder`, or tables as MLflow's `search_runs` gives them. The first
+            trials are the best of them; then the sampler finds out how much of what it learned
+            there holds here. Takes `sampler="auto"` or `"gp"`, and is given again on a resume.
         name: Names the study; by default a new name with date and time.
         seed: Makes proposals, and Python's, NumPy's and the frameworks' randomness in each trial,
             repeatable; drawn at random by default. With several trials at a time, proposals depend
@@ -138,6 +143,7 @@ def tune(
         sampler=sampler,
         pruner=pruner,
         start_with=start_with,
+        prior_from=prior_from,
         max_attempts=max_attempts,
         lag=lag,
         tracker=tracker,

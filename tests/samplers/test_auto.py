@@ -9,10 +9,12 @@ import pytest
 from manyfit.errors import ArgumentError, SpaceError
 from manyfit.metric import Metric
 from manyfit.samplers.auto import make_sampler
+from manyfit.samplers.gp import GPSampler
 from manyfit.samplers.grid import GridSampler
 from manyfit.samplers.optuna import OptunaSampler
 from manyfit.samplers.quasirandom import QuasiRandomSampler
 from manyfit.samplers.random import RandomSampler
+from manyfit.samplers.earlier import Earlier
 from manyfit.space import Float, Int, Space
 
 SMALL = Space({"n": Int(1, 12)})
@@ -33,9 +35,10 @@ class Own:
     [
         (
             "auto",
-            OptunaSampler,
-            "auto chose TPE: learns from the trials so far where good ones lie",
+            GPSampler,
+            "auto chose a Gaussian process (gp): each trial where the trials so far promise most",
         ),
+        ("gp", GPSampler, "a Gaussian process (gp): each trial where"),
         ("grid", GridSampler, "grid: each of the 12 configurations once"),
         (
             "quasirandom",
@@ -66,13 +69,27 @@ def test_auto_mentions_the_grid_where_it_is_small():
     assert "grid" not in make_sampler("auto", Space({"n": Int(1, 10**6)}), LOSS, 0)[1]
 
 
+def test_auto_leaves_very_many_params_to_tpe():
+    """A Gaussian process of hundreds of params would take longer than it saves."""
+    many = Space({f"x{i}": Float(0, 1) for i in range(101)})
+
+    assert make_sampler("auto", many, LOSS, 0)[1].startswith("auto chose TPE")
+
+
+@pytest.mark.parametrize("given", ["random", "tpe", Own(), optuna.samplers.RandomSampler()])
+def test_only_a_gaussian_process_learns_from_earlier_studies(given):
+    """Whoever can't use them says so, before anything runs."""
+    with pytest.raises(ArgumentError, match="prior_from needs a sampler that can learn"):
+        make_sampler(given, SMALL, LOSS, 0, [Earlier([{"n": 1}], [0.5])])
+
+
 def test_unknown_words():
     """The error lists the words there are."""
     with pytest.raises(ArgumentError) as caught:
         make_sampler("bayes", SMALL, LOSS, 0)
 
     assert str(caught.value) == (
-        "sampler must be one of 'auto', 'grid', 'quasirandom', 'random', 'tpe', but got 'bayes'"
+        "sampler must be one of 'auto', 'gp', 'grid', 'quasirandom', 'random', 'tpe', but got 'bayes'"
     )
 
 

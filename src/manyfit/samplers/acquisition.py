@@ -1,0 +1,64 @@
+"""Where to look next: the configuration from which the largest improvement is expected."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erfcx, ndtr
+
+from manyfit.samplers.cube import Cube, Rows
+
+Array = NDArray[np.float64]
+
+_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+_INCUMBENTS = 8
+_ROUNDS = 5
+
+
+def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
+    """Return the logarithm of the expected improvement on a loss; finite however small that is.
+
+    Ament et al., "Unexpected improvements to expected improvement for Bayesian optimization"
+    (2023), equations 8 and 9, for minimisation: log(σ) + log h(z) with z = (best - μ) / σ and
+    h(z) = φ(z) + z Φ(z).
+    """
+    return np.asarray(np.log(deviation) + _log_h((best - mean) / deviation))
+
+
+def _log_h(z: Array) -> Array:
+    """Return log(φ(z) + z Φ(z))."""
+    near, far = np.maximum(z, -1.0), np.minimum(z, -1.0)
+    plain = np.log(np.exp(-0.5 * near * near - _LOG_SQRT_2PI) + near * ndtr(near))
+    # φ(z) times 1 + z √(π/2) erfcx(-z/√2), the second factor of which is about z⁻² far out, where
+    # the difference of two numbers near 1 has no digits left.
+    ratio = 1.0 + far * math.sqrt(math.pi / 2.0) * erfcx(-far / math.sqrt(2.0))
+    tail = np.where(far < -1e3, -2.0 * np.log(-far), np.log(np.maximum(ratio, 1e-15)))
+    return np.where(z > -1.0, plain, -0.5 * far * far - _LOG_SQRT_2PI + tail)
+
+
+def candidates(
+    cube: Cube,
+    score: Callable[[Rows], Array],
+    anywhere: Rows,
+    incumbents: Rows,
+    rng: np.random.Generator,
+) -> Rows:
+    """Return configurations, the highest score first, found by looking ever closer.
+
+    Args:
+        cube: What rows may be.
+        score: To be maximised.
+        anywhere: Configurations all over the space.
+        incumbents: What has been tried, the best first: the first neighbours are theirs.
+        rng: Where randomness comes from.
+    """
+    count = len(anywhere) // 2
+    rows = np.concatenate([anywhere, cube.neighbours(incumbents[:_INCUMBENTS], count, 0.15, rng)])
+    scores = score(rows)
+    for round_ in range(_ROUNDS):
+        best = rows[np.argsort(-scores, kind="stable")[:_INCUMBENTS]]
+        near = cube.neighbours(best, count // 2, 0.1 * 0.4**round_, rng)
+        rows = np.concatenate([rows, near])
+        scores = np.concatenate([scores, score(near)])
+    return rows[np.argsort(-scores, kind="stable")]

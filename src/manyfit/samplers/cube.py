@@ -1,0 +1,226 @@
+"""Configurations as rows of numbers: what a model learns from, and where it looks for the next one.
+
+A row has one entry for each param of the space: a number's place in the unit interval, a choice's
+option by its place. What is inactive has a neutral entry, the middle or -1, so that two
+configurations that both lack a param agree in it, and trials of different branches share what they
+have in common (the imputation of Lévesque et al., "Bayesian optimization for conditional
+hyperparameter spaces", 2017).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manyfit.space import Choice, Space
+from manyfit.trial import Params
+
+Rows: TypeAlias = NDArray[np.float64]
+"""An array of shape (configurations, params)."""
+
+_MIDDLE = 0.5
+_NO_OPTION = -1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Configurations as a kernel sees them.
+
+    Attributes:
+        numbers: Places in the unit interval, shape (configurations, numbers).
+        corners: For each choice as many columns as it has options, of which that of the chosen one
+            is 1 and the others are 0; shape (configurations, corners).
+        owners: Which choice each column of `corners` belongs to, by its place among the choices.
+        trends: What each of some earlier studies would expect, shape (configurations, studies).
+    """
+
+    numbers: Rows
+    corners: Rows
+    owners: NDArray[np.intp]
+    trends: Rows
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def dimensions(self) -> int:
+        """The number of params that can differ."""
+        return int(self.numbers.shape[1]) + (int(self.owners[-1]) + 1 if len(self.owners) else 0)
+
+    def __add__(self, other: "Points") -> "Points":
+        return Points(
+            np.concatenate([self.numbers, other.numbers]),
+            np.concatenate([self.corners, other.corners]),
+            self.owners,
+            np.concatenate([self.trends, other.trends]),
+        )
+
+    def __getitem__(self, which: slice | NDArray[np.intp]) -> "Points":
+        return Points(self.numbers[which], self.corners[which], self.owners, self.trends[which])
+
+
+class Cube:
+    """The rows of a space.
+
+    Args:
+        space: Whose configurations these are.
+
+    Example:
+        >>> from manyfit.space import Float
+        >>> cube = Cube(Space({"x": Float(0, 4), "kind": Choice(["a", "b"])}))
+        >>> row = cube.row({"x": 1.0, "kind": "b"})
+        >>> row.tolist(), cube.params(row)
+        ([0.25, 1.0], {'x': 1.0, 'kind': 'b'})
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._names = list(space.params)
+        self._domains = list(space.params.values())
+        self._column = {name: index for index, name in enumerate(self._names)}
+        is_choice = [isinstance(domain, Choice) for domain in self._domains]
+        self.choices = np.flatnonzero(is_choice)
+        self.numbers = np.flatnonzero(np.logical_not(is_choice))
+        self._conditional = [n for n in self._names if () not in space.paths(n)]
+        self._corners, self._options = self._simplices()
+        self._owners = np.unique(self._corners, return_inverse=True)[1]
+
+    def _simplices(self) -> tuple[NDArray[np.intp], Rows]:
+        """Return a param and an option for each corner; none for a choice without alternatives."""
+        columns: list[int] = []
+        options: list[int] = []
+        for column, (name, domain) in enumerate(zip(self._names, self._domains, strict=True)):
+            if isinstance(domain, Choice):
+                first = -1 if name in self._conditional else 0
+                places = range(first, len(domain.labels))
+                if len(places) > 1:
+                    columns += [column] * len(places)
+                    options += places
+        return np.array(columns, dtype=np.intp), np.array(options, dtype=np.float64)
+
+    @property
+    def dimensions(self) -> int:
+        """The number of params, and of entries of a row."""
+        return len(self._names)
+
+    # ── to and from params ────────────────────────────────────────────────────────────────────
+
+    def row(self, params: Params) -> Rows:
+        """Return stored params as a row."""
+        row = np.empty(len(self._names))
+        for column, (name, domain) in enumerate(zip(self._names, self._domains, strict=True)):
+            if isinstance(domain, Choice):
+                place = domain.place(params[name]) if name in params else None
+                row[column] = _NO_OPTION if place is None else place
+            else:
+                row[column] = domain.encode(params[name]) if name in params else _MIDDLE
+        return row
+
+    def params(self, row: Rows) -> Params:
+        """Return the stored params of a row."""
+        params: dict[str, object] = {}
+        for name, domain in self._space.walk(params):
+            entry = float(row[self._column[name]])
+            if isinstance(domain, Choice):
+                params[name] = domain.labels[int(entry)]
+            else:
+                params[name] = domain.decode(entry)
+        return params
+
+    def from_units(self, units: Rows) -> Rows:
+        """Return the rows at places of the unit cube, as `Space.decode` reads them."""
+        rows = np.array(units, dtype=np.float64)
+        for column in self.choices:
+            domain = self._domains[column]
+            if isinstance(domain, Choice):
+                places = np.searchsorted(domain.shares, rows[:, column], side="right")
+                rows[:, column] = np.minimum(places, len(domain.labels) - 1)
+        return self.settle(rows)
+
+    # ── what a row may be ─────────────────────────────────────────────────────────────────────
+
+    def settle(self, rows: Rows) -> Rows:
+        """Move entries, in place, onto grids, and to neutral ones where they are inactive."""
+        for column, domain in enumerate(self._domains):
+            if not isinstance(domain, Choice):
+                rows[:, column] = domain.settle(rows[:, column])
+        for name in self._conditional:
+            column = self._column[name]
+            neutral = _NO_OPTION if isinstance(self._domains[column], Choice) else _MIDDLE
+            rows[~self._is_active(name, rows), column] = neutral
+        return rows
+
+    def _is_active(self, name: str, rows: Rows) -> NDArray[np.bool_]:
+        active = np.zeros(len(rows), dtype=bool)
+        for path in self._space.paths(name):
+            holds = np.ones(len(rows), dtype=bool)
+            for choice, branch in path:
+                column = self._column[choice]
+                domain = self._domains[column]
+                place = domain.place(branch) if isinstance(domain, Choice) else None
+                holds &= rows[:, column] == place
+            active |= holds
+        return active
+
+    def points(self, rows: Rows) -> Points:
+        """Return rows as a kernel sees them, without trends."""
+        corners = (rows[:, self._corners] == self._options).astype(np.float64)
+        return Points(rows[:, self.numbers], corners, self._owners, np.empty((len(rows), 0)))
+
+    @cached_property
+    def grid(self) -> Rows:
+        """The rows of all configurations of a finite space."""
+        return np.array([self.row(params) for params in self._space.grid()])
+
+    # ── neighbours ────────────────────────────────────────────────────────────────────────────
+
+    def neighbours(self, rows: Rows, count: int, scale: float, rng: np.random.Generator) -> Rows:
+        """Return configurations near some, each differing from one of them in one or more params.
+
+        Args:
+            rows: What to stay near, shape (any, dimensions).
+            count: How many to return.
+            scale: The standard deviation of a number's change, as a share of its range; a number
+                on an even grid moves by a step at least, a choice to any option.
+            rng: Where randomness comes from.
+        """
+        base = rows[rng.integers(len(rows), size=count)]
+        found = base.copy()
+        changed = self._changed(count, rng)
+        for column, domain in enumerate(self._domains):
+            which = np.flatnonzero(changed[:, column])
+            if isinstance(domain, Choice):
+                found[which, column] = rng.integers(len(domain.labels), size=len(which))
+            else:
+                moves = rng.standard_normal(len(which)) * scale
+                if domain.size is not None:
+                    moves += np.sign(moves) / (2 * domain.size)
+                found[which, column] = _reflected(base[which, column] + moves)
+        self._enliven(base, found, rng)
+        return self.settle(found)
+
+    def _changed(self, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Choose params to change: one or a few, in a third of the rows all of them."""
+        dimensions = self.dimensions
+        typical = rng.choice([1.0, 2.0, dimensions], size=(count, 1)) / dimensions
+        changed = rng.random((count, dimensions)) < typical
+        changed[np.arange(count), rng.integers(dimensions, size=count)] = True
+        return np.asarray(changed)
+
+    def _enliven(self, base: Rows, found: Rows, rng: np.random.Generator) -> None:
+        """Draw the params that a change of branch has brought to life."""
+        for name in self._conditional:
+            column = self._column[name]
+            domain = self._domains[column]
+            new = self._is_active(name, found) & ~self._is_active(name, base)
+            units = rng.random(int(new.sum()))
+            found[new, column] = (
+                np.floor(units * len(domain.labels)) if isinstance(domain, Choice) else units
+            )
+
+
+def _reflected(units: Rows) -> Rows:
+    """Return places that have left the unit interval, reflected at its ends."""
+    return np.clip(1.0 - np.abs(1.0 - np.abs(units)), 0.0, 1.0)

@@ -1,0 +1,180 @@
+"""Bayesian optimization with a Gaussian process: few trials, each where most is to be gained.
+
+::
+
+    trials ─► outcomes ─► losses ─┐
+       └────► cube ─────► points ─┴─► surrogate ─► mean, deviation ─► acquisition ─► params
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import qmc
+
+from manyfit.metric import Metric
+from manyfit.samplers.acquisition import candidates, log_expected_improvement
+from manyfit.samplers.cube import Cube, Points, Rows
+from manyfit.samplers.earlier import Earlier
+from manyfit.samplers.outcomes import Outcomes, cross_section, standardised
+from manyfit.samplers.surrogate import Array, Posterior, Theta, fit
+from manyfit.samplers.threads import one_thread
+from manyfit.samplers.transfer import Transfer
+from manyfit.space import Space
+from manyfit.trial import Params, Trial
+
+# Trials before the model has a say, and how many of them must have completed.
+_STARTUP = 6
+_COMPLETED = 4
+# Sets these random numbers apart from those of other samplers that draw from (seed, number).
+_STREAM = 0x6A05
+# Configurations all over the space that are looked at: so many for each param, within bounds.
+_EACH, _FEWEST, _MOST_POINTS = 100, 200, 2048
+# A finite space that is no larger is looked at as a whole.
+_SMALL = 1000
+# So many trials the model holds; from so many it learns its hyperparameters.
+_MOST_HELD = 400
+_MOST_LEARNED = 120
+# How often a kernel of one param is computed at most, in looking at configurations once and in
+# learning: on that the time of a proposal depends.
+_MOST_LOOKED_UP = 3_000_000
+_MOST_COMPARED = 250_000
+
+
+class GPSampler:
+    """Proposes the configuration from which the largest improvement is expected.
+
+    The first trial is the middle of the space, the next few are quasi-random. Then a Gaussian
+    process is learned from what has ended (see `manyfit.samplers.surrogate`): failed, pruned and
+    diverged trials inform it too (`Outcomes`), pending ones keep others away from where they are,
+    and params that only some branches of the space have share what branches have in common
+    (`Cube`). Its expected improvement is maximised by looking at points all over the space, then
+    ever closer to the best of them (`candidates`). It doesn't repeat what has been tried.
+
+    A proposal takes milliseconds at first, tens of them with hundreds of trials, and no longer as
+    thousands come in: then the model holds the best trials and a cross-section of the others.
+
+    As long as fewer than four trials have completed, it goes on with quasi-random points, for ever
+    if need be.
+
+    Args:
+        space: Where params come from.
+        metric: What is tuned.
+        seed: The study's seed.
+        earlier: What other studies found, of the same space or one that overlaps (see `Transfer`).
+
+    Example:
+        >>> from manyfit.space import Float
+        >>> from manyfit.testing.samplers import finished
+        >>> sampler = GPSampler(Space({"x": Float(0.0, 1.0)}), Metric("loss"), seed=0)
+        >>> for number in range(12):
+        ...     params = sampler.ask(number)
+        ...     loss = (params["x"] - 0.3) ** 2
+        ...     sampler.tell(finished(number, params, loss))
+        >>> loss < 1e-4
+        True
+    """
+
+    def __init__(
+        self, space: Space, metric: Metric, seed: int, earlier: Sequence[Earlier] = ()
+    ) -> None:
+        self._space = space
+        self._seed = seed
+        self._cube = Cube(space)
+        self._outcomes = Outcomes(metric)
+        self._rows: list[Rows] = []  # of ended trials
+        self._pending: dict[int, Rows] = {}
+        self._tried: set[str] = set()
+        self._learned: tuple[int, Theta] | None = None  # and from how many trials
+        self._units = _quasi_random(self._cube.dimensions, seed)
+        with one_thread():
+            self._transfer = Transfer(self._cube, earlier)
+
+    def tell(self, trial: Trial) -> None:
+        """Take in a pending or an ended trial."""
+        self._tried.add(self._space.key(trial.params))
+        self._pending.pop(trial.number, None)
+        row = self._cube.row(trial.params)
+        if trial.state.is_finished:
+            self._outcomes.add(trial)
+            self._rows.append(row)
+        else:
+            self._pending[trial.number] = row
+
+    def ask(self, number: int) -> Params | None:
+        """Propose params for trial `number`; something tried only where nothing else is found."""
+        known = len(self._rows) + len(self._pending)
+        if known < _STARTUP or self._outcomes.completed < _COMPLETED:
+            return self._first_params(number)
+        rng = np.random.default_rng((self._seed, number, _STREAM))
+        with one_thread():
+            rows = self._best_rows(rng)
+        for row in rows:
+            params = self._cube.params(row)
+            if self._space.key(params) not in self._tried:
+                return params
+        return self._first_params(number)
+
+    def _first_params(self, number: int) -> Params:
+        """Return the best of earlier studies, the middle of the space, then quasi-random points."""
+        for row in self._transfer.best:
+            params = self._cube.params(row)
+            if self._space.key(params) not in self._tried:
+                return params
+        units = (
+            self._units[number % len(self._units)]
+            if number
+            else np.full(self._cube.dimensions, 0.5)
+        )
+        return self._cube.params(self._cube.from_units(units[None])[0])
+
+    # ── with a model ──────────────────────────────────────────────────────────────────────────
+
+    def _best_rows(self, rng: np.random.Generator) -> Rows:
+        """Return configurations, the most promising first."""
+        losses = self._outcomes.losses()
+        held = cross_section(losses, _MOST_HELD)
+        rows, losses = np.array(self._rows)[held], standardised(losses[held])
+        pending = np.reshape([*self._pending.values()], (len(self._pending), rows.shape[1]))
+        posterior = Posterior(self._theta(), self._points(rows), losses, self._points(pending))
+        # Of pending ones too: what they are expected to bring is no improvement on them.
+        best = float(posterior.expected.min())
+
+        def score(rows: Rows) -> Array:
+            return log_expected_improvement(*posterior.predict(self._points(rows)), best)
+
+        if self._space.size is not None and self._space.size <= _SMALL:
+            grid = self._cube.grid
+            return grid[np.argsort(-score(grid), kind="stable")]
+        pairs = _MOST_LOOKED_UP // max(self._cube.dimensions, 1)
+        count = min(max(_EACH * self._cube.dimensions, _FEWEST), _MOST_POINTS, pairs // len(rows))
+        # A random shift (Cranley and Patterson, 1976) makes new points of the same even ones.
+        units = (self._units[:count] + rng.random(self._cube.dimensions)) % 1.0
+        incumbents = rows[np.argsort(posterior.expected[: len(rows)], kind="stable")]
+        return candidates(self._cube, score, self._cube.from_units(units), incumbents, rng)
+
+    def _theta(self) -> Theta:
+        """Return the hyperparameters, learned anew whenever the trials have grown by an eighth.
+
+        Of what ended until then, from the same start, so that a resumed study has the same ones.
+        """
+        count = len(self._rows)
+        count -= count % max(1, 2 ** (count.bit_length() - 4))
+        if self._learned is None or self._learned[0] != count:
+            losses = self._outcomes.first_losses(count)
+            pairs = _MOST_COMPARED // max(self._cube.dimensions, 1)
+            used = cross_section(losses, min(_MOST_LEARNED, int(math.sqrt(2 * pairs))))
+            points = self._points(np.array(self._rows)[used])
+            self._learned = count, fit(points, standardised(losses[used]))
+        return self._learned[1]
+
+    def _points(self, rows: Rows) -> Points:
+        return self._transfer.with_trends(self._cube.points(rows))
+
+
+def _quasi_random(dimensions: int, seed: int) -> Array:
+    """Return the points of a scrambled Sobol sequence; random ones beyond its dimensions."""
+    rng = np.random.default_rng(seed)
+    if 0 < dimensions <= qmc.Sobol.MAXDIM:
+        return np.asarray(qmc.Sobol(dimensions, seed=rng).random(_MOST_POINTS))
+    return rng.random((_MOST_POINTS, dimensions))

@@ -1,0 +1,169 @@
+"""What each trial teaches, as one number that a Gaussian process can learn from.
+
+Complete trials have a loss. Pruned and failed ones say something too, and a few that diverged must
+not flatten what the others show.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from manyfit.metric import Metric
+from manyfit.trial import Measurement, State, Trial
+
+Array: TypeAlias = NDArray[np.float64]
+
+_LARGEST = 1e300
+
+
+class Outcomes:
+    """The losses of ended trials, in the order in which they ended.
+
+    A complete trial has its own. A pruned one gets the loss it would probably have come to: what
+    completed trials had at its last step, and what they came to, each in order, make a map from one
+    to the other, quantile by quantile, which goes on in parallel beyond its ends. Curves may cross,
+    so that is right on average only; it keeps the order of trials that got equally far. A failed
+    one, one that diverged, and a pruned one that went further than any that completed, get the
+    worst loss of all that completed.
+
+    Args:
+        metric: What is tuned.
+
+    Example:
+        >>> from manyfit.testing.samplers import finished, trial
+        >>> from manyfit.trial import Failed
+        >>> outcomes = Outcomes(Metric("loss"))
+        >>> outcomes.add(finished(0, {}, 0.5))
+        >>> outcomes.add(trial(1, {}, Failed("it raised", "ValueError")))
+        >>> outcomes.losses().tolist()
+        [0.5, 0.5]
+    """
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+        self._final: list[float] = []  # NaN: to be foreseen
+        self._curves: list[_Curve] = []
+        self._losses: Array = np.empty(0)
+
+    def __len__(self) -> int:
+        return len(self._final)
+
+    @property
+    def completed(self) -> int:
+        """How many trials have a loss of their own."""
+        return int(np.count_nonzero(~np.isnan(self._final)))
+
+    def add(self, trial: Trial) -> None:
+        """Take in a trial that has ended."""
+        value, is_known = trial.value, trial.state in (State.COMPLETE, State.PRUNED)
+        self._final.append(math.nan if value is None else _bounded(self._metric.loss(value)))
+        self._curves.append(_Curve(trial.measurements if is_known else (), self._metric))
+
+    def losses(self) -> Array:
+        """Return a loss for each trial; all zero where none has completed."""
+        if len(self._losses) < len(self._final):
+            self._losses = self.first_losses(len(self._final))
+        return self._losses
+
+    def first_losses(self, count: int) -> Array:
+        """Return a loss for each of the first trials, as `losses` did when there were no others."""
+        final = np.array(self._final[:count])
+        completed = [(self._curves[i], final[i]) for i in np.flatnonzero(~np.isnan(final))]
+        worst = max((loss for _, loss in completed), default=0.0)
+        maps: dict[int, tuple[Array, Array]] = {}
+        for index in np.flatnonzero(np.isnan(final)):
+            curve = self._curves[index]
+            final[index] = worst
+            if not curve.steps:
+                continue
+            step, low = curve.steps[-1], curve.lows[-1]
+            if step not in maps:
+                known = [(c.low_at(step), loss) for c, loss in completed if c.reaches(step)]
+                maps[step] = tuple(np.sort(np.array(known).reshape(-1, 2), axis=0).T)
+            there, then = maps[step]
+            if len(there):
+                beyond = max(low - there[-1], 0.0) + min(low - there[0], 0.0)
+                final[index] = _bounded(np.interp(low, there, then) + beyond)
+        return final
+
+
+class _Curve:
+    """The steps a trial reported at and its lowest losses up to each; empty if it diverged."""
+
+    def __init__(self, measurements: Iterable[Measurement], metric: Metric) -> None:
+        self.steps: list[int] = []
+        self.lows: list[float] = []
+        for measurement in measurements:
+            value = measurement.metrics.get(metric.name)
+            if value is None:
+                continue
+            if not math.isfinite(value):
+                self.steps, self.lows = [], []
+                return
+            self.steps.append(measurement.step)
+            loss = _bounded(metric.loss(value))
+            self.lows.append(min(loss, self.lows[-1]) if self.lows else loss)
+
+    def reaches(self, step: int) -> bool:
+        """Whether there is a report at or before a step, and one at or after it."""
+        return bool(self.steps) and self.steps[0] <= step <= self.steps[-1]
+
+    def low_at(self, step: int) -> float:
+        """Return the lowest loss up to a step."""
+        return self.lows[bisect_right(self.steps, step) - 1]
+
+
+def _bounded(loss: float) -> float:
+    """Return a loss, brought within what can be added and subtracted without an overflow."""
+    return min(max(loss, -_LARGEST), _LARGEST)
+
+
+def standardised(losses: Array) -> Array:
+    """Return losses with mean 0 and standard deviation 1, the worse half by rank alone.
+
+    The worse half is spread like that of a normal distribution, so that a trial that diverged is
+    one of the worst and no more, while the better half keeps its shape, the best of all included:
+    the half-rank warping of Song et al., "The Vizier Gaussian process bandit algorithm" (2024),
+    section 4.1. All zero where all losses are the same.
+
+    Example:
+        >>> standardised(np.array([1.0, 2.0, 3.0, 4.0, 1e300])).round(1).tolist()
+        [-1.5, -0.7, 0.1, 0.6, 1.4]
+    """
+    # The lower of two in the middle: their mean would flatten all below it if the upper diverged.
+    middle = np.sort(losses)[(len(losses) - 1) // 2]
+    better = losses <= middle
+    # Halved, so that the difference of two large numbers isn't infinite.
+    below = np.where(better, losses / 2 - middle / 2, 0.0)
+    largest = np.abs(below).max()
+    below = below / (largest or 1.0)
+    spread = np.sqrt(np.mean(below[better] ** 2)) or 1.0
+    ranks = _ranks(losses) / len(losses)
+    warped = np.where(better, below / spread, ndtri(np.maximum(ranks, 0.5)))
+    warped = warped - warped.mean()
+    return np.asarray(warped / (warped.std() or 1.0))
+
+
+def cross_section(losses: Array, most: int) -> NDArray[np.intp]:
+    """Return which trials to keep: the best half of `most`, and of the others every so many.
+
+    What is near the optimum matters most, but where it is not must be known as well.
+    """
+    if len(losses) <= most:
+        return np.arange(len(losses))
+    order = np.argsort(losses, kind="stable")
+    best, others = order[: most // 2], order[most // 2 :]
+    spread = np.linspace(0, len(others) - 1, most - len(best)).astype(np.intp)
+    return np.sort(np.concatenate([best, others[spread]]))
+
+
+def _ranks(values: Array) -> Array:
+    """Return the ranks of values from 0.5 up, equal ones sharing the mean of theirs."""
+    ordered = np.sort(values)
+    first = np.searchsorted(ordered, values, side="left")
+    return np.asarray((first + np.searchsorted(ordered, values, side="right")) / 2)

@@ -1,0 +1,256 @@
+"""A Gaussian process: what trials so far say about configurations that have not been tried.
+
+Its kernel is a sum of two parts. In the additive part each param has an effect of its own; in the
+joint part params act together. Most of what hyperparameters do, they do alone (Hutter et al., "An
+efficient approach for assessing hyperparameter importance", 2014), and main effects can be learned
+from few trials, however many params there are (Duvenaud et al., "Additive Gaussian processes",
+2011); the joint part learns the rest as trials come in. With D params of lengthscales l::
+
+    k(x, y) = s² / D  Σ_d  m(r_d / l_d)  +  t² m(√(Σ_d (r_d / l_d)² / D))
+
+where m is the Matérn function with ν = 5/2, and r_d the distance of two numbers in the unit
+interval, or 1 for two options that differ (the Hamming distance). The division by D in the joint
+part is the scaling of lengthscales by √D of Hvarfner et al., "Vanilla Bayesian optimization
+performs great in high dimensions" (2024), section 5.
+
+Where earlier studies have something to say, what each of them expects is a trend f_s, and the
+function is Σ_s ρ_s f_s(x) plus a process with this kernel: the autoregressive model of Kennedy &
+O'Hagan, "Predicting the output from a complex computer code when fast approximations are available"
+(2000), equation 1. The weights ρ are normal and integrated out (GPML section 2.7), so an unrelated
+study's weight goes to zero as trials come in.
+
+GPML is Rasmussen & Williams, "Gaussian processes for machine learning" (2006).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+from scipy.optimize import minimize
+
+from manyfit.samplers.cube import Points
+
+Array: TypeAlias = NDArray[np.float64]
+
+_SQRT5 = math.sqrt(5.0)
+# Mean and standard deviation of the weight of a trend; with S of them the mean is shared out.
+_WEIGHT = (0.7, 0.7)
+# Added to the noise, so that equal configurations leave the matrix positive definite.
+_JITTER = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Means and deviations of the logs of hyperparameters, each of them log-normal.
+
+    Losses are standardised, so all variances are shares of theirs.
+
+    Attributes:
+        length: Lengthscales.
+        additive: The variance of the additive part, s².
+        joint: The variance of the joint part, t².
+        noise: The variance of the noise.
+    """
+
+    length: tuple[float, float] = (-0.7, 1.5)
+    additive: tuple[float, float] = (-0.7, 1.0)
+    joint: tuple[float, float] = (-0.7, 1.0)
+    noise: tuple[float, float] = (-6.0, 2.0)
+
+    def moments(self, dimensions: int) -> tuple[Array, Array]:
+        """Return means and deviations for each entry of `Theta.logs`."""
+        each = [self.length] * dimensions + [self.additive, self.joint, self.noise]
+        means, deviations = np.array(each).T
+        return means, deviations
+
+
+@dataclass(frozen=True, eq=False)
+class Theta:
+    """Hyperparameters: the logs of lengthscales, then of s², t² and the variance of the noise."""
+
+    logs: Array
+
+    @property
+    def lengths(self) -> Array:
+        """The lengthscales, numbers before choices."""
+        return np.exp(self.logs[:-3])
+
+    @property
+    def variances(self) -> tuple[float, float, float]:
+        """The variances of the additive part, of the joint part, and of the noise."""
+        additive, joint, noise = np.exp(self.logs[-3:])
+        return float(additive), float(joint), float(noise) + _JITTER
+
+
+def matern(a: Array) -> Array:
+    """Return the Matérn function with ν = 5/2 of a = √5 r: GPML equation 4.17."""
+    return np.asarray((1.0 + a + a * a / 3.0) * np.exp(-a))
+
+
+def kernel(theta: Theta, one: Points, other: Points) -> Array:
+    """Return the covariances of the function at all pairs of points."""
+    additive, joint, _ = theta.variances
+    numbers = one.numbers.shape[1]
+    near, far = theta.lengths[:numbers], theta.lengths[numbers:]
+    alone = np.zeros((len(one), len(other)))
+    for column, length in enumerate(near):
+        gaps = np.subtract.outer(one.numbers[:, column], other.numbers[:, column])
+        alone += matern(np.abs(gaps) * (_SQRT5 / length))
+    # Of two options: m(1 / l) if they differ, and the rest on top of that if they don't.
+    apart = matern(_SQRT5 / far)
+    same = one.corners * (1.0 - apart)[one.owners]
+    alone += same @ other.corners.T + apart.sum()
+    squares = squared_distances(
+        np.concatenate([one.numbers / near, one.corners / (math.sqrt(2.0) * far)[one.owners]], 1),
+        np.concatenate(
+            [other.numbers / near, other.corners / (math.sqrt(2.0) * far)[one.owners]], 1
+        ),
+    )
+    count = max(one.dimensions, 1)
+    process = (additive / count) * alone + joint * matern(_SQRT5 * np.sqrt(squares / count))
+    return process + _WEIGHT[1] ** 2 * (one.trends @ other.trends.T)
+
+
+def trend(points: Points) -> Array:
+    """Return what earlier studies make one expect, before any trial; zero where there are none."""
+    return np.asarray(points.trends.sum(axis=1) * (_WEIGHT[0] / max(points.trends.shape[1], 1)))
+
+
+def squared_distances(one: Array, other: Array) -> Array:
+    """Return the squared Euclidean distances of all pairs."""
+    squares = np.einsum("ij,ij->i", one, one)[:, None] + np.einsum("ij,ij->i", other, other)
+    return np.asarray(np.maximum(squares - 2.0 * (one @ other.T), 0.0))
+
+
+# ── learning ──────────────────────────────────────────────────────────────────────────────────
+
+
+def fit(points: Points, losses: Array, prior: Prior = Prior()) -> Theta:
+    """Return the hyperparameters with the highest posterior density (MAP), by L-BFGS.
+
+    It always starts from the same ones, so what it finds is a function of the data alone.
+
+    Args:
+        points: Configurations, n of them.
+        losses: Standardised, shape (n,).
+        prior: What hyperparameters are likely.
+    """
+    means, deviations = prior.moments(points.dimensions)
+    start = means.copy()
+    start[-1] += deviations[-1]
+    found = minimize(
+        negative_log_posterior(points, losses, means, deviations),
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=np.stack([means - 4.0 * deviations, means + 4.0 * deviations], axis=1),
+        options={"maxiter": 40, "ftol": 1e-4},  # a likelihood is not known better
+    )
+    return Theta(found.x)
+
+
+def negative_log_posterior(
+    points: Points, losses: Array, means: Array, deviations: Array
+) -> Callable[[Array], tuple[float, Array]]:
+    """Return -log p(θ | data), up to a constant, as a function of θ that gives the gradient too."""
+    pairs = np.triu_indices(len(losses), 1)
+    squares = _squares_of_each(points, pairs)
+    losses = losses - trend(points)
+    weights = _WEIGHT[1] ** 2 * (points.trends @ points.trends.T)
+    count = max(points.dimensions, 1)
+
+    def value_and_gradient(logs: Array) -> tuple[float, Array]:
+        additive, joint, noise = Theta(logs).variances
+        scaled = squares * np.exp(-2.0 * logs[:-3])[:, None]
+        a, b = _SQRT5 * np.sqrt(scaled), _SQRT5 * np.sqrt(scaled.sum(axis=0) / count)
+        decay_a, decay_b = np.exp(-a), np.exp(-b)
+        alone = ((1.0 + a + a * a / 3.0) * decay_a).sum(axis=0) / count
+        together = (1.0 + b + b * b / 3.0) * decay_b
+        noisy = np.diag(np.full(len(losses), additive + joint + noise))
+        noisy[pairs] = additive * alone + joint * together
+        factor, inverse = inverted(noisy.T + weights)
+        alpha = inverse @ losses
+        z = (logs - means) / deviations
+        # GPML equation 5.8, and the prior.
+        value = 0.5 * (losses @ alpha + z @ z) + np.log(np.diagonal(factor)).sum()
+        # GPML equation 5.9: ½ tr((K⁻¹ - αα') ∂K/∂θ), where ∂m/∂(log l) = 5/3 (1 + a) exp(-a) r²/l².
+        outer = inverse - np.outer(alpha, alpha)
+        each, trace = outer[pairs], 0.5 * np.trace(outer)
+        slope = (1.0 + a) * decay_a * additive + (1.0 + b) * decay_b * joint
+        lengths = (slope * scaled) @ each * (5.0 / 3.0 / count)
+        variances = [
+            additive * (each @ alone + trace),
+            joint * (each @ together + trace),
+            (noise - _JITTER) * trace,
+        ]
+        return float(value), np.concatenate([lengths, variances]) + z / deviations
+
+    return value_and_gradient
+
+
+def _squares_of_each(points: Points, pairs: tuple[NDArray[np.intp], ...]) -> Array:
+    """Return the squared distances of pairs in each dimension alone, shape (D, pairs)."""
+    one, other = points[pairs[0]], points[pairs[1]]
+    gaps = (one.numbers - other.numbers).T
+    differ = one.corners != other.corners
+    choices = [differ[:, points.owners == o].any(axis=1) for o in np.unique(points.owners)]
+    return np.concatenate([gaps * gaps, np.reshape(choices, (len(choices), len(one)))])
+
+
+def inverted(matrix: Array) -> tuple[Array, Array]:
+    """Return the Cholesky factor of a positive definite matrix, and its inverse."""
+    factor, failed = lapack.dpotrf(matrix, lower=1)
+    while failed:  # rounding has cost it a tiny eigenvalue
+        matrix = matrix + 10 * _JITTER * np.diag(np.diagonal(matrix))
+        factor, failed = lapack.dpotrf(matrix, lower=1)
+    lower, _ = lapack.dpotri(factor, lower=1)  # above the diagonal are zeros
+    return factor, lower + np.tril(lower, -1).T
+
+
+# ── predicting ────────────────────────────────────────────────────────────────────────────────
+
+
+class Posterior:
+    """The function after some data, and with points whose losses are still to come.
+
+    A pending point is taken to come out as expected (the "Kriging believer" of Ginsbourger et al.,
+    "Kriging is well-suited to parallelize optimization", 2010). That leaves the mean as it is, and
+    takes away the variance around it, so that nobody looks there again.
+
+    Args:
+        theta: Hyperparameters.
+        points: Configurations, n of them.
+        losses: Theirs, standardised, shape (n,).
+        pending: Configurations whose losses are still to come, perhaps none.
+
+    Attributes:
+        expected: The mean of the function at `points`, then at `pending`.
+    """
+
+    def __init__(self, theta: Theta, points: Points, losses: Array, pending: Points) -> None:
+        self._theta = theta
+        self._points = points + pending
+        self._count = len(losses)
+        additive, joint, noise = theta.variances
+        self._prior_variance = additive + joint
+        covariances = kernel(theta, self._points, self._points)
+        known = slice(0, self._count)
+        # Pending ones without noise: it would leave doubt enough to look there again and again.
+        noises = np.where(np.arange(len(covariances)) < self._count, noise, _JITTER)
+        noisy = covariances + np.diag(noises)
+        _, inverse = inverted(noisy[known, known])
+        self._alpha = inverse @ (losses - trend(points))
+        self._inverse = inverted(noisy)[1] if len(pending) else inverse
+        self.expected: Array = covariances[:, known] @ self._alpha + trend(self._points)
+
+    def predict(self, points: Points) -> tuple[Array, Array]:
+        """Return mean and standard deviation at other points: GPML equations 2.25 and 2.26."""
+        covariances = kernel(self._theta, points, self._points)
+        mean = covariances[:, : self._count] @ self._alpha + trend(points)
+        explained = np.einsum("ij,ij->i", covariances @ self._inverse, covariances)
+        prior = self._prior_variance + _WEIGHT[1] ** 2 * np.sum(points.trends**2, axis=1)
+        return mean, np.sqrt(np.maximum(prior - explained, 1e-12))
