@@ -139,6 +139,27 @@ def test_show_tells_the_best_trial_the_others_and_the_failures(folder, capsys):
     assert "in train" in output
 
 
+def test_show_keeps_repeats_apart(tmp_path, capsys):
+    """Repeats are no rows among the trials: each leader says what came of running it again."""
+    manyfit.tune(
+        lambda params: params["x"],
+        {"x": manyfit.Float(0.0, 1.0)},
+        metric="loss",
+        n_trials=2,
+        repeats=2,
+        name="noisy",
+        executor="inline",
+        folder=tmp_path,
+        tracker=None,
+        progress=None,
+    )
+    text = shown(capsys, "show", "noisy", "--folder", str(tmp_path))
+
+    assert re.findall(r"(\d+) │ COMPLETE", text) == re.findall(
+        r"^trial (\d+) again: .* on average of 2 repeats", text, re.MULTILINE
+    )
+
+
 def test_show_of_an_unknown_study_says_which_there_are(folder, capsys):
     """A typo is answered with the names, on stderr, with status 2."""
     assert main(["show", "fashon", "--folder", str(folder)]) == 2

@@ -1,6 +1,6 @@
 """The samplers compared, behind one tiny protocol; each is asked and told as its own docs say.
 
-The peers besides Optuna: pip install hyperopt smac torch (torch is what Optuna's GP needs).
+The peers besides Optuna: pip install --group peers . (torch is what Optuna's GP needs).
 """
 
 import logging

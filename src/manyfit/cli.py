@@ -106,6 +106,8 @@ def _show(page: _Page, result: StudyResult, n_trials: int) -> None:
         page.say(f"  metrics {_listed(best.metrics)}")
     page.print()
     _show_trials(page, result, n_trials)
+    for repeated in result.repeated:
+        page.say(f"trial {repeated.number} again: {repeated}")
     for failure in result.failures():
         numbers = _numbers(failure.numbers)
         page.say(f"\nFAIL {failure.reason} ({numbers}{_where(failure, result)}; log {failure.log})")
@@ -151,7 +153,8 @@ def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
 def _show_trials(page: _Page, result: StudyResult, n_trials: int) -> None:
     names = list(dict.fromkeys(name for trial in result for name in trial.params))
     table = Table("trial", "state", result.metric.name, "seconds", *names, "reason")
-    ranked = sorted(result, key=lambda trial: _rank(trial, result.metric))
+    searched = [trial for trial in result if trial.repeat_of is None]
+    ranked = sorted(searched, key=lambda trial: _rank(trial, result.metric))
     for trial in ranked[:n_trials]:
         last = trial.metrics.get(result.metric.name)
         table.add_row(

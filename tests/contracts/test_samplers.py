@@ -5,6 +5,7 @@ import warnings
 import optuna
 
 from manyfit.samplers.auto import make_sampler
+from manyfit.samplers.gp import GPSampler
 from manyfit.samplers.grid import GridSampler
 from manyfit.samplers.quasirandom import QuasiRandomSampler
 from manyfit.samplers.random import RandomSampler
@@ -38,8 +39,16 @@ class TestGridSampler(SamplerContract):
         return GridSampler(space, seed)
 
 
+class TestGP(SamplerContract):
+    """A Gaussian process."""
+
+    def make_sampler(self, space, metric, seed):
+        """Make it."""
+        return GPSampler(space, metric, seed)
+
+
 class TestTpe(SamplerContract):
-    """The default."""
+    """Optuna's."""
 
     def make_sampler(self, space, metric, seed):
         """Make it."""

@@ -9,12 +9,12 @@ import pytest
 from manyfit.errors import ArgumentError, SpaceError
 from manyfit.metric import Metric
 from manyfit.samplers.auto import make_sampler
+from manyfit.samplers.earlier import Earlier
 from manyfit.samplers.gp import GPSampler
 from manyfit.samplers.grid import GridSampler
 from manyfit.samplers.optuna import OptunaSampler
 from manyfit.samplers.quasirandom import QuasiRandomSampler
 from manyfit.samplers.random import RandomSampler
-from manyfit.samplers.earlier import Earlier
 from manyfit.space import Float, Int, Space
 
 SMALL = Space({"n": Int(1, 12)})

@@ -1,0 +1,345 @@
+"""Manyfit's Gaussian process for studies of Optuna.
+
+A study of Optuna has no space: each trial says what it needs as it runs. So the space is put
+together from what trials have asked for, branches and all, whenever a trial begins. ::
+
+    trials ─► layout: space, distributions ─► samplers.gp ─► params of the next trial
+       └────────────► facts ────────────────────┘
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from manyfit.errors import ArgumentError, SpaceError
+from manyfit.metric import Metric
+from manyfit.samplers import gp
+from manyfit.space import Choice, Domain, Float, Int, Space
+from manyfit.trial import Attempt, End, Failed, Finished, Measurement, Params, Pruned, Trial
+
+_Entries: TypeAlias = dict[str, Any]
+
+_METRIC = "value"
+# What these have asked for is all that a trial asks for; others may have been cut short.
+_WHOLE = (TrialState.COMPLETE, TrialState.PRUNED)
+_NEWS = (*_WHOLE, TrialState.FAIL, TrialState.RUNNING)
+# Trials in threads of one study share a sampler. Not one of its attributes: those are pickled.
+_LOCK = threading.Lock()
+
+
+class GPSampler(optuna.samplers.BaseSampler):
+    """Proposes what Manyfit's Gaussian process does, to a study of Optuna.
+
+    It learns from complete, pruned and failed trials, and keeps away from where others are running,
+    in threads too. A param that was only asked for with some options of a categorical one is
+    taken to depend on these. What no trial has asked for before is drawn at random: all params of
+    the first trial, and new ones in a study that grows. A param whose distribution changes is
+    searched as it was asked for last.
+
+    For one objective; constraints are ignored. Two options that Optuna takes for the same, as it
+    does 1 and True, count as one. Proposals follow from the trials, the seed and the trial's
+    number, but for what is drawn at random.
+
+    Args:
+        seed: Makes proposals repeatable; None for others each time.
+
+    Raises:
+        ValueError: The seed is not in `range(2**32)`.
+
+    Example:
+        >>> import optuna
+        >>> from manyfit.optuna import GPSampler
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> study = optuna.create_study(sampler=GPSampler(seed=0))
+        >>> study.optimize(lambda trial: (trial.suggest_float("x", -9, 9) - 2) ** 2, n_trials=20)
+        >>> round(study.best_params["x"], 1)
+        2.0
+    """
+
+    def __init__(self, *, seed: int | None = None) -> None:
+        drawn = int(np.random.SeedSequence().generate_state(1)[0])
+        self._seed = drawn if seed is None else seed
+        self._independent = optuna.samplers.RandomSampler(seed=self._seed)
+        self._model: _Model | None = None
+        self._proposed: dict[tuple[str, int], dict[str, Any]] = {}  # by study and trial
+
+    def reseed_rng(self) -> None:
+        """Draw independent params anew; proposals differ by the trial's number as it is."""
+        self._independent.reseed_rng()
+
+    def infer_relative_search_space(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,  # noqa: ARG002
+    ) -> dict[str, BaseDistribution]:
+        """Return all that trials have asked for, whether or not this one will.
+
+        Raises:
+            ValueError: The study has several objectives.
+        """
+        _check_one_objective(study)
+        return dict(_layout(study).distributions)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Propose params; empty while there is nothing to go by."""
+        with _LOCK:
+            layout = _layout(study)
+            if not layout.space.params or not search_space:
+                return {}
+            model = self._brought_up_to_date(study, layout, trial.number)
+            stored = model.sampler.ask(trial.number) or {}
+            params = {
+                name: _from_stored(layout.distributions[name], value)
+                for name, value in stored.items()
+                if name in search_space
+            }
+            self._proposed[study.study_name, trial.number] = params
+            return params
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw a param that was not proposed at random.
+
+        Raises:
+            ValueError: The study has several objectives.
+        """
+        _check_one_objective(study)
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    def _brought_up_to_date(self, study: optuna.Study, layout: "_Layout", number: int) -> "_Model":
+        """Return the model of a study, told all but the trial that asks."""
+        trials = study.get_trials(deepcopy=False, states=_NEWS)
+        model = self._model
+        if model is None or not model.fits(study, layout, trials):
+            metric = Metric(_METRIC, _direction(study))
+            model = _Model(
+                study.study_name, layout.space, gp.GPSampler(layout.space, metric, self._seed)
+            )
+            self._model = model
+        for trial in trials:
+            if trial.number == number or trial.number in model.told:
+                continue
+            # Of a running trial, what it has yet to ask for is what was proposed to it.
+            key = study.study_name, trial.number
+            params = self._proposed.get(key, {})
+            if trial.state.is_finished():
+                params = {}
+                model.told.add(trial.number)
+                self._proposed.pop(key, None)
+            if params := {**params, **_comparable(trial, layout.distributions)}:
+                model.sampler.tell(_fact(trial, layout.stored(params)))
+        return model
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A sampler, and what it was told for good."""
+
+    study: str
+    space: Space
+    sampler: gp.GPSampler
+    told: set[int] = field(default_factory=set)
+
+    def fits(self, study: optuna.Study, layout: "_Layout", trials: Sequence[FrozenTrial]) -> bool:
+        """Whether it can go on: the same space, and no trial that this study doesn't show.
+
+        Hyperband shows each trial a part of the study.
+        """
+        is_same = self.study == study.study_name and self.space == layout.space
+        return is_same and self.told <= {trial.number for trial in trials}
+
+
+# ── the space of a study ──────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What trials have asked for, as a space; options go by their places, as text."""
+
+    space: Space
+    distributions: Mapping[str, BaseDistribution]
+
+    def stored(self, params: Mapping[str, Any]) -> Params:
+        """Return a trial's params in stored form, with the middle for what it didn't ask for."""
+        stored: dict[str, Any] = {}
+        for name, domain in self.space.walk(stored):
+            is_there = name in params
+            distribution = self.distributions[name]
+            stored[name] = (
+                _to_stored(domain, distribution, params[name]) if is_there else domain.decode(0.5)
+            )
+        return stored
+
+
+def _layout(study: optuna.Study) -> _Layout:
+    trials = study.get_trials(deepcopy=False, states=_WHOLE)
+    last: dict[str, BaseDistribution] = {}
+    for trial in trials:
+        last.update(trial.distributions)
+    domains = {name: _domain(last[name]) for name in sorted(last)}
+    known = {name: domain for name, domain in domains.items() if domain is not None}
+    distributions = {name: last[name] for name in known}
+    params = [_comparable(trial, distributions) for trial in trials]
+    return _Layout(Space(_entries(known, distributions, params)), distributions)
+
+
+def _comparable(
+    trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
+) -> dict[str, Any]:
+    """Return a trial's params, without those that stood for something else then."""
+    then = trial.distributions
+    return {
+        name: value
+        for name, value in trial.params.items()
+        if name in distributions and _is_alike(then[name], distributions[name])
+    }
+
+
+def _is_alike(one: BaseDistribution, other: BaseDistribution) -> bool:
+    """Whether two distributions are of one kind, and have the same options."""
+    if isinstance(one, CategoricalDistribution):
+        return one == other
+    return type(one) is type(other)
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """What a param depends on: a choice, and the options it comes with."""
+
+    choice: str
+    labels: frozenset[str]
+
+
+def _entries(
+    domains: Mapping[str, Domain],
+    distributions: Mapping[str, BaseDistribution],
+    trials: Sequence[Mapping[str, Any]],
+) -> _Entries:
+    """Return a space in which each param is active with what it has been seen with."""
+    labels = {
+        name: [
+            _to_stored(domain, distributions[name], params[name]) if name in params else None
+            for params in trials
+        ]
+        for name, domain in domains.items()
+        if isinstance(domain, Choice)
+    }
+    homes = {name: _home([name in params for params in trials], labels) for name in domains}
+
+    def entry(name: str) -> Domain:
+        domain = domains[name]
+        if not isinstance(domain, Choice):
+            return domain
+        children = {child: h for child, h in homes.items() if h is not None and h.choice == name}
+        return Choice(
+            {
+                label: {child: entry(child) for child, h in children.items() if label in h.labels}
+                for label in domain.labels
+            }
+        )
+
+    return {name: entry(name) for name in domains if homes[name] is None}
+
+
+def _home(is_there: Sequence[bool], labels: Mapping[str, Sequence[Any]]) -> _Home | None:
+    """Return the choice that says best which trials have a param; None where none says anything."""
+    if all(is_there):
+        return None
+    best, most = None, 0
+    for choice, chosen in labels.items():
+        pairs = list(zip(is_there, chosen, strict=True))
+        with_it = frozenset(label for there, label in pairs if there)
+        if None in with_it:
+            continue  # not a choice that all of them made
+        others = [label for there, label in pairs if not there]
+        explained = sum(label not in with_it for label in others)
+        # By an option, not merely by the absence of the choice.
+        if explained > most and set(others) - with_it - {None}:
+            best, most = _Home(choice, with_it), explained
+    return best
+
+
+def _domain(distribution: BaseDistribution) -> Domain | None:
+    """Return the counterpart of a distribution; None of what can't be searched or has one value."""
+    if distribution.single():
+        return None
+    try:
+        match distribution:
+            case FloatDistribution(low=low, high=high, log=log, step=step):
+                return Float(low, high, log=log, step=step)
+            case IntDistribution(low=low, high=high, log=log, step=step):
+                return Int(low, high, log=log, step=step)
+            case CategoricalDistribution():
+                return Choice({label: {} for label in _labels(distribution)})
+    except SpaceError:  # bounds beyond what a Float or an Int can tell apart
+        return None
+    return None
+
+
+def _labels(distribution: CategoricalDistribution) -> list[str]:
+    """Return a label for each option; one for those that Optuna takes for the same."""
+    places = {int(distribution.to_internal_repr(option)) for option in distribution.choices}
+    return [str(place) for place in sorted(places)]
+
+
+def _to_stored(domain: Domain, distribution: BaseDistribution, value: Any) -> Any:
+    if isinstance(domain, Choice):
+        return str(int(distribution.to_internal_repr(value)))
+    if isinstance(domain, Float):
+        return domain.snap(float(value))
+    place = (min(max(int(value), domain.low), domain.high) - domain.low) // domain.step
+    return domain.at(place)
+
+
+def _from_stored(distribution: BaseDistribution, value: Any) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(value)]
+    return value
+
+
+# ── trials ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _fact(trial: FrozenTrial, params: Params) -> Trial:
+    """Return what the sampler is told of a trial."""
+    ends: dict[TrialState, End] = {TrialState.PRUNED: Pruned("pruned"), TrialState.FAIL: Failed("")}
+    end = ends.get(trial.state)
+    if trial.state is TrialState.COMPLETE and trial.value is not None:
+        end = Finished(trial.value, {_METRIC: trial.value})
+    measurements = tuple(
+        Measurement(step, {_METRIC: value}, 0.0)
+        for step, value in sorted(trial.intermediate_values.items())
+    )
+    attempts = () if end is None else (Attempt(1, "", 0.0, measurements, end=end),)
+    return Trial(trial.number, params, attempts=attempts)
+
+
+def _direction(study: optuna.Study) -> Any:
+    is_minimized = study.direction is optuna.study.StudyDirection.MINIMIZE
+    return "minimize" if is_minimized else "maximize"
+
+
+def _check_one_objective(study: optuna.Study) -> None:
+    if len(study.directions) != 1:
+        raise ArgumentError(
+            f"GPSampler is for studies of one objective, but this one has {len(study.directions)}. "
+            "Combine them into one, or use optuna.samplers.NSGAIISampler"
+        )
