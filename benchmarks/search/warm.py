@@ -1,6 +1,6 @@
 """What earlier studies are worth: related ones, unrelated ones, and ones that mislead.
 
-Each of the four neural networks of one benchmark (the same space, four data sets) is tuned cold, and
+Each of the four neural networks of one benchmark (one space, four data sets) is tuned cold, and
 with `prior_from` three studies of 50 random trials each. Related: of the other three data sets.
 Unrelated: the same, their losses shuffled. Misleading: the same, their losses negated, so that the
 best was the worst. One trial at a time. Run with: python -m benchmarks.search.warm [seeds]

@@ -1,11 +1,13 @@
 """A Gaussian process: its kernel, what it learns, and what it predicts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.linalg import solve
 from scipy.optimize import approx_fprime
 
-from manyfit.samplers.cube import Cube, Points
+from manyfit.samplers.cube import Cube
 from manyfit.samplers.outcomes import standardised
 from manyfit.samplers.surrogate import (
     Posterior,
@@ -43,7 +45,7 @@ def reals(count, dimensions=1, seed=0):
 
 def with_trends(points, studies=2, seed=0):
     trends = np.random.default_rng(seed).standard_normal((len(points), studies))
-    return Points(points.numbers, points.corners, points.owners, trends)
+    return replace(points, trends=trends)
 
 
 def theta_of(points, length=0.5, additive=0.5, joint=0.5, noise=1e-4):
@@ -317,7 +319,7 @@ class TestTrends:
         """Return points with a trend that rises along the first param."""
         points = reals(count, 1, seed)
         trends = np.sqrt(12) * (points.numbers - 0.5)
-        return Points(points.numbers, points.corners, points.owners, trends)
+        return replace(points, trends=trends)
 
     def test_before_any_trial(self):
         """One expects what earlier studies found, where nothing else is known."""

@@ -7,7 +7,8 @@ have in common (the imputation of Lévesque et al., "Bayesian optimization for c
 hyperparameter spaces", 2017).
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
 
@@ -22,6 +23,8 @@ Rows: TypeAlias = NDArray[np.float64]
 
 _MIDDLE = 0.5
 _NO_OPTION = -1.0
+# How near configurations of a crowd are to one another: this share of its range in each param.
+_CROWD = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +36,18 @@ class Points:
         corners: For each choice as many columns as it has options, of which that of the chosen one
             is 1 and the others are 0; shape (configurations, corners).
         owners: Which choice each column of `corners` belongs to, by its place among the choices.
+        active: 1 where a param is active, else 0: numbers, then choices; shape (configurations,
+            dimensions).
+        typical: How many of these are active in a configuration, on average over the space; 1 in a
+            space without params.
         trends: What each of some earlier studies would expect, shape (configurations, studies).
     """
 
     numbers: Rows
     corners: Rows
     owners: NDArray[np.intp]
+    active: Rows
+    typical: float
     trends: Rows
 
     def __len__(self) -> int:
@@ -49,16 +58,39 @@ class Points:
         """The number of params that can differ."""
         return int(self.numbers.shape[1]) + (int(self.owners[-1]) + 1 if len(self.owners) else 0)
 
+    def votes(self) -> Rows:
+        """Return what each counts where they stand for the whole space: a crowd counts as one.
+
+        A sampler crowds where losses are low. What is typical of the space must not move along.
+        """
+        squares = squared_distances(*[np.hstack([self.numbers, self.corners / math.sqrt(2.0)])] * 2)
+        width = 2.0 * _CROWD**2 * self.typical
+        return np.asarray(1.0 / np.exp(-squares / width).sum(axis=1))
+
     def __add__(self, other: "Points") -> "Points":
         return Points(
             np.concatenate([self.numbers, other.numbers]),
             np.concatenate([self.corners, other.corners]),
             self.owners,
+            np.concatenate([self.active, other.active]),
+            self.typical,
             np.concatenate([self.trends, other.trends]),
         )
 
     def __getitem__(self, which: slice | NDArray[np.intp]) -> "Points":
-        return Points(self.numbers[which], self.corners[which], self.owners, self.trends[which])
+        return replace(
+            self,
+            numbers=self.numbers[which],
+            corners=self.corners[which],
+            active=self.active[which],
+            trends=self.trends[which],
+        )
+
+
+def squared_distances(one: Rows, other: Rows) -> Rows:
+    """Return the squared Euclidean distances of all pairs."""
+    squares = np.einsum("ij,ij->i", one, one)[:, None] + np.einsum("ij,ij->i", other, other)
+    return np.asarray(np.maximum(squares - 2.0 * (one @ other.T), 0.0))
 
 
 class Cube:
@@ -167,7 +199,24 @@ class Cube:
     def points(self, rows: Rows) -> Points:
         """Return rows as a kernel sees them, without trends."""
         corners = (rows[:, self._corners] == self._options).astype(np.float64)
-        return Points(rows[:, self.numbers], corners, self._owners, np.empty((len(rows), 0)))
+        none = np.empty((len(rows), 0))
+        active = self._active(rows)
+        return Points(rows[:, self.numbers], corners, self._owners, active, self._typical, none)
+
+    def _active(self, rows: Rows) -> Rows:
+        varying = [*self.numbers, *np.unique(self._corners)]
+        active = np.ones((len(rows), len(varying)))
+        for place, column in enumerate(varying):
+            if (name := self._names[column]) in self._conditional:
+                active[:, place] = self._is_active(name, rows)
+        return active
+
+    @cached_property
+    def _typical(self) -> float:
+        if not self._conditional:
+            return float(max(self._active(np.empty((0, self.dimensions))).shape[1], 1))
+        units = np.random.default_rng(0).random((1000, self.dimensions))
+        return float(self._active(self.from_units(units)).sum(axis=1).mean())
 
     @cached_property
     def grid(self) -> Rows:

@@ -41,6 +41,10 @@ _MOST_LOOKED_UP = 3_000_000
 _MOST_COMPARED = 250_000
 
 
+# The least improvement worth a trial, as a share of the losses' standard deviation over the space.
+_GAIN = 0.003
+
+
 class GPSampler:
     """Proposes the configuration from which the largest improvement is expected.
 
@@ -134,11 +138,13 @@ class GPSampler:
         """Return configurations, the most promising first."""
         losses = self._outcomes.losses()
         held = cross_section(losses, _MOST_HELD)
-        rows, losses = np.array(self._rows)[held], standardised(losses[held])
+        rows = np.array(self._rows)[held]
+        points = self._points(rows)
+        losses = standardised(losses[held], points.votes())
         pending = np.reshape([*self._pending.values()], (len(self._pending), rows.shape[1]))
-        posterior = Posterior(self._theta(), self._points(rows), losses, self._points(pending))
+        posterior = Posterior(self._theta(), points, losses, self._points(pending))
         # Of pending ones too: what they are expected to bring is no improvement on them.
-        best = float(posterior.expected.min())
+        best = float(posterior.expected.min()) - _GAIN
 
         def score(rows: Rows) -> Array:
             return log_expected_improvement(*posterior.predict(self._points(rows)), best)
@@ -165,7 +171,7 @@ class GPSampler:
             pairs = _MOST_COMPARED // max(self._cube.dimensions, 1)
             used = cross_section(losses, min(_MOST_LEARNED, int(math.sqrt(2 * pairs))))
             points = self._points(np.array(self._rows)[used])
-            self._learned = count, fit(points, standardised(losses[used]))
+            self._learned = count, fit(points, standardised(losses[used], points.votes()))
         return self._learned[1]
 
     def _points(self, rows: Rows) -> Points:

@@ -123,7 +123,7 @@ def _bounded(loss: float) -> float:
     return min(max(loss, -_LARGEST), _LARGEST)
 
 
-def standardised(losses: Array) -> Array:
+def standardised(losses: Array, votes: Array | None = None) -> Array:
     """Return losses with mean 0 and standard deviation 1, the worse half by rank alone.
 
     The worse half is spread like that of a normal distribution, so that a trial that diverged is
@@ -131,22 +131,28 @@ def standardised(losses: Array) -> Array:
     the half-rank warping of Song et al., "The Vizier Gaussian process bandit algorithm" (2024),
     section 4.1. All zero where all losses are the same.
 
+    Args:
+        losses: Shape (n,).
+        votes: How much each counts in saying what is typical (see `Points.votes`); by default all
+            count alike.
+
     Example:
         >>> standardised(np.array([1.0, 2.0, 3.0, 4.0, 1e300])).round(1).tolist()
         [-1.5, -0.7, 0.1, 0.6, 1.4]
     """
-    # The lower of two in the middle: their mean would flatten all below it if the upper diverged.
-    middle = np.sort(losses)[(len(losses) - 1) // 2]
+    votes = np.ones(len(losses)) if votes is None else votes
+    shares = votes / votes.sum()
+    ranks = _ranks(losses, shares)
+    # Of two in the middle the lower: their mean would flatten all below it if the upper diverged.
+    middle = losses[ranks <= 0.5].max(initial=losses.min())
     better = losses <= middle
     # Halved, so that the difference of two large numbers isn't infinite.
     below = np.where(better, losses / 2 - middle / 2, 0.0)
-    largest = np.abs(below).max()
-    below = below / (largest or 1.0)
-    spread = np.sqrt(np.mean(below[better] ** 2)) or 1.0
-    ranks = _ranks(losses) / len(losses)
-    warped = np.where(better, below / spread, ndtri(np.maximum(ranks, 0.5)))
-    warped = warped - warped.mean()
-    return np.asarray(warped / (warped.std() or 1.0))
+    below = below / (np.abs(below).max() or 1.0)
+    spread = np.sqrt(shares[better] @ below[better] ** 2 / shares[better].sum()) or 1.0
+    warped = np.where(better, below / spread, ndtri(np.clip(ranks, 0.5, 1.0 - 1e-9)))
+    warped = warped - shares @ warped
+    return np.asarray(warped / (np.sqrt(shares @ warped**2) or 1.0))
 
 
 def cross_section(losses: Array, most: int) -> NDArray[np.intp]:
@@ -162,8 +168,10 @@ def cross_section(losses: Array, most: int) -> NDArray[np.intp]:
     return np.sort(np.concatenate([best, others[spread]]))
 
 
-def _ranks(values: Array) -> Array:
-    """Return the ranks of values from 0.5 up, equal ones sharing the mean of theirs."""
-    ordered = np.sort(values)
-    first = np.searchsorted(ordered, values, side="left")
-    return np.asarray((first + np.searchsorted(ordered, values, side="right")) / 2)
+def _ranks(values: Array, shares: Array) -> Array:
+    """Return where each value is among all, from 0 to 1; equal ones share the middle of theirs."""
+    order = np.argsort(values, kind="stable")
+    ends = np.concatenate([[0.0], np.cumsum(shares[order])])
+    first = np.searchsorted(values[order], values, side="left")
+    last = np.searchsorted(values[order], values, side="right")
+    return np.asarray((ends[first] + ends[last]) / 2)

@@ -4,10 +4,12 @@ Its kernel is a sum of two parts. In the additive part each param has an effect 
 joint part params act together. Most of what hyperparameters do, they do alone (Hutter et al., "An
 efficient approach for assessing hyperparameter importance", 2014), and main effects can be learned
 from few trials, however many params there are (Duvenaud et al., "Additive Gaussian processes",
-2011); the joint part learns the rest as trials come in. With D params of lengthscales l::
+2011); the joint part learns the rest as trials come in. With lengthscales l, and D params active in
+a typical configuration::
 
     k(x, y) = s² / D  Σ_d  m(r_d / l_d)  +  t² m(√(Σ_d (r_d / l_d)² / D))
 
+where a param has an effect of its own only in configurations in which both have it active, and
 where m is the Matérn function with ν = 5/2, and r_d the distance of two numbers in the unit
 interval, or 1 for two options that differ (the Hamming distance). The division by D in the joint
 part is the scaling of lengthscales by √D of Hvarfner et al., "Vanilla Bayesian optimization
@@ -32,7 +34,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.optimize import minimize
 
-from manyfit.samplers.cube import Points
+from manyfit.samplers.cube import Points, squared_distances
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -94,36 +96,50 @@ def matern(a: Array) -> Array:
 def kernel(theta: Theta, one: Points, other: Points) -> Array:
     """Return the covariances of the function at all pairs of points."""
     additive, joint, _ = theta.variances
-    numbers = one.numbers.shape[1]
-    near, far = theta.lengths[:numbers], theta.lengths[numbers:]
-    alone = np.zeros((len(one), len(other)))
-    for column, length in enumerate(near):
-        gaps = np.subtract.outer(one.numbers[:, column], other.numbers[:, column])
-        alone += matern(np.abs(gaps) * (_SQRT5 / length))
-    # Of two options: m(1 / l) if they differ, and the rest on top of that if they don't.
-    apart = matern(_SQRT5 / far)
-    same = one.corners * (1.0 - apart)[one.owners]
-    alone += same @ other.corners.T + apart.sum()
-    squares = squared_distances(
-        np.concatenate([one.numbers / near, one.corners / (math.sqrt(2.0) * far)[one.owners]], 1),
-        np.concatenate(
-            [other.numbers / near, other.corners / (math.sqrt(2.0) * far)[one.owners]], 1
-        ),
-    )
-    count = max(one.dimensions, 1)
-    process = (additive / count) * alone + joint * matern(_SQRT5 * np.sqrt(squares / count))
+    count = one.typical
+    squares = squared_distances(_scaled(theta, one), _scaled(theta, other))
+    process = (additive / count) * _alone(theta, one, other)
+    process += joint * matern(_SQRT5 * np.sqrt(squares / count))
     return process + _WEIGHT[1] ** 2 * (one.trends @ other.trends.T)
+
+
+def _variance(theta: Theta, points: Points) -> Array:
+    """Return the diagonal of `kernel(theta, points, points)`."""
+    additive, joint, _ = theta.variances
+    alone = points.active.sum(axis=1) / points.typical
+    weights = _WEIGHT[1] ** 2 * np.sum(points.trends**2, axis=1)
+    return np.asarray(additive * alone + joint + weights)
+
+
+def _alone(theta: Theta, one: Points, other: Points) -> Array:
+    """Return the sum of the kernels of single params, over those that are active in both."""
+    numbers = one.numbers.shape[1]
+    total = np.zeros((len(one), len(other)))
+    for column, length in enumerate(theta.lengths[:numbers]):
+        gaps = np.subtract.outer(one.numbers[:, column], other.numbers[:, column])
+        effect = matern(np.abs(gaps) * (_SQRT5 / length))
+        if not (one.active[:, column].all() and other.active[:, column].all()):
+            effect *= np.outer(one.active[:, column], other.active[:, column])
+        total += effect
+    # Of two options: m(1 / l) if they differ, and the rest on top of that if they don't.
+    apart = matern(_SQRT5 / theta.lengths[numbers:])
+    active = one.active[:, numbers:]
+    same = one.corners * ((1.0 - apart) * active)[:, one.owners]
+    return total + same @ other.corners.T + (apart * active) @ other.active[:, numbers:].T
+
+
+def _scaled(theta: Theta, points: Points) -> Array:
+    """Return points of a Euclidean space, whose squared distances are sums over all params."""
+    numbers = points.numbers.shape[1]
+    far = math.sqrt(2.0) * theta.lengths[numbers:]
+    return np.hstack(
+        [points.numbers / theta.lengths[:numbers], points.corners / far[points.owners]]
+    )
 
 
 def trend(points: Points) -> Array:
     """Return what earlier studies make one expect, before any trial; zero where there are none."""
     return np.asarray(points.trends.sum(axis=1) * (_WEIGHT[0] / max(points.trends.shape[1], 1)))
-
-
-def squared_distances(one: Array, other: Array) -> Array:
-    """Return the squared Euclidean distances of all pairs."""
-    squares = np.einsum("ij,ij->i", one, one)[:, None] + np.einsum("ij,ij->i", other, other)
-    return np.asarray(np.maximum(squares - 2.0 * (one @ other.T), 0.0))
 
 
 # ── learning ──────────────────────────────────────────────────────────────────────────────────
@@ -159,18 +175,22 @@ def negative_log_posterior(
     """Return -log p(θ | data), up to a constant, as a function of θ that gives the gradient too."""
     pairs = np.triu_indices(len(losses), 1)
     squares = _squares_of_each(points, pairs)
+    present = points.active.sum(axis=1) / points.typical
+    both: Array | float = 1.0
+    if not points.active.all():
+        both = (points.active[pairs[0]] * points.active[pairs[1]]).T
     losses = losses - trend(points)
     weights = _WEIGHT[1] ** 2 * (points.trends @ points.trends.T)
-    count = max(points.dimensions, 1)
+    count = points.typical
 
     def value_and_gradient(logs: Array) -> tuple[float, Array]:
         additive, joint, noise = Theta(logs).variances
         scaled = squares * np.exp(-2.0 * logs[:-3])[:, None]
         a, b = _SQRT5 * np.sqrt(scaled), _SQRT5 * np.sqrt(scaled.sum(axis=0) / count)
-        decay_a, decay_b = np.exp(-a), np.exp(-b)
+        decay_a, decay_b = np.exp(-a) * both, np.exp(-b)
         alone = ((1.0 + a + a * a / 3.0) * decay_a).sum(axis=0) / count
         together = (1.0 + b + b * b / 3.0) * decay_b
-        noisy = np.diag(np.full(len(losses), additive + joint + noise))
+        noisy = np.diag(additive * present + joint + noise)
         noisy[pairs] = additive * alone + joint * together
         factor, inverse = inverted(noisy.T + weights)
         alpha = inverse @ losses
@@ -179,13 +199,13 @@ def negative_log_posterior(
         value = 0.5 * (losses @ alpha + z @ z) + np.log(np.diagonal(factor)).sum()
         # GPML equation 5.9: ½ tr((K⁻¹ - αα') ∂K/∂θ), where ∂m/∂(log l) = 5/3 (1 + a) exp(-a) r²/l².
         outer = inverse - np.outer(alpha, alpha)
-        each, trace = outer[pairs], 0.5 * np.trace(outer)
+        each, own = outer[pairs], 0.5 * np.diagonal(outer)
         slope = (1.0 + a) * decay_a * additive + (1.0 + b) * decay_b * joint
         lengths = (slope * scaled) @ each * (5.0 / 3.0 / count)
         variances = [
-            additive * (each @ alone + trace),
-            joint * (each @ together + trace),
-            (noise - _JITTER) * trace,
+            additive * (each @ alone + own @ present),
+            joint * (each @ together + own.sum()),
+            (noise - _JITTER) * own.sum(),
         ]
         return float(value), np.concatenate([lengths, variances]) + z / deviations
 
@@ -235,8 +255,7 @@ class Posterior:
         self._theta = theta
         self._points = points + pending
         self._count = len(losses)
-        additive, joint, noise = theta.variances
-        self._prior_variance = additive + joint
+        _, _, noise = theta.variances
         covariances = kernel(theta, self._points, self._points)
         known = slice(0, self._count)
         # Pending ones without noise: it would leave doubt enough to look there again and again.
@@ -252,5 +271,4 @@ class Posterior:
         covariances = kernel(self._theta, points, self._points)
         mean = covariances[:, : self._count] @ self._alpha + trend(points)
         explained = np.einsum("ij,ij->i", covariances @ self._inverse, covariances)
-        prior = self._prior_variance + _WEIGHT[1] ** 2 * np.sum(points.trends**2, axis=1)
-        return mean, np.sqrt(np.maximum(prior - explained, 1e-12))
+        return mean, np.sqrt(np.maximum(_variance(self._theta, points) - explained, 1e-12))
