@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from manyfit.metric import Metric
 from manyfit.samplers.distinct import distinct_params
 from manyfit.samplers.gp import GPSampler
+from manyfit.samplers.quasirandom import QuasiRandomSampler
 from manyfit.samplers.random import RandomSampler
 from manyfit.space import Choice, Float, Int, Space
 from manyfit.testing.samplers import INFINITE, LOSS, SPACES, finished, some_end, trial
@@ -200,6 +201,21 @@ class TestFirst:
 
 
 class TestPending:
+    def test_a_thousand_in_flight(self):
+        """Most of very many proposals are quasi-random, and so quick; the others still learn."""
+        sampler = GPSampler(PLANE, LOSS, 0)
+        known = study(QuasiRandomSampler(PLANE, 1), lambda p: p["x"], 20)
+        for number, params in enumerate(known, 1000):
+            sampler.tell(finished(number, params, params["x"]))
+        began = time.process_time()
+        points = []
+        for number in range(400):
+            points.append(sampler.ask(number))
+            sampler.tell(Trial(number, points[-1]))
+
+        assert time.process_time() - began < 20
+        assert len({PLANE.key(p) for p in points}) > 390
+
     @pytest.mark.parametrize("space", [MIXED, NESTED], ids=["mixed", "conditional"])
     def test_never_two_alike(self, space):
         """However many are out, no two are the same."""

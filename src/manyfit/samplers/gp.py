@@ -35,6 +35,9 @@ _SMALL = 1000
 # So many trials the model holds; from so many it learns its hyperparameters.
 _MOST_HELD = 400
 _MOST_LEARNED = 120
+# Of so many pending trials it keeps clear; where there are more, one proposal in as many times as
+# that is the model's, and the others are quasi-random: they know little, and must not take long.
+_MOST_PENDING = 128
 # How often a kernel of one param is computed at most, in looking at configurations once and in
 # learning: on that the time of a proposal depends.
 _MOST_LOOKED_UP = 3_000_000
@@ -108,7 +111,9 @@ class GPSampler:
     def ask(self, number: int) -> Params | None:
         """Propose params for trial `number`; something tried only where nothing else is found."""
         known = len(self._rows) + len(self._pending)
-        if known < _STARTUP or self._outcomes.completed < _COMPLETED:
+        crowd = -(-len(self._pending) // _MOST_PENDING)
+        is_early = known < _STARTUP or self._outcomes.completed < _COMPLETED
+        if is_early or (crowd > 1 and number % crowd):
             return self._first_params(number)
         rng = np.random.default_rng((self._seed, number, _STREAM))
         with one_thread():
@@ -141,7 +146,8 @@ class GPSampler:
         rows = np.array(self._rows)[held]
         points = self._points(rows)
         losses = standardised(losses[held], points.votes())
-        pending = np.reshape([*self._pending.values()], (len(self._pending), rows.shape[1]))
+        latest = [*self._pending.values()][-_MOST_PENDING:]
+        pending = np.reshape(latest, (len(latest), rows.shape[1]))
         posterior = Posterior(self._theta(), points, losses, self._points(pending))
         # Of pending ones too: what they are expected to bring is no improvement on them.
         best = float(posterior.expected.min()) - _GAIN
@@ -160,12 +166,12 @@ class GPSampler:
         return candidates(self._cube, score, self._cube.from_units(units), incumbents, rng)
 
     def _theta(self) -> Theta:
-        """Return the hyperparameters, learned anew whenever the trials have grown by an eighth.
+        """Return the hyperparameters, learned anew whenever the trials have grown by a quarter.
 
         Of what ended until then, from the same start, so that a resumed study has the same ones.
         """
         count = len(self._rows)
-        count -= count % max(1, 2 ** (count.bit_length() - 4))
+        count -= count % max(1, 2 ** (count.bit_length() - 3))
         if self._learned is None or self._learned[0] != count:
             losses = self._outcomes.first_losses(count)
             pairs = _MOST_COMPARED // max(self._cube.dimensions, 1)
