@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _INCUMBENTS = 8
-_ROUNDS = 3
+_ROUNDS = 5
 
 
 def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
@@ -58,7 +58,7 @@ def candidates(
     scores = score(rows)
     for round_ in range(_ROUNDS):
         best = rows[np.argsort(-scores, kind="stable")[:_INCUMBENTS]]
-        near = cube.neighbours(best, count // 2, 0.1 * 0.25**round_, rng)
+        near = cube.neighbours(best, count // 2, 0.1 * 0.4**round_, rng)
         rows = np.concatenate([rows, near])
         scores = np.concatenate([scores, score(near)])
     return rows[np.argsort(-scores, kind="stable")]
