@@ -169,7 +169,7 @@ class TestFinds:
 class TestFirst:
     def test_the_middle_comes_first(self):
         """The first trial is the middle of the space, the next ones spread over it."""
-        points = [GPSampler(PLANE, LOSS, 0).ask(number) for number in range(6)]
+        points = study(GPSampler(PLANE, LOSS, 0), lambda p: p["x"], 6)
 
         assert points[0] == {"x": 0.5, "y": 0.5}
         assert {p["x"] < 0.5 for p in points[1:]} == {True, False}

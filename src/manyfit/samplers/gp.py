@@ -51,7 +51,7 @@ _GAIN = 0.003
 class GPSampler:
     """Proposes the configuration from which the largest improvement is expected.
 
-    The first trial is the middle of the space, the next few are quasi-random. Then a Gaussian
+    It begins with the middle of the space, then a few quasi-random points. Then a Gaussian
     process is learned from what has ended (see `manyfit.samplers.surrogate`): failed, pruned and
     diverged trials inform it too (`Outcomes`), pending ones keep others away from where they are,
     and params that only some branches of the space have share what branches have in common
@@ -126,15 +126,12 @@ class GPSampler:
 
     def _first_params(self, number: int) -> Params:
         """Return the best of earlier studies, the middle of the space, then quasi-random points."""
-        for row in self._transfer.best:
+        middle = np.full((1, self._cube.dimensions), 0.5)
+        for row in [*self._transfer.best, self._cube.from_units(middle)[0]]:
             params = self._cube.params(row)
             if self._space.key(params) not in self._tried:
                 return params
-        units = (
-            self._units[number % len(self._units)]
-            if number
-            else np.full(self._cube.dimensions, 0.5)
-        )
+        units = self._units[number % len(self._units)]
         return self._cube.params(self._cube.from_units(units[None])[0])
 
     # ── with a model ──────────────────────────────────────────────────────────────────────────

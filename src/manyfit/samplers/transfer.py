@@ -14,7 +14,7 @@ from manyfit.samplers.surrogate import Posterior, fit
 _MOST = 200
 _MOST_LEARNED = 120
 # With how many of the best configurations of earlier studies a study begins.
-_FIRST = 4
+_FIRST = 2
 
 
 class Transfer:
@@ -29,7 +29,8 @@ class Transfer:
         earlier: Studies; one of fewer than five trials is passed over.
 
     Attributes:
-        best: Rows to begin with: the best configurations of each study in turn.
+        best: Rows to begin with: what is best for all studies together, then the best of each in
+            turn.
 
     Example:
         >>> from manyfit.space import Float, Space
@@ -51,7 +52,15 @@ class Transfer:
             self._models.append(_model(cube, rows, losses))
             ranked.append(rows[np.argsort(losses, kind="stable")])
         turns = [rows[place] for place in range(_FIRST) for rows in ranked if place < len(rows)]
+        if len(ranked) > 1:
+            turns.insert(0, self._best_for_all(cube, np.concatenate(ranked)))
         self.best: list[Rows] = turns[:_FIRST]
+
+    def _best_for_all(self, cube: Cube, rows: Rows) -> Rows:
+        """Return the configuration of which all studies together expect most."""
+        expected = self.with_trends(cube.points(rows)).trends.sum(axis=1)
+        best: Rows = rows[np.argmin(expected)]
+        return best
 
     def with_trends(self, points: Points) -> Points:
         """Return points with what each study expects there, in its own standardised units."""
