@@ -20,12 +20,15 @@ from manyfit.samplers.outcomes import Outcomes, cross_section, standardised
 from manyfit.samplers.surrogate import Array, Posterior, Theta, fit
 from manyfit.samplers.threads import one_thread
 from manyfit.samplers.transfer import Transfer
-from manyfit.space import Space
+from manyfit.space import Choice, Space
 from manyfit.trial import Params, Trial
 
 # Trials before the model has a say, and how many of them must have completed.
 _STARTUP = 6
 _COMPLETED = 4
+# So many more of both for each branch but the first: what two bad trials of a branch say of it, an
+# early model would take for the last word.
+_EACH_BRANCH = 2
 # Sets these random numbers apart from those of other samplers that draw from (seed, number).
 _STREAM = 0x6A05
 # Configurations all over the space that are looked at: so many for each param, within bounds.
@@ -61,8 +64,9 @@ class GPSampler:
     A proposal takes milliseconds at first, tens of them with hundreds of trials, and no longer as
     thousands come in: then the model holds the best trials and a cross-section of the others.
 
-    As long as fewer than four trials have completed, it goes on with quasi-random points, for ever
-    if need be.
+    The model has a say from the seventh trial on, and two later for each branch of the space but
+    the first. As long as fewer than four (and two for each such branch) have completed, it goes on
+    with quasi-random points, for ever if need be.
 
     With more than 128 pending trials, one proposal in so many is the model's, the others are
     quasi-random: so a thousand workers are kept busy, and the model still learns.
@@ -91,6 +95,7 @@ class GPSampler:
         self._space = space
         self._seed = seed
         self._cube = Cube(space)
+        self._patience = _EACH_BRANCH * _forks(space)
         self._outcomes = Outcomes(metric)
         self._rows: list[Rows] = []  # of ended trials
         self._pending: dict[int, Rows] = {}
@@ -115,8 +120,9 @@ class GPSampler:
         """Propose params for trial `number`; something tried only where nothing else is found."""
         known = len(self._rows) + len(self._pending)
         crowd = -(-len(self._pending) // _MOST_PENDING)
-        is_early = known < _STARTUP or self._outcomes.completed < _COMPLETED
-        if is_early or (crowd > 1 and number % crowd):
+        known -= self._patience
+        completed = self._outcomes.completed - self._patience
+        if known < _STARTUP or completed < _COMPLETED or (crowd > 1 and number % crowd):
             return self._first_params(number)
         rng = np.random.default_rng((self._seed, number, _STREAM))
         with one_thread():
@@ -182,6 +188,12 @@ class GPSampler:
 
     def _points(self, rows: Rows) -> Points:
         return self._transfer.with_trends(self._cube.points(rows))
+
+
+def _forks(space: Space) -> int:
+    """Return how many branches the space has, not counting the first of each choice."""
+    choices = [domain for domain in space.params.values() if isinstance(domain, Choice)]
+    return sum(len(choice.branches) - 1 for choice in choices if choice.branches)
 
 
 def _quasi_random(dimensions: int, seed: int) -> Array:
