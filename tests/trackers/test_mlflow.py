@@ -270,7 +270,7 @@ def train(params):
 
 manyfit.tune(
     train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", n_trials=8, executor="inline", seed=0,
-    sampler="random", name="again", folder={folder!r}, progress=None,
+    sampler="random", pruner=None, name="again", folder={folder!r}, progress=None,
     tracker=manyfit.MlflowTracker({uri!r}, experiment="again"),
 )
 """
