@@ -27,14 +27,20 @@ class Driver:
         self._thread.start()
 
     def _accept(self):
-        with contextlib.suppress(OSError, WireError):
+        with contextlib.suppress(OSError):
             self.connection, _ = self.listener.accept()
             self.connection.settimeout(5)
             time.sleep(self._pause)
-            while not self.wire.trusted:
-                self.connection.sendall(self.wire.outgoing())
-                self._early += self.wire.feed(self._read())
+            try:
+                self._get_to_know()
+            except WireError:
+                self.connection.close()  # as the hub does; else the worker would wait for more
+
+    def _get_to_know(self):
+        while not self.wire.trusted:
             self.connection.sendall(self.wire.outgoing())
+            self._early += self.wire.feed(self._read())
+        self.connection.sendall(self.wire.outgoing())
 
     def _read(self):
         data = self.connection.recv(1 << 16)
