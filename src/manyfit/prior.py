@@ -44,13 +44,11 @@ def earlier_studies(
         name = f"prior_from[{place}]"
         records = list(_records(given, name, metric.name, folder))
         study = _fitting(records, space, metric)
-        if len(study.losses) < FEWEST:
-            logger.warning(
-                "%s is passed over: %d of its %d trials fit this space, and it takes %d to learn "
-                "from.", name, len(study.losses), len(records), FEWEST,
-            )  # fmt: skip
-        else:
+        if len(study.losses) >= FEWEST:
             found.append(study)
+            continue
+        fit = f"{len(study.losses)} of its {len(records)} trials fit this space"
+        logger.warning("%s is passed over: %s, and it takes %d to learn from.", name, fit, FEWEST)
     return found
 
 

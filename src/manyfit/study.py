@@ -124,9 +124,8 @@ class Study:
         self._asking: Asking | None = None
         points = [self.space.store(point) for point in points_of(start_with)]
         earlier = earlier_studies(prior_from, self.space, self.metric, folder)
-        make_sampler(
-            sampler, self.space, self.metric, 0, earlier
-        )  # refuse it before anything is on disk
+        # Refused before anything is on disk.
+        make_sampler(sampler, self.space, self.metric, 0, earlier)
         judge = make_pruner(pruner_with(lag, pruner), self.metric)
 
         def build(seed: int) -> Engine:

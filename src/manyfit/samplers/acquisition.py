@@ -4,14 +4,12 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import erfcx, ndtr
 
-from manyfit.samplers.cube import Cube, Rows
-
-Array = NDArray[np.float64]
+from manyfit.samplers.cube import Array, Cube, Rows
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+# How many of the best rows get neighbours, and how often that is done, ever closer.
 _INCUMBENTS = 8
 _ROUNDS = 5
 

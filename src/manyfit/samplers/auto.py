@@ -70,7 +70,8 @@ def _of_word(
     count = "infinitely many" if space.size is None else f"{space.size:,}"
     line = _LINES[name].format(count=count)
     if earlier and name == "gp":
-        line += f"; from the first on it uses {len(earlier)} earlier studies"
+        studies = "1 earlier study" if len(earlier) == 1 else f"{len(earlier)} earlier studies"
+        line += f"; it begins with what {studies} found"
     if word == "auto":
         line = f"auto chose {line}"
         if space.size is not None and space.size <= _SMALL:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from manyfit.space import Choice, Space
 from manyfit.trial import Params
 
-Rows: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
+Rows: TypeAlias = Array
 """An array of shape (configurations, params)."""
 
 _MIDDLE = 0.5

@@ -8,16 +8,17 @@
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from scipy.stats import qmc
 
 from manyfit.metric import Metric
 from manyfit.samplers.acquisition import candidates, log_expected_improvement
-from manyfit.samplers.cube import Cube, Points, Rows
+from manyfit.samplers.cube import Array, Cube, Points, Rows
 from manyfit.samplers.earlier import Earlier
 from manyfit.samplers.outcomes import Outcomes, cross_section, standardised
-from manyfit.samplers.surrogate import Array, Posterior, Theta, fit
+from manyfit.samplers.surrogate import MOST_LEARNED, Posterior, Theta, fit
 from manyfit.samplers.threads import one_thread
 from manyfit.samplers.transfer import Transfer
 from manyfit.space import Choice, Space
@@ -35,9 +36,8 @@ _STREAM = 0x6A05
 _EACH, _FEWEST, _MOST_POINTS = 100, 200, 2048
 # A finite space that is no larger is looked at as a whole.
 _SMALL = 1000
-# So many trials the model holds; from so many it learns its hyperparameters.
+# So many trials the model holds.
 _MOST_HELD = 400
-_MOST_LEARNED = 120
 # Of so many pending trials it keeps clear; where there are more, one proposal in as many times as
 # that is the model's, and the others are quasi-random: they know little, and must not take long.
 _MOST_PENDING = 128
@@ -102,8 +102,7 @@ class GPSampler:
         self._tried: set[str] = set()
         self._learned: tuple[int, Theta] | None = None  # and from how many trials
         self._units = _quasi_random(self._cube.dimensions, seed)
-        with one_thread():
-            self._transfer = Transfer(self._cube, earlier)
+        self._earlier = earlier
 
     def tell(self, trial: Trial) -> None:
         """Take in a pending or an ended trial."""
@@ -143,6 +142,12 @@ class GPSampler:
         units = self._units[number % len(self._units)]
         return self._cube.params(self._cube.from_units(units[None])[0])
 
+    @cached_property
+    def _transfer(self) -> Transfer:
+        # Not before the first proposal: a study makes a sampler once only to see that it can.
+        with one_thread():
+            return Transfer(self._cube, self._earlier)
+
     # ── with a model ──────────────────────────────────────────────────────────────────────────
 
     def _best_rows(self, rng: np.random.Generator) -> Rows:
@@ -181,7 +186,7 @@ class GPSampler:
         if self._learned is None or self._learned[0] != count:
             losses = self._outcomes.first_losses(count)
             pairs = _MOST_COMPARED // max(self._cube.dimensions, 1)
-            used = cross_section(losses, min(_MOST_LEARNED, int(math.sqrt(2 * pairs))))
+            used = cross_section(losses, min(MOST_LEARNED, int(math.sqrt(2 * pairs))))
             points = self._points(np.array(self._rows)[used])
             self._learned = count, fit(points, standardised(losses[used], points.votes()))
         return self._learned[1]

@@ -7,16 +7,14 @@ not flatten what the others show.
 import math
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from manyfit.metric import Metric
+from manyfit.samplers.cube import Array
 from manyfit.trial import Measurement, State, Trial
-
-Array: TypeAlias = NDArray[np.float64]
 
 _LARGEST = 1e300
 

@@ -27,16 +27,16 @@ GPML is Rasmussen & Williams, "Gaussian processes for machine learning" (2006).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.optimize import minimize
 
-from manyfit.samplers.cube import Points, squared_distances
+from manyfit.samplers.cube import Array, Points, squared_distances
 
-Array: TypeAlias = NDArray[np.float64]
+# From so many trials at most hyperparameters are learned: the time grows with the square.
+MOST_LEARNED = 120
 
 _SQRT5 = math.sqrt(5.0)
 # Mean and standard deviation of the weight of a trend; with S of them the mean is shared out.

@@ -8,11 +8,10 @@ import numpy as np
 from manyfit.samplers.cube import Cube, Points, Rows
 from manyfit.samplers.earlier import FEWEST, Earlier
 from manyfit.samplers.outcomes import cross_section, standardised
-from manyfit.samplers.surrogate import Posterior, fit
+from manyfit.samplers.surrogate import MOST_LEARNED, Posterior, fit
 
-# More trials than so many are thinned out; hyperparameters are learned from fewer.
+# More trials than so many are thinned out.
 _MOST = 200
-_MOST_LEARNED = 120
 # With how many of the best configurations of earlier studies a study begins.
 _FIRST = 2
 
@@ -74,6 +73,6 @@ class Transfer:
 def _model(cube: Cube, rows: Rows, losses: Rows) -> Posterior:
     held = cross_section(losses, _MOST)
     points, losses = cube.points(rows[held]), standardised(losses[held])
-    used = cross_section(losses, _MOST_LEARNED)
+    used = cross_section(losses, MOST_LEARNED)
     theta = fit(points[used], losses[used])
     return Posterior(theta, points, losses, points[:0])
