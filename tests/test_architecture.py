@@ -23,12 +23,12 @@ SECTIONS = (
         "repeats",
         "budget",
     ),
-    ("samplers", "pruners", "commands", "engine"),
+    ("samplers", "pruners", "commands", "engine", "prefixes"),
     ("worker",),
     ("data", "ship"),
     ("executors", "journal", "trackers"),
     ("recorder", "driver", "result", "archive", "prior", "asking", "arguments", "study", "tuning"),
-    ("cli", "optuna", "testing"),
+    ("cli", "optuna", "spark_ml", "testing"),
 )
 # The decisions and the worker stand beside each other: neither knows the other.
 APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
@@ -40,7 +40,14 @@ HOMES = {
     "psutil": {"worker/limits.py"},
     "threadpoolctl": {"worker/limits.py", "samplers/threads.py"},
     "pandas": {"result.py"},
-    "pyspark": {"executors/spark_session.py", "executors/spark_task.py"},
+    "pyspark": {
+        "executors/spark_session.py",
+        "executors/spark_task.py",
+        "spark_ml/maps.py",
+        "spark_ml/recipe.py",
+        "spark_ml/scores.py",
+        "spark_ml/validator.py",
+    },
 }
 LIMIT_LINES = 400
 LIMIT_FUNCTION = 45
