@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from manyfit.metric import Metric
     from manyfit.pruners.asha import AshaPruner
     from manyfit.pruners.baseline import BaselinePruner
+    from manyfit.pruners.folds import FoldPruner
     from manyfit.pruners.median import MedianPruner
     from manyfit.repeats import Repeated
     from manyfit.result import Failure, StudyResult
@@ -55,6 +56,7 @@ __all__ = [
     "Failure",
     "FatalError",
     "Float",
+    "FoldPruner",
     "Int",
     "JournalCorruptError",
     "JournalError",
@@ -120,6 +122,7 @@ _HOMES = {
     "metric": ("Metric",),
     "pruners.asha": ("AshaPruner",),
     "pruners.baseline": ("BaselinePruner",),
+    "pruners.folds": ("FoldPruner",),
     "pruners.median": ("MedianPruner",),
     "repeats": ("Repeated",),
     "result": ("Failure", "StudyResult"),

@@ -4,8 +4,9 @@ from manyfit.pruners.asha import AshaPruner
 from manyfit.pruners.auto import AutoPruner
 from manyfit.pruners.base import PrunerSettings
 from manyfit.pruners.baseline import BaselinePruner
+from manyfit.pruners.folds import FoldPruner
 from manyfit.pruners.median import MedianPruner
-from manyfit.testing.pruners import PrunerContract
+from manyfit.testing.pruners import STEPS, PrunerContract
 
 
 class TestMedianPruner(PrunerContract):
@@ -38,3 +39,11 @@ class TestBaselinePruner(PrunerContract):
     def settings(self, sign: int) -> PrunerSettings:
         """Make it."""
         return BaselinePruner(0.9 * sign, by_step=5)
+
+
+class TestFoldPruner(PrunerContract):
+    """Pruning between folds."""
+
+    def settings(self, sign: int) -> PrunerSettings:
+        """Make it."""
+        return FoldPruner(STEPS)
