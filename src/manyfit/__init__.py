@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TrialStopped,
     )
     from manyfit.executors.spark import SparkExecutor
+    from manyfit.executors.spark_driver import DriverExecutor
     from manyfit.metric import Metric
     from manyfit.pruners.asha import AshaPruner
     from manyfit.pruners.baseline import BaselinePruner
@@ -52,6 +53,7 @@ __all__ = [
     "BaselinePruner",
     "Choice",
     "Delta",
+    "DriverExecutor",
     "ExecutorError",
     "Failure",
     "FatalError",
@@ -119,6 +121,7 @@ _HOMES = {
         "TrialStopped",
     ),
     "executors.spark": ("SparkExecutor",),
+    "executors.spark_driver": ("DriverExecutor",),
     "metric": ("Metric",),
     "pruners.asha": ("AshaPruner",),
     "pruners.baseline": ("BaselinePruner",),

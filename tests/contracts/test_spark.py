@@ -3,6 +3,7 @@
 import pytest
 
 from manyfit.executors.spark import SparkExecutor
+from manyfit.executors.spark_driver import DriverExecutor
 from manyfit.testing.executors import ExecutorContract
 
 # Nobody listens there, so no worker can dial in.
@@ -61,3 +62,42 @@ class TestJobsWithChannel(SparkContract):
         """Use the one on the cluster, and a folder that its workers see."""
         self.spark = standalone_spark
         self.channel = str(tmp_path / "channel")
+
+
+class DriverContract(ExecutorContract):
+    """Trials in threads of the driver, which is given a session by a fixture."""
+
+    def make_executor(self, parallelism):
+        """Make it."""
+        return DriverExecutor(self.spark, parallelism)
+
+
+@pytest.mark.integration
+class TestDriverOnLocal(DriverContract):
+    """A classic session whose executor is its own JVM."""
+
+    @pytest.fixture
+    def prepared(self, spark):
+        """Use the local one."""
+        self.spark = spark
+
+
+@pytest.mark.integration
+class TestDriverOnStandalone(DriverContract):
+    """A classic session on a standalone cluster."""
+
+    @pytest.fixture
+    def prepared(self, standalone_spark):
+        """Use the one on the cluster."""
+        self.spark = standalone_spark
+
+
+@pytest.mark.integration
+class TestDriverOnConnect(DriverContract):
+    """A session through Spark Connect."""
+
+    @pytest.fixture
+    def prepared(self, connect_spark, monkeypatch):
+        """Use the Connect one, in a process that has no other."""
+        monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
+        self.spark = connect_spark

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from manyfit.errors import ArgumentError
-from manyfit.executors.spark_session import Session, usable_slots
-from manyfit.worker.limits import usable_cpus
+from manyfit.executors.spark_session import Session
 
 
 class FakeSpark:
@@ -38,26 +37,6 @@ def test_no_session(spark):
     """What is no session is refused when it is given, and shown."""
     with pytest.raises(ArgumentError, match="spark must be a SparkSession, but got"):
         Session(spark)
-
-
-@pytest.mark.parametrize(
-    ("master", "slots"),
-    [
-        ("local", 1),
-        ("local[1]", 1),
-        ("local[8]", 8),
-        ("local[ 8 , 3 ]", 8),
-        ("local[*]", usable_cpus()),
-        ("local[*, 4]", usable_cpus()),
-        ("local-cluster[2, 3, 1024]", 6),
-        ("spark://host:7077", 1),
-        ("yarn", 1),
-        ("", 1),
-    ],
-)
-def test_slots_of_local_spark(master, slots):
-    """As many as the master's name says."""
-    assert usable_slots(master) == slots
 
 
 @pytest.mark.parametrize(

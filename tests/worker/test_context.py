@@ -127,7 +127,7 @@ def test_time_limit_is_checked_by_report(channel, tmp_path):
     context = make(channel, tmp_path, seconds=0.0)
     with entered(context), pytest.raises(TrialStopped, match="ran longer than trial_timeout=0s"):
         report(0, loss=1)
-    assert context.timed_out
+    assert context.delivered == Stop("ran longer than trial_timeout=0s", timeout=True)
 
 
 def test_current_trial(context, tmp_path):

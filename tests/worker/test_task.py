@@ -281,6 +281,49 @@ def test_a_stop_that_nobody_heard_changes_nothing():
     assert isinstance(events[-1], AttemptFinished)
 
 
+INTERRUPTING = Place("here", nowhere, alone=True, interrupts=True)
+
+
+def interrupted(raised, stop=None, seconds=None):
+    """Run an objective that is interrupted by an exception, with a stop requested before."""
+    events = []
+    channel = Channel(events.append)
+
+    def objective(params):
+        if stop is not None:
+            channel.request(stop)
+        raise raised
+
+    space = Space({"x": Float(0, 1)})
+    work = Work(objective, space, Metric("loss"), "s", NOWHERE, Limits(seconds))
+    run_task(work, Task(0, 1, {"x": 0.0}, 0), channel, INTERRUPTING)
+    return events[-1]
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("cancelled"), SystemExit(1), KeyboardInterrupt()])
+def test_an_interrupted_wait_is_the_stops_doing(raised):
+    """Where a stop also interrupts, whatever the objective raises then is that stop."""
+    end = interrupted(raised, Stop("hopeless"))
+    assert (type(end), end.reason) == (AttemptPruned, "hopeless")
+    end = interrupted(raised, Stop("the study ended", lost=True))
+    assert (type(end), end.reason, end.counts) == (AttemptLost, "the study ended", False)
+    end = interrupted(raised, Stop("ran longer than trial_timeout=9s", timeout=True))
+    assert (type(end), end.reason) == (AttemptFailed, "ran longer than trial_timeout=9s")
+    assert (end.error, end.traceback, end.fatal) == ("", "", False)
+
+
+def test_an_error_after_the_time_limit_is_the_limits_doing():
+    """Who enforces the limit by interrupting need not say so: the clock does."""
+    end = interrupted(RuntimeError("cancelled"), seconds=0.0)
+    assert end.reason == "ran longer than trial_timeout=0s"
+
+
+def test_without_a_stop_an_error_is_an_error():
+    """Where stops interrupt, other failures are what they are, and fatal ones stay fatal."""
+    assert interrupted(RuntimeError("boom")).reason == "RuntimeError: boom"
+    assert interrupted(FatalError("no data"), Stop("hopeless")).fatal
+
+
 def test_the_ending_comes_after_the_log_is_complete():
     """Who reads the log at the ending reads all of it."""
     told = []

@@ -21,6 +21,7 @@ class Capabilities:
         in_driver_process: Trials share the driver's process, and one of them can be its death.
         on_driver_thread: Trials run inside `poll`, on the driver's own thread.
         remote: Trials run where files and servers of the driver's machine may not be seen.
+        cancels: Ending a trial also ends what it waits for, such as its Spark jobs.
     """
 
     live_reports: bool
@@ -29,6 +30,7 @@ class Capabilities:
     in_driver_process: bool = False
     on_driver_thread: bool = False
     remote: bool = False
+    cancels: bool = False
 
 
 class Executor(Protocol):

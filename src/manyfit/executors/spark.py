@@ -9,6 +9,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import re
 import secrets as randomness
@@ -112,8 +113,15 @@ class SparkExecutor:
         if self._run is not None:
             return self._run.runner.size
         if self._asked is None:
-            self._asked = self._session.slots()
+            self._asked = self._slots()
         return self._asked
+
+    def _slots(self) -> int:
+        slots = self._session.slots()
+        number = slots.dependable if slots.now is None else slots.now
+        if number is None or number == math.inf:
+            raise ArgumentError("this cluster doesn't tell how many slots it has: give parallelism")
+        return max(1, int(number))
 
     @property
     def cpus(self) -> int:

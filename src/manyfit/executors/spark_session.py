@@ -4,14 +4,16 @@ Jobs go through DataFrames, which both have; only classic has a SparkContext, an
 """
 
 import inspect
+import re
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from manyfit._optional import load
 from manyfit.errors import ArgumentError
-from manyfit.worker.limits import usable_cpus
+from manyfit.executors.spark_slots import Slots, slots_of, usable_slots
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 TaskFunction: TypeAlias = Callable[[Iterator[Any]], Iterator[Any]]
 
 _LOOPBACK = "127.0.0.1"
+# How many seconds a session may take to answer.
+_PATIENCE = 10.0
 
 
 class Session:
@@ -40,7 +44,8 @@ class Session:
 
     def setting(self, name: str, default: str = "") -> str:
         """Return one of Spark's settings."""
-        return str(self._spark.conf.get(name, default) or default)
+        # Not with the default: Spark would check it against the setting's type.
+        return str(self._spark.conf.get(name, None) or default)
 
     @property
     def is_local(self) -> bool:
@@ -52,11 +57,85 @@ class Session:
         """Cores that Spark takes one task to use."""
         return int(self.setting("spark.task.cpus", "1"))
 
-    def slots(self) -> int:
-        """Return how many tasks of its own kind Spark means to run at once, by a quick job."""
-        functions = load("pyspark.sql.functions")
-        frame = self._spark.range(0, 1 << 20).select(functions.spark_partition_id())
-        return int(frame.distinct().count())
+    def slots(self) -> Slots:
+        """Return how many tasks of its own kind the cluster runs at once; starts no job.
+
+        What tells of the cluster's cores is what Spark makes of them when nobody says into how many
+        parts data is to be split. Where the user does (spark.default.parallelism), only settings
+        are left.
+        """
+        names = ["spark.default.parallelism"]
+        names += ["spark.sql.leafNodeDefaultParallelism"] if self.is_connect else []
+        is_told = self.is_local or any(map(self.setting, names))
+        return slots_of(self.setting, None if is_told else self._default_parallelism())
+
+    def _default_parallelism(self) -> int | None:
+        if not self.is_connect:
+            return int(self._spark.sparkContext.defaultParallelism)
+        plan = self._spark.sql("EXPLAIN SELECT * FROM range(0, 1)").collect()[0][0]
+        found = re.search(r"splits=(\d+)", str(plan))
+        return int(found[1]) if found else None
+
+    def is_alive(self) -> bool:
+        """Whether the cluster still has this session; takes up to 10 s to say that it doesn't."""
+        answers: list[bool] = []
+        thread = threading.Thread(target=lambda: answers.append(self._answers()), daemon=True)
+        thread.start()
+        thread.join(_PATIENCE)  # a Connect client goes on trying for minutes
+        return any(answers)
+
+    def _answers(self) -> bool:
+        try:
+            if self.is_connect:
+                self.setting("spark.master")
+            else:
+                self._spark.sparkContext.defaultParallelism  # noqa: B018 - it asks the JVM
+        except Exception:  # noqa: BLE001 - Py4J, gRPC and a stopped session each have errors of their own
+            return False
+        return True
+
+    # ── threads ───────────────────────────────────────────────────────────────────────────────
+
+    def inheriting(self, target: Callable[[], None]) -> Callable[[], None]:
+        """Return a target for a new thread in which Spark works as it does in this one."""
+        if load("pyspark.sql.utils").is_remote() != self.is_connect:
+            return target  # PySpark then takes the session for one of the other kind
+        wrapper = load("pyspark").inheritable_thread_target
+        if self._spark.version.startswith("3."):
+            return cast("Callable[[], None]", wrapper(target))
+        return cast("Callable[[], None]", wrapper(self._spark)(target))
+
+    def mark(self, tag: str, title: str, pool: str) -> None:
+        """Mark the jobs that this thread will start; the thread must be theirs alone.
+
+        Through Connect they have only the tag: the server gives all jobs titles of its own, and
+        none of them a pool.
+
+        Args:
+            tag: What `cancel` knows them by.
+            title: What people see them as.
+            pool: Which of Spark's fair pools they run in.
+        """
+        if self.is_connect:
+            self._spark.addTag(tag)
+            return
+        context = self._spark.sparkContext
+        context.setJobGroup(tag, title)
+        context.addJobTag(tag)
+        context.setLocalProperty("spark.scheduler.pool", pool)
+
+    @property
+    def is_fair(self) -> bool:
+        """Whether jobs share the cluster, rather than the first one taking all it can use."""
+        return self.setting("spark.scheduler.mode").upper() == "FAIR"
+
+    def tasks(self) -> int | None:
+        """Return how many tasks are running at this moment; None where nobody tells: in Connect."""
+        if self.is_connect:
+            return None
+        tracker = self._spark.sparkContext.statusTracker()
+        stages = map(tracker.getStageInfo, tracker.getActiveStageIds())
+        return sum(stage.numActiveTasks for stage in stages if stage is not None)
 
     # ── the network ───────────────────────────────────────────────────────────────────────────
 
@@ -150,22 +229,6 @@ class Session:
         if gpus:
             needs = needs.resource("gpu", gpus)
         return resource.ResourceProfileBuilder().require(needs).build
-
-
-def usable_slots(master: str) -> int:
-    """Return how many tasks local Spark runs at once, by its master.
-
-    Example:
-        >>> [usable_slots(master) for master in ("local", "local[3]", "local[4, 2]")]
-        [1, 3, 4]
-        >>> usable_slots("local-cluster[2, 3, 1024]")
-        6
-    """
-    inside = master.partition("[")[2].rstrip("]").replace(" ", "").split(",")
-    numbers = [usable_cpus() if number == "*" else int(number) for number in inside if number]
-    if master.startswith("local-cluster"):
-        return numbers[0] * numbers[1]
-    return numbers[0] if numbers else 1
 
 
 def _address_towards(host: str) -> str:

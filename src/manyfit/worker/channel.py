@@ -25,10 +25,12 @@ class Stop:
     Attributes:
         reason: Why, for people.
         lost: Whether the attempt was cut off rather than judged: it is then lost, not pruned.
+        timeout: Whether it ran for too long: it has then failed.
     """
 
     reason: str
     lost: bool = False
+    timeout: bool = False
 
 
 class Channel:

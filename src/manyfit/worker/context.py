@@ -78,6 +78,17 @@ def report(step: int, **metrics: float) -> None:
         context.report(step, metrics)
 
 
+def raise_if_stopped() -> None:
+    """End the trial being run if it has been told to; does nothing outside of one.
+
+    Raises:
+        TrialStopped: As `report` does.
+    """
+    context = _find()
+    if context is not None:
+        context.raise_if_stopped()
+
+
 class Context:
     """One attempt as it runs, and what it has been told.
 
@@ -90,7 +101,6 @@ class Context:
     def __init__(self, trial: CurrentTrial, channel: Channel, seconds: float | None = None) -> None:
         self.trial = trial
         self.delivered: Stop | None = None  # the stop request that the objective was told of
-        self.timed_out = False
         self._channel = channel
         self._seconds = seconds
         self._began = time.monotonic()
@@ -152,8 +162,7 @@ class Context:
         if self.delivered is None:
             self.delivered = self._channel.stop
         if self.delivered is None and self._seconds is not None and self.seconds > self._seconds:
-            self.delivered = Stop(timeout_reason(self._seconds))
-            self.timed_out = True
+            self.delivered = Stop(timeout_reason(self._seconds), timeout=True)
         if self.delivered is not None:
             raise TrialStopped(self.delivered.reason)
 

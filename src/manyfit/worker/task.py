@@ -24,7 +24,7 @@ from manyfit.events import (
 from manyfit.trial import log_name
 from manyfit.worker.active_run import active_run
 from manyfit.worker.channel import Channel
-from manyfit.worker.context import Context, CurrentTrial, entered, timeout_reason
+from manyfit.worker.context import Context, CurrentTrial, entered
 from manyfit.worker.seeds import seeded
 from manyfit.worker.work import Task, Work, secrets_of
 
@@ -46,6 +46,8 @@ class Place:
             and the random state for itself.
         killable: Whether somebody outside enforces the time limit; else each report does.
         on_driver_thread: Whether a Ctrl-C ends up in the objective.
+        interrupts: Whether a stop request also interrupts what the objective waits for: what it
+            raises then is the stop's doing.
     """
 
     worker: str
@@ -53,14 +55,15 @@ class Place:
     alone: bool
     killable: bool = False
     on_driver_thread: bool = False
+    interrupts: bool = False
 
 
 def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
     """Run an attempt, sending home its start, its reports and exactly one ending.
 
     The ending is sent when the log is complete. Whatever the objective raises becomes an ending,
-    also `SystemExit`. Once `report` has told the objective to stop, it counts as stopped however it
-    ends, with the exception of `FatalError`.
+    also `SystemExit`. Once `report` has told the objective to stop, or the place interrupted it, it
+    counts as stopped however it ends, with the exception of `FatalError`.
 
     Raises:
         KeyboardInterrupt: On the driver's thread, once the attempt is on its way home as lost.
@@ -110,6 +113,9 @@ class _Attempt:
             metrics = work.metric.to_metrics(returned)
         except BaseException as raised:  # noqa: BLE001 - it is the user's code
             error = raised
+            if self._place.interrupts:
+                with contextlib.suppress(TrialStopped):
+                    context.raise_if_stopped()
         seconds = context.seconds
         try:
             if error is None and context.delivered is None:
@@ -127,10 +133,9 @@ class _Attempt:
         if self._place.on_driver_thread and isinstance(error, KeyboardInterrupt):
             self.interrupt = error.with_traceback(None)
             return AttemptLost(*self._whose, "interrupted", False, now)
-        if self._context.timed_out and not isinstance(error, FatalError):
-            reason = timeout_reason(self._work.limits.seconds or 0)
-            return AttemptFailed(*self._whose, reason, "", "", False, seconds, now)
         if stop is not None and not isinstance(error, FatalError):
+            if stop.timeout:
+                return AttemptFailed(*self._whose, stop.reason, "", "", False, seconds, now)
             if stop.lost:
                 return AttemptLost(*self._whose, stop.reason, False, now)
             return AttemptPruned(*self._whose, stop.reason, seconds, now)
