@@ -12,7 +12,7 @@ help: ## List the targets
 demo: .venv/$(if $(filter spark,$(EXECUTOR)),.spark,.demo) ## Tune a classifier of clothes (a few minutes). Options: make demo EXECUTOR=spark ARGS="--full"
 	$(python) demo/fashion.py --executor $(EXECUTOR) $(ARGS)
 
-test: check .venv/.spark35 ## Check the code and run all tests. A part of them: make test ARGS="-k space"
+test: check .venv/.spark35 .venv/.torch ## Check the code and run all tests. A part of them: make test ARGS="-k space"
 	$(python) -m pytest $(ARGS)
 
 check: .venv/.dev ## Check style, types and spelling
@@ -27,7 +27,7 @@ format: .venv/.dev ## Put the code into the project's style
 
 lock: .venv/.dev ## Pin the newest versions that fit pyproject.toml, in constraints.txt
 	$(python) -m uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
-	    --upgrade --no-annotate --custom-compile-command "make lock" --quiet --output-file constraints.txt
+	    --group torch --upgrade --no-annotate --custom-compile-command "make lock" --quiet --output-file constraints.txt
 
 wheel: .venv/.dev ## Build the package into dist/
 	$(python) -m build
@@ -48,6 +48,12 @@ clean: ## Remove what the targets made, but no study and no record
 .venv/.dev: $(pinned)
 	sh scripts/setup demo,tensorflow,connect,storage,delta --group dev
 	@touch $@ .venv/.demo .venv/.spark
+
+# Without the second index, PyTorch would bring gigabytes for GPUs that no test uses.
+.venv/.torch: .venv/.dev
+	$(python) -m pip install --quiet --constraint constraints.txt --retries 1 \
+	    --extra-index-url https://download.pytorch.org/whl/cpu torch
+	@touch $@
 
 # The oldest Spark that is supported, in a folder that one test puts on its path.
 .venv/.spark35: .venv/.dev

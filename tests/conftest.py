@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Of the cluster's 8 slots, 2 on each worker: so two applications find room.
 SHARE = {"spark.cores.max": "4", "spark.executor.cores": "2"}
+# The UI, on loopback, tells what Spark holds.
+CLASSIC = {**SHARE, "spark.ui.enabled": "true", "spark.ui.port": "0"}
 
 
 class ClassicSession:
@@ -41,7 +43,7 @@ class ClassicSession:
         """Return the session on a master; one on another ends."""
         if master != self._master:
             self.stop()
-            self._spark = self._stack.enter_context(session(master, self._log, SHARE))
+            self._spark = self._stack.enter_context(session(master, self._log, CLASSIC))
             self._master = master
         return self._spark
 

@@ -44,8 +44,12 @@ HOMES = {
         "executors/spark_session.py",
         "executors/spark_task.py",
         "spark_ml/maps.py",
+        "spark_ml/params.py",
         "spark_ml/recipe.py",
+        "spark_ml/saving.py",
         "spark_ml/scores.py",
+        "spark_ml/stages.py",
+        "spark_ml/validated.py",
         "spark_ml/validator.py",
     },
 }

@@ -1,0 +1,19 @@
+"""Pipelines of Spark ML: tuned from the driver, several fits at once, each using the cluster."""
+
+from manyfit._optional import require
+
+require("pyspark.ml", extra="spark", purpose="manyfit.spark_ml")
+
+from manyfit.spark_ml.fronts import Savings  # noqa: E402 - PySpark is needed for it
+from manyfit.spark_ml.result import PipelineResult  # noqa: E402
+from manyfit.spark_ml.tuning import tune_pipeline  # noqa: E402
+from manyfit.spark_ml.validated import ManyfitValidatorModel  # noqa: E402
+from manyfit.spark_ml.validator import ManyfitValidator  # noqa: E402
+
+__all__ = [
+    "ManyfitValidator",
+    "ManyfitValidatorModel",
+    "PipelineResult",
+    "Savings",
+    "tune_pipeline",
+]

@@ -1,0 +1,59 @@
+"""How many bytes of rows a study may have Spark keep."""
+
+import re
+from typing import TYPE_CHECKING
+
+from manyfit.budget import is_number
+from manyfit.errors import ArgumentError
+from manyfit.executors.spark_session import Session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# Spark's own defaults: what it keeps for itself, and which share of the rest is for data.
+_RESERVED = 300 << 20
+_SHARE = 0.6
+# Fits need some of that as well.
+_OURS = 0.5
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def budget_of(cache: bool | int, spark: "SparkSession") -> int:
+    """Return the bytes that `cache=` allows: a number, or half of what executors have for data.
+
+    Raises:
+        ArgumentError: `cache` is neither True nor False, and no positive number of bytes.
+    """
+    if isinstance(cache, bool):
+        return int(_OURS * _storage(Session(spark)))
+    if not is_number(cache, whole=True) or cache < 1:
+        raise ArgumentError(
+            f"cache must be True, False or a positive number of bytes, but got {cache!r}"
+        )
+    return int(cache)
+
+
+def _storage(session: Session) -> float:
+    """Return the bytes that Spark has for execution and storage, on all executors."""
+    place = "driver" if session.is_local else "executor"
+    memory = bytes_in(session.setting(f"spark.{place}.memory", "1g"))
+    share = float(session.setting("spark.memory.fraction", str(_SHARE)))
+    return _executors(session) * share * max(0, memory - _RESERVED)
+
+
+def _executors(session: Session) -> int:
+    if session.is_local:
+        return 1
+    cores = int(session.setting("spark.executor.cores", "0")) // session.cpus
+    return max(1, (session.slots().now or 0) // cores) if cores else 1
+
+
+def bytes_in(setting: str) -> int:
+    """Return a size as Spark's settings have it.
+
+    Example:
+        >>> bytes_in("512m"), bytes_in("2g"), bytes_in("1024kb")
+        (536870912, 2147483648, 1048576)
+    """
+    found = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)i?b?\s*", setting.lower())
+    return int(found[1]) * _UNITS[found[2]] if found else 0

@@ -1,0 +1,163 @@
+"""The rows of a study, persisted and measured, and no longer than they are needed."""
+
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from manyfit._optional import load
+from manyfit.errors import FatalError
+from manyfit.prefixes import Shelf
+from manyfit.spark_ml.split import Parts, Split
+from manyfit.worker.context import raise_if_stopped
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# How many rows are looked at to foresee what all of them take: so many, but no more than this share
+# of them, since they take room themselves; though at least so few.
+_SAMPLE = 1000
+_SHARE = 0.02
+_FEWEST = 20
+# What the rows themselves are called on the shelf.
+_KEY = ("rows",)
+# How often a trial that waits for another one's work looks whether it is to end.
+LOOK = 0.2
+
+_UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50}
+_CACHED = re.compile(r"InMemoryRelation .*Statistics\(sizeInBytes=([\d.E+]+) ([KMGTP]i|)B")
+
+
+def persist(frames: "Iterable[DataFrame]") -> list[int]:
+    """Have Spark keep tables, and fill them now; returns how many rows each has."""
+    counts = []
+    for frame in frames:
+        raise_if_stopped()
+        frame.persist()
+        counts.append(frame.count())
+    return counts
+
+
+def release(frames: "Iterable[DataFrame]") -> None:
+    """Have Spark give tables up."""
+    for frame in frames:
+        frame.unpersist(True)
+
+
+def bytes_of(frame: "DataFrame") -> int:
+    """Return how many bytes a table takes that was persisted and filled; 0 for another one.
+
+    It is Spark's own estimate, which its storage status stays below: by some per cent for vectors,
+    by half for columns that compress well.
+    """
+    # When Spark drops a view, it gives up the table itself: so this is another one, as wide.
+    view = frame.where("true")
+    plan = frame.sparkSession.sql("EXPLAIN COST SELECT * FROM {rows}", rows=view).first()
+    found = _CACHED.search(plan[0]) if plan is not None else None
+    return int(float(found[1]) * _UNITS[found[2]]) if found else 0
+
+
+class Rows:
+    """The rows of a study: read once, counted, and kept if there is room.
+
+    Nothing happens before a trial asks for a fold; the first one does it for all.
+
+    Args:
+        split: How they are divided.
+        shelf: What may be persisted.
+    """
+
+    def __init__(self, split: Split, shelf: Shelf) -> None:
+        self._split = split
+        self._shelf = shelf
+        self._persisted: list[DataFrame] = []
+        self._opening = threading.Lock()
+        self._is_open = False
+        self._is_closed = False
+        self.count = 0
+
+    def parts(self, fold: int) -> Parts:
+        """Return the training and the validation rows of a fold.
+
+        Raises:
+            FatalError: A fold has no rows for one of them.
+        """
+        while not self._opening.acquire(timeout=LOOK):
+            raise_if_stopped()
+        try:
+            if not self._is_open:
+                self._open()
+        finally:
+            self._opening.release()
+        return self._split.parts(fold)
+
+    def foresee(self, models: Sequence[Any]) -> int:
+        """Return the bytes that all rows will take once fitted stages have transformed them."""
+        wanted = max(_FEWEST, min(_SAMPLE, _SHARE * self.count))
+        source = self._split.sources[0]
+        rows = source.sample(fraction=min(1.0, wanted / max(1, self.count)), seed=0)
+        if self._split.hidden is not None:
+            rows = rows.drop(self._split.hidden)
+        for model in models:
+            rows = model.transform(rows)
+        rows = rows.coalesce(1)
+        try:
+            (sampled,) = persist([rows])
+            return int(bytes_of(rows) * self.count / max(1, sampled))
+        finally:
+            release([rows])
+
+    def close(self) -> None:
+        """Release them, also what a trial that was left behind may yet persist."""
+        self._is_closed = True
+        persisted, self._persisted = self._persisted, []
+        release(persisted)
+
+    def _open(self) -> None:
+        try:
+            self._take()
+        except BaseException:
+            self._give_up()
+            raise
+        self._is_open = True
+        if self._is_closed:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        persisted, self._persisted = self._persisted, []
+        self._shelf.drop(_KEY)
+        release(persisted)
+
+    def _take(self) -> None:
+        sources = self._split.sources
+        self.count = sum(source.count() for source in sources)
+        if not self.count:
+            raise FatalError("there are no rows to tune on")
+        # They are read by every trial, so nothing else is worth as much.
+        if self._shelf.make_room(_KEY, self.foresee(()), float("inf")) is not None:
+            self._shelf.use(_KEY, 1)
+            self._persisted.extend(sources)
+            persist(sources)
+            if self._shelf.correct(_KEY, sum(map(bytes_of, sources))):
+                release(sources)
+        self._check_folds()
+
+    def _check_folds(self) -> None:
+        functions = load("pyspark.sql.functions")
+        if not self._split.conditions:
+            counts = [source.count() for source in self._split.sources]
+            pairs = [(counts[1], counts[0])]
+        else:
+            inside = [
+                functions.count(functions.when(condition, 1))
+                for condition in self._split.conditions
+            ]
+            row = self._split.sources[0].select(functions.count("*"), *inside).first()
+            pairs = [(n, row[0] - n) for n in row[1:]] if row is not None else []
+        for name, (validation, train) in zip(self._split.names, pairs, strict=True):
+            if not (validation and train):
+                part = "training" if validation else "validation"
+                raise FatalError(
+                    f"{name} has no {part} rows, of {validation + train} in all: fewer folds, or "
+                    "another share of rows for validation"
+                )

@@ -1,0 +1,193 @@
+"""The params of `ManyfitValidator` and its model, named and read as those of `CrossValidator`."""
+# ruff: noqa: N802, N815 - Spark ML has camel case
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import HasCollectSubModels, HasSeed
+
+
+def _parallelism(value: Any) -> Any:
+    return value if value == "auto" else TypeConverters.toInt(value)
+
+
+def _cache(value: Any) -> Any:
+    return value if isinstance(value, bool) else TypeConverters.toInt(value)
+
+
+def _param(name: str, doc: str, converter: Callable[[Any], Any] | None = None) -> "Param[Any]":
+    return Param(Params._dummy(), name, doc, typeConverter=converter)
+
+
+class ValidatorParams(HasSeed, HasCollectSubModels):
+    """What `ManyfitValidator` can be told; its model remembers it."""
+
+    estimator = _param("estimator", "the pipeline, or another estimator, to be tuned")
+    estimatorParamMaps = _param("estimatorParamMaps", "the param maps to try")
+    evaluator = _param("evaluator", "what models are judged by; the first of several is tuned")
+    numFolds = _param("numFolds", "number of folds", TypeConverters.toInt)
+    foldCol = _param("foldCol", "column that tells folds apart", TypeConverters.toString)
+    trainRatio = _param(
+        "trainRatio", "share of rows to train on, in place of folds", TypeConverters.toFloat
+    )
+    parallelism = _param("parallelism", "how many trials run at once, or 'auto'", _parallelism)
+    space = _param("space", "params of stages, or stages, and what they may be")
+    numTrials = _param("numTrials", "how many points of the space are tried", TypeConverters.toInt)
+    pruning = _param("pruning", "whether hopeless trials end early", TypeConverters.toBoolean)
+    trainMetrics = _param(
+        "trainMetrics", "whether training rows are judged too", TypeConverters.toBoolean
+    )
+    cache = _param("cache", "whether trials share work, or the bytes for it", _cache)
+    studyName = _param("studyName", "the study's name, to resume it", TypeConverters.toString)
+    folder = _param("folder", "where studies are kept", os.fspath)
+    tracking = _param("tracking", "whether MLflow mirrors the study", TypeConverters.toBoolean)
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Not Spark's own default for a seed, which is another one in each process.
+        self._setDefault(seed=0, numFolds=3, foldCol="", trainRatio=None, parallelism="auto")
+        self._setDefault(estimatorParamMaps=None, space=None, numTrials=None, pruning=None)
+        self._setDefault(trainMetrics=False, cache=True, studyName=None, folder=".manyfit")
+        self._setDefault(tracking=True)
+
+    def getEstimator(self) -> Any:
+        """Return what is tuned."""
+        return self.getOrDefault(self.estimator)
+
+    def getEstimatorParamMaps(self) -> Any:
+        """Return the param maps to try; None where there is a space."""
+        return self.getOrDefault(self.estimatorParamMaps)
+
+    def getEvaluator(self) -> Any:
+        """Return what models are judged by."""
+        return self.getOrDefault(self.evaluator)
+
+    def getNumFolds(self) -> int:
+        """Return the number of folds; of no effect with `foldCol` or `trainRatio`."""
+        return int(self.getOrDefault(self.numFolds))
+
+    def getFoldCol(self) -> str:
+        """Return the column that tells folds apart; empty for random folds."""
+        return str(self.getOrDefault(self.foldCol))
+
+    def getTrainRatio(self) -> float | None:
+        """Return the share of rows to train on; None for folds."""
+        return self.getOrDefault(self.trainRatio)  # type: ignore[no-any-return]
+
+    def getParallelism(self) -> Any:
+        """Return how many trials run at once, or `"auto"`."""
+        return self.getOrDefault(self.parallelism)
+
+    def getSpace(self) -> Mapping[Any, Any] | None:
+        """Return the space; None where there are param maps."""
+        return self.getOrDefault(self.space)  # type: ignore[no-any-return]
+
+    def getNumTrials(self) -> int | None:
+        """Return how many points of the space are tried; None for all."""
+        return self.getOrDefault(self.numTrials)  # type: ignore[no-any-return]
+
+    def getPruning(self) -> bool | None:
+        """Return whether hopeless trials end early; None: with a space only."""
+        return self.getOrDefault(self.pruning)  # type: ignore[no-any-return]
+
+    def getTrainMetrics(self) -> bool:
+        """Return whether training rows are judged too."""
+        return bool(self.getOrDefault(self.trainMetrics))
+
+    def getCache(self) -> Any:
+        """Return whether trials share work, or how many bytes that may take."""
+        return self.getOrDefault(self.cache)
+
+    def getStudyName(self) -> str | None:
+        """Return the study's name; None for a new one at each fit."""
+        return self.getOrDefault(self.studyName)  # type: ignore[no-any-return]
+
+    def getFolder(self) -> str:
+        """Return where studies are kept."""
+        return str(self.getOrDefault(self.folder))
+
+    def getTracking(self) -> bool:
+        """Return whether MLflow mirrors the study."""
+        return bool(self.getOrDefault(self.tracking))
+
+
+class ValidatorSetters(ValidatorParams):
+    """Sets what `ManyfitValidator` can be told; None is the default again."""
+
+    def setEstimator(self, value: Any) -> Self:
+        """Set the pipeline, or another estimator, to be tuned."""
+        return self._given(estimator=value)
+
+    def setEstimatorParamMaps(self, value: Any) -> Self:
+        """Set the param maps to try."""
+        return self._given(estimatorParamMaps=value)
+
+    def setEvaluator(self, value: Any) -> Self:
+        """Set what models are judged by; the first of several is tuned."""
+        return self._given(evaluator=value)
+
+    def setNumFolds(self, value: int) -> Self:
+        """Set the number of folds."""
+        return self._given(numFolds=value)
+
+    def setFoldCol(self, value: str) -> Self:
+        """Set the column that tells folds apart."""
+        return self._given(foldCol=value)
+
+    def setTrainRatio(self, value: float | None) -> Self:
+        """Set the share of rows to train on, in place of folds."""
+        return self._given(trainRatio=value)
+
+    def setSeed(self, value: int) -> Self:
+        """Set the seed of folds and proposals."""
+        return self._given(seed=value)
+
+    def setParallelism(self, value: Any) -> Self:
+        """Set how many trials run at once, or `"auto"`."""
+        return self._given(parallelism=value)
+
+    def setCollectSubModels(self, value: bool) -> Self:
+        """Set whether the model of each fold is kept."""
+        return self._given(collectSubModels=value)
+
+    def setSpace(self, value: Mapping[Any, Any] | None) -> Self:
+        """Set the space, in place of param maps."""
+        return self._given(space=value)
+
+    def setNumTrials(self, value: int | None) -> Self:
+        """Set how many points of the space are tried."""
+        return self._given(numTrials=value)
+
+    def setPruning(self, value: bool | None) -> Self:
+        """Set whether hopeless trials end early."""
+        return self._given(pruning=value)
+
+    def setTrainMetrics(self, value: bool) -> Self:
+        """Set whether training rows are judged too."""
+        return self._given(trainMetrics=value)
+
+    def setCache(self, value: bool | int) -> Self:
+        """Set whether trials share work, or how many bytes that may take."""
+        return self._given(cache=value)
+
+    def setStudyName(self, value: str | None) -> Self:
+        """Set the study's name, under which it resumes."""
+        return self._given(studyName=value)
+
+    def setFolder(self, value: str | os.PathLike[str]) -> Self:
+        """Set where studies are kept."""
+        return self._given(folder=value)
+
+    def setTracking(self, value: bool) -> Self:
+        """Set whether MLflow mirrors the study."""
+        return self._given(tracking=value)
+
+    def _given(self, **settings: Any) -> Self:
+        for name, value in settings.items():
+            if value is None:
+                self.clear(self.getParam(name))
+            else:
+                self._set(**{name: value})
+        return self

@@ -1,0 +1,55 @@
+"""What a study of a pipeline found."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from manyfit.result import StudyResult
+from manyfit.spark_ml.fronts import Savings
+from manyfit.spark_ml.stages import Configurations
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True, repr=False)
+class PipelineResult(StudyResult):
+    """The trials of a study of a pipeline as they stood when it was made.
+
+    Printed, it also says what sharing work was good for.
+
+    Attributes:
+        savings: What sharing was good for in this call; None where it was off.
+    """
+
+    savings: Savings | None = None
+    _recipe: Configurations | None = field(default=None, kw_only=True)
+    _rows: "DataFrame | None" = field(default=None, kw_only=True)
+
+    @classmethod
+    def of(
+        cls,
+        found: StudyResult,
+        savings: Savings | None,
+        recipe: Configurations,
+        rows: "DataFrame",
+    ) -> "PipelineResult":
+        """Return a study's result with what only a pipeline has."""
+        return cls(**vars(found), savings=savings, _recipe=recipe, _rows=rows)
+
+    def refit(self, rows: "DataFrame | None" = None) -> Any:
+        """Fit the pipeline of the best trial; returns the fitted model.
+
+        Args:
+            rows: What to fit it on; by default all that the study had, for training and validation.
+
+        Raises:
+            NoResultError: No trial has completed.
+        """
+        if self._recipe is None or self._rows is None:
+            raise AssertionError("PipelineResult.of gives both")
+        estimator = self._recipe.assemble(self.best.params)
+        return estimator.fit(self._rows if rows is None else rows)
+
+    def __str__(self) -> str:
+        lines = super().__str__()
+        return lines if self.savings is None else f"{lines}\n  shared  {self.savings}"

@@ -1,0 +1,169 @@
+"""Training and validation data of a study on Spark: what each fold has of either."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from manyfit._optional import load
+from manyfit.budget import is_number
+from manyfit.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# Training rows, then validation rows.
+Parts: TypeAlias = "tuple[DataFrame, DataFrame]"
+
+# Not a name that anybody's table has; it is dropped before a stage sees the rows.
+_DRAWN = "__manyfit_drawn"
+
+
+@dataclass(frozen=True)
+class Split:
+    """How rows are divided into training and validation data.
+
+    Attributes:
+        names: A name for each fold, for people.
+        sources: What the folds are taken from; persisted, if at all, as it is.
+        conditions: For each fold, the rows of the one source that are validation rows; empty where
+            the sources are the two parts themselves.
+        hidden: A column of the source that is no data, to be dropped; or None.
+    """
+
+    names: tuple[str, ...]
+    sources: "tuple[DataFrame, ...]"
+    conditions: tuple[Any, ...] = ()
+    hidden: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def all_rows(self, given: "DataFrame") -> "DataFrame":
+        """Return the rows of all folds, as a stage sees them: of those that were given.
+
+        Where the validation rows are apart, they come on top.
+        """
+        if self.conditions:
+            return given if self.hidden is None else given.drop(self.hidden)
+        return given.unionByName(self.sources[1].select(given.columns))
+
+    def parts(self, fold: int) -> Parts:
+        """Return the training and the validation rows of a fold."""
+        if not self.conditions:
+            return self.sources[0], self.sources[1]
+        (source,), condition = self.sources, self.conditions[fold]
+        train, validation = source.where(~condition), source.where(condition)
+        if self.hidden is None:
+            return train, validation
+        return train.drop(self.hidden), validation.drop(self.hidden)
+
+
+@dataclass(frozen=True)
+class Division:
+    """How rows are to be divided, once there is a seed.
+
+    Attributes:
+        names: A name for each fold, for people.
+        with_seed: Divides them.
+    """
+
+    names: tuple[str, ...]
+    with_seed: Callable[[int], Split]
+
+
+def divide(
+    train: "DataFrame",
+    validation: "DataFrame | float | None" = None,
+    folds: int | str | None = None,
+) -> Division:
+    """Return how a study divides its data.
+
+    The same seed gives the same folds as Spark's `CrossValidator`, and the same two parts as its
+    `TrainValidationSplit`. As there, that holds as long as Spark reads the rows in the same order.
+
+    Args:
+        train: All rows; where `validation` is a table, the training rows alone.
+        validation: The validation rows, or the share of rows that become such; or None for folds.
+        folds: How many folds there are, or the column that says to which fold a row belongs, by any
+            value; None for 3, where there is no `validation`.
+
+    Raises:
+        ArgumentError: Both are given, or one of them breaks a rule.
+    """
+    if validation is not None:
+        if folds is not None:
+            raise ArgumentError(
+                f"give validation or folds, not both, but got folds={folds!r} as well"
+            )
+        return _two_parts(train, validation)
+    if isinstance(folds, str):
+        return _by_column(train, folds)
+    return _random_folds(train, 3 if folds is None else folds)
+
+
+def _two_parts(train: "DataFrame", validation: "DataFrame | float") -> Division:
+    names = ("the validation split",)
+    if not isinstance(validation, int | float):
+        return _two_tables(names, train, validation)
+    if not 0 < validation < 1:
+        raise ArgumentError(_validation_is(validation))
+
+    def drawn(seed: int) -> Split:
+        draw, rows = _drawn(train, seed)
+        return Split(names, (rows,), (draw >= 1.0 - validation,), _DRAWN)
+
+    return Division(names, drawn)
+
+
+def _two_tables(names: tuple[str, ...], train: "DataFrame", validation: "DataFrame") -> Division:
+    if not hasattr(validation, "columns"):
+        raise ArgumentError(_validation_is(validation))
+    if missing := [name for name in train.columns if name not in validation.columns]:
+        raise ArgumentError(f"validation lacks columns that train has: {', '.join(missing)}")
+    given = Split(names, (train, validation))
+    return Division(names, lambda _: given)
+
+
+def _validation_is(given: object) -> str:
+    return (
+        "validation must be a DataFrame, or the share of rows to validate on, between 0 and 1, but "
+        f"got {given!r:.200}"
+    )
+
+
+def _random_folds(train: "DataFrame", folds: int) -> Division:
+    if not is_number(folds, whole=True) or folds < 2:
+        raise ArgumentError(
+            "folds must be a whole number, at least 2, or the name of a column, but got "
+            f"{folds!r:.200}"
+        )
+    names, width = tuple(f"fold {i}" for i in range(folds)), 1.0 / folds
+
+    def drawn(seed: int) -> Split:
+        draw, rows = _drawn(train, seed)
+        inside = tuple((draw >= i * width) & (draw < (i + 1) * width) for i in range(folds))
+        return Split(names, (rows,), inside, _DRAWN)
+
+    return Division(names, drawn)
+
+
+def _drawn(train: "DataFrame", seed: int) -> "tuple[Any, DataFrame]":
+    functions = load("pyspark.sql.functions")
+    return functions.col(_DRAWN), train.withColumn(_DRAWN, functions.rand(seed))
+
+
+def _by_column(train: "DataFrame", column: str) -> Division:
+    if column not in train.columns:
+        raise ArgumentError(f"folds names a column that train doesn't have: {column!r}")
+    values = [row[0] for row in train.select(column).distinct().collect()]
+    if None in values or len(values) < 2:
+        raise ArgumentError(
+            f"column {column!r} must give each row its fold, and at least 2 of them, but it has "
+            f"{values!r:.200}"
+        )
+    values.sort()
+    chosen = load("pyspark.sql.functions").col(column)
+    conditions = tuple(chosen == value for value in values)
+    names = tuple(f"{column} {value}" for value in values)
+    given = Split(names, (train,), conditions, column)
+    return Division(names, lambda _: given)

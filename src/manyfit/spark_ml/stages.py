@@ -1,0 +1,168 @@
+"""Stages of Spark ML: what is in one, what it is called, and whether two do the same."""
+
+import hashlib
+import pickle
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import cloudpickle
+from pyspark.ml import Pipeline
+from pyspark.ml.param import Params
+
+from manyfit.space import Space
+
+# What an option is called that leaves its stage out.
+_LEFT_OUT = "none"
+# What barrier fits call the tasks that they need at the same time.
+_SLOTS = ("num_workers", "num_processes")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a trial: made when it is needed, since a value that Spark refuses fails then.
+
+    Attributes:
+        given: The stage that is to be changed; None where it is left out.
+        values: Values of params, its own and others.
+    """
+
+    given: Any
+    values: Mapping[Any, Any] = field(default_factory=dict)
+
+    @cached_property
+    def stage(self) -> Any:
+        """A copy with its params set: to be fitted, or to transform as it is; or None."""
+        return None if self.given is None else self.given.copy(self.values)
+
+    @cached_property
+    def key(self) -> Hashable:
+        """Equal for stages that do the same to the same data."""
+        # Two fitted stages may have one uid, being fits of one estimator: so the object counts.
+        return (
+            None if self.given is None else (id(self.given), fingerprint(self.given, self.values))
+        )
+
+
+class Configurations(Protocol):
+    """A pipeline and how the params of a trial change it: `Recipe` for a space, `Maps` for maps."""
+
+    @property
+    def estimator(self) -> Any:
+        """The pipeline, or the other estimator."""
+
+    @property
+    def space(self) -> Space:
+        """The space by names that last."""
+
+    @property
+    def forks(self) -> tuple[int, ...]:
+        """After how many stages one follows that differs from trial to trial."""
+
+    @property
+    def has_barriers(self) -> bool:
+        """Whether a stage may need a number of tasks at the same time."""
+
+    def variants(self, length: int) -> float:
+        """Return how many configurations of the first stages a sampler may propose."""
+
+    def stages(self, params: Mapping[str, Any]) -> list[Stage]:
+        """Return the stages for the params of a trial."""
+
+    def assemble(self, params: Mapping[str, Any]) -> Any:
+        """Return the estimator for the params of a trial, to be fitted as a whole."""
+
+    def slots(self, params: Mapping[str, Any]) -> int | None:
+        """Return how many tasks a trial needs at the same time; None if it needs no number."""
+
+
+def fingerprint(value: Any, values: Mapping[Any, Any] = MappingProxyType({})) -> Hashable:
+    """Return what is equal for equal values of params, and for stages whose params are equal.
+
+    Args:
+        value: A value, a stage, or a list.
+        values: What params of stages are to be, where it differs.
+    """
+    if isinstance(value, Params):
+        own = {
+            param: new
+            for param, new in values.items()
+            if param.parent == value.uid and value.hasParam(param.name)
+        }
+        held = value.extractParamMap(own).items()
+        prints = {param.name: fingerprint(item, values) for param, item in held}
+        return type(value), tuple(sorted(prints.items(), key=lambda pair: pair[0]))
+    if isinstance(value, list | tuple):
+        return type(value), tuple(fingerprint(item, values) for item in value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return type(value), value
+    try:
+        return type(value), hashlib.sha256(cloudpickle.dumps(value)).hexdigest()
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return type(value), id(value)  # alike only with itself; the recipe keeps it alive
+
+
+def flat(estimator: Any) -> Iterator[Any]:
+    """Yield the stages of a pipeline, and of the pipelines in it."""
+    if isinstance(estimator, Pipeline):
+        for stage in estimator.getStages():
+            yield from flat(stage)
+    else:
+        yield estimator
+
+
+def nested(value: Any) -> Iterator[Params]:
+    """Yield a stage and the stages that its params hold, such as the classifier of OneVsRest."""
+    if isinstance(value, Params):
+        yield value
+        for item in value.extractParamMap().values():
+            yield from nested(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from nested(item)
+
+
+def slots_of(stages: Iterable[Any]) -> int | None:
+    """Return how many tasks the neediest stage needs at the same time; None if none says so."""
+    needs = [
+        int(stage.getOrDefault(name))
+        for stage in stages
+        for name in _SLOTS
+        if isinstance(stage, Params) and stage.hasParam(name)
+    ]
+    return max(needs, default=None)
+
+
+def names_of(stages: Iterable[Params]) -> dict[str, str]:
+    """Return a name that lasts from process to process for each stage, by uid."""
+    found: dict[str, Params] = {}
+    for stage in stages:
+        found.setdefault(stage.uid, stage)
+    names = numbered([short_name(stage) for stage in found.values()])
+    return dict(zip(found, names, strict=True))
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Tell equal names apart by a number.
+
+    Example:
+        >>> numbered(["hashingTF", "idf", "hashingTF"])
+        ['hashingTF_1', 'idf', 'hashingTF_2']
+    """
+    often, seen = Counter(names), Counter[str]()
+    distinct = []
+    for name in names:
+        seen[name] += 1
+        distinct.append(name if often[name] == 1 else f"{name}_{seen[name]}")
+    return distinct
+
+
+def short_name(stage: Any) -> str:
+    """Return a stage's class as Spark's users name their variables: `HashingTF` is `hashingTF`."""
+    if stage is None:
+        return _LEFT_OUT
+    name = type(stage).__name__
+    return name[0].lower() + name[1:]

@@ -1,0 +1,147 @@
+"""`tune_pipeline`: a pipeline of Spark ML tuned on folds, with shared work done once."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from manyfit.arguments import points_of
+from manyfit.budget import Stop
+from manyfit.pruners.base import PrunerSettings
+from manyfit.samplers.base import Sampler
+from manyfit.spark_ml.recipe import Recipe
+from manyfit.spark_ml.result import PipelineResult
+from manyfit.spark_ml.run import Run
+from manyfit.study import Study
+from manyfit.trackers.base import Tracker
+
+if TYPE_CHECKING:
+    import optuna
+    from pyspark.ml import Estimator
+    from pyspark.sql import DataFrame
+
+
+def tune_pipeline(
+    pipeline: "Estimator[Any]",
+    space: Mapping[Any, Any],
+    evaluators: Any,
+    train: "DataFrame",
+    *,
+    validation: "DataFrame | float | None" = None,
+    folds: int | str | None = None,
+    n_trials: int | None = None,
+    timeout: float | None = None,
+    parallelism: int | Literal["auto"] = "auto",
+    sampler: "str | Sampler | optuna.samplers.BaseSampler" = "auto",
+    pruner: str | PrunerSettings | None = "auto",
+    stop: Stop | Iterable[Stop] | None = None,
+    start_with: Iterable[Mapping[Any, Any]] = (),
+    prior_from: Iterable[Any] = (),
+    name: str | None = None,
+    seed: int | None = None,
+    trial_timeout: float | None = None,
+    max_failures: int | None = None,
+    train_metrics: bool = True,
+    cache: bool | int = True,
+    tracker: "Literal['auto'] | Tracker | None" = "auto",
+    folder: str | Path = ".manyfit",
+    progress: str | bool | None = "auto",
+) -> PipelineResult:
+    """Find the params with which a pipeline of Spark ML does best.
+
+    Trials run from this process, several at once, each using the whole cluster. A trial is fitted
+    and judged on one fold after another; between folds it is ended if it has become hopeless. A
+    trial that fails on a fold, or whose tuned metric is NaN there, is a FAIL; the others go on. Run
+    again with the same `name`, it resumes, and folds that were done are not done again.
+
+    Trials that share the front of the pipeline (the same stages with the same params, on the same
+    rows) share its fitted stages and the rows as they leave them. So let what is costly come first,
+    and give it few settings; a grid runs in the order that shares the most.
+
+    Args:
+        pipeline: A `Pipeline`, or any other estimator. It is copied, never changed.
+        space: Maps params of its stages to domains or constants: `{lr.regParam: Float(0, 1)}`. A
+            stage itself, as a key, may be replaced: `{lr: Choice([lr, forest])}`; params of either
+            are active where it is chosen, and None leaves the stage out.
+        evaluators: One, several, or a dict with names of your own. The first is tuned, by its own
+            idea of what is better.
+        train: The rows. Each fold's stages see all columns but the fold's own.
+        validation: The validation rows, or the share of rows that become such; None for folds.
+        folds: How many folds; or the column that tells them apart, by any value, for rows that
+            belong together or to a time. 3 by default, the same as those of `CrossValidator` with
+            this seed.
+        n_trials: How many trials finish in all, exactly; None for no limit.
+        timeout: Seconds after which this call ends.
+        parallelism: How many trials run at once; `"auto"` begins with 2 and adds one while the
+            cluster's slots are in use less than 80 %, up to 10. Trials of stages that need a number
+            of slots at once (`num_workers`, `num_processes`) wait until there are so many.
+        sampler: See `manyfit.tune`; `"grid"` tries all.
+        pruner: `"auto"` compares with the complete trials fold by fold (`FoldPruner`); another one
+            gets the metric of each fold at step 0, 1, and so on; None ends no trial early.
+        stop: `Target(...)`, `NoImprovement(...)`, or several of them.
+        start_with: Points to try first, keyed as `space` is.
+        prior_from: Earlier studies to learn from; see `manyfit.tune`.
+        name: Names the study; by default a new name with date and time.
+        seed: Makes proposals and folds repeatable; drawn at random by default.
+        trial_timeout: Seconds a trial may take; then its jobs are cancelled and it is a FAIL.
+        max_failures: End the study when more trials than this have failed in this call.
+        train_metrics: Whether training rows are judged too, as `train_...`.
+        cache: Whether trials share work, and the bytes that rows persisted for it may take in all;
+            True for half of what Spark's executors have for such. They are released in the end.
+        tracker: `"auto"` mirrors the study to MLflow where that is installed; a tracker; or None.
+            No model is logged. MLflow's autologging of Spark ML is off meanwhile.
+        folder: Where studies are kept, each in a folder of its own.
+        progress: See `manyfit.tune`.
+
+    Returns:
+        The result, with metrics such as `val_areaUnderROC`: the mean over folds, its standard
+        deviation `val_areaUnderROC_std`, and `fold_0/val_areaUnderROC` of each.
+
+    Raises:
+        ArgumentError: An argument breaks a rule. As with the next, nothing has run.
+        SpaceError: The space, or a point of `start_with`, breaks a rule.
+        StudyChangedError: The study on disk has another metric, direction or space.
+        StudyLockedError: Another driver is running this study.
+        ExecutorError: The Spark session ended.
+
+    Example:
+        >>> result = tune_pipeline(
+        ...     Pipeline(stages=[hashing, idf, lr]),
+        ...     {hashing.numFeatures: Choice([1 << 10, 1 << 14]), lr.regParam: Float(0, 1)},
+        ...     BinaryClassificationEvaluator(), rows, n_trials=30,
+        ... )  # doctest: +SKIP
+        >>> model = result.refit()  # doctest: +SKIP
+    """
+    recipe = Recipe(pipeline, space)
+    run = Run(
+        recipe,
+        evaluators,
+        train,
+        validation=validation,
+        folds=folds,
+        train_metrics=train_metrics,
+        cache=cache,
+        parallelism=parallelism,
+    )
+    with Study(
+        recipe.space,
+        metric=run.scores.tuned,
+        direction=run.scores.direction,
+        name=name,
+        folder=folder,
+        seed=seed,
+        sampler=sampler,
+        pruner=run.pruner if pruner == "auto" else pruner,
+        start_with=[recipe.stored(point) for point in points_of(start_with)],
+        prior_from=prior_from,
+        tracker=tracker,
+    ) as study:
+        return run.tune(
+            study,
+            points=recipe.space.grid() if sampler == "grid" else None,
+            n_trials=n_trials,
+            timeout=timeout,
+            stop=stop,
+            trial_timeout=trial_timeout,
+            max_failures=max_failures,
+            progress=progress,
+        )

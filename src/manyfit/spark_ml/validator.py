@@ -1,0 +1,231 @@
+"""`ManyfitValidator`: an Estimator in place of `CrossValidator` and `TrainValidationSplit`."""
+# ruff: noqa: N802, N803, ARG002 - Spark ML has camel case, and keyword_only
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pyspark import keyword_only
+from pyspark.ml import Estimator
+from pyspark.ml.param import Params
+from pyspark.ml.util import MLReadable, MLWritable
+
+from manyfit.choice import Choice
+from manyfit.errors import ArgumentError
+from manyfit.spark_ml.maps import Listed, Maps
+from manyfit.spark_ml.params import ValidatorSetters
+from manyfit.spark_ml.quiet import autologging_off
+from manyfit.spark_ml.recipe import Recipe
+from manyfit.spark_ml.result import PipelineResult
+from manyfit.spark_ml.run import Run, finished_keys, seed_of
+from manyfit.spark_ml.saving import Reader, Writer
+from manyfit.spark_ml.validated import Fitted, ManyfitValidatorModel, Verdict
+from manyfit.study import Study
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+class ManyfitValidator(
+    Estimator[ManyfitValidatorModel],
+    ValidatorSetters,
+    MLReadable["ManyfitValidator"],
+    MLWritable,
+):
+    """Tunes a pipeline: in place of `CrossValidator` and `TrainValidationSplit`, as a stage too.
+
+    With the same param maps, evaluator and seed, folds and metrics are those of Spark's. Beyond
+    that, trials share the front of the pipeline, run at once across folds, and go on record; a
+    setting that fails, or whose metric is NaN, is NaN in `avgMetrics` and never best.
+
+    Works through Spark Connect, where `parallelism="auto"` remains at 2.
+
+    Args:
+        estimator: A `Pipeline`, or any other estimator.
+        estimatorParamMaps: The param maps to try, as `ParamGridBuilder` makes them. All are tried
+            on all folds. One may replace the `stages` of the pipeline.
+        evaluator: What models are judged by; several, or a dict of them by name: the first is
+            tuned, all are on record.
+        numFolds: How many random folds.
+        foldCol: The column that says to which fold a row belongs, by any value; then `numFolds` is
+            of no effect, and the pipeline doesn't see the column.
+        trainRatio: The share of rows to train on, for one random split in place of folds.
+        seed: The seed of folds and proposals; 0 by default, in every process.
+        parallelism: How many trials run at once; see `tune_pipeline`.
+        collectSubModels: Whether the model of each fold is kept, on the driver.
+        space: In place of param maps: params of stages, or stages, and what they may be; see
+            `tune_pipeline`. It is searched by a sampler.
+        numTrials: With a space: how many points are tried; all of them by default.
+        pruning: Whether trials that can't become best end between folds; by default with a space.
+        trainMetrics: Whether training rows are judged too, for the record.
+        cache: Whether trials share work, or how many bytes that may take; see `tune_pipeline`.
+        studyName: Names the study: a fit that was cut off resumes under it. By default each fit is
+            a new study. Not for fits that differ, such as `fit(rows, [map, map])`.
+        folder: Where studies are kept.
+        tracking: Whether MLflow mirrors the study, where that is installed.
+
+    Raises:
+        ArgumentError: At `fit`, when nothing has run yet: an argument breaks a rule, or there are
+            both param maps and a space, or neither.
+        SpaceError: At `fit`: the space breaks a rule.
+        NoResultError: At `fit`: every trial failed. The message has the first error.
+
+    Example:
+        >>> grid = ParamGridBuilder().addGrid(lr.regParam, [0.0, 0.1]).build()  # doctest: +SKIP
+        >>> validator = ManyfitValidator(
+        ...     estimator=pipeline, estimatorParamMaps=grid, evaluator=evaluator
+        ... )  # doctest: +SKIP
+        >>> model = validator.fit(rows)  # doctest: +SKIP
+        >>> model.avgMetrics, model.bestModel  # doctest: +SKIP
+    """
+
+    _input_kwargs: dict[str, Any]
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        estimator: Any = None,
+        estimatorParamMaps: Any = None,
+        evaluator: Any = None,
+        numFolds: int = 3,
+        foldCol: str = "",
+        trainRatio: float | None = None,
+        seed: int | None = None,
+        parallelism: int | Literal["auto"] = "auto",
+        collectSubModels: bool = False,
+        space: Mapping[Any, Any] | None = None,
+        numTrials: int | None = None,
+        pruning: bool | None = None,
+        trainMetrics: bool = False,
+        cache: bool | int = True,
+        studyName: str | None = None,
+        folder: str | os.PathLike[str] = ".manyfit",
+        tracking: bool = True,
+    ) -> None:
+        super().__init__()
+        self._given(**self._input_kwargs)
+
+    def setParams(self, **params: Any) -> Self:
+        """Set params by name, as the constructor takes them."""
+        return self._given(**params)
+
+    def copy(self, extra: Mapping[Any, Any] | None = None) -> Self:
+        """Return a copy with params changed, also those of the estimator and the evaluators."""
+        extra = dict(extra or {})
+        that = Params.copy(self, extra)
+        held = ("estimator", "evaluator", "space")
+        return that._given(
+            **{name: _copied(that.getOrDefault(name), extra) for name in held if that.isSet(name)}
+        )
+
+    def write(self) -> Writer:
+        """Return what saves it.
+
+        Raises:
+            ArgumentError: It holds something that can't be saved.
+        """
+        return Writer(self)
+
+    @classmethod
+    def read(cls) -> Reader:
+        """Return what loads it."""
+        return Reader(cls)
+
+    # ── a fit ─────────────────────────────────────────────────────────────────────────────────
+
+    def _fit(self, dataset: "DataFrame") -> ManyfitValidatorModel:
+        recipe, column = self._recipe(), self.getFoldCol()
+        run = self._run(recipe, dataset)
+        fitted: Fitted | None = {} if self.getCollectSubModels() else None
+        result = self._tune(run, recipe, fitted)
+        verdict = Verdict(result, recipe, run.folds)
+        with autologging_off():
+            best = recipe.assemble(verdict.best.params)
+            # Without the column: the stages that were judged haven't seen it either.
+            model = best.fit(dataset.drop(column) if column else dataset)
+        return self._copyValues(
+            ManyfitValidatorModel(
+                model,
+                verdict.means,
+                verdict.deviations,
+                None if fitted is None else verdict.sub_models(fitted),
+                result,
+            )
+        )
+
+    def _run(self, recipe: Recipe | Maps, rows: "DataFrame") -> Run:
+        ratio, column = self.getTrainRatio(), self.getFoldCol()
+        if ratio is not None and not 0 < ratio < 1:
+            raise ArgumentError(f"trainRatio must be between 0 and 1, but got {ratio!r}")
+        if ratio is not None and column:
+            raise ArgumentError(
+                f"give trainRatio or foldCol, not both, but got foldCol={column!r} as well"
+            )
+        return Run(
+            recipe,
+            self._needed("evaluator"),
+            rows,
+            validation=None if ratio is None else 1.0 - ratio,
+            folds=None if ratio is not None else column or self.getNumFolds(),
+            train_metrics=self.getTrainMetrics(),
+            cache=self.getCache(),
+            parallelism=self.getParallelism(),
+        )
+
+    def _tune(self, run: Run, recipe: Recipe | Maps, fitted: Fitted | None) -> PipelineResult:
+        points = recipe.points if isinstance(recipe, Maps) else None
+        prunes = self.getPruning()
+        with Study(
+            recipe.space,
+            metric=run.scores.tuned,
+            direction=run.scores.direction,
+            name=self.getStudyName(),
+            folder=self.getFolder(),
+            seed=seed_of(self.getSeed()),
+            sampler="auto" if points is None else Listed(recipe.space, points),
+            pruner=run.pruner if prunes or (prunes is None and points is None) else None,
+            tracker="auto" if self.getTracking() else None,
+        ) as study:
+            n_trials = self.getNumTrials()
+            if points is not None:
+                n_trials = len(finished_keys(study) | {*map(study.space.key, points)})
+            return run.tune(study, points=points, n_trials=n_trials, models=fitted)
+
+    def _recipe(self) -> Recipe | Maps:
+        maps, space = self.getEstimatorParamMaps(), self.getSpace()
+        if (maps is None) == (space is None):
+            given = "neither" if maps is None else "both"
+            raise ArgumentError(
+                f"give estimatorParamMaps, or space and numTrials, but got {given} of them"
+            )
+        if space is None:
+            if self.getNumTrials() is not None:
+                raise ArgumentError(
+                    "numTrials goes with space: param maps are all tried, but got "
+                    f"{self.getNumTrials()!r}"
+                )
+            return Maps(self._needed("estimator"), maps)
+        recipe = Recipe(self._needed("estimator"), space)
+        if recipe.space.size is None and self.getNumTrials() is None:
+            raise ArgumentError("the space is infinite: give numTrials to say how much to try")
+        return recipe
+
+    def _needed(self, name: str) -> Any:
+        if not self.isSet(name):
+            raise ArgumentError(f"{name} must be given: ManyfitValidator({name}=...)")
+        return self.getOrDefault(name)
+
+
+def _copied(value: Any, extra: Mapping[Any, Any]) -> Any:
+    """Return a copy of the stages in a value, with params changed."""
+    if isinstance(value, Params):
+        return value.copy(dict(extra))
+    if isinstance(value, Mapping):
+        return {key: _copied(item, extra) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(item, extra) for item in value]
+    if isinstance(value, Choice) and value.branches is None:
+        options = [_copied(option, extra) for option in value.options]
+        return Choice(options, weights=value.weights)
+    return value

@@ -1,0 +1,114 @@
+"""A tuned pipeline in MLflow: a live run for each trial, a series over folds, and no models."""
+
+import time
+
+import pytest
+
+from manyfit import Choice, MlflowTracker, State
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore"),  # MLflow's own, about what it imports
+]
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Where runs go."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.create_experiment("pipelines", artifact_location=str(tmp_path / "artifacts"))
+    yield mlflow
+    mlflow.set_tracking_uri(before)
+
+
+def children(mlflow):
+    """Return the trials' runs, by number."""
+    (experiment,) = mlflow.search_experiments(filter_string="name = 'pipelines'")
+    client = mlflow.MlflowClient()
+    runs = client.search_runs([experiment.experiment_id])
+    found = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    return sorted(found, key=lambda run: run.info.start_time), len(runs) - len(found)
+
+
+def test_runs_of_trials(rows, toys, tmp_path, server):
+    """Each trial has a run with its own times, params, a series over folds and all means."""
+    from manyfit.spark_ml import tune_pipeline
+
+    seen = []
+
+    def gate(*_):
+        time.sleep(0.2)
+        seen.append(len(children(server)[0]))
+
+    toys.gate = gate
+    last = toys.Constant()
+    result = tune_pipeline(
+        last,
+        {last.value: Choice([0.0, 0.5])},
+        toys.MeanError(),
+        rows,
+        sampler="grid",
+        folds=2,
+        parallelism=1,
+        tracker=MlflowTracker(experiment="pipelines"),
+        progress=None,
+        folder=tmp_path,
+    )
+
+    assert result.count(State.COMPLETE) == 2
+    (first, second), parents = children(server)
+    assert parents == 1
+    assert seen[-1] == 2, "the second trial's run was not there while it ran"
+    assert first.info.end_time - first.info.start_time >= 400
+    assert second.info.start_time >= first.info.start_time + 400
+    assert first.data.params["constant.value"] == "0.0"
+    series = server.MlflowClient().get_metric_history(first.info.run_id, "val_MeanError")
+    folds = [result[0].metrics[f"fold_{fold}/val_MeanError"] for fold in range(2)]
+    assert [point.value for point in series if point.step == 0] == folds[:1]
+    assert folds[1] in [point.value for point in series if point.step == 1]
+    assert first.data.metrics["val_MeanError"] == pytest.approx(result[0].value)
+    assert first.data.metrics["fold_1/train_MeanError"] > 0
+    assert server.MlflowClient().list_artifacts(first.info.run_id, "model") == []
+
+
+def test_autologging_is_off_meanwhile(spark, rows, tmp_path, server):
+    """MLflow's own logging of Spark ML writes nothing into trials, and goes on afterwards."""
+    from pyspark.ml import Pipeline
+    from pyspark.ml.evaluation import RegressionEvaluator
+    from pyspark.ml.feature import VectorAssembler
+    from pyspark.ml.regression import LinearRegression
+
+    from manyfit.spark_ml import tune_pipeline
+
+    server.set_experiment("pipelines")
+    server.pyspark.ml.autolog(log_models=False, silent=True)
+    try:
+        model = LinearRegression(maxIter=1)
+        pipeline = Pipeline(stages=[VectorAssembler(inputCols=["x"], outputCol="features"), model])
+        result = tune_pipeline(
+            pipeline,
+            {model.regParam: Choice([0.0, 0.5])},
+            RegressionEvaluator(),
+            rows,
+            sampler="grid",
+            folds=2,
+            parallelism=2,
+            tracker=MlflowTracker(experiment="pipelines"),
+            progress=None,
+            folder=tmp_path,
+        )
+        runs, parents = children(server)
+        assert result.count(State.COMPLETE) == 2
+        assert (len(runs), parents) == (2, 1)
+        assert set(runs[0].data.params) == {"linearRegression.regParam"}
+        assert "estimator_class" not in runs[0].data.tags
+
+        with server.start_run() as mine:
+            pipeline.fit(rows)
+        logged = server.get_run(mine.info.run_id)
+        assert logged.data.tags["estimator_name"] == "Pipeline"
+    finally:
+        server.pyspark.ml.autolog(disable=True)

@@ -1,0 +1,533 @@
+"""`ManyfitValidator` in place of Spark's own validators."""
+
+import math
+import random
+
+import pytest
+
+pytest.importorskip("pyspark.ml")
+
+from pyspark.ml import Pipeline, PipelineModel, UnaryTransformer
+from pyspark.ml.classification import LogisticRegression, RandomForestClassifier
+from pyspark.ml.evaluation import BinaryClassificationEvaluator, MulticlassClassificationEvaluator
+from pyspark.ml.feature import MinMaxScaler, StandardScaler, VectorAssembler
+from pyspark.ml.linalg import Matrices, Vectors
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationSplit
+from pyspark.sql.types import DoubleType
+
+from manyfit.choice import Choice
+from manyfit.domain import Float, Int
+from manyfit.errors import ArgumentError, NoResultError
+from manyfit.spark_ml.validator import ManyfitValidator, ManyfitValidatorModel
+from manyfit.trial import State
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def rows(spark):
+    """Two hundred rows of two classes that overlap."""
+    draw = random.Random(0)
+    data = []
+    for number in range(200):
+        label = float(number % 2)
+        data.append(
+            (draw.gauss(label, 1.0), draw.gauss(-label, 2.0), draw.random(), label, number % 3)
+        )
+    return spark.createDataFrame(
+        data, "a double, b double, c double, label double, fold int"
+    ).coalesce(1)
+
+
+@pytest.fixture
+def parts(spark):
+    """The stages of a pipeline."""
+    return (
+        VectorAssembler(inputCols=["a", "b", "c"], outputCol="raw"),
+        StandardScaler(inputCol="raw", outputCol="features"),
+        LogisticRegression(maxIter=3),
+    )
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Return a validator whose studies leave nothing behind."""
+
+    def validator(**settings):
+        settings = {"evaluator": BinaryClassificationEvaluator(), "parallelism": 2} | settings
+        return ManyfitValidator(folder=tmp_path, tracking=False, **settings)
+
+    return validator
+
+
+def close(one, other):
+    return one == pytest.approx(other, abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Spark's pool
+class TestAsSparks:
+    """What Spark's validators find, this one finds."""
+
+    def test_random_folds(self, rows, parts, make):
+        """Folds, metrics and the best model are those of CrossValidator with the same seed."""
+        assembler, scaler, lr = parts
+        settings = {
+            "estimator": Pipeline(stages=[assembler, scaler, lr]),
+            "estimatorParamMaps": ParamGridBuilder()
+            .addGrid(lr.regParam, [0.5, 0.0])
+            .addGrid(scaler.withMean, [True, False])
+            .build(),
+            "numFolds": 2,
+            "seed": -7,
+        }
+        theirs = CrossValidator(
+            evaluator=BinaryClassificationEvaluator(), parallelism=2, **settings
+        ).fit(rows)
+        ours = make(**settings).fit(rows)
+
+        assert close(ours.avgMetrics, theirs.avgMetrics)
+        assert close(ours.stdMetrics, theirs.stdMetrics)
+        mine, yours = ours.bestModel.stages[-1], theirs.bestModel.stages[-1]
+        assert close(mine.coefficients.toArray(), yours.coefficients.toArray())
+        assert mine.getRegParam() == yours.getRegParam()
+        assert ours.result.savings.hits > 0
+        assert ours.getNumFolds() == 2
+        assert ours.transform(rows).count() == 200
+
+    def test_folds_of_a_column_and_a_seeded_forest(self, rows, parts, make):
+        """A random stage with a seed gives what it gives in CrossValidator, fold by fold."""
+        forest = RandomForestClassifier(featuresCol="raw", numTrees=3, seed=5)
+        settings = {
+            "estimator": Pipeline(stages=[parts[0], forest]),
+            "estimatorParamMaps": ParamGridBuilder().addGrid(forest.maxDepth, [1, 3]).build(),
+            "foldCol": "fold",
+            "collectSubModels": True,
+        }
+        theirs = CrossValidator(evaluator=BinaryClassificationEvaluator(), **settings).fit(rows)
+        ours = make(**settings).fit(rows)
+
+        assert close(ours.avgMetrics, theirs.avgMetrics)
+        assert close(ours.stdMetrics, theirs.stdMetrics)
+        for mine, yours in zip(ours.subModels, theirs.subModels, strict=True):
+            for one, other in zip(mine, yours, strict=True):
+                assert one.stages[-1].toDebugString == other.stages[-1].toDebugString.replace(
+                    other.stages[-1].uid, one.stages[-1].uid
+                )
+        assert ours.bestModel.stages[-1].getMaxDepth() == (
+            theirs.bestModel.stages[-1].getMaxDepth()
+        )
+
+    def test_one_split(self, rows, parts, make):
+        """With trainRatio the split, the metrics and the sub-models are TrainValidationSplit's."""
+        assembler, _, _ = parts
+        lr = LogisticRegression(maxIter=3, featuresCol="raw")
+        prepared = assembler.transform(rows)
+        settings = {
+            "estimator": lr,
+            "estimatorParamMaps": ParamGridBuilder().addGrid(lr.regParam, [0.0, 0.5]).build(),
+            "trainRatio": 0.7,
+            "seed": 3,
+            "collectSubModels": True,
+        }
+        theirs = TrainValidationSplit(evaluator=BinaryClassificationEvaluator(), **settings).fit(
+            prepared
+        )
+        ours = make(**settings).fit(prepared)
+
+        assert close(ours.validationMetrics, theirs.validationMetrics)
+        assert ours.stdMetrics == []
+        assert close(
+            [model.intercept for model in ours.subModels],
+            [model.intercept for model in theirs.subModels],
+        )
+        assert close(ours.bestModel.intercept, theirs.bestModel.intercept)
+
+    def test_equal_scores(self, rows, parts, make):
+        """Of equal settings the first of the maps wins, in whatever order they were tried."""
+        assembler, scaler, lr = parts
+        settings = {
+            "estimator": Pipeline(stages=[assembler, scaler, lr]),
+            "estimatorParamMaps": [
+                {scaler.withStd: True, lr.predictionCol: "one"},
+                {scaler.withStd: False, lr.predictionCol: "two"},
+                {scaler.withStd: True, lr.predictionCol: "three"},
+                {scaler.withStd: True, lr.predictionCol: "one"},
+            ],
+            "trainRatio": 0.5,
+        }
+        model = make(**settings).fit(rows)
+        first = max(range(4), key=model.avgMetrics.__getitem__)
+
+        assert len(model.result) == 3
+        assert model.avgMetrics[0] == model.avgMetrics[2] == model.avgMetrics[3]
+        assert model.bestModel.stages[-1].getPredictionCol() == ("one", "two")[first]
+
+
+class TestFailures:
+    """A setting that fails is out of the race, and nothing more."""
+
+    def test_a_setting_that_fails(self, rows, parts, make):
+        """It is NaN in the metrics, and the others are tried."""
+        lr = parts[2]
+        maps = ParamGridBuilder().addGrid(lr.regParam, [-1.0, 0.0]).build()
+        model = make(
+            estimator=Pipeline(stages=[*parts]), estimatorParamMaps=maps, trainRatio=0.5
+        ).fit(rows)
+
+        assert math.isnan(model.avgMetrics[0])
+        assert model.avgMetrics[1] > 0.5
+        assert model.bestModel.stages[-1].getRegParam() == 0.0
+
+    def test_a_metric_that_is_nan(self, rows, parts, make):
+        """It never wins, even where smaller is better and larger is too."""
+
+        class Sometimes(BinaryClassificationEvaluator):
+            def evaluate(self, dataset, params=None):
+                value = super().evaluate(dataset)
+                return math.nan if "odd" in dataset.columns else value
+
+        lr = parts[2]
+        maps = ParamGridBuilder().addGrid(lr.predictionCol, ["odd", "even"]).build()
+        model = make(
+            estimator=Pipeline(stages=[*parts]),
+            estimatorParamMaps=maps,
+            evaluator=Sometimes(),
+            numFolds=2,
+        ).fit(rows)
+
+        assert math.isnan(model.avgMetrics[0])
+        assert math.isnan(model.stdMetrics[0])
+        assert model.bestModel.stages[-1].getPredictionCol() == "even"
+
+    def test_all_fail(self, rows, parts, make):
+        """When nothing is left, the error says how the first one failed."""
+        lr = parts[2]
+        validator = make(
+            estimator=Pipeline(stages=[*parts]),
+            estimatorParamMaps=[{lr.regParam: -1.0}],
+            trainRatio=0.5,
+        )
+
+        with pytest.raises(NoResultError, match="regParam"):
+            validator.fit(rows)
+
+    @pytest.mark.parametrize(
+        ("settings", "said"),
+        [
+            ({}, "neither"),
+            ({"space": {}, "estimatorParamMaps": [{}]}, "both"),
+            ({"estimatorParamMaps": []}, "at least one map"),
+            ({"estimatorParamMaps": [{}], "numTrials": 3}, "numTrials goes with space"),
+            ({"estimatorParamMaps": [{}], "trainRatio": 1.5}, "between 0 and 1"),
+            ({"estimatorParamMaps": [{}], "trainRatio": 0.5, "foldCol": "fold"}, "not both"),
+            ({"estimatorParamMaps": [{}], "evaluator": None}, "evaluator must be given"),
+            ({"estimatorParamMaps": [{}], "numFolds": 1}, "folds"),
+            ({"estimatorParamMaps": [{}], "parallelism": 0}, "parallelism"),
+            ({"estimatorParamMaps": [{}], "cache": 0}, "cache"),
+        ],
+    )
+    def test_wrong_arguments(self, rows, parts, make, tmp_path, settings, said):
+        """They are refused by name before anything is on disk."""
+        validator = make(estimator=parts[2], **settings)
+
+        with pytest.raises(ArgumentError, match=said):
+            validator.fit(rows)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_endless_space(self, rows, parts, make):
+        """A space with infinitely many points needs a number of trials."""
+        validator = make(estimator=parts[2], space={parts[2].regParam: Float(0, 1)})
+
+        with pytest.raises(ArgumentError, match="numTrials"):
+            validator.fit(rows)
+
+
+class TestSpaces:
+    """In place of maps, a space."""
+
+    def test_a_space(self, rows, parts, make):
+        """A sampler proposes trials, whole stages among them; several evaluators are on record."""
+        assembler, scaler, lr = parts
+        other = MinMaxScaler(inputCol="raw", outputCol="features")
+        model = make(
+            estimator=Pipeline(stages=[assembler, scaler, lr]),
+            space={scaler: Choice([scaler, other]), lr.regParam: Float(0, 1)},
+            evaluator={
+                "auc": BinaryClassificationEvaluator(),
+                "acc": MulticlassClassificationEvaluator(metricName="accuracy"),
+            },
+            numTrials=3,
+            numFolds=2,
+            trainMetrics=True,
+        ).fit(rows)
+
+        assert len(model.avgMetrics) == len(model.result) == 3
+        assert {"val_auc", "train_acc"} <= model.result.best.metrics.keys()
+        assert max(model.avgMetrics) == model.result.best.value
+
+    def test_params_of_a_fit(self, rows, parts, make):
+        """Params that `fit` is given hold in every trial, and where the space has the stage too."""
+        assembler, scaler, lr = parts
+        forest = RandomForestClassifier(featuresCol="raw", numTrees=2, seed=1)
+        validator = make(
+            estimator=Pipeline(stages=[assembler, scaler, lr]),
+            space={lr: Choice([lr, forest]), lr.regParam: Choice([0.0, 0.1])},
+            trainRatio=0.5,
+        )
+        one, other = validator.fit(
+            rows, [{lr.maxIter: 1, forest.maxDepth: 1}, {validator.trainRatio: 0.6}]
+        )
+
+        assert [trial.state for trial in one.result] == [State.COMPLETE] * 3
+        assert one.getTrainRatio() == 0.5
+        assert other.getTrainRatio() == 0.6
+        kept = one.bestModel.stages[-1]
+        assert kept.getMaxIter() == 1 if hasattr(kept, "getMaxIter") else kept.getMaxDepth() == 1
+        assert validator.getEstimator().getStages()[-1].getMaxIter() == 3
+
+    def test_no_pruning_of_maps(self, rows, toys, make):
+        """Every map is tried on every fold, unless pruning is asked for."""
+        last = toys.Constant()
+        settings = {
+            "estimator": last,
+            "estimatorParamMaps": [{last.value: v} for v in (0.0, 0.1, 0.2, 0.3, 0.4, 99.0)],
+            "evaluator": toys.MeanError(),
+            "foldCol": "fold",
+            "parallelism": 1,
+        }
+        renamed = rows.withColumnRenamed("a", "x")
+        every = make(**settings).fit(renamed)
+        pruned = make(pruning=True, **settings).fit(renamed)
+
+        assert not any(map(math.isnan, every.avgMetrics))
+        assert math.isnan(pruned.avgMetrics[-1])
+        assert pruned.result.trials[-1].state is State.PRUNED
+
+    def test_nothing_to_choose(self, rows, toys, make):
+        """One map that changes nothing is a way to validate a pipeline."""
+        last = toys.Constant()
+        model = make(
+            estimator=last, estimatorParamMaps=[{}], evaluator=toys.MeanError(), numFolds=2
+        ).fit(rows.withColumnRenamed("a", "x"))
+
+        assert len(model.avgMetrics) == 1
+        assert model.bestModel.value == 0.0
+
+
+class TestParams:
+    """Its params are read and set as those of Spark's."""
+
+    def test_setters(self, spark, parts, tmp_path):
+        """Each param has a setter that returns the validator, and a getter."""
+        given = {
+            "Estimator": parts[2],
+            "EstimatorParamMaps": [{}],
+            "Evaluator": BinaryClassificationEvaluator(),
+            "NumFolds": 4,
+            "FoldCol": "fold",
+            "TrainRatio": 0.5,
+            "Seed": 9,
+            "Parallelism": 3,
+            "CollectSubModels": True,
+            "Space": {},
+            "NumTrials": 5,
+            "Pruning": True,
+            "TrainMetrics": True,
+            "Cache": 1 << 20,
+            "StudyName": "mine",
+            "Folder": str(tmp_path),
+            "Tracking": False,
+        }
+        validator = ManyfitValidator()
+        assert {param.name for param in validator.params} == {
+            name[0].lower() + name[1:] for name in given
+        }
+        for name, value in given.items():
+            assert getattr(validator, f"set{name}")(value) is validator
+            assert getattr(validator, f"get{name}")() == value
+
+    def test_none_is_the_default(self, spark):
+        """None takes a value back."""
+        validator = ManyfitValidator(numTrials=3, numFolds=5, pruning=None)
+
+        assert validator.setNumTrials(None).getNumTrials() is None
+        assert validator.setParams(numFolds=None).getNumFolds() == 3
+
+    def test_the_seed(self, spark):
+        """Its default is the same in every process."""
+        assert ManyfitValidator().getSeed() == 0
+
+    def test_as_a_stage(self, rows, parts, make, tmp_path):
+        """It is a stage of a pipeline, which is saved and loaded with it."""
+        assembler, scaler, lr = parts
+        maps = ParamGridBuilder().addGrid(lr.regParam, [0.0, 0.5]).build()
+        inner = make(
+            estimator=Pipeline(stages=[scaler, lr]), estimatorParamMaps=maps, trainRatio=0.5
+        )
+        outer = Pipeline(stages=[assembler, inner])
+        model = outer.fit(rows)
+        outer.save(str(tmp_path / "outer"))
+        model.save(str(tmp_path / "model"))
+
+        stage = Pipeline.load(str(tmp_path / "outer")).getStages()[1]
+        assert stage.getEstimatorParamMaps() == maps
+        loaded = PipelineModel.load(str(tmp_path / "model"))
+        assert loaded.stages[1].avgMetrics == model.stages[1].avgMetrics
+        assert loaded.transform(rows).collect() == model.transform(rows).collect()
+
+
+class Plus(UnaryTransformer):
+    """A stage that can't be saved."""
+
+    def createTransformFunc(self):  # noqa: N802
+        return lambda value: value + 1.0
+
+    def outputDataType(self):  # noqa: N802
+        return DoubleType()
+
+    def validateInputType(self, inputType):  # noqa: N802, N803
+        pass
+
+
+class TestConnect:
+    """Through Spark Connect."""
+
+    def test_fit_and_files(self, connect_spark, make, tmp_path, monkeypatch):
+        """It fits, is saved, overwritten and loaded as in a classic session."""
+        monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
+        data = [(Vectors.dense([i % 7, i % 3]), float(i % 7 > 2)) for i in range(60)]
+        rows = connect_spark.createDataFrame(data, ["features", "label"]).coalesce(1)
+        lr = LogisticRegression(maxIter=2)
+        model = make(
+            estimator=Pipeline(stages=[lr]),
+            estimatorParamMaps=[{lr.regParam: -1.0}, {lr.regParam: 0.1}],
+            trainRatio=0.5,
+            collectSubModels=True,
+        ).fit(rows)
+        path = str(tmp_path / "model")
+        model.save(path)
+        model.write().overwrite().save(path)
+        found = ManyfitValidatorModel.load(path)
+
+        assert math.isnan(model.avgMetrics[0])
+        assert model.subModels[0] is None
+        assert model.subModels[1].stages[0].getRegParam() == 0.1
+        assert found.avgMetrics[1] == model.avgMetrics[1]
+        assert found.transform(rows).count() == 60
+
+
+class TestFiles:
+    """What is saved comes back."""
+
+    def test_a_model(self, rows, parts, make, tmp_path):
+        """A model keeps its metrics, NaN included, and transforms as before."""
+        lr = parts[2]
+        maps = ParamGridBuilder().addGrid(lr.regParam, [-1.0, 0.0]).build()
+        model = make(estimator=Pipeline(stages=[*parts]), estimatorParamMaps=maps, numFolds=2).fit(
+            rows
+        )
+        path = str(tmp_path / "model")
+        model.save(path)
+        with pytest.raises(Exception, match="exists"):
+            model.save(path)
+        model.write().overwrite().save(path)
+
+        found = ManyfitValidatorModel.load(path)
+        assert found.uid == model.uid
+        assert str(found.avgMetrics) == str(model.avgMetrics)
+        assert str(found.stdMetrics) == str(model.stdMetrics)
+        assert found.getEstimatorParamMaps() == maps
+        assert found.result is None
+        assert found.transform(rows).collect() == model.transform(rows).collect()
+        with pytest.raises(
+            ArgumentError, match=r"no manyfit\.spark_ml\.validator\.ManyfitValidator"
+        ):
+            ManyfitValidator.load(path)
+
+    def test_maps_with_values_of_all_kinds(self, spark, parts, tmp_path):
+        """Maps keep vectors, matrices, lists, and stages: those of the estimator as they are."""
+        assembler, scaler, lr = parts
+        forest = RandomForestClassifier(seed=5)
+        pipeline = Pipeline(stages=[assembler, scaler, lr])
+        maps = [
+            {
+                pipeline.stages: [assembler, scaler, lr],
+                lr.lowerBoundsOnCoefficients: Matrices.dense(1, 3, [0.0, 1.0, 2.0]),
+                lr.upperBoundsOnIntercepts: Vectors.dense([0.5]),
+                lr.thresholds: [0.5, 0.6],
+            },
+            {
+                pipeline.stages: [assembler, forest],
+                forest.maxDepth: 3,
+                lr.lowerBoundsOnIntercepts: Vectors.sparse(2, [1], [0.5]),
+            },
+        ]
+        path = str(tmp_path / "validator")
+        ManyfitValidator(
+            estimator=pipeline,
+            estimatorParamMaps=maps,
+            evaluator=[BinaryClassificationEvaluator(metricName="areaUnderPR")],
+            seed=4,
+        ).save(path)
+        found = ManyfitValidator.load(path)
+
+        one, other = found.getEstimatorParamMaps()
+        assert one.keys() == maps[0].keys()
+        assert one[lr.lowerBoundsOnCoefficients] == maps[0][lr.lowerBoundsOnCoefficients]
+        assert one[lr.upperBoundsOnIntercepts] == Vectors.dense([0.5])
+        assert one[pipeline.stages] == found.getEstimator().getStages()
+        assert other[lr.lowerBoundsOnIntercepts] == Vectors.sparse(2, [1], [0.5])
+        assert other[pipeline.stages][0] is found.getEstimator().getStages()[0]
+        assert other[pipeline.stages][1].getSeed() == 5
+        assert found.getEvaluator()[0].getMetricName() == "areaUnderPR"
+        assert found.getSeed() == 4
+        assert not found.isSet(found.numFolds)
+
+    def test_a_space(self, rows, parts, make, tmp_path):
+        """A space keeps domains of all kinds, stages and None, and can be searched again."""
+        assembler, scaler, lr = parts
+        other = MinMaxScaler(inputCol="raw", outputCol="features")
+        space = {
+            scaler: Choice([scaler, other], weights=[1, 3]),
+            other.max: Choice([1.0, 2.0]),
+            scaler.withStd: Choice([True, False]),
+            lr.regParam: Float(0.001, 1.0, log=True),
+            lr.maxIter: Int(1, 3),
+            lr.family: "binomial",
+        }
+        path = str(tmp_path / "validator")
+        settings = {"estimator": Pipeline(stages=[assembler, scaler, lr]), "numTrials": 1}
+        make(space=space, trainRatio=0.5, **settings).save(path)
+        found = ManyfitValidator.load(path)
+
+        loaded = found.getSpace()
+        assert {str(key) for key in loaded} == {str(key) for key in space}
+        assert loaded[lr.regParam] == space[lr.regParam]
+        assert loaded[scaler.withStd] == space[scaler.withStd]
+        (choice,) = (value for key, value in loaded.items() if str(key) == scaler.uid)
+        assert choice.weights == (1.0, 3.0)
+        assert choice.options[0] is found.getEstimator().getStages()[1]
+        assert found.fit(rows).result.best.state is State.COMPLETE
+
+    def test_a_stage_that_may_be_left_out(self, spark, parts, tmp_path):
+        """None comes back as an option."""
+        scaler, lr = parts[1:]
+        path = str(tmp_path / "validator")
+        ManyfitValidator(
+            estimator=Pipeline(stages=[scaler, lr]), space={scaler: Choice([scaler, None])}
+        ).save(path)
+
+        (choice,) = ManyfitValidator.load(path).getSpace().values()
+        assert choice.options[1] is None
+
+    def test_what_cannot_be_saved(self, spark, parts, tmp_path):
+        """It is named, and nothing is written."""
+        lr = parts[2]
+        path = tmp_path / "validator"
+        odd = ManyfitValidator(estimator=lr, estimatorParamMaps=[{lr.regParam: {1, 2}}])
+        with pytest.raises(ArgumentError, match=r"estimatorParamMaps, .*regParam.*\{1, 2\}"):
+            odd.save(str(path))
+        plus = Pipeline(stages=[Plus(), lr])
+        with pytest.raises(ArgumentError, match="estimator can't be saved, since Plus_"):
+            ManyfitValidator(estimator=plus).save(str(path))
+        assert not path.exists()
