@@ -43,3 +43,11 @@ def test_import_brings_nothing_heavy_along():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_front_doors_open_by_attribute():
+    """`manyfit.optuna` needs no import of its own."""
+    code = "import manyfit; print(manyfit.optuna.GPSampler.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "GPSampler"

@@ -138,9 +138,13 @@ _HOMES = {
     "worker.context": ("current_trial", "report"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
+# They need packages that not everybody has.
+_FRONT_DOORS = ("optuna", "spark_ml", "testing")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _FRONT_DOORS:
+        return importlib.import_module(f"manyfit.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module 'manyfit' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"manyfit.{_MODULES[name]}"), name)
