@@ -90,8 +90,8 @@ def notes_on(
         if lag < executor.parallelism:
             notes.append(f"lag={lag} keeps at most {lag} of {executor.parallelism} slots busy")
     if limits.seconds is not None and not can.hard_kill:
-        how = "cancels its jobs, or" if can.cancels else ""
-        notes.append(f"{name} can't kill a trial: trial_timeout {how} ends it at its next report")
+        how = "cancels its jobs, or " if can.cancels else ""
+        notes.append(f"{name} can't kill a trial: trial_timeout {how}ends it at its next report")
     if limits.memory is not None and not can.memory_limit:
         notes.append(f"{name} can't limit memory: trial_memory is not enforced")
     if not can.live_reports:

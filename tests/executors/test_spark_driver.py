@@ -1,6 +1,7 @@
 """Trials on the driver, several at once, and the Spark jobs that are theirs."""
 
 import contextlib
+import gc
 import re
 import signal
 import subprocess
@@ -13,9 +14,11 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import mlflow
+import psutil
 import pytest
 
 import manyfit
+from cluster import session
 from manyfit import Float, State
 from manyfit.errors import ExecutorError, FatalError
 from manyfit.events import (
@@ -351,6 +354,39 @@ class TestAdmission:
             assert run.of(2) == []
         assert busy(spark) == 0
 
+    def test_tasks_of_two_cores(self, classic, tmp_path, caplog):
+        """There are half as many slots as cores; where jobs share the cluster, nothing is said."""
+        classic.on("local[4]")  # the first session's settings are the JVM's, for good
+        classic.stop()
+        settings = {"spark.task.cpus": "2", "spark.scheduler.mode": "FAIR"}
+        with session("local[4]", tmp_path / "driver.log", settings) as spark:
+            executor = DriverExecutor(spark, 8, slots_per_trial=lambda params: int(params["x"]))
+            with opened(
+                executor, lambda params: job(spark, 0.0, int(params["x"]), barrier=True), tmp_path
+            ) as run:
+                assert run.run(0, x=2.0).metrics == {"loss": 2.0}
+                assert run.run(1, x=3.0).reason.startswith(
+                    "needs 3 slots at once, and the cluster has 2 (local[4], spark.task.cpus=2): "
+                )
+        assert not caplog.records
+
+    @pytest.mark.filterwarnings("ignore")  # those of what XGBoost imports
+    def test_estimators_and_distributors(self, spark):
+        """What trains in barrier jobs tells by itself how many slots it needs."""
+        from pyspark.ml.torch.distributor import TorchDistributor
+
+        boosted = pytest.importorskip("xgboost.spark").SparkXGBClassifier
+        changed = boosted(num_workers=2)
+        changed.setParams(num_workers=4)
+        for given, parallelism in (
+            (boosted(num_workers=2), 2),
+            (changed, 1),
+            (boosted(), 4),
+            (TorchDistributor(num_processes=2, local_mode=False, use_gpu=False), 2),
+            (TorchDistributor(num_processes=2, local_mode=True, use_gpu=False), 8),
+        ):
+            assert DriverExecutor(spark, 8, slots_per_trial=given).parallelism == parallelism
+
 
 class TestPace:
     """How many trials run when nobody says."""
@@ -458,6 +494,40 @@ class TestASharedCluster:
                 cluster.add_workers()
         assert end.metrics == {"loss": 4.0}
         assert [type(event) for event in run.events] == [AttemptStarted, AttemptFinished]
+
+    def test_jobs_that_queue(self, spark, tmp_path, caplog):
+        """Where Spark serves one job after another, that is said once; not to a trial alone."""
+        executor = DriverExecutor(spark, 2)
+        for study in ("a", "b"):
+            with opened(executor, lambda _: 0.0, tmp_path / study) as run:
+                run.run()
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert said == (
+            "trials queue for the cluster: Spark serves the jobs of the first one, then those of "
+            "others with what is left. Start the session with spark.scheduler.mode=FAIR to have "
+            "them share it."
+        )
+        with opened(DriverExecutor(spark, 1), lambda _: 0.0, tmp_path / "c") as run:
+            run.run()
+        assert len(caplog.records) == 1
+
+    def test_nothing_is_left_of_fifty_trials(self, spark, tmp_path):
+        """Neither this process nor the JVM, which has a thread for each of ours, keeps them."""
+        jvm = next(
+            child for child in psutil.Process().children() if "pyspark-shell" in child.cmdline()
+        )
+
+        def threads():
+            gc.collect()
+            return psutil.Process().num_threads() + jvm.num_threads()
+
+        # No jobs: Spark has pools for these that grow to hundreds of threads.
+        with opened(DriverExecutor(spark, 5), lambda _: float(bool(marks(spark))), tmp_path) as run:
+            run.run(99)
+            before = threads()
+            for number in range(50):
+                run.run(number)
+        assert within(10.0, lambda: threads() < before + 10)
 
     def test_ctrl_c(self, tmp_path):
         """It ends the study's jobs; a job that others began in this session goes on."""

@@ -103,7 +103,23 @@ def test_executors_that_are_yet_to_come(clock, caplog):
     assert gate.admit() == [(0, 1)]
 
 
-def test_a_young_session_gets_time(clock):
+def test_what_is_not_waited_for(clock, caplog):
+    """A trial that comes late has not waited yet, and one that can't run waits for nothing."""
+    gate = gate_to(FakeSession(2, most=4))
+    enter(gate, 1)
+    gate.admit()
+    clock.now += 60.0
+    gate.enter((1, 1), {"need": 4})
+    gate.admit()
+    gate.enter((2, 1), {"need": 5})
+    gate.leave((1, 1))
+    clock.now += 60.0
+    gate.admit()
+    assert not caplog.records
+    assert [key for key, _ in gate.refuse()] == [(2, 1)]
+
+
+def test_a_young_session_gets_time(clock, caplog):
     """Without a promise, executors have 20 s to come before it is judged what can't run."""
     gate = gate_to(FakeSession(2))
     enter(gate, 4)
@@ -112,6 +128,7 @@ def test_a_young_session_gets_time(clock):
         clock.now += 2.0
     clock.now += 1.0
     gate.admit()
+    assert not caplog.records
     ((key, reason),) = gate.refuse()
     assert key == (0, 1)
     assert reason == (

@@ -2,9 +2,14 @@
 
 ::
 
-    DriverExecutor ─► admission ─► a thread each: objective ──jobs──► Spark
-          ▲                             │
-          └───────────news──────────────┘
+    DriverExecutor ─► gate ─► a thread each: objective ──jobs──► session ─► Spark
+     ▲       ▲          ▲        │                                  │
+     │       └───news───┼────────┘                                  │
+     └─ pace ◄──────────┴─ slots ◄──────────────────────────────────┘
+
+The gate (by the rule in admission) starts a trial when its slots are free, of which slots says how
+many there are; pace says how many trials may run when nobody does. A thread marks its trial's jobs,
+so that they can be shown and ended as its own. Only the session knows classic Spark from Connect.
 """
 
 import contextlib
@@ -23,7 +28,7 @@ from manyfit.executors.base import Capabilities, Handler
 from manyfit.executors.pace import Pace
 from manyfit.executors.spark_gate import Gate
 from manyfit.executors.spark_session import Session
-from manyfit.executors.spark_thread import News, SessionEnded, TrialThread, place_name
+from manyfit.executors.spark_thread import News, SessionEnded, TrialThread, place_name, probe
 from manyfit.worker.channel import ENDINGS, Stop
 from manyfit.worker.context import timeout_reason
 from manyfit.worker.limits import limited_pools, usable_cpus
@@ -37,8 +42,8 @@ logger = logging.getLogger("manyfit")
 
 # How long `close` waits for trials: Spark kills what runs Python in a task after 2 to 4 seconds.
 _GRACE = 6.0
-# How often it is looked how many slots are busy.
-_LOOK = 0.2
+# How often it is looked how many slots are busy, and whether the session is still there.
+_LOOK, _PROBE = 0.2, 10.0
 
 
 class DriverExecutor:
@@ -53,8 +58,10 @@ class DriverExecutor:
     Through Spark Connect jobs have a tag of the trial's own, but neither description nor pool, as
     no client can set these; and nobody can see how busy the cluster is.
 
-    Trials share the process, as with `executor="threads"`. If the session ends, the study ends with
-    an `ExecutorError`, and can be resumed with a new one; attempts that ran then don't count.
+    Trials share the process, as with `executor="threads"`. If the session ends, or doesn't answer
+    for 20 s, the study ends with an `ExecutorError`, and can be resumed with a new one; attempts
+    that ran then don't count. A Connect session is stopped then, since it would look for its server
+    for another ten minutes.
 
     Args:
         spark: The session, classic or Connect, Spark 3.5 or newer.
@@ -111,6 +118,7 @@ class DriverExecutor:
         self._ended: str | None = None  # how the session did
         self._token = secrets.token_hex(4)
         self._look_at = 0.0
+        self._probe_at = time.monotonic() + _PROBE
 
     @property
     def parallelism(self) -> int:
@@ -132,7 +140,10 @@ class DriverExecutor:
 
         Raises:
             ArgumentError: Trials need slots, and nothing tells how many there are.
+            ExecutorError: The session has ended.
         """
+        if not self._session.is_alive():
+            raise ExecutorError("the Spark session has ended: start one, and pass that")
         self._begin()
         self._gate.open()
         self._say_what_is_lacking()
@@ -243,11 +254,15 @@ class DriverExecutor:
 
     def _give_up(self, reason: str) -> None:
         """Lose all that is in flight: it can't go on, and is run again in another session."""
-        if self._ended is None:
-            self._ended = reason
-            for key in self._tasks:
-                lost = f"the Spark session has ended: {reason}"
-                self._news.put(AttemptLost(*key, lost, counts=False, at=time.time()))
+        if self._ended is not None:
+            return
+        self._ended = reason
+        lost = f"the Spark session has ended: {reason}"
+        for key in self._tasks:
+            self._news.put(AttemptLost(*key, lost, counts=False, at=time.time()))
+        for thread in self._threads.values():
+            thread.stop(Stop(lost, lost=True))  # it may not have noticed
+        self._session.leave()
 
     def _tend(self, work: Work) -> None:
         limit = work.limits.seconds
@@ -256,6 +271,7 @@ class DriverExecutor:
                 thread.stop(Stop(timeout_reason(limit), timeout=True))
         if self._ended is None:
             self._go_on(work)
+            self._watch()
 
     def _go_on(self, work: Work) -> None:
         """Start what may start by now, and see how busy the cluster is."""
@@ -263,7 +279,7 @@ class DriverExecutor:
             self._admit(work)
             self._look()
         except Exception as error:
-            if self._session.is_alive():
+            if not isinstance(error, TimeoutError) and self._session.is_alive():
                 raise
             self._give_up(f"{type(error).__name__}: {message(error)}")
 
@@ -275,6 +291,13 @@ class DriverExecutor:
         tasks, slots = self._session.tasks(), self._gate.slots.dependable
         if tasks is not None and slots:
             self._pace.sample(now, len(self._threads), tasks / slots)
+
+    def _watch(self) -> None:
+        """Ask now and then whether the session is there, which trials learn after minutes."""
+        now = time.monotonic()
+        if self._threads and now >= self._probe_at:
+            self._probe_at = now + _PROBE
+            probe(self._session, self._news.put)
 
     # ── what people are told ──────────────────────────────────────────────────────────────────
 

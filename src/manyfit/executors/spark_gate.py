@@ -79,6 +79,8 @@ class Gate:
 
     def enter(self, key: Key, params: dict[str, Any]) -> None:
         """Have an attempt wait for its turn; what a user's function raises passes through."""
+        if not self._admission.waiting:
+            self._moved = time.monotonic()
         self._admission.enter(key, need_of(self._slots_per_trial, params))
 
     def leave(self, key: Key) -> None:
@@ -119,7 +121,8 @@ class Gate:
 
     def _explain_waiting(self) -> None:
         (number, _), need = next(iter(self._admission.waiting.items()))
-        if need > self._admission.slots and not self._has_said:
+        comes = need > self._admission.slots and not self._is_impossible(need)
+        if comes and not self._has_said:
             self._has_said = True
             logger.warning(
                 "trial %d needs %d slots at once, and so far the cluster has %g: it waits for more",

@@ -8,7 +8,8 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 from manyfit._optional import load
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 # What `DataFrame.mapInArrow` takes.
 TaskFunction: TypeAlias = Callable[[Iterator[Any]], Iterator[Any]]
 
+_Answer = TypeVar("_Answer")
+
 _LOOPBACK = "127.0.0.1"
-# How many seconds a session may take to answer.
-_PATIENCE = 10.0
+# How many seconds a session may take to answer: a Connect client whose server is gone tries for ten
+# minutes.
+_PATIENCE = 20.0
 
 
 class Session:
@@ -63,7 +67,13 @@ class Session:
         What tells of the cluster's cores is what Spark makes of them when nobody says into how many
         parts data is to be split. Where the user does (spark.default.parallelism), only settings
         are left.
+
+        Raises:
+            TimeoutError: Spark hasn't answered for 20 s.
         """
+        return self._answer(self._slots)
+
+    def _slots(self) -> Slots:
         names = ["spark.default.parallelism"]
         names += ["spark.sql.leafNodeDefaultParallelism"] if self.is_connect else []
         is_told = self.is_local or any(map(self.setting, names))
@@ -77,22 +87,44 @@ class Session:
         return int(found[1]) if found else None
 
     def is_alive(self) -> bool:
-        """Whether the cluster still has this session; takes up to 10 s to say that it doesn't."""
-        answers: list[bool] = []
-        thread = threading.Thread(target=lambda: answers.append(self._answers()), daemon=True)
-        thread.start()
-        thread.join(_PATIENCE)  # a Connect client goes on trying for minutes
-        return any(answers)
-
-    def _answers(self) -> bool:
+        """Whether the cluster still has this session; takes up to 20 s to say that it doesn't."""
         try:
-            if self.is_connect:
-                self.setting("spark.master")
-            else:
-                self._spark.sparkContext.defaultParallelism  # noqa: B018 - it asks the JVM
+            self._answer(self._ask)
         except Exception:  # noqa: BLE001 - Py4J, gRPC and a stopped session each have errors of their own
             return False
         return True
+
+    def _ask(self) -> None:
+        if self.is_connect:
+            self.setting("spark.master")
+        else:
+            self._spark.sparkContext.defaultParallelism  # noqa: B018 - it asks the JVM
+
+    def _answer(self, question: Callable[[], _Answer]) -> _Answer:
+        """Return Spark's answer, unless it doesn't come in time."""
+        if not self.is_connect:
+            return question()  # Py4J knows at once that the JVM is gone
+        future: Future[_Answer] = Future()
+
+        def ask() -> None:
+            try:
+                future.set_result(question())
+            except BaseException as error:  # noqa: BLE001 - it is raised where it was asked
+                future.set_exception(error)
+
+        threading.Thread(target=ask, name="manyfit-ask", daemon=True).start()
+        try:
+            return future.result(_PATIENCE)
+        except TimeoutError:
+            raise TimeoutError(f"no answer for {_PATIENCE:g} s") from None
+
+    def leave(self) -> None:
+        """Have a Connect client give up on a server that is gone; returns at once.
+
+        Else its threads would try for ten minutes, and keep this process from ending so long.
+        """
+        if self.is_connect:  # it waits for some of them
+            threading.Thread(target=self._spark.client.close, daemon=True).start()
 
     # ── threads ───────────────────────────────────────────────────────────────────────────────
 

@@ -25,6 +25,10 @@ _SETUP = 0.1
 _AFTERMATH = 0.5
 
 
+# What Spark calls the death of an executor. An ordinary job outlives three; a barrier job, none.
+_LOST = "ExecutorLostFailure"
+
+
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
     """A trial failed since there is no Spark session any more; says what its failure was."""
@@ -33,6 +37,16 @@ class SessionEnded:
 
 
 News: TypeAlias = AttemptEvent | SessionEnded
+
+
+def probe(session: Session, send: Callable[[News], None]) -> None:
+    """Look whether a session is still there, in a thread that sends a word if it isn't."""
+
+    def look() -> None:
+        if not session.is_alive():
+            send(SessionEnded("it doesn't answer"))
+
+    threading.Thread(target=look, name="manyfit-probe", daemon=True).start()
 
 
 class TrialThread:
@@ -135,6 +149,8 @@ class TrialThread:
             self._began = time.monotonic()
         if isinstance(event, AttemptFailed) and not event.fatal and self._has_lost_session(event):
             self._send(SessionEnded(_cause(event)))
+        elif isinstance(event, AttemptFailed) and _LOST in event.traceback:
+            self._send(_as_lost(event))
         else:
             self._send(event)
 
@@ -151,6 +167,13 @@ def _cause(failure: AttemptFailed) -> str:
     """Return what Java said, which Py4J has on the second line of its own message."""
     said = (line[2:] for line in failure.traceback.splitlines() if line.startswith(": "))
     return next(said, failure.reason)
+
+
+def _as_lost(failure: AttemptFailed) -> AttemptLost:
+    """Return what an attempt is whose machine died, not its code: to be made again."""
+    said = (line for line in failure.traceback.splitlines() if _LOST in line)
+    reason = f"an executor died under it: {next(said).strip():.300}"
+    return AttemptLost(failure.number, failure.attempt, reason, counts=True, at=failure.at)
 
 
 def place_name() -> str:
