@@ -9,7 +9,9 @@ from functools import partial
 
 import pytest
 from pyspark.ml import Estimator, Model, Transformer
+from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.evaluation import Evaluator
+from pyspark.ml.feature import HashingTF, Tokenizer
 from pyspark.ml.param import Param, TypeConverters
 from pyspark.sql import functions
 
@@ -152,6 +154,34 @@ class Toys(Calls):
 def toys():
     """Quick stages."""
     return Toys()
+
+
+class Wide(Estimator):
+    """Needs slots at the same time."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_workers = Param(self, "num_workers", "slots", TypeConverters.toInt)
+        self._set(num_workers=2)
+
+    def _fit(self, dataset):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def wide(spark):
+    """A stage that needs two slots at the same time."""
+    return Wide()
+
+
+@pytest.fixture
+def text(spark):
+    """The stages of a pipeline for text."""
+    return (
+        Tokenizer(inputCol="text", outputCol="words"),
+        HashingTF(inputCol="words", outputCol="tf"),
+        LogisticRegression(featuresCol="tf"),
+    )
 
 
 class Storage:

@@ -7,39 +7,16 @@ import pytest
 
 pytest.importorskip("pyspark.ml")
 
-from pyspark.ml import Estimator, Pipeline
+from pyspark.ml import Pipeline
 from pyspark.ml.classification import LogisticRegression, OneVsRest, RandomForestClassifier
-from pyspark.ml.feature import IDF, HashingTF, MinMaxScaler, Tokenizer, VectorAssembler
+from pyspark.ml.feature import IDF, MinMaxScaler, VectorAssembler
 from pyspark.ml.linalg import Vectors
-from pyspark.ml.param import Param, TypeConverters
 from pyspark.ml.tuning import ParamGridBuilder
 
 from manyfit.errors import ArgumentError
 from manyfit.spark_ml.maps import Listed, Maps
 
 pytestmark = pytest.mark.integration
-
-
-class Wide(Estimator):
-    """Needs slots at the same time."""
-
-    def __init__(self):
-        super().__init__()
-        self.num_workers = Param(self, "num_workers", "slots", TypeConverters.toInt)
-        self._set(num_workers=2)
-
-    def _fit(self, dataset):
-        raise NotImplementedError
-
-
-@pytest.fixture
-def text(spark):
-    """The stages of a pipeline for text."""
-    return (
-        Tokenizer(inputCol="text", outputCol="words"),
-        HashingTF(inputCol="words", outputCol="tf"),
-        LogisticRegression(featuresCol="tf"),
-    )
 
 
 def labels(maps):
@@ -218,9 +195,9 @@ class TestPoints:
             "pipeline_2.stages",
         }
 
-    def test_barriers(self, text):
+    def test_barriers(self, text, wide):
         """Slots are those of the neediest stage, and None where no stage says."""
-        lr, wide = text[2], Wide()
+        lr = text[2]
         pipeline = Pipeline(stages=[lr])
         maps = Maps(pipeline, [{}, {pipeline.stages: [wide], wide.num_workers: 3}])
 

@@ -6,11 +6,10 @@ import pytest
 
 pytest.importorskip("pyspark.ml")
 
-from pyspark.ml import Estimator, Pipeline
+from pyspark.ml import Pipeline
 from pyspark.ml.classification import LogisticRegression, OneVsRest, RandomForestClassifier
 from pyspark.ml.feature import IDF, HashingTF, Tokenizer
 from pyspark.ml.linalg import Vectors
-from pyspark.ml.param import Param, TypeConverters
 
 from manyfit.choice import Choice
 from manyfit.domain import Float, Int
@@ -19,28 +18,6 @@ from manyfit.spark_ml.recipe import Recipe
 from manyfit.spark_ml.stages import fingerprint
 
 pytestmark = pytest.mark.integration
-
-
-class Wide(Estimator):
-    """Needs slots at the same time."""
-
-    def __init__(self):
-        super().__init__()
-        self.num_workers = Param(self, "num_workers", "slots", TypeConverters.toInt)
-        self._set(num_workers=2)
-
-    def _fit(self, dataset):
-        raise NotImplementedError
-
-
-@pytest.fixture
-def text(spark):
-    """The stages of a pipeline for text."""
-    return (
-        Tokenizer(inputCol="text", outputCol="words"),
-        HashingTF(inputCol="words", outputCol="tf"),
-        LogisticRegression(featuresCol="tf"),
-    )
 
 
 def kinds(stages):
@@ -232,10 +209,10 @@ class TestStages:
         assert [recipe.variants(length) for length in (0, 1, 2)] == [1, 2, 6]
         assert math.isinf(recipe.variants(3))
 
-    def test_slots(self, text):
+    def test_slots(self, text, wide):
         """A trial needs as many slots as its neediest stage says."""
 
-        lr, wide = text[2], Wide()
+        lr = text[2]
         recipe = Recipe(
             Pipeline(stages=[lr]), {lr: Choice([lr, wide]), wide.num_workers: Choice([2, 4])}
         )
