@@ -85,12 +85,12 @@ class TestMachine:
         calls = []
 
         class Fatal(BinaryClassificationEvaluator):
-            def _evaluate(self, dataset):
+            def evaluate(self, dataset, params=None):
                 calls.append(dataset)
                 if len(calls) == 5:
                     cluster.kill_worker(next(iter(cluster.workers)))
                     cluster.add_workers()
-                return super()._evaluate(dataset)
+                return super().evaluate(dataset, params)
 
         def found(evaluator, name):
             assembler = VectorAssembler(inputCols=["x", "z"], outputCol="raw")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import threading
 import time
@@ -25,8 +26,11 @@ _SETUP = 0.1
 _AFTERMATH = 0.5
 
 
-# What Spark calls the death of an executor. An ordinary job outlives three; a barrier job, none.
-_LOST = "ExecutorLostFailure"
+# How Spark tells of an executor's death under a barrier job, which none of them outlives, and under
+# an ordinary one, which outlives three. What an objective itself says has another beginning.
+_LOST = re.compile(
+    r"(?:barrier task .* finished unsuccessfully\.\n|Lost task .*\): )(ExecutorLostFailure \(.*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +153,10 @@ class TrialThread:
             self._began = time.monotonic()
         if isinstance(event, AttemptFailed) and not event.fatal and self._has_lost_session(event):
             self._send(SessionEnded(_cause(event)))
-        elif isinstance(event, AttemptFailed) and _LOST in event.traceback:
-            self._send(_as_lost(event))
-        else:
-            self._send(event)
+            return
+        if isinstance(event, AttemptFailed) and not event.fatal:
+            event = _as_lost(event)
+        self._send(event)
 
     def _has_lost_session(self, failure: AttemptFailed) -> bool:
         if not self._session.is_alive():
@@ -169,10 +173,12 @@ def _cause(failure: AttemptFailed) -> str:
     return next(said, failure.reason)
 
 
-def _as_lost(failure: AttemptFailed) -> AttemptLost:
-    """Return what an attempt is whose machine died, not its code: to be made again."""
-    said = (line for line in failure.traceback.splitlines() if _LOST in line)
-    reason = f"an executor died under it: {next(said).strip():.300}"
+def _as_lost(failure: AttemptFailed) -> AttemptFailed | AttemptLost:
+    """Return a failure as a loss, to be made good, if a machine was to blame and not the code."""
+    found = _LOST.search(failure.traceback)
+    if found is None:
+        return failure
+    reason = f"an executor died under it: {found[1]:.300}"
     return AttemptLost(failure.number, failure.attempt, reason, counts=True, at=failure.at)
 
 
