@@ -138,7 +138,7 @@ class TestShelf:
         assert shelf.make_room(("new",), 60, worth=50) == [("large",)]
 
     def test_what_is_worth_more_stays(self):
-        """Nothing makes way for what saves less; then that is not kept, and nothing else changes."""
+        """Nothing makes way for what saves less; that is then not kept, and all stays as it was."""
         shelf = Shelf(100)
         shelf.make_room(("a",), 80, worth=80)
 
@@ -172,7 +172,7 @@ class TestShelf:
         assert shelf.make_room(("b",), 40, worth=1) == [("a",)]
 
     def test_dropping(self):
-        """What is dropped makes room; what isn't there can be dropped, used and valued to no end."""
+        """What is dropped makes room; to drop, use or value what isn't there does nothing."""
         shelf = Shelf(10)
         shelf.make_room(("a",), 10, worth=1)
         assert (shelf.drop(("a",)), shelf.drop(("a",))) == (True, False)
