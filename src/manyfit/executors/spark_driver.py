@@ -50,8 +50,9 @@ class DriverExecutor:
     """Runs each trial in a thread of this process, whose Spark jobs are the trial's own.
 
     For training that is itself distributed: Spark ML, XGBoost on Spark, TorchDistributor, or any
-    objective that calls Spark. Spark shows its jobs as "trial 12 of fashion", in a group and a pool
-    of their own, so that with `spark.scheduler.mode=FAIR` trials share the cluster. A trial that is
+    objective that calls Spark. Spark shows its jobs as "trial 12 of fashion", in a group of their
+    own. With `spark.scheduler.mode=FAIR` they are in one of as many pools as there are slots, so
+    that trials share the cluster and none waits for all the tasks of another. A trial that is
     pruned, that exceeds `trial_timeout` or that ends with its study has its jobs cancelled, and
     nobody else's; it need not come to a report. What it does besides goes on until it does.
 
@@ -117,6 +118,7 @@ class DriverExecutor:
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._ended: str | None = None  # how the session did
         self._token = secrets.token_hex(4)
+        self._fair_pools = 1
         self._look_at = 0.0
         self._probe_at = time.monotonic() + _PROBE
 
@@ -146,6 +148,7 @@ class DriverExecutor:
             raise ExecutorError("the Spark session has ended: start one, and pass that")
         self._begin()
         self._gate.open()
+        self._fair_pools = 1 if self._session.is_connect else max(1, self._gate.slots.now or 1)
         self._say_what_is_lacking()
         self._work = work
         self._pools.enter_context(limited_pools(work.limits.cpus))
@@ -220,13 +223,17 @@ class DriverExecutor:
     def _start(self, key: Key, work: Work) -> None:
         task = self._tasks[key]
         lanes = {thread.lane for thread in self._threads.values()}
+        lane = min(set(range(len(lanes) + 1)) - lanes)
         study = re.sub(r"[^A-Za-z0-9_]", "_", work.study)[:40]
         thread = TrialThread(
             self._session,
             work,
             task,
             tag=f"manyfit-{study}-{self._token}-{task.number}-{task.attempt}",
-            lane=min(set(range(len(lanes) + 1)) - lanes),
+            lane=lane,
+            # No more pools than slots: among those that have none, Spark serves the first by name,
+            # and the last one might never be served. Within a pool, jobs wait for their turn.
+            pool=f"manyfit-{lane % self._fair_pools}",
             alone=self._asked == 1,
             send=self._news.put,
         )

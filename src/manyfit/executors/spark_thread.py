@@ -62,6 +62,7 @@ class TrialThread:
         task: The attempt.
         tag: What its jobs are known by; no other attempt's, in all the life of the session.
         lane: Which of the attempts that run at once it is, from 0 up.
+        pool: Which of Spark's fair pools its jobs are in.
         alone: Whether it has this process to itself.
         send: Takes its news.
     """
@@ -74,10 +75,12 @@ class TrialThread:
         *,
         tag: str,
         lane: int,
+        pool: str,
         alone: bool,
         send: Callable[[News], None],
     ) -> None:
         self.lane = lane
+        self._pool = pool
         self._session = session
         self._work = work
         self._task = task
@@ -131,7 +134,7 @@ class TrialThread:
         again = f", attempt {task.attempt}" if task.attempt > 1 else ""
         title = f"trial {task.number} of {self._work.study}{again}"
         try:
-            self._session.mark(self._tag, title, f"manyfit-{self.lane}")
+            self._session.mark(self._tag, title, self._pool)
             run_task(self._work, task, self._channel, place)
         except BaseException as error:  # noqa: BLE001 - dying silently would hang the study
             reason = f"{type(error).__name__}: {message(error)}"
