@@ -224,7 +224,9 @@ class Fronts:
         """Persist the rows of a front, if there is room."""
         foreseen = self._foresee(prefix, front)
         with self._changed:
-            worth = seconds * self._demand.of(prefix)
+            if self._is_closed:
+                return
+            worth = seconds * self._uses(prefix)
             leaving = self._shelf.make_room(prefix, foreseen, worth)
             gone = self._rows_of(leaving or ())
         release(gone)

@@ -1,6 +1,5 @@
 """A study of a pipeline, from what a user passes to its result."""
 
-import math
 from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 # Of a list that is longer, nobody waits for the end.
 _MOST_LISTED = 10_000
+# How many trials come where no number is given: more than matter, and still a number.
+_MANY = 1e9
 
 
 class Run:
@@ -115,7 +116,7 @@ class Run:
     ) -> Demand:
         """Return the trials that a study is still to run: one by one, if they are known."""
         finished = finished_keys(study)
-        most = math.inf if n_trials is None else n_trials
+        most = _MANY if n_trials is None else n_trials
         left = max(0, most - len(finished))
         if points is None:
             return Demand(unlisted=left)
