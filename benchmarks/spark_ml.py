@@ -141,10 +141,9 @@ def by_manyfit(work, rows, space, k, folder, **options):
         work.evaluator,
         rows,
         parallelism=k,
-        seed=1,
         folder=folder,
         train_metrics=False,
-        **{**QUIET, **options},
+        **{"seed": 1, **QUIET, **options},
     )
     return time.perf_counter() - began, result.best.value, result
 
