@@ -57,8 +57,11 @@ class Gate:
 
     def limit(self, asked: int) -> int:
         """Return how many of the trials asked for can run at once; at least 1."""
-        slots = self.slots.dependable if self._need else None
-        return int(max(1, min(asked, slots // self._need))) if slots and self._need else asked
+        if not self._need:
+            return asked
+        # Of a young session not all executors have come: whoever is let in early waits for them.
+        slots = max(self.slots.dependable or 0, self.slots.most or 0)
+        return int(max(1, min(asked, slots // self._need))) if slots else asked
 
     def open(self) -> None:
         """Begin anew, with nothing waiting or running.
