@@ -1,6 +1,7 @@
 """Trials wait for slots, while the cluster grows and shrinks."""
 
 import logging
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -181,3 +182,11 @@ def test_what_a_function_raises_passes_through():
     with pytest.raises(ArgumentError, match=r"slots_per_trial\(params\) must be a whole number"):
         gate.enter((0, 1), {"need": 0})
     assert gate.admit() == []
+
+
+@pytest.mark.parametrize(
+    ("now", "most", "limit"), [(2, 4, 2), (4, 2, 2), (2, None, 1), (1, None, 1), (2, math.inf, 3)]
+)
+def test_parallelism_follows_what_is_promised(now, most, limit):
+    """Of a young session's executors some are yet to come: they count, or nobody waits for them."""
+    assert Gate(FakeSession(now, most), 2, None).limit(3) == limit

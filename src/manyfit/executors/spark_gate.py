@@ -61,7 +61,7 @@ class Gate:
             return asked
         # Of a young session not all executors have come: whoever is let in early waits for them.
         slots = max(self.slots.dependable or 0, self.slots.most or 0)
-        return int(max(1, min(asked, slots // self._need))) if slots else asked
+        return max(1, int(min(asked * self._need, slots)) // self._need) if slots else asked
 
     def open(self) -> None:
         """Begin anew, with nothing waiting or running.
