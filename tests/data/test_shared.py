@@ -266,6 +266,41 @@ assert len([p for p in kept.path("0.pickle").parent.parent.iterdir() if p.is_dir
     assert b"Set TMPDIR" in run.stdout
 
 
+class Slow(str):
+    """A label that lets other threads run whenever it is looked at."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        time.sleep(0.002)
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other)
+
+
+def test_threads_may_begin_together() -> None:
+    """pandas prepares an index when it is first used, and isn't ready for two threads then."""
+    frame = pd.DataFrame([[1.0] * 9], columns=[Slow(letter) for letter in "abcdefghi"])
+    data = share(frame=frame)
+    columns = data["frame"].columns
+    found: list[object] = []
+
+    def look(label: str) -> None:
+        try:
+            found.append(columns.get_loc(label))
+        except KeyError as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=look, args=(columns[8],)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.003)
+    for thread in threads:
+        thread.join()
+    assert found == [8] * 4
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("executor", ["inline", "threads", "processes"])
 def test_trials_read_it(data: Shared, executor: str, tmp_path: Path) -> None:

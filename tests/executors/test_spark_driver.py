@@ -238,10 +238,15 @@ class TestStopping:
 
     def test_a_result_that_comes_first_counts(self, spark, tmp_path):
         """A trial that ends by itself, never told of the stop, has its result."""
-        stopped = threading.Event()
-        with opened(DriverExecutor(spark, 1), lambda _: stopped.wait(30), tmp_path) as run:
+        begun, stopped = threading.Event(), threading.Event()
+
+        def objective(params):
+            begun.set()
+            return stopped.wait(30)
+
+        with opened(DriverExecutor(spark, 1), objective, tmp_path) as run:
             run.submit()
-            run.until(lambda: bool(run.events))
+            assert begun.wait(30)
             run.executor.stop(0, 1, "hopeless")
             stopped.set()
             assert isinstance(run.end_of(), AttemptFinished)
@@ -481,19 +486,33 @@ class TestASharedCluster:
 
     def test_a_machine_is_killed(self, standalone_spark, cluster, tmp_path):
         """Spark runs lost tasks again; the trial has one attempt, and its result."""
-        killer = threading.Timer(2.0, lambda: cluster.kill_worker(next(iter(cluster.workers))))
-        with opened(
-            DriverExecutor(standalone_spark, 1), lambda _: job(standalone_spark, 4.0, 4), tmp_path
-        ) as run:
+        begun = tmp_path / "begun"
+        begun.mkdir()
+        path = str(begun)
+
+        def sleep(batches):
+            import pathlib
+            import time
+            import uuid
+
+            pathlib.Path(path, uuid.uuid4().hex).touch()
+            time.sleep(6.0)
+            yield from batches
+
+        def objective(params):
+            frame = standalone_spark.range(0, 4, 1, 4).mapInArrow(sleep, "id long")
+            return float(len(frame.collect()))
+
+        with opened(DriverExecutor(standalone_spark, 1), objective, tmp_path) as run:
             run.submit()
-            run.until(lambda: busy(standalone_spark) == 4)
-            killer.start()
+            run.until(lambda: len(list(begun.iterdir())) == 4)
+            cluster.kill_worker(next(iter(cluster.workers)))
             try:
                 end = run.end_of()
             finally:
-                killer.join()
                 cluster.add_workers()
         assert end.metrics == {"loss": 4.0}
+        assert len(list(begun.iterdir())) > 4, "no task was lost"
         assert [type(event) for event in run.events] == [AttemptStarted, AttemptFinished]
 
     def test_jobs_that_queue(self, spark, tmp_path, caplog):

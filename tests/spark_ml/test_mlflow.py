@@ -17,11 +17,10 @@ def server(tmp_path):
     """Where runs go."""
     import mlflow
 
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     mlflow.create_experiment("pipelines", artifact_location=str(tmp_path / "artifacts"))
     yield mlflow
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)  # back to what the environment says
 
 
 def children(mlflow):
@@ -83,7 +82,6 @@ def test_autologging_is_off_meanwhile(spark, rows, tmp_path, server):
 
     from manyfit.spark_ml import tune_pipeline
 
-    server.set_experiment("pipelines")
     server.pyspark.ml.autolog(log_models=False, silent=True)
     try:
         model = LinearRegression(maxIter=1)
@@ -106,7 +104,9 @@ def test_autologging_is_off_meanwhile(spark, rows, tmp_path, server):
         assert set(runs[0].data.params) == {"linearRegression.regParam"}
         assert "estimator_class" not in runs[0].data.tags
 
-        with server.start_run() as mine:
+        # Not by `set_experiment`, which nobody can take back: the tests that follow would have it.
+        (experiment,) = server.search_experiments(filter_string="name = 'pipelines'")
+        with server.start_run(experiment_id=experiment.experiment_id) as mine:
             pipeline.fit(rows)
         logged = server.get_run(mine.info.run_id)
         assert logged.data.tags["estimator_name"] == "Pipeline"

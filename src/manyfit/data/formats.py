@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from manyfit._optional import load, require
 
+_MOST_LABELS = 1_000_000  # beyond that, pandas builds no table
 _ALIGNMENT = 64  # of every part: what vector instructions and Arrow like best
 
 
@@ -62,6 +63,18 @@ def lend(value: Any) -> Any:
     if _is_from("pandas", "DataFrame", value) or _is_from("pandas", "Series", value):
         return value.copy(deep=False)
     return value
+
+
+def settle(value: Any) -> None:
+    """Have an opened value do what it would do when first used, before several threads use it.
+
+    The indices of pandas build a table of their labels then, and a thread that comes meanwhile
+    finds it half built: a KeyError for a label that is there.
+    """
+    if _is_from("pandas", "DataFrame", value) or _is_from("pandas", "Series", value):
+        for axis in value.axes:
+            if len(axis) <= _MOST_LABELS:
+                axis.is_unique  # noqa: B018 - it builds the table
 
 
 def _is_from(package: str, name: str, value: object) -> bool:

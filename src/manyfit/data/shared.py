@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from manyfit.data.formats import FORMATS, Format, kind_of, lend
+from manyfit.data.formats import FORMATS, Format, kind_of, lend, settle
 from manyfit.data.references import REFERENCE, Reference
 from manyfit.data.routes import megabytes
 from manyfit.errors import ArgumentError, ExecutorError
@@ -81,6 +81,7 @@ class Shared(Mapping[str, Any]):
             raise KeyError(f"nothing is shared as {name!r}; there is {', '.join(self)}")
         if name not in self._opened:
             value = _formats[item.kind].open(self.path(item.file))
+            settle(value)
             self._opened.setdefault(name, value)  # another thread may have been faster
         return lend(self._opened[name])
 
