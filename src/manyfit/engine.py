@@ -316,7 +316,8 @@ class Engine:
         for number, reason in self._to_abandon.items():
             return Abandon(number, reason)
         waiting = [number for number in self._waiting if number not in submitted]
-        tally = replace(self.tally, elapsed=elapsed)
+        timed = self.budget.timeout is not None
+        tally = replace(self.tally, elapsed=elapsed) if timed else self.tally
         over = self.budget.verdict(tally, self.metric)
         command = self._search(waiting, free, ahead) if over is None else EndStudy(over)
         if isinstance(command, EndStudy) and self.budget.allows_repeats(tally):

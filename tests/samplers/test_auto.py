@@ -89,7 +89,7 @@ def test_unknown_words():
         make_sampler("bayes", SMALL, LOSS, 0)
 
     assert str(caught.value) == (
-        "sampler must be one of 'auto', 'gp', 'grid', 'quasirandom', 'random', 'tpe', "
+        "sampler must be one of 'auto', 'gp', 'grid', 'nearby', 'quasirandom', 'random', 'tpe', "
         "but got 'bayes'"
     )
 

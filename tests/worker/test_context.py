@@ -176,11 +176,33 @@ def test_older_threads_are_not_in_the_trial(context, sent, channel, tmp_path):
 
 def test_a_thread_among_several_trials_is_refused(context, channel, sent, tmp_path):
     """With several trials in the process, a thread must bring its context, else it's an error."""
-    with entered(make(channel, tmp_path, number=1)), entered(make(channel, tmp_path, number=2)):
+    go, done = threading.Event(), threading.Event()
+
+    def other():
+        with entered(make(channel, tmp_path, number=1)):
+            go.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert go.wait(10)
+    with entered(make(channel, tmp_path, number=2)):
         assert isinstance(in_thread(lambda: report(0, loss=1)), RuntimeError)
         inside = contextvars.copy_context()
         assert in_thread(lambda: inside.run(report, 0, loss=1)) is None
+    done.set()
+    thread.join()
     assert [event.number for event in sent] == [2]
+
+
+def test_an_inner_one_takes_its_place(context, channel, sent, tmp_path):
+    """A trial inside of another is the one that reports, threads of its own included."""
+    with entered(make(channel, tmp_path, number=1)):
+        with entered(make(channel, tmp_path, number=2)):
+            assert in_thread(lambda: report(0, loss=1)) is None
+        report(0, loss=1)
+        assert in_thread(lambda: report(1, loss=1)) is None
+    assert [event.number for event in sent] == [2, 1, 1]
 
 
 def test_a_forked_process_reports_nothing(context, sent):

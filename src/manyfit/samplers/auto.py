@@ -10,6 +10,7 @@ from manyfit.metric import Metric
 from manyfit.samplers.base import Sampler
 from manyfit.samplers.earlier import Earlier
 from manyfit.samplers.grid import GridSampler
+from manyfit.samplers.nearby import NearbySampler
 from manyfit.samplers.quasirandom import QuasiRandomSampler
 from manyfit.samplers.random import RandomSampler
 from manyfit.space import Space
@@ -26,8 +27,9 @@ def make_sampler(
     """Return a sampler and one line that says what it is and why.
 
     Args:
-        sampler: One of the words `"auto"`, `"gp"`, `"grid"`, `"quasirandom"`, `"random"`, `"tpe"`;
-            an instance of one of Optuna's samplers; or anything with the methods `tell` and `ask`.
+        sampler: One of the words `"auto"`, `"gp"`, `"grid"`, `"nearby"`, `"quasirandom"`,
+            `"random"`, `"tpe"`; an instance of one of Optuna's samplers; or anything with the
+            methods `tell` and `ask`.
         space: Where params come from.
         metric: What is tuned.
         seed: The study's seed.
@@ -95,6 +97,8 @@ def _of_name(
             sampler = _optuna().OptunaSampler(space, metric, seed)
         case "grid":
             sampler = GridSampler(space, seed)
+        case "nearby":
+            sampler = NearbySampler(space, metric, seed)
         case "quasirandom":
             sampler = QuasiRandomSampler(space, seed)
         case _:
@@ -122,6 +126,7 @@ def _optuna() -> Any:
 _LINES = {
     "gp": "a Gaussian process (gp): each trial where the trials so far promise most",
     "grid": "grid: each of the {count} configurations once",
+    "nearby": "nearby: fills the space evenly, then looks near the best; costs microseconds",
     "quasirandom": "quasirandom: Sobol points, which fill the space evenly",
     "random": "random: each trial is drawn on its own",
     "tpe": "TPE: learns from the trials so far where good ones lie, after 10 random ones",

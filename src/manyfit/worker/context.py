@@ -179,14 +179,19 @@ _active: list[Context] = []
 
 @contextlib.contextmanager
 def entered(context: Context) -> Iterator[None]:
-    """Make `report` and `current_trial` work within the block."""
+    """Make `report` and `current_trial` work within the block, in place of an outer one's."""
+    outer = _context.get()
     token = _context.set(context)
     _active.append(context)
+    if outer in _active:
+        _active.remove(outer)
     try:
         yield
     finally:
         context.close()
         _active.remove(context)
+        if outer is not None:
+            _active.append(outer)
         _context.reset(token)
 
 

@@ -30,7 +30,8 @@ from manyfit.worker.work import Task, Work, secrets_of
 
 Capture: TypeAlias = Callable[[Path, Sequence[str]], AbstractContextManager[None]]
 
-_OWN_FRAMES = str(Path(__file__).parent)
+# The objective is called from here, or from where one for a group of rows is.
+_OWN_FRAMES = tuple(str(Path(__file__).parents[1] / name) for name in ("worker", "groups"))
 _MOST_REASON = 300
 _MOST_TRACEBACK = 100_000
 
@@ -83,6 +84,24 @@ def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
     channel.send(ending)
     if attempt.interrupt is not None:
         raise attempt.interrupt
+
+
+def run_within(
+    work: Work, task: Task, channel: Channel, place: Place, secrets: Sequence[str] = ()
+) -> AttemptEvent:
+    """Run an attempt inside a task that is this process's own; returns its ending, sends none.
+
+    For objectives that take milliseconds: its output is the task's, and so is its environment.
+
+    Raises:
+        KeyboardInterrupt: As `run_task` does.
+    """
+    with seeded(task.seed):
+        attempt = _Attempt(work, task, channel, place, secrets)
+        ending = attempt.run()
+    if attempt.interrupt is not None:
+        raise attempt.interrupt
+    return ending
 
 
 class _Attempt:
