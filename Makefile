@@ -46,7 +46,7 @@ clean: ## Remove what the targets made, but no study and no record
 	@touch $@ .venv/.demo
 
 .venv/.dev: $(pinned)
-	sh scripts/setup demo,tensorflow,connect,storage,delta --group dev
+	sh scripts/setup demo,tensorflow,connect,storage,delta,plots --group dev
 	@touch $@ .venv/.demo .venv/.spark
 
 # Without the second index, PyTorch would bring gigabytes for GPUs that no test uses.

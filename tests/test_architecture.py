@@ -28,21 +28,23 @@ SECTIONS = (
     ("data", "ship"),
     ("executors", "journal", "trackers"),
     ("recorder", "driver", "result", "archive", "prior", "asking", "arguments", "study", "tuning"),
-    ("cli", "optuna", "spark_ml", "testing"),
+    ("cli", "groups", "optuna", "spark_ml", "testing"),
 )
 # The decisions and the worker stand beside each other: neither knows the other.
 APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
 ADAPTERS = ("executors", "journal", "trackers")
 HOMES = {
     "optuna": {"samplers/optuna.py", "optuna.py"},
+    "plotly": {"groups/plots.py"},
     "mlflow": {"trackers/mlflow.py"},
-    "rich": {"trackers/terminal.py", "cli.py"},
+    "rich": {"trackers/terminal.py", "trackers/terminal_groups.py", "cli.py"},
     "psutil": {"worker/limits.py"},
     "threadpoolctl": {"worker/limits.py", "samplers/threads.py"},
     "pandas": {"result.py"},
     "pyspark": {
         "executors/spark_session.py",
         "executors/spark_task.py",
+        "groups/spark_population.py",
         "spark_ml/maps.py",
         "spark_ml/params.py",
         "spark_ml/recipe.py",

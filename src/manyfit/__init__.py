@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     )
     from manyfit.executors.spark import SparkExecutor
     from manyfit.executors.spark_driver import DriverExecutor
+    from manyfit.groups.result import GroupsResult
+    from manyfit.groups.tuning import tune_groups
     from manyfit.metric import Metric
     from manyfit.pruners.asha import AshaPruner
     from manyfit.pruners.baseline import BaselinePruner
@@ -59,6 +61,7 @@ __all__ = [
     "FatalError",
     "Float",
     "FoldPruner",
+    "GroupsResult",
     "Int",
     "JournalCorruptError",
     "JournalError",
@@ -96,6 +99,7 @@ __all__ = [
     "shipping_list",
     "study_names",
     "tune",
+    "tune_groups",
 ]
 
 # Names are fetched on first use: `import manyfit` is light, and a worker loads only what it needs.
@@ -122,6 +126,8 @@ _HOMES = {
     ),
     "executors.spark": ("SparkExecutor",),
     "executors.spark_driver": ("DriverExecutor",),
+    "groups.result": ("GroupsResult",),
+    "groups.tuning": ("tune_groups",),
     "metric": ("Metric",),
     "pruners.asha": ("AshaPruner",),
     "pruners.baseline": ("BaselinePruner",),

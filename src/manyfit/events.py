@@ -196,12 +196,16 @@ def encode(event: Event) -> str:
     record: dict[str, Any] = {"v": VERSION, "event": _NAMES[kind]}
     record.update((name, getattr(event, name)) for name in _FIELDS[kind])
     try:
-        return json.dumps(record, separators=(",", ":"), allow_nan=False)
+        return _strict(record)
     except ValueError:
         if "metrics" not in record:
             raise
         record["metrics"] = {name: _finite(v) for name, v in record["metrics"].items()}
-        return json.dumps(record, separators=(",", ":"), allow_nan=False)
+        return _strict(record)
+
+
+# Made once: `json.dumps` would make an encoder for each call, which takes as long as its work.
+_strict = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def _finite(value: float) -> float | str:

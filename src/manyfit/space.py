@@ -189,7 +189,7 @@ class Space:
 
     def key(self, params: Params) -> str:
         """Return a text that is the same for the same params, in whatever order."""
-        return json.dumps(params, sort_keys=True, separators=(",", ":"))
+        return _in_order(params)
 
     def _missing(self, name: str, domain: Domain, given: Mapping[str, Any]) -> str:
         return f"{name} is missing: it must be {domain.rule}. Given were: {_listed(given)}"
@@ -323,6 +323,10 @@ class Space:
             for name, entry in self._entries.items()
         }
         return f"Space({shown!r})"
+
+
+# Made once: `json.dumps` would make an encoder for each call, which takes as long as its work.
+_in_order = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def _alike(one: Entry, other: Entry) -> bool:

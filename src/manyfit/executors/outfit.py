@@ -51,6 +51,11 @@ class Outfit:
             raise
         self.slot = Slot(self._payload)
 
+    @property
+    def folder(self) -> Path:
+        """The folder that the study has on this machine."""
+        return self._node.path
+
     def log_of(self, number: int, attempt: int) -> Path:
         """Return where an attempt's log is, while it runs."""
         return self._node.path / "logs" / log_name(number, attempt)

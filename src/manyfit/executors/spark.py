@@ -14,6 +14,7 @@ import os
 import re
 import secrets as randomness
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from manyfit._redact import is_secret_name
@@ -26,7 +27,7 @@ from manyfit.executors.spark_run import Run
 from manyfit.executors.spark_session import Session
 from manyfit.ship.bundle import bundle
 from manyfit.ship.chosen import Shippable
-from manyfit.ship.listing import shipping_list
+from manyfit.ship.listing import ShippingList, shipping_list
 from manyfit.ship.weight import size_warning
 from manyfit.worker.payload import pack
 from manyfit.worker.work import Task, Work
@@ -38,6 +39,21 @@ logger = logging.getLogger("manyfit")
 
 # What a tracking server wants to know of its clients is passed on.
 _PASSED_ON = ("MLFLOW_", "DATABRICKS_")
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What workers are given, and what they must have.
+
+    Attributes:
+        kit: Work, code, environment, and how they get shared data.
+        listing: The modules that travel, and those that must be there.
+        depot: Holds shared data out to them, until it is closed.
+    """
+
+    kit: Kit
+    listing: ShippingList
+    depot: Depot
 
 
 class SparkExecutor:
@@ -124,6 +140,11 @@ class SparkExecutor:
         return max(1, int(number))
 
     @property
+    def session(self) -> Session:
+        """Where jobs run."""
+        return self._session
+
+    @property
     def cpus(self) -> int:
         """What Spark takes a task to use."""
         return self._session.cpus
@@ -142,24 +163,37 @@ class SparkExecutor:
         fitting = self._session.fitting(cpus)
         if fitting == 0:
             raise ArgumentError(f"cpus_per_trial={cpus} is more than this local Spark has")
-        token = f"{re.sub(r'[^A-Za-z0-9_]', '_', work.study)[:40]}-{randomness.token_hex(8)}"
-        listing = shipping_list(work.objective, self._ship)
         with contextlib.ExitStack() as undo:
-            depot = Depot(self._session, self._storage)
-            undo.callback(depot.close)
-            kit = self._kit(work, token, bundle(listing) if listing.travelling else b"", depot)
+            equipment = self.equip(work)
+            undo.callback(equipment.depot.close)
             self._run = Run(
                 self._session,
                 work,
-                kit,
-                listing,
-                depot,
+                equipment.kit,
+                equipment.listing,
+                equipment.depot,
                 parallelism=min(most, fitting or most),
                 address=(self._host or self._session.host(), self._port),
                 channel=self._channel,
                 profile=profile,
             )
             undo.pop_all()
+
+    def equip(self, work: Work) -> "Equipment":
+        """Pack all that workers are given for a work; whoever asks for it closes its depot.
+
+        Raises:
+            ObjectiveError: The objective can't be pickled; names what in it is to blame.
+        """
+        token = f"{re.sub(r'[^A-Za-z0-9_]', '_', work.study)[:40]}-{randomness.token_hex(8)}"
+        listing = shipping_list(work.objective, self._ship)
+        depot = Depot(self._session, self._storage)
+        try:
+            kit = self._kit(work, token, bundle(listing) if listing.travelling else b"", depot)
+        except BaseException:
+            depot.close()
+            raise
+        return Equipment(kit, listing, depot)
 
     def _kit(self, work: Work, token: str, code: bytes, depot: Depot) -> Kit:
         with in_transit() as shared:

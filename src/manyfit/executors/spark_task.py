@@ -5,7 +5,7 @@ from typing import Any
 
 
 def task_function(
-    entry: str, settings: Mapping[str, Any]
+    entry: str, settings: Mapping[str, Any], *, streams: bool = False
 ) -> Callable[[Iterator[Any]], Iterator[Any]]:
     """Return what `mapInArrow` is to run: it yields one row of JSON, which says how it went.
 
@@ -13,10 +13,12 @@ def task_function(
         entry: `module:function` in a worker's Manyfit, called with the settings and where it is;
             empty to say just these.
         settings: Plain data, and Spark's own broadcasts; seen by nobody but the worker.
+        streams: Whether the function is called with the partition's record batches first, and
+            yields those of the result. A worker without Manyfit then fails the job.
     """
 
     # All in here, since names of this module would be looked up in the worker's Manyfit.
-    def run(_batches: Iterator[Any]) -> Iterator[Any]:
+    def run(batches: Iterator[Any]) -> Iterator[Any]:
         import importlib  # noqa: PLC0415
         import json  # noqa: PLC0415
         import os  # noqa: PLC0415
@@ -42,12 +44,19 @@ def task_function(
             "attempt": 0 if context is None else context.attemptNumber(),
         }
         module, _, name = entry.partition(":")
+        function: Any = dict
         try:
-            function = getattr(importlib.import_module(module), name) if module else dict
+            if module:
+                function = getattr(importlib.import_module(module), name)
         except ImportError as error:
+            if streams:
+                raise
             version = ".".join(map(str, sys.version_info[:3]))
             said = {"missing": f"{error} (Python {version} at {sys.executable})", "place": place}
         else:
+            if streams:
+                yield from function(batches, {**settings, "place": place})
+                return
             said = function({**settings, "place": place})
         yield pyarrow.RecordBatch.from_pydict({"said": [json.dumps(said)]})
 

@@ -61,32 +61,41 @@ class NearbySampler:
         scale = max(_NARROWEST, _WIDEST * _SHRINKING**late)
         # The best has three children in four.
         place = min(rng.randrange(len(self._best)), rng.randrange(len(self._best)))
-        return self._neighbour(self._best[place][2], scale, rng)
+        return neighbour(self._space, self._best[place][2], scale, rng)
 
     def _filling(self, number: int) -> Params:
         point = [(0.5 + (number + 1) * step) % 1.0 for step in self._steps]
         return self._space.decode(point)
 
-    def _neighbour(self, parent: Params, scale: float, rng: random.Random) -> Params:
-        """Return a point that differs from another in one param, in some, or in all."""
-        count = len(self._space.params)
-        share = rng.choice((1.0 / count, 2.0 / count, 1.0))
-        params: dict[str, Any] = {}
-        for name, domain in self._space.walk(params):
-            if name not in parent:
-                params[name] = domain.decode(rng.random())
-            elif count > 1 and rng.random() > share:
-                params[name] = parent[name]
-            elif isinstance(domain, Choice):
-                change = rng.random() < scale / _WIDEST * 0.5
-                params[name] = domain.decode(rng.random()) if change else parent[name]
-            else:
-                move = rng.gauss(0.0, scale)
-                if domain.size is not None:
-                    move += math.copysign(0.5 / domain.size, move)
-                # Clipped, not reflected: many an optimum is at the edge.
-                params[name] = domain.decode(min(max(domain.encode(parent[name]) + move, 0.0), 1.0))
-        return params
+
+def neighbour(space: Space, parent: Params, scale: float, rng: random.Random) -> Params:
+    """Return a point that differs from another in one param, in some, or in all.
+
+    Args:
+        space: Where both are.
+        parent: The other one.
+        scale: The standard deviation of a number's move, as a share of its range; a choice changes
+            the less often the smaller it is.
+        rng: Where randomness comes from.
+    """
+    count = len(space.params)
+    share = rng.choice((1.0 / count, 2.0 / count, 1.0))
+    params: dict[str, Any] = {}
+    for name, domain in space.walk(params):
+        if name not in parent:
+            params[name] = domain.decode(rng.random())
+        elif count > 1 and rng.random() > share:
+            params[name] = parent[name]
+        elif isinstance(domain, Choice):
+            change = rng.random() < scale / _WIDEST * 0.5
+            params[name] = domain.decode(rng.random()) if change else parent[name]
+        else:
+            move = rng.gauss(0.0, scale)
+            if domain.size is not None:
+                move += math.copysign(0.5 / domain.size, move)
+            # Clipped, not reflected: many an optimum is at the edge.
+            params[name] = domain.decode(min(max(domain.encode(parent[name]) + move, 0.0), 1.0))
+    return params
 
 
 def _steps(dimensions: int) -> tuple[float, ...]:

@@ -81,9 +81,18 @@ class MlflowTracker:
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
         """Begin to connect, in the background."""
-        connect = _connector(self._tracking_uri, self._experiment, study)
+        connect = self.connector(study.folder, remote=study.remote)
         settings.hold()
         self._courier = Courier(study, history, connect)
+
+    def connector(self, folder: Path, *, remote: bool = False) -> "Callable[[], Server]":
+        """Return what connects to the server that is chosen as of now; it may take seconds.
+
+        Args:
+            folder: Where a socket may go, by which workers reach a database of this machine.
+            remote: Whether there are workers on other machines.
+        """
+        return _connector(self._tracking_uri, self._experiment, folder, remote=remote)
 
     def prepare(self, trial: Trial) -> Mapping[str, str]:
         """Return what makes the trial's run MLflow's active one in its worker.
@@ -307,7 +316,7 @@ class Server:
 
 
 def _connector(
-    tracking_uri: str | None, experiment: str | None, study: StudyInfo
+    tracking_uri: str | None, experiment: str | None, home: Path, *, remote: bool
 ) -> Callable[[], Server]:
     """Look at what is set now, on the driver's thread; connect later, on the courier's."""
     folder = Path.cwd()
@@ -319,13 +328,13 @@ def _connector(
     def connect() -> Server:
         uri = absolute(tracking_uri or _import_mlflow().get_tracking_uri(), folder)
         outer = active.info.run_id if active and experiment is None else None
-        relay = Relay(uri, study.folder) if study.remote and is_local(uri) else None
+        relay = Relay(uri, home) if remote and is_local(uri) else None
         return Server(
             uri,
             lambda client: _choose_experiment(client, *chosen),
             outer,
             relay,
-            remote=study.remote,
+            remote=remote,
         )
 
     return connect

@@ -132,7 +132,11 @@ class Terminal:
 
     def refresh(self, view: View) -> None:
         """Draw."""
-        self._live.update(draw(view), refresh=True)
+        self._live.update(self.drawn(view), refresh=True)
+
+    def drawn(self, view: Any) -> RenderableType:
+        """Return a view as it is drawn."""
+        return draw(view)
 
     def close(self, view: View, lines: Sequence[str]) -> None:  # noqa: ARG002
         """Write how it ended in place of the drawing, and give the cursor back."""
@@ -174,12 +178,16 @@ class Notebook:
         self._view = None
         self._show()
 
+    def drawn(self, view: Any) -> RenderableType:
+        """Return a view as it is drawn."""
+        return draw(view)
+
     def _show(self) -> None:
         console = Console(file=io.StringIO(), record=True, width=110, force_jupyter=False)
         for line in self._lines:
             console.print(Text(line))
         if self._view is not None:
-            console.print(draw(self._view))
+            console.print(self.drawn(self._view))
         form = '<pre style="font-family:monospace;line-height:1.4;margin:0">{code}</pre>'
         html = console.export_html(inline_styles=True, code_format=form, clear=False)
         data = {"text/html": html, "text/plain": console.export_text()}
@@ -273,15 +281,19 @@ class ProgressTracker:
             return tally.view(self._clock())
 
 
-def find_screen() -> Screen:
+def find_screen(
+    notebook: type[Notebook] = Notebook,
+    terminal: type[Terminal] = Terminal,
+    lines: type[Lines] = Lines,
+) -> Screen:
     """Return the best screen there is: a notebook's cell, a terminal, or plain lines."""
     if _in_notebook():
-        return Notebook()
+        return notebook()
     try:
         live = Console(stderr=True).is_terminal and sys.stderr.isatty()
-        return Terminal() if live and os.environ.get("TERM") not in ("dumb", "unknown") else Lines()
+        return terminal() if live and os.environ.get("TERM") not in ("dumb", "unknown") else lines()
     except (OSError, ValueError):  # standard error is closed, or no file
-        return Lines()
+        return lines()
 
 
 def make_progress(progress: str | bool | None) -> ProgressTracker | None:

@@ -1,0 +1,113 @@
+"""How many groups chose what: bars of a histogram, on whichever axis a param is searched."""
+
+import itertools
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manyfit.choice import Domain
+from manyfit.domain import Float, Int
+
+_BINS = 24
+# A param with so few values has a bar for each.
+_FEW = 24
+_STEPS = (1, 2, 5)  # of a decade: ticks of a log axis that spans few of them
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """The bars of one param.
+
+    Attributes:
+        centers: Where they stand; on a log axis these are exponents of 10.
+        widths: How wide they are.
+        counts: How many groups each stands for.
+        names: What each means.
+        ticks: Places on the axis and their texts; empty where plain numbers do.
+    """
+
+    centers: Sequence[float]
+    widths: Sequence[float]
+    counts: Sequence[int]
+    names: Sequence[str]
+    ticks: tuple[tuple[float, str], ...] = ()
+
+
+def histogram(domain: Domain, values: Sequence[Any]) -> Histogram:
+    """Return the bars of stored values of a param; options that nobody chose have a bar of none.
+
+    Values that the domain doesn't have, since the space was changed, are left out.
+
+    Example:
+        >>> from manyfit.space import Choice, Float
+        >>> histogram(Choice(["a", "b"]), ["b", "b"]).counts
+        [0, 2]
+        >>> logarithmic = histogram(Float(0.01, 1.0, log=True), [0.01, 1.0])
+        >>> logarithmic.ticks
+        ((-2.0, '0.01'), (-1.0, '0.1'), (0.0, '1'))
+    """
+    values = [value for value in values if domain.contains(value)]
+    if not isinstance(domain, Float | Int) or (domain.size is not None and domain.size <= _FEW):
+        return _by_value(domain, values)
+    low, high = float(domain.low), float(domain.high)
+    data = np.array(values, dtype=np.float64)
+    if domain.log:
+        low, high, data = math.log10(low), math.log10(high), np.log10(data)
+    edges = _edges(domain, low, high)
+    counts, _ = np.histogram(np.clip(data, edges[0], edges[-1]), edges)
+    ends = 10.0**edges if domain.log else edges
+    return Histogram(
+        ((edges[:-1] + edges[1:]) / 2).tolist(),
+        np.diff(edges).tolist(),
+        counts.tolist(),
+        [f"{a:.3g} to {b:.3g}" for a, b in itertools.pairwise(ends)],
+        log_ticks(low, high) if domain.log else (),
+    )
+
+
+def _by_value(domain: Domain, values: Sequence[Any]) -> Histogram:
+    options = list(domain.labels if not isinstance(domain, Float | Int) else domain.values())
+    names = [_name(option) for option in options]
+    places = [float(place) for place in range(len(options))]
+    chosen = Counter(map(json.dumps, values))  # 1, True and "1" are three options
+    counts = [chosen[json.dumps(option)] for option in options]
+    return Histogram(
+        places, [0.8] * len(options), counts, names, tuple(zip(places, names, strict=True))
+    )
+
+
+def _name(option: Any) -> str:
+    """Return an option in a word."""
+    return f"{option:g}" if isinstance(option, float) else str(option)
+
+
+def _edges(domain: Float | Int, low: float, high: float) -> NDArray[np.float64]:
+    """Return the ends of bins; those of whole numbers lie between two of them."""
+    if isinstance(domain, Float) or domain.log:
+        return np.linspace(low, high, _BINS + 1)
+    width = math.ceil((high - low + 1) / _BINS)
+    return np.arange(low - 0.5, high + width, width, dtype=np.float64)
+
+
+def log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """Return ticks of an axis from `10**low` to `10**high`: where, as exponents, and their texts.
+
+    Example:
+        >>> log_ticks(0.0, 1.0)
+        ((0.0, '1'), (0.30103, '2'), (0.69897, '5'), (1.0, '10'))
+    """
+    steps = _STEPS if high - low < 2 else (1,)
+    every = max(1, math.ceil((high - low) / 6))
+    ticks = []
+    for exponent in range(math.floor(low), math.ceil(high) + 1):
+        for step in steps if exponent % every == 0 else ():
+            place = round(exponent + math.log10(step), 5)
+            if low - 1e-9 <= place <= high + 1e-9:
+                ticks.append((place, f"{step * 10.0**exponent:g}"))
+    return tuple(ticks)

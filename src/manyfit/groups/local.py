@@ -1,0 +1,281 @@
+"""Groups of a pandas DataFrame, tuned in worker processes on this machine."""
+
+import heapq
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manyfit._optional import load, require
+from manyfit.data.shared import Shared, share
+from manyfit.errors import ArgumentError
+from manyfit.groups.batch import SHARED, Portion, TuneBatch
+from manyfit.groups.bench import Batch, Bench, wait
+from manyfit.groups.job import GroupJob
+from manyfit.groups.keys import key_text
+from manyfit.groups.population import Points, Schema, Table
+from manyfit.groups.row import GroupRow, row_schema, to_table
+from manyfit.metric import Metric
+from manyfit.space import Space
+from manyfit.worker.limits import usable_cpus
+from manyfit.worker.payload import Payload, pack
+from manyfit.worker.slot import Slot
+from manyfit.worker.work import Site, Work
+
+# What a fit costs besides its rows, in rows.
+FIXED = 100
+# A batch is at most this part of what is left, for each process: so they all end at about the same
+# time.
+_PARTS = 4
+_MOST_GROUPS = 64  # in a batch: so that a process that dies early is missed
+_GRACE = 2.0
+
+
+class LocalPopulation:
+    """The groups of a pandas DataFrame.
+
+    The frame is sorted by group once, and mapped into every process.
+
+    Args:
+        frame: The rows.
+        by: The key columns.
+        shared_by: Further columns that `keys` tells.
+        parallelism: How many processes tune.
+        folder: Where logs and what processes exchange go.
+
+    Raises:
+        ArgumentError: A column is missing, or can't be a key.
+    """
+
+    def __init__(
+        self,
+        frame: Any,
+        by: Sequence[str],
+        shared_by: Sequence[str] = (),
+        *,
+        parallelism: int | None = None,
+        folder: Path,
+    ) -> None:
+        _check_columns(frame, (*by, *shared_by))
+        self._parallelism = parallelism or usable_cpus()
+        self._by = tuple(by)
+        self._shared_by = tuple(shared_by)
+        codes = _codes(frame, self._by)
+        order = np.argsort(codes, kind="stable")
+        edges = np.flatnonzero(np.diff(codes[order], prepend=-1, append=-1))
+        starts = edges[:-1] if len(codes) else np.empty(0, dtype=np.intp)
+        rows = frame.iloc[order].reset_index(drop=True)
+        self._crew = _Crew(rows, folder, max(1, usable_cpus() // self._parallelism))
+        keys = rows[[*self._by, *self._shared_by]].iloc[starts]
+        self._start(_key_table(keys), starts, np.diff(edges))
+
+    def _start(self, keys: Table, starts: Any, sizes: Any) -> None:
+        """Take in the groups: their keys, where their rows start, and how many there are."""
+        texts = [key_text(values) for values in _rows(keys.select(list(self._by)))]
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        self._texts = [texts[place] for place in order]
+        self._starts = np.asarray(starts)[order].tolist()
+        self._sizes = np.asarray(sizes)[order].tolist()
+        self._keys = keys.take(order) if order else keys
+
+    @property
+    def keys_schema(self) -> Schema:
+        """The names and types of the key columns."""
+        return self._keys.select(list(self._by)).schema
+
+    @property
+    def slots(self) -> int:
+        """How many processes tune."""
+        return self._parallelism
+
+    def count(self) -> int:
+        """Return how many groups there are."""
+        return len(self._texts)
+
+    def keys(self) -> Table:
+        """Return a row a group, sorted by key."""
+        arrow = load("pyarrow")
+        sizes = arrow.array(self._sizes, arrow.int64())
+        table = self._keys.select(list(self._by)).append_column("rows", sizes)
+        for name in self._shared_by:
+            table = table.append_column(name, self._keys.column(name))
+        return table
+
+    def part(self, keys: Table) -> "LocalPopulation":
+        """Return the population of these groups only."""
+        wanted = self._listed(keys)
+        return self._of([text in wanted for text in self._texts])
+
+    def without(self, keys: Table) -> "LocalPopulation":
+        """Return the population of all groups but these."""
+        unwanted = self._listed(keys)
+        return self._of([text not in unwanted for text in self._texts])
+
+    def _listed(self, keys: Table) -> set[str]:
+        return {key_text(values) for values in _rows(keys.select(list(self._by)))}
+
+    def _of(self, chosen: Sequence[bool]) -> "LocalPopulation":
+        """Return a population of some groups, which shares the rows of this one."""
+        places = np.flatnonzero(chosen)
+        other = object.__new__(LocalPopulation)
+        other.__dict__.update(self.__dict__)
+        other._start(
+            self._keys.take(places), np.array(self._starts)[places], np.array(self._sizes)[places]
+        )
+        return other
+
+    def hold(self) -> None:
+        """Keep processes between runs, until `close`."""
+        self._crew.is_held = True
+
+    def close(self) -> None:
+        """End the processes."""
+        self._crew.close()
+
+    def run(self, job: GroupJob, points: Points | None = None) -> Iterator[Table]:
+        """Tune every group; yields tables of rows as groups end."""
+        if not self._texts:
+            return
+        try:
+            benches = self._crew.benches(job, min(self._parallelism, len(self._texts)))
+            yield from self._drive(benches, job, points)
+        except BaseException:
+            self._crew.close()  # they may be in the middle of something
+            raise
+        if not self._crew.is_held:
+            self._crew.close()
+
+    def _drive(self, benches: list[Bench], job: GroupJob, points: Points | None) -> Iterator[Table]:
+        batches = self._batches(len(benches), points)
+        while True:
+            for bench in benches:
+                if not bench.busy and (batch := next(batches, None)) is not None:
+                    bench.submit(batch)
+            if not any(bench.busy for bench in benches):
+                return
+            rows = [row for bench in benches for row in bench.poll()]
+            if rows:
+                yield self._table(rows, job.metric)
+            else:
+                wait(benches, 1.0)
+
+    def _batches(self, processes: int, points: Points | None) -> Iterator[Batch]:
+        """Yield batches, the largest groups first, ever smaller ones towards the end."""
+        heap = [(-size - FIXED, place) for place, size in enumerate(self._sizes)]
+        heapq.heapify(heap)
+        left = -sum(weight for weight, _ in heap)
+        while heap:
+            most = left / (processes * _PARTS)
+            portions: list[Portion] = []
+            taken = 0
+            while (
+                heap
+                and len(portions) < _MOST_GROUPS
+                and (not portions or taken - heap[0][0] <= most)
+            ):
+                weight, place = heapq.heappop(heap)
+                taken -= weight
+                portions.append(self._portion(place))
+            left -= taken
+            yield Batch(tuple(portions), points=points)
+
+    def _portion(self, place: int) -> Portion:
+        start = self._starts[place]
+        return Portion(self._texts[place], start, start + self._sizes[place])
+
+    def _table(self, rows: list[GroupRow], metric: Metric) -> Table:
+        places = {text: place for place, text in enumerate(self._texts)}
+        keys = self._keys.select(list(self._by)).take([places[row.group] for row in rows])
+        return to_table(list(_rows(keys)), rows, metric, row_schema(self.keys_schema))
+
+
+class _Crew:
+    """Processes that tune groups of a frame, as many as were ever asked for.
+
+    Args:
+        frame: All rows, sorted by group.
+        folder: Where logs and what processes exchange go.
+        cpus: Threads of each.
+    """
+
+    def __init__(self, frame: Any, folder: Path, cpus: int) -> None:
+        self.is_held = False
+        self._frame = frame
+        self._shared: Shared | None = None
+        self._folder = folder
+        self._cpus = cpus
+        self._job: GroupJob | None = None
+        self._payload: Payload | None = None
+        self._benches: list[Bench] = []
+
+    def benches(self, job: GroupJob, count: int) -> list[Bench]:
+        """Return so many processes for a job: those of the last run, if that was the same.
+
+        Raises:
+            ObjectiveError: The objective can't be sent to processes; names what is to blame.
+        """
+        if self._payload is None or job != self._job:
+            self.close()
+            self._job, self._payload = job, self._packed(job)
+        while len(self._benches) < count:
+            self._benches.append(Bench(Slot(self._payload), self._folder, job))
+        return self._benches[:count]
+
+    def _packed(self, job: GroupJob) -> Payload:
+        if self._shared is None:
+            self._shared = share(**{SHARED: self._frame})
+        limits = job.limits(self._cpus)
+        objective = TuneBatch(job, self._shared)
+        work = Work(objective, Space({}), Metric("groups"), "groups", self._folder, limits)
+        return Payload(pack(work), Site(self._folder, limits))
+
+    def close(self) -> None:
+        """End the processes; those that are idle exit by themselves, if they do so soon."""
+        benches, self._benches = self._benches, []
+        for bench in benches:
+            bench.leave()
+        deadline = time.monotonic() + _GRACE
+        for bench in benches:
+            bench.close(deadline - time.monotonic())
+        if self._payload is not None:
+            self._payload.close()
+            self._payload = None
+
+
+def _check_columns(frame: Any, columns: Sequence[str]) -> None:
+    for name in columns:
+        if name not in frame.columns:
+            have = ", ".join(map(str, frame.columns))
+            raise ArgumentError(f"{name!r} is not a column of the data, which has {have:.300}")
+    if not frame.columns.is_unique:
+        raise ArgumentError("the data have two columns of the same name")
+
+
+def _codes(frame: Any, by: Sequence[str]) -> Any:
+    """Return a number for each row, the same for those of a group; missing values are a key."""
+    return frame.groupby(list(by), dropna=False, sort=False, observed=True).ngroup().to_numpy()
+
+
+def _key_table(frame: Any) -> Table:
+    """Return key columns as Arrow has them on every backend: values, not categories."""
+    arrow = require("pyarrow", extra="arrow", purpose="tune_groups")
+    try:
+        table = arrow.Table.from_pandas(frame, preserve_index=False)
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError) as error:
+        raise ArgumentError(f"the key columns hold what can't be a key: {error}") from error
+    fields = [arrow.field(each.name, _key_type(arrow, each.type)) for each in table.schema]
+    return table.cast(arrow.schema(fields))
+
+
+def _key_type(arrow: Any, kind: Any) -> Any:
+    if arrow.types.is_dictionary(kind):
+        return _key_type(arrow, kind.value_type)
+    if arrow.types.is_large_string(kind) or arrow.types.is_null(kind):
+        return arrow.string()
+    return arrow.timestamp("us", kind.tz) if arrow.types.is_timestamp(kind) else kind
+
+
+def _rows(table: Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)

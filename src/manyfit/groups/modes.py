@@ -1,0 +1,141 @@
+"""What is done with groups: each tuned on its own, all jointly, or the first for the others."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from manyfit.groups.job import GroupJob
+from manyfit.groups.joint import Aggregate, Joint, cluster_texts
+from manyfit.groups.keys import group_seed, key_text
+from manyfit.groups.population import Points, Population, Schema, Table
+from manyfit.groups.portfolio import PortfolioSettings, Tuned, learn, worth_sharing
+from manyfit.groups.progress import Mirrors
+from manyfit.groups.record import GroupRecord
+from manyfit.trial import Trial
+
+GROUPS = "groups"  # the stage of the record that the result is made of
+_CROSS = "cross"  # first groups, evaluated at what was best for others of them
+
+# How many groups are tuned in full before the others: a tenth, within these bounds.
+_FIRST_SHARE, _FIRST_LEAST, _FIRST_MOST = 10, 12, 60
+# The others have so much less to try.
+_TRANSFERRED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a mode works with.
+
+    Attributes:
+        population: All groups.
+        job: What is done with each.
+        record: Where rows go.
+        schema: Of rows.
+        mirrors: Told of rows that are on record, and of what people should know.
+    """
+
+    population: Population
+    job: GroupJob
+    record: GroupRecord
+    schema: Schema
+    mirrors: Mirrors
+
+
+def independent(call: Call) -> None:
+    """Tune each group on its own."""
+    _run(call, call.population, call.job)
+
+
+def shared(call: Call, how: Aggregate) -> None:
+    """Tune all groups jointly, or each cluster of them; then fit each with what was found."""
+    job = call.job
+    call.population.hold()
+    folder = call.record.folder / "shared"
+    best = Joint(call.population, job, how, folder, partial(_tell_pass, call)).run()
+    default = job.space.materialize(job.start_with[0]) if job.start_with else None
+    baseline = job.baseline
+    if baseline is None and default is not None:
+        baseline = partial(_fit_default, job.objective, default)
+    points = {cluster: (params,) for cluster, params in best.items()}
+    _run(
+        call,
+        call.population,
+        replace(job, points=points, start_with=(), baseline=baseline),
+    )
+
+
+def transfer(call: Call) -> None:
+    """Tune some groups in full, and the others by what those teach."""
+    keys = call.population.keys()
+    count = min(max(len(keys) // _FIRST_SHARE, _FIRST_LEAST), _FIRST_MOST)
+    if len(keys) < 2 * count:
+        call.mirrors.say(f"{len(keys)} groups are too few to learn from: each is tuned on its own")
+        independent(call)
+        return
+    first = keys.take(_drawn(keys, call.job, count))
+    _run(call, call.population.part(first), replace(call.job, keep_trials=True))
+    rest = replace(call.job, n_trials=max(1, (call.job.n_trials or 0) // _TRANSFERRED))
+    if (learned := _learned(call, first)) is not None:
+        rest = replace(rest, sampler=learned)
+    else:
+        call.mirrors.say("the first groups have too little in common to teach others anything")
+    _run(call, call.population.without(first), rest)
+
+
+def _run(
+    call: Call,
+    population: Population,
+    job: GroupJob,
+    stage: str = GROUPS,
+    points: Points | None = None,
+) -> None:
+    """Run what is not on record yet."""
+    done = call.record.rows(stage, call.schema)
+    if len(done):
+        population = population.without(done.select(list(job.by)))
+    for rows in population.run(job, points):
+        call.record.append(stage, rows)
+        if stage == GROUPS:
+            call.mirrors.show(rows)
+
+
+def _tell_pass(call: Call, trials: Sequence[Trial]) -> None:
+    for trial in trials:
+        call.mirrors.say(f"trial {trial.number}: {trial.state.value} {trial.value}")
+
+
+def _fit_default(objective: Callable[..., Any], params: Mapping[str, Any], *frames: Any) -> Any:
+    return objective(*frames, dict(params))
+
+
+def _drawn(keys: Table, job: GroupJob, count: int) -> list[int]:
+    """Draw groups, the same on every backend."""
+    texts = cluster_texts(keys, job.by)
+    order = sorted(range(len(texts)), key=lambda place: group_seed(job.seed, texts[place]))
+    return sorted(order[:count])
+
+
+def _learned(call: Call, first: Table) -> PortfolioSettings | None:
+    """Return what the first groups taught; None if they had too little in common."""
+    job, space = call.job, call.job.space
+    texts = set(cluster_texts(first, job.by))
+    own = _histories(call, GROUPS, texts)
+    tuned = [Tuned.of([history], space, job.metric) for history in own.values()]
+    more = worth_sharing(tuned)
+    if more:
+        part = call.population.part(first)
+        cross = replace(job, shared_by=(), keep_trials=True)
+        _run(call, part, cross, _CROSS, {key_text([]): more})
+        also = _histories(call, _CROSS, texts)
+        both = [[own[group], *([also[group]] if group in also else ())] for group in own]
+        tuned = [Tuned.of(histories, space, job.metric) for histories in both]
+    return learn(tuned)
+
+
+def _histories(call: Call, stage: str, texts: set[str]) -> dict[str, str]:
+    """Return the trials of some groups that are on record, as `row.history` has them."""
+    rows = call.record.rows(stage, call.schema).select(["group", "history"]).to_pylist()
+    return {
+        row["group"]: row["history"] for row in rows if row["history"] and row["group"] in texts
+    }

@@ -1,0 +1,63 @@
+"""The seam between how groups are tuned and where their rows are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from manyfit.groups.job import GroupJob
+from manyfit.trial import Params
+
+# Of pyarrow, which has no types.
+Schema: TypeAlias = Any
+Table: TypeAlias = Any
+
+# By the text of the `shared_by` values, stored params.
+Points: TypeAlias = Mapping[str, Sequence[Params]]
+
+
+class Population(Protocol):
+    """The groups of a data set: of a pandas or a Spark DataFrame, whole or in part."""
+
+    @property
+    def keys_schema(self) -> Schema:
+        """The names and types of the key columns."""
+
+    @property
+    def slots(self) -> int | None:
+        """How many groups are tuned at once; None if that isn't known."""
+
+    def count(self) -> int:
+        """Return how many groups there are."""
+
+    def keys(self) -> Table:
+        """Return a row a group, sorted by `keys.key_text`.
+
+        Columns: the key columns, `rows` (int64), and the columns of `shared_by`, if there are any.
+        All groups' keys come to the driver.
+        """
+
+    def part(self, keys: Table) -> "Population":
+        """Return the population of these groups only."""
+
+    def without(self, keys: Table) -> "Population":
+        """Return the population of all groups but these."""
+
+    def run(self, job: GroupJob, points: Points | None = None) -> Iterator[Table]:
+        """Tune every group; yields tables of rows (`row.row_schema`) as groups end.
+
+        A group that fails is a row like the others. Closing the iterator ends what runs.
+
+        Args:
+            job: What is done with every group.
+            points: What is tried instead, and nothing else: see `GroupJob.at`. Between runs that
+                differ only in this, workers are kept while the population is held.
+
+        Raises:
+            ObjectiveError: The objective can't be sent to workers; nothing has run.
+            ExecutorError: Workers can't be started, or the cluster is gone.
+        """
+
+    def hold(self) -> None:
+        """Keep what makes further runs cheap, until `close`."""
+
+    def close(self) -> None:
+        """Release what is held. Safe to call twice."""

@@ -1,0 +1,153 @@
+"""The rows of groups on disk: appended as they arrive, and found again by the next driver.
+
+Each driver appends to a file of its own, an Arrow stream; what a killed one left torn at the end of
+its file costs no row before it. Of two rows of a group, the later one counts.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from manyfit._optional import load
+from manyfit.errors import JournalCorruptError, JournalError, StudyChangedError
+from manyfit.groups.population import Schema, Table
+from manyfit.journal.lock import StudyLock
+
+HEADER = "groups.json"
+# How long a row may wait for the disk: what a crash of the machine, not of the driver, may cost.
+_SYNC = 1.0
+# What a call under the same name must have in common with the first one.
+_FIXED = ("metric", "direction", "space", "by", "shared_by", "order_by", "holdout", "mode")
+
+
+class GroupRecord:
+    """The record of one call, held by this process until `close`.
+
+    Args:
+        folder: The call's folder; made when missing.
+        header: What the call does, as JSON values. Under a name that is known, it must fit.
+
+    Raises:
+        StudyLockedError: Another process holds it.
+        StudyChangedError: The record is of a call that did something else.
+        JournalError: The folder can't be written.
+    """
+
+    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalError(f"can't make the folder {folder}: {error.strerror}") from error
+        self.folder = folder
+        self._lock = StudyLock(folder / "lock")
+        self._writers: dict[str, _Writer] = {}
+        try:
+            self.header = self._agreed(dict(header))
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _agreed(self, header: dict[str, Any]) -> dict[str, Any]:
+        """Return the header on disk, if there is one and it fits, else put this one there."""
+        path = self.folder / HEADER
+        if not path.exists():
+            part = path.with_suffix(".part")
+            part.write_text(json.dumps(header, indent=1))
+            part.replace(path)
+            return header
+        known: dict[str, Any] = json.loads(path.read_text())
+        changed = [name for name in _FIXED if known.get(name) != header.get(name)]
+        if changed:
+            lines = "\n".join(f"  {n}: {known.get(n)!r} became {header.get(n)!r}" for n in changed)
+            raise StudyChangedError(
+                f"{self.folder.name!r} was tuned otherwise:\n{lines}\nGive this call another name"
+            )
+        return known
+
+    def rows(self, stage: str, schema: Schema) -> Table:
+        """Return what is on record of a stage, one row a group, in the order of their keys.
+
+        Raises:
+            JournalCorruptError: The key columns on record are not those of the schema.
+        """
+        arrow = load("pyarrow")
+        tables = [_read(path) for path in self._files(stage)]
+        batches = [table for table in tables if table is not None and len(table)]
+        if any(table.schema.names != schema.names for table in batches):
+            raise JournalCorruptError(
+                f"the columns on record in {self.folder} are not those of the data"
+            )
+        if not batches:
+            return schema.empty_table()
+        return latest(arrow.concat_tables([table.cast(schema) for table in batches]))
+
+    def _files(self, stage: str) -> list[Path]:
+        return sorted(self.folder.glob(f"{stage}-*.arrows"))
+
+    def append(self, stage: str, rows: Table) -> None:
+        """Put rows on record.
+
+        Raises:
+            JournalError: The disk refuses.
+        """
+        if stage not in self._writers:
+            number = len(self._files(stage)) + 1
+            path = self.folder / f"{stage}-{number:04}.arrows"
+            self._writers[stage] = _Writer(path, rows.schema)
+        self._writers[stage].append(rows)
+
+    def close(self) -> None:
+        """Give the record up. Safe to call twice."""
+        while self._writers:
+            self._writers.popitem()[1].close()
+        self._lock.release()
+
+
+class _Writer:
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self._path = path
+        self._file = path.open("xb")
+        self._stream = load("pyarrow").ipc.new_stream(self._file, schema)
+        self._sync_at = 0.0
+
+    def append(self, rows: Table) -> None:
+        try:
+            self._stream.write_table(rows)
+            self._file.flush()
+            if time.monotonic() >= self._sync_at:
+                os.fsync(self._file.fileno())
+                self._sync_at = time.monotonic() + _SYNC
+        except OSError as error:
+            raise JournalError(f"can't write {self._path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        self._stream.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def latest(rows: Table) -> Table:
+    """Return the last row of each group, in the order of their keys."""
+    groups = rows.column("group").to_pylist()
+    places = {group: place for place, group in enumerate(groups)}
+    return rows.take([places[group] for group in sorted(places)])
+
+
+def _read(path: Path) -> Table | None:
+    """Return the whole batches of a stream; a torn one ends it."""
+    arrow = load("pyarrow")
+    batches = []
+    with path.open("rb") as file:
+        try:
+            with arrow.ipc.open_stream(file) as stream:
+                schema = stream.schema
+                for batch in stream:
+                    batches.append(batch)  # noqa: PERF402 - what came before a torn one counts
+        except (arrow.ArrowInvalid, OSError):
+            if not batches:
+                return None
+    return arrow.Table.from_batches(batches, schema)

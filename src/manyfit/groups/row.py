@@ -1,0 +1,154 @@
+"""What is recorded of a group: a value in the worker, and a line of an Arrow table elsewhere."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from manyfit._optional import require
+from manyfit.metric import Metric
+
+COMPLETE = "COMPLETE"
+BASELINE = "BASELINE"  # not tuned, or in vain: what the group has is its baseline
+FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """How tuning one group went.
+
+    Attributes:
+        group: The group's key, as `keys.key_text` writes it.
+        state: `COMPLETE`; `BASELINE` where there are too few rows to tune, or all trials failed but
+            the baseline; `FAIL` where nothing can be said for the group.
+        reason: Why it isn't complete, in one line.
+        rows: How many rows it has.
+        params: The best trial's, in stored form; None where none completed.
+        value: The tuned metric of the best trial; None where none completed.
+        metrics: All metrics of the best trial.
+        baseline: The tuned metric of the baseline; None where that failed.
+        baseline_metrics: All metrics of the baseline.
+        trials: How many trials ended; of them `pruned` and `failed`.
+        seconds: Wall time in the worker.
+        fit_seconds: Of these, the time in the user's functions.
+        worker: Where it ran.
+        error: The class of the exception that made it fail; empty if there was none.
+        traceback: That exception's.
+        model: The best trial's model, pickled; None if none is kept, or kept elsewhere.
+        model_path: Where the model is kept, if not here.
+        history: All trials as JSON, `[[params, value or null, state], ...]`; None unless asked for.
+    """
+
+    group: str
+    state: str
+    reason: str = ""
+    rows: int = 0
+    params: dict[str, Any] | None = None
+    value: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    baseline: float | None = None
+    baseline_metrics: dict[str, float] = field(default_factory=dict)
+    trials: int = 0
+    pruned: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    fit_seconds: float = 0.0
+    worker: str = ""
+    error: str = ""
+    traceback: str = ""
+    model: bytes | None = field(default=None, repr=False)
+    model_path: str | None = None
+    history: str | None = field(default=None, repr=False)
+
+    def gain(self, metric: Metric) -> float | None:
+        """Return by how much tuning beat the baseline, in the metric's unit; negative: it lost."""
+        if self.value is None or self.baseline is None:
+            return None
+        return metric.loss(self.baseline) - metric.loss(self.value)
+
+    def to_json(self) -> str:
+        """Return the row as a line of JSON, without its model."""
+        return json.dumps({**asdict(self), "model": None})
+
+
+def from_json(line: str) -> GroupRow:
+    """Return the row of a line that `GroupRow.to_json` wrote."""
+    return GroupRow(**json.loads(line))
+
+
+# Name, type in Spark, type in Arrow (a function of pyarrow and its arguments).
+_COLUMNS = (
+    ("group", "string"),
+    ("state", "string"),
+    ("reason", "string"),
+    ("rows", "bigint"),
+    ("params", "string"),
+    ("value", "double"),
+    ("metrics", "map<string,double>"),
+    ("baseline", "double"),
+    ("baseline_metrics", "map<string,double>"),
+    ("gain", "double"),
+    ("trials", "int"),
+    ("pruned", "int"),
+    ("failed", "int"),
+    ("seconds", "double"),
+    ("fit_seconds", "double"),
+    ("worker", "string"),
+    ("error", "string"),
+    ("traceback", "string"),
+    ("model", "binary"),
+    ("model_path", "string"),
+    ("history", "string"),
+)
+COLUMN_NAMES = tuple(name for name, _ in _COLUMNS)
+# The columns that follow the keys, as Spark writes types.
+SPARK_COLUMNS = ", ".join(f"`{name}` {kind}" for name, kind in _COLUMNS)
+
+
+def row_schema(keys: Any) -> Any:
+    """Return the Arrow schema of rows whose key columns have the given schema."""
+    arrow = require("pyarrow", extra="arrow", purpose="tune_groups")
+    types = {
+        "string": arrow.string(),
+        "bigint": arrow.int64(),
+        "int": arrow.int32(),
+        "double": arrow.float64(),
+        "binary": arrow.binary(),
+        "map<string,double>": arrow.map_(arrow.string(), arrow.float64()),
+    }
+    return arrow.schema([*keys, *(arrow.field(name, types[kind]) for name, kind in _COLUMNS)])
+
+
+def to_table(
+    keys: Sequence[Sequence[Any]], rows: Iterable[GroupRow], metric: Metric, schema: Any
+) -> Any:
+    """Return rows as an Arrow table.
+
+    Args:
+        keys: The key values of each row.
+        rows: As many rows.
+        metric: What was tuned: the gain depends on its direction.
+        schema: Of `row_schema`.
+    """
+    arrow = require("pyarrow", extra="arrow", purpose="tune_groups")
+    by = schema.names[: -len(COLUMN_NAMES)]
+    lines = [
+        {**dict(zip(by, key, strict=True)), **_fields(row, metric)}
+        for key, row in zip(keys, rows, strict=True)
+    ]
+    return arrow.Table.from_pylist(lines, schema=schema)
+
+
+def _fields(row: GroupRow, metric: Metric) -> dict[str, Any]:
+    return {
+        **{name: getattr(row, name) for name in COLUMN_NAMES if name != "gain"},
+        "params": None if row.params is None else json.dumps(row.params, ensure_ascii=False),
+        "metrics": list(row.metrics.items()),
+        "baseline_metrics": list(row.baseline_metrics.items()),
+        "gain": _finite(row.gain(metric)),
+    }
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None

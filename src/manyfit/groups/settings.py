@@ -1,0 +1,198 @@
+"""What a user passes to `tune_groups`: refused where it breaks a rule, before anything runs."""
+
+import inspect
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from manyfit._version import __version__
+from manyfit.arguments import check_choices, check_limits, points_of
+from manyfit.budget import Budget, Stop
+from manyfit.errors import ArgumentError, ObjectiveError
+from manyfit.groups.holdout import Holdout
+from manyfit.groups.job import GroupJob
+from manyfit.groups.joint import AGGREGATES, Aggregate
+from manyfit.groups.row import COLUMN_NAMES
+from manyfit.metric import Direction, Metric
+from manyfit.pruners.auto import make_pruner
+from manyfit.pruners.base import PrunerSettings
+from manyfit.samplers.auto import make_sampler
+from manyfit.space import Space
+from manyfit.trial import Params
+
+Mode: TypeAlias = Literal["independent", "shared", "transfer"]
+MODES: tuple[Mode, ...] = ("independent", "shared", "transfer")
+_N_TRIALS = 20
+
+
+def middle_of(space: Space) -> Params:
+    """Return the point that is tried first where nobody names one: the middle of each range.
+
+    In the middle of the logarithm where it is searched so; of a Choice the first option.
+
+    Example:
+        >>> from manyfit.space import Choice, Float
+        >>> middle_of(Space({"a": Float(0, 100), "kind": Choice(["x", "y"])}))
+        {'a': 50.0, 'kind': 'x'}
+    """
+    params: dict[str, Any] = {}
+    for name, domain in space.walk(params):
+        params[name] = domain.decode(0.0 if hasattr(domain, "labels") else 0.5)
+    return params
+
+
+def job_of(
+    *,
+    by: str | Sequence[str],
+    objective: Callable[..., Any],
+    space: Space | Mapping[str, Any],
+    metric: str,
+    direction: Direction,
+    n_trials: int | None,
+    group_timeout: float | None,
+    mode: Mode,
+    shared_by: str | Sequence[str],
+    aggregate: Aggregate,
+    holdout: str | float | Holdout | None,
+    order_by: str | Sequence[str],
+    baseline: Params | Callable[..., Any] | None,
+    start_with: Iterable[Params],
+    sampler: Any,
+    pruner: str | PrunerSettings | None,
+    stop: Stop | Iterable[Stop] | None,
+    trial_timeout: float | None,
+    trial_memory: int | None,
+    keep_models: bool | str | Path,
+    keep_trials: bool,
+    seed: int | None,
+) -> GroupJob:
+    """Return the job that the arguments of `tune_groups` describe.
+
+    Raises:
+        ArgumentError: One of them breaks its rule.
+        SpaceError: The space, or a point, breaks a rule.
+        ObjectiveError: The objective, or the baseline, can't be called as it would be.
+    """
+    _check_mode(mode, aggregate, shared_by)
+    check_choices(1, "raise", seed, None)
+    check_limits(trial_timeout, trial_memory)
+    split = None if holdout is None else Holdout.of(holdout)
+    checked, tuned = Space.of(space), Metric(metric, direction)
+    budget = Budget.of(_trials(n_trials, group_timeout, checked), group_timeout, None, stop)
+    _check_function("objective", objective, split, params=True)
+    if callable(baseline):
+        _check_function("baseline", baseline, split, params=False)
+    make_pruner(pruner, tuned)
+    if not hasattr(sampler, "bind"):
+        make_sampler(sampler, checked, tuned, 0)
+    return GroupJob(
+        by=_columns("by", by, least=1),
+        objective=objective,
+        space=checked,
+        metric=tuned,
+        n_trials=budget.n_trials,
+        seconds=group_timeout,
+        shared_by=_columns("shared_by", shared_by),
+        order_by=_columns("order_by", order_by),
+        holdout=split,
+        sampler=sampler,
+        pruner=pruner,
+        baseline=baseline if callable(baseline) else None,
+        start_with=_points(checked, baseline, start_with),
+        stop=budget.stop,
+        trial_timeout=trial_timeout,
+        trial_memory=trial_memory,
+        seed=secrets.randbits(32) if seed is None else int(seed),
+        keep_models=str(keep_models) if isinstance(keep_models, Path) else keep_models,
+        keep_trials=keep_trials,
+    )
+
+
+def header_of(job: GroupJob, mode: Mode, aggregate: Aggregate) -> dict[str, Any]:
+    """Return what is put on record of a call, as JSON values."""
+    return {
+        "version": __version__,
+        "metric": job.metric.name,
+        "direction": job.metric.direction,
+        "space": job.space.to_json(),
+        "by": list(job.by),
+        "shared_by": list(job.shared_by),
+        "order_by": list(job.order_by),
+        "holdout": None if job.holdout is None else str(job.holdout),
+        "mode": mode,
+        "aggregate": aggregate if mode == "shared" else None,
+        "n_trials": job.n_trials,
+        "group_timeout": job.seconds,
+        "seed": job.seed,
+    }
+
+
+def _check_mode(mode: str, aggregate: str, shared_by: str | Sequence[str]) -> None:
+    if mode not in MODES:
+        raise ArgumentError(f"mode must be one of {_listed(MODES)}, but got {mode!r:.100}")
+    if aggregate not in AGGREGATES:
+        raise ArgumentError(
+            f"aggregate must be one of {_listed(AGGREGATES)}, but got {aggregate!r:.100}"
+        )
+    if mode != "shared" and (shared_by or aggregate != "mean"):
+        name = "shared_by" if shared_by else "aggregate"
+        raise ArgumentError(f"{name} is for mode='shared', but mode is {mode!r}")
+
+
+def _trials(n_trials: int | None, group_timeout: float | None, space: Space) -> int | None:
+    if n_trials is not None or group_timeout is not None:
+        return n_trials
+    return _N_TRIALS if space.size is None else min(_N_TRIALS, space.size)
+
+
+def _columns(argument: str, given: str | Sequence[str], least: int = 0) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else tuple(given)
+    if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+        raise ArgumentError(f"{argument} must be names of columns, each once, but got {given!r}")
+    if len(names) < least:
+        raise ArgumentError(f"{argument} must name a column at least")
+    taken = [name for name in names if name in COLUMN_NAMES]
+    if argument == "by" and taken:
+        raise ArgumentError(
+            f"by={taken[0]!r} is the name of a column of the result: rename that column of the data"
+        )
+    return names
+
+
+def _points(
+    space: Space, baseline: Params | Callable[..., Any] | None, start_with: Iterable[Params]
+) -> tuple[Params, ...]:
+    """Return what is tried first, in stored form: the baseline, if it is a point, before all."""
+    points = [space.store(point) for point in points_of(start_with)]
+    if isinstance(baseline, Mapping):
+        points.insert(0, space.store(baseline))
+    elif baseline is not None and not callable(baseline):
+        raise ArgumentError(
+            f"baseline must be a point of the space or a function, but got {baseline!r:.200}"
+        )
+    return tuple(points) or (middle_of(space),)
+
+
+def _check_function(
+    argument: str, function: object, holdout: Holdout | None, *, params: bool
+) -> None:
+    """Check that a function takes what it will be given."""
+    given = ["group"] if holdout is None else ["train", "valid"]
+    given += ["params"] if params else []
+    advice = f"here it is called as {argument}({', '.join(given)})"
+    if not callable(function):
+        raise ObjectiveError(f"{argument} must be a function, but got {function!r:.200}; {advice}")
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return  # some built-in functions don't tell
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        name = getattr(function, "__qualname__", repr(function))
+        raise ObjectiveError(f"{name}{signature} can't be called so ({error}); {advice}") from error
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(map(repr, words))

@@ -1,0 +1,308 @@
+"""Groups of a Spark DataFrame, tuned where their rows are: classic or Connect.
+
+::
+
+    sizes ──► plan ──► wave ──a job──► partition ──► task: a worker process, one group after another
+                                          │ a bin of groups, pinned to its place, sorted by key
+"""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manyfit._optional import load
+from manyfit.errors import ArgumentError
+from manyfit.executors.spark import Equipment, SparkExecutor
+from manyfit.executors.spark_task import task_function
+from manyfit.groups.batch import TuneBatch
+from manyfit.groups.job import GroupJob
+from manyfit.groups.keys import key_text
+from manyfit.groups.plan import FIXED, Plan, Unit, Wave
+from manyfit.groups.population import Points, Schema, Table
+from manyfit.groups.row import SPARK_COLUMNS
+from manyfit.groups.spark_task import naive
+from manyfit.groups.waves import Waves
+from manyfit.metric import Metric
+from manyfit.space import Space
+from manyfit.worker.work import Work
+
+_CELLS = 1024
+_CANDIDATES = 16  # of a cell, which may be large groups
+_HASH, _CELL, _BIN = "manyfit_hash", "manyfit_cell", "manyfit_bin"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """What is known of the groups without their keys."""
+
+    large: tuple[Unit, ...]
+    cells: tuple[Unit, ...]
+    cell_of: Mapping[int, int]
+
+    @property
+    def groups(self) -> int:
+        return sum(cell.groups for cell in self.cells)
+
+
+class SparkPopulation:
+    """The groups of a Spark DataFrame.
+
+    The DataFrame is read once for each wave, so one that takes long to compute should be persisted;
+    and it must give the same rows each time.
+
+    Args:
+        frame: The rows.
+        by: The key columns.
+        shared_by: Further columns that `keys` tells.
+        executor: What travels to workers, and in which environment they work.
+
+    Raises:
+        ArgumentError: A column is missing, or can't be a key.
+    """
+
+    def __init__(
+        self, frame: Any, by: Sequence[str], shared_by: Sequence[str], executor: SparkExecutor
+    ) -> None:
+        _check_columns(frame, by, shared_by)
+        self._frame = frame
+        self._by = tuple(by)
+        self._shared_by = tuple(shared_by)
+        self._executor = executor
+        self._session = executor.session
+        self._fitting = _Fitting(executor)
+        self._known: _Sizes | None = None
+        self._held: Any = None
+        self._schema: Schema = None
+
+    @property
+    def keys_schema(self) -> Schema:
+        """The names and types of the key columns, as pandas has them."""
+        if self._schema is None:
+            self._schema = naive(_collected(self._frame.select(*self._by).limit(0))).schema
+        return self._schema
+
+    @property
+    def slots(self) -> int:
+        """How many tasks the cluster runs at once, as far as it tells."""
+        slots = self._session.slots()
+        return max(1, int(slots.now or min(slots.dependable or 2, 1_000)))
+
+    def count(self) -> int:
+        """Return how many groups there are: a Spark job, the first time."""
+        return self._sizes().groups
+
+    def keys(self) -> Table:
+        """Return a row a group, sorted by key."""
+        functions = load("pyspark.sql.functions")
+        firsts = [functions.first(name).alias(name) for name in self._shared_by]
+        count = functions.count(functions.lit(1)).alias("rows")
+        table = naive(_collected(self._frame.groupBy(*self._by).agg(count, *firsts)))
+        columns = [table.column(name).to_pylist() for name in self._by]
+        texts = [key_text(values) for values in zip(*columns, strict=True)]
+        return table.take(sorted(range(len(texts)), key=texts.__getitem__))
+
+    def part(self, keys: Table) -> "SparkPopulation":
+        """Return the population of these groups only."""
+        return self._joined(keys, "left_semi")
+
+    def without(self, keys: Table) -> "SparkPopulation":
+        """Return the population of all groups but these."""
+        return self._joined(keys, "left_anti")
+
+    def _joined(self, keys: Table, how: str) -> "SparkPopulation":
+        functions = load("pyspark.sql.functions")
+        fields = {field.name: field.dataType.simpleString() for field in self._frame.schema.fields}
+        names = {name: f"{name}_{secrets.token_hex(4)}" for name in self._by}  # of their own
+        ddl = ", ".join(f"`{names[name]}` {fields[name]}" for name in self._by)
+        rows = list(zip(*(keys.column(name).to_pylist() for name in self._by), strict=True))
+        wanted = functions.broadcast(self._spark.createDataFrame(rows, ddl))
+        condition = None
+        for name in self._by:
+            same = self._frame[name].eqNullSafe(wanted[names[name]])
+            condition = same if condition is None else condition & same
+        other = SparkPopulation(
+            self._frame.join(wanted, condition, how), self._by, self._shared_by, self._executor
+        )
+        other._fitting = self._fitting
+        other._schema = self._schema
+        return other
+
+    @property
+    def _spark(self) -> Any:
+        return self._frame.sparkSession
+
+    def hold(self) -> None:
+        """Keep the rows in the cluster's memory, or on its disks, until `close`."""
+        if self._held is None:
+            self._held = self._frame.persist()
+
+    def close(self) -> None:
+        """Release the rows, and what workers were given. Safe to call twice."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            held.unpersist()
+        self._fitting.close()
+
+    # ── sizes ─────────────────────────────────────────────────────────────────────────────────
+
+    def _sizes(self) -> _Sizes:
+        """Count rows by group; only sums, and the largest groups, come to the driver."""
+        if self._known is None:
+            self._known = _sizes_of(self._marked().groupBy(*self._by, _HASH, _CELL).count())
+        return self._known
+
+    def _marked(self) -> Any:
+        """Return the rows with the hash of their key, and its cell."""
+        functions = load("pyspark.sql.functions")
+        hashed = functions.xxhash64(*(functions.col(f"`{name}`") for name in self._by))
+        frame = self._frame.withColumn(_HASH, hashed)
+        cell = functions.pmod(functions.col(_HASH), functions.lit(_CELLS)).cast("int")
+        return frame.withColumn(_CELL, cell)
+
+    # ── runs ──────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, job: GroupJob, points: Points | None = None) -> Iterator[Table]:
+        """Tune every group; yields tables of rows as waves end."""
+        sizes = self._sizes()
+        if not sizes.groups:
+            return
+        plan = Plan(sizes.large, sizes.cells, dict(sizes.cell_of), self.slots)
+        settings = self._fitting.settings(job, points)
+        waves = Waves(self._session, lambda wave: self._tuned(wave, plan.alone, settings))
+        try:
+            yield from waves.run(plan, at_once=points is not None)
+        finally:
+            waves.end()
+
+    def _tuned(self, wave: Wave, alone: frozenset[int], settings: Mapping[str, Any]) -> Table:
+        """Run a wave as a Spark job, in this thread; returns its rows."""
+        functions = load("pyspark.sql.functions")
+        count = len(wave.tasks)
+        binned = self._marked().withColumn(_BIN, self._bin_of(wave, alone))
+        binned = binned.where(functions.col(_BIN) >= 0).repartition(count, _BIN)
+        binned = binned.sortWithinPartitions(_BIN, *(f"`{name}`" for name in self._by))
+        function = task_function("manyfit.groups.spark_task:tune", settings, streams=True)
+        return naive(_collected(binned.mapInArrow(function, f"{self._ddl}, {SPARK_COLUMNS}")))
+
+    def _bin_of(self, wave: Wave, alone: frozenset[int]) -> Any:
+        """Return the column that says to which of the wave's tasks a row belongs; -1: to none."""
+        functions = load("pyspark.sql.functions")
+        cells = [-1] * _CELLS
+        large = dict.fromkeys(alone, -1)
+        for label, task in zip(_labels(self._spark, len(wave.tasks)), wave.tasks, strict=True):
+            for unit in task:
+                if unit.is_large:
+                    large[unit.code] = label
+                else:
+                    cells[unit.code] = label
+        place = functions.array(*map(functions.lit, cells))[functions.col(_CELL)]
+        if not large:
+            return place
+        pairs = [functions.lit(number) for pair in large.items() for number in pair]
+        return functions.coalesce(functions.create_map(*pairs)[functions.col(_HASH)], place)
+
+    @property
+    def _ddl(self) -> str:
+        """The key columns as Spark writes them."""
+        fields = {field.name: field.dataType.simpleString() for field in self._frame.schema.fields}
+        return ", ".join(f"`{name}` {fields[name]}" for name in self._by)
+
+
+class _Fitting:
+    """What workers are given for a job, packed once for all runs that differ in points only."""
+
+    def __init__(self, executor: SparkExecutor) -> None:
+        self._executor = executor
+        self._job: GroupJob | None = None
+        self._equipment: Equipment | None = None
+
+    def settings(self, job: GroupJob, points: Points | None) -> dict[str, Any]:
+        """Return the settings of tasks.
+
+        Raises:
+            ObjectiveError: The objective can't be pickled; names what in it is to blame.
+        """
+        if self._equipment is None or job != self._job:
+            self.close()
+            limits = job.limits(self._executor.cpus)
+            objective = TuneBatch(job, None)
+            work = Work(objective, Space({}), Metric("groups"), "groups", Path(), limits)
+            self._equipment, self._job = self._executor.equip(work), job
+        return {
+            "kit": self._equipment.kit.packed(),
+            "broadcasts": dict(self._equipment.depot.broadcasts),
+            "by": job.by,
+            "dropped": [_HASH, _CELL, _BIN],
+            "points": None if points is None else {key: list(each) for key, each in points.items()},
+            "metric": (job.metric.name, job.metric.direction),
+            "seconds": job.seconds,
+            "trial_timeout": job.trial_timeout,
+            "seed": job.seed,
+        }
+
+    def close(self) -> None:
+        """Take back what was held out to workers."""
+        if self._equipment is not None:
+            equipment, self._equipment = self._equipment, None
+            equipment.depot.close()
+
+
+def _labels(spark: Any, count: int) -> list[int]:
+    """Return a number for each of so many partitions, which Spark's own hash sends there."""
+    if count not in _known_labels:
+        functions = load("pyspark.sql.functions")
+        numbers = spark.range(count * 40 + 200).select(functions.col("id").cast("int").alias("n"))
+        place = functions.pmod(functions.hash("n"), functions.lit(count))
+        found: dict[int, int] = {}
+        for row in numbers.select("n", place.alias("place")).collect():
+            found.setdefault(row["place"], row["n"])
+        _known_labels[count] = [found[place] for place in range(count)]
+    return _known_labels[count]
+
+
+_known_labels: dict[int, list[int]] = {}
+
+
+def _sizes_of(counted: Any) -> _Sizes:
+    """Return the sizes of groups, from a row for each with `count`, its hash and cell."""
+    functions = load("pyspark.sql.functions")
+    weight = (functions.col("count") + FIXED).alias("weight")
+    pairs = counted.select(_CELL, weight, functions.struct(weight, _HASH).alias("pair"))
+    heaviest = functions.sort_array(functions.collect_list("pair"), asc=False)
+    cells = pairs.groupBy(_CELL).agg(
+        functions.sum("weight").alias("weight"),
+        functions.count(functions.lit(1)).alias("groups"),
+        functions.slice(heaviest, 1, _CANDIDATES).alias("heaviest"),
+    )
+    rows = cells.collect()
+    large = {pair[_HASH]: (pair["weight"], row[_CELL]) for row in rows for pair in row["heaviest"]}
+    return _Sizes(
+        tuple(Unit(code, weight) for code, (weight, _) in large.items()),
+        tuple(Unit(row[_CELL], row["weight"], row["groups"]) for row in rows),
+        {code: cell for code, (_, cell) in large.items()},
+    )
+
+
+def _collected(frame: Any) -> Table:
+    """Return a DataFrame as an Arrow table."""
+    if hasattr(frame, "toArrow"):
+        return frame.toArrow()
+    arrow = load("pyarrow")
+    types = load("pyspark.sql.pandas.types")
+    schema = types.to_arrow_schema(frame.schema)
+    return arrow.Table.from_pylist([row.asDict() for row in frame.collect()], schema=schema)
+
+
+def _check_columns(frame: Any, by: Sequence[str], shared_by: Sequence[str]) -> None:
+    kinds = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+    for name in (*by, *shared_by):
+        if name not in kinds:
+            have = ", ".join(kinds)
+            raise ArgumentError(f"{name!r} is not a column of the data, which has {have:.300}")
+    if len(set(frame.columns)) < len(frame.columns):
+        raise ArgumentError("the data have two columns of the same name")
+    for name in by:
+        if kinds[name].startswith(("array", "map", "struct", "variant")):
+            raise ArgumentError(f"{name!r} can't be a key: its type is {kinds[name]}")

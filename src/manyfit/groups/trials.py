@@ -1,0 +1,332 @@
+"""Tune one group: a small study of its own, in the process that holds its rows.
+
+It is the engine of every study, without a journal: what ended is noted by whoever runs it, so that
+a group whose process dies goes on in the next one with what it had.
+"""
+
+import contextlib
+import copy
+import json
+import os
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import cloudpickle
+
+from manyfit.budget import Budget
+from manyfit.commands import Abandon, Ask, EndStudy, Start, StopAttempt
+from manyfit.driver import trial_seed
+from manyfit.engine import Engine
+from manyfit.events import (
+    AttemptEvent,
+    AttemptFailed,
+    AttemptFinished,
+    AttemptStarted,
+    Reported,
+)
+from manyfit.groups.fits import Fits
+from manyfit.groups.job import GroupJob
+from manyfit.groups.keys import group_seed, key_text
+from manyfit.groups.row import BASELINE, COMPLETE, FAIL, GroupRow
+from manyfit.pruners.auto import make_pruner
+from manyfit.pruners.base import Pruner
+from manyfit.pruners.folds import FoldPruner
+from manyfit.samplers.auto import make_sampler
+from manyfit.samplers.base import NoSampler, Sampler
+from manyfit.space import Space
+from manyfit.trial import Failed, Params, State
+from manyfit.worker.channel import ENDINGS, Channel, Stop
+from manyfit.worker.seeds import seeded
+from manyfit.worker.task import Place, message, run_within
+from manyfit.worker.work import Task, Work
+
+BASELINE_TRIAL = -1  # the number under which a baseline that is no trial runs
+_MOST_ATTEMPTS = 2
+_NOTHING = Space({})
+
+
+class Notes(Protocol):
+    """What is noted of a group while it is tuned."""
+
+    @property
+    def known(self) -> Sequence[AttemptEvent]:
+        """What was noted in processes that died, in order."""
+
+    @property
+    def spent(self) -> float:
+        """Seconds that those took for this group."""
+
+    def begin(self, number: int) -> None:
+        """Note that a trial begins."""
+
+    def note(self, event: AttemptEvent) -> None:
+        """Note a report or an end."""
+
+
+def tune_group(job: GroupJob, group: str, frame: Any, notes: Notes) -> GroupRow:
+    """Tune one group; whatever goes wrong is in the row.
+
+    Args:
+        job: What is done with every group.
+        group: The group's key.
+        frame: Its rows, numbered from 0.
+        notes: What is known of it, and where to note more.
+    """
+    began = time.monotonic()
+    if job.order_by:
+        frame = frame.sort_values(list(job.order_by), kind="stable", ignore_index=True)
+    row = _GroupStudy(job, group, frame, notes).run()
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    seconds = time.monotonic() - began + notes.spent
+    return replace(row, rows=len(frame), seconds=seconds, worker=worker)
+
+
+class _GroupStudy:
+    def __init__(self, job: GroupJob, group: str, frame: Any, notes: Notes) -> None:
+        seed = group_seed(job.seed, group)
+        self._job = job
+        self._group = group
+        self._notes = notes
+        self._seed = seed
+        self._too_small = job.holdout.too_small(len(frame)) if job.holdout is not None else None
+        self._fits = Fits(frame, None if self._too_small else job.holdout, job.metric, seed)
+        self._known = deque(notes.known)
+        points = _points(job, frame)
+        self._start_with = (*points, *job.start_with)
+        self._engine = Engine(
+            space=job.space,
+            metric=job.metric,
+            sampler=NoSampler() if points else _sampler(job, seed),
+            pruner=_pruner(job, self._fits),
+            budget=Budget(len(points) or job.n_trials, job.seconds, None, job.stop),
+            start_with=self._start_with,
+            max_attempts=_MOST_ATTEMPTS,
+            seed=seed,
+        )
+        self._model: Any = None  # of the best trial so far
+        self._modelled = -1  # that trial's number
+        self._place = Place("", _no_capture, alone=True, killable=True)
+
+    def run(self) -> GroupRow:
+        """Run everything; returns the row, without what only its caller knows."""
+        if self._too_small:
+            row = GroupRow(self._group, BASELINE, self._too_small, params=self._default)
+            return self._with_model(row)
+        baseline = self._run_baseline()
+        reason = self._search()
+        row = self._row(baseline, reason)
+        return self._with_model(row)
+
+    @property
+    def _default(self) -> dict[str, Any] | None:
+        return dict(self._start_with[0]) if self._start_with else None
+
+    # ── trials ────────────────────────────────────────────────────────────────────────────────
+
+    def _search(self) -> str:
+        began = time.monotonic() - self._notes.spent
+        while True:
+            elapsed = 0.0 if self._known else time.monotonic() - began
+            command = self._engine.decide(free=1, elapsed=elapsed)
+            match command:
+                case Ask() | Abandon():
+                    self._engine.apply(command.event(time.time()))
+                case Start(number, attempt):
+                    self._run_trial(number, attempt)
+                case EndStudy(reason):
+                    return reason
+                case _:
+                    return "nothing is left to try"
+
+    def _run_trial(self, number: int, attempt: int) -> None:
+        self._engine.apply(AttemptStarted(number, attempt, "", time.time()))
+        ending = self._replayed()
+        if ending is not None:
+            self._engine.apply(ending)
+            return
+        params = self._engine.trials[number].params
+        task = Task(number, attempt, params, trial_seed(self._seed, number))
+        self._engine.apply(self._run_task(task, self._objective))
+        best = self._engine.best
+        if best is not None and best.number == number and self._job.keep_models:
+            self._model, self._modelled = self._fits.model, number
+        self._fits.model = None
+
+    def _objective(self, params: dict[str, Any]) -> dict[str, float]:
+        return self._fits(self._job.objective, params)
+
+    def _run_task(self, task: Task, objective: Any) -> AttemptEvent:
+        """Run one attempt, noting what happens; returns how it ended."""
+        is_trial = task.number != BASELINE_TRIAL
+        channel = Channel(lambda event: self._take_report(event, channel) if is_trial else None)
+        space = self._job.space if is_trial else _NOTHING
+        work = Work(objective, space, self._job.metric, "", Path())
+        self._notes.begin(task.number)
+        ending = run_within(work, task, channel, self._place)
+        self._notes.note(ending)
+        return ending
+
+    def _take_report(self, event: AttemptEvent, channel: Channel) -> None:
+        if isinstance(event, Reported):
+            self._notes.note(event)
+            if (reason := self._judge(event)) is not None:
+                channel.request(Stop(reason))
+
+    def _judge(self, event: Reported) -> str | None:
+        self._engine.apply(event)
+        command = self._engine.decide(free=0)
+        if not isinstance(command, StopAttempt):
+            return None
+        self._engine.apply(command.event(event.at))
+        return command.reason
+
+    def _replayed(self) -> AttemptEvent | None:
+        """Take in what an earlier process noted of the attempt that begins; None if nothing."""
+        while self._known:
+            event = self._known.popleft()
+            if isinstance(event, ENDINGS):
+                return event
+            if isinstance(event, Reported):
+                self._judge(event)
+        return None
+
+    # ── the baseline ──────────────────────────────────────────────────────────────────────────
+
+    def _run_baseline(self) -> AttemptEvent | None:
+        """Run a baseline that is a function; returns how it ended. None: it is the first trial."""
+        function = self._job.baseline
+        if function is None:
+            return None
+        if self._known:
+            return self._known.popleft()
+        task = Task(BASELINE_TRIAL, 1, {}, trial_seed(self._seed, 0))
+        return self._run_task(task, lambda _: self._fits(function))
+
+    def _baseline_metrics(self, ending: AttemptEvent | None) -> dict[str, float]:
+        if self._job.baseline is not None:
+            return dict(ending.metrics) if isinstance(ending, AttemptFinished) else {}
+        trials = self._engine.trials
+        first = trials[0] if trials and self._start_with else None
+        return dict(first.metrics) if first is not None and first.state is State.COMPLETE else {}
+
+    # ── the row ───────────────────────────────────────────────────────────────────────────────
+
+    def _row(self, ending: AttemptEvent | None, reason: str) -> GroupRow:
+        trials, best = self._engine.trials, self._engine.best
+        states = Counter(trial.state for trial in trials)
+        metrics = self._baseline_metrics(ending)
+        state, error, traceback = COMPLETE, "", ""
+        if best is not None:
+            reason = _why_no_baseline(ending)
+        else:
+            state = BASELINE if metrics else FAIL
+            reason, error, traceback = self._why_nothing(reason, ending)
+        return GroupRow(
+            self._group,
+            state,
+            reason,
+            params=None if best is None else dict(best.params),
+            value=None if best is None else best.value,
+            metrics={} if best is None else dict(best.metrics),
+            baseline=metrics.get(self._job.metric.name),
+            baseline_metrics=metrics,
+            trials=sum(states[each] for each in (State.COMPLETE, State.PRUNED, State.FAIL)),
+            pruned=states[State.PRUNED],
+            failed=states[State.FAIL],
+            fit_seconds=self._fits.seconds,
+            error=error,
+            traceback=traceback,
+            history=self._history() if self._job.keep_trials else None,
+        )
+
+    def _why_nothing(self, reason: str, ending: AttemptEvent | None) -> tuple[str, str, str]:
+        """Return the reason, the error and the traceback of a group of which no trial completed."""
+        failed = [trial for trial in self._engine.trials if trial.state is State.FAIL]
+        if not failed:
+            return f"no trial has completed: {reason}", "", ""
+        end = failed[0].attempts[-1].end
+        count = "its only trial" if len(failed) == 1 else f"all {len(failed)} trials"
+        why = f"{count} failed; the first with {failed[0].reason}"
+        if isinstance(ending, AttemptFailed):
+            why += f"; the baseline with {ending.reason}"
+        return (why, end.error, end.traceback) if isinstance(end, Failed) else (why, "", "")
+
+    def _history(self) -> str:
+        trials = self._engine.trials
+        return json.dumps([[trial.params, trial.value, trial.state.value] for trial in trials])
+
+    # ── the model ─────────────────────────────────────────────────────────────────────────────
+
+    def _with_model(self, row: GroupRow) -> GroupRow:
+        if not self._job.keep_models:
+            return row
+        try:
+            model = self._kept_model(row)
+            data = None if model is None else cloudpickle.dumps(model)
+        except Exception as error:  # noqa: BLE001 - the user's code, or a model's own pickling
+            also = f"its model can't be kept: {type(error).__name__}: {message(error)}"
+            reason = f"{row.reason}; {also}" if row.reason else also
+            return replace(row, reason=reason, fit_seconds=self._fits.seconds)
+        return replace(row, model=data, fit_seconds=self._fits.seconds)
+
+    def _kept_model(self, row: GroupRow) -> Any:
+        """Return the model of what the group is left with, fitted again where there is none yet."""
+        job = self._job
+        if row.state == FAIL:
+            return None
+        if row.state == BASELINE and job.baseline is not None:
+            return self._fits.whole(job.baseline, parts=self._parts)
+        if row.params is None:
+            return None
+        best = self._engine.best
+        if best is not None and best.number == self._modelled and self._fits.folds == 1:
+            return self._model
+        params = job.space.materialize(row.params)
+        with seeded(trial_seed(self._seed, 0 if best is None else best.number)):
+            if best is None or self._fits.folds > 1:
+                return self._fits.whole(job.objective, params, parts=self._parts)
+            self._fits(job.objective, params)
+            return self._fits.model
+
+    @property
+    def _parts(self) -> int:
+        return 1 if self._job.holdout is None else 2
+
+
+def _why_no_baseline(ending: AttemptEvent | None) -> str:
+    if ending is None or isinstance(ending, AttemptFinished):
+        return ""
+    return f"the baseline failed: {getattr(ending, 'reason', ending)}"
+
+
+def _points(job: GroupJob, frame: Any) -> tuple[Params, ...]:
+    """Return the trials that are set for the group, if they are."""
+    if not job.points:
+        return ()
+    return job.points[key_text([frame[name].iloc[0] for name in job.shared_by])]
+
+
+def _sampler(job: GroupJob, seed: int) -> Sampler:
+    bind = getattr(job.sampler, "bind", None)
+    if bind is not None:
+        bound: Sampler = bind(job.space, job.metric, seed)
+        return bound
+    word = "nearby" if job.sampler == "auto" else copy.deepcopy(job.sampler)
+    return make_sampler(word, job.space, job.metric, seed)[0]
+
+
+def _pruner(job: GroupJob, fits: Fits) -> Pruner:
+    """Return the pruner of a group's trials: reports of folds are no curve."""
+    settings = FoldPruner(fits.folds) if job.pruner == "auto" and fits.folds > 1 else job.pruner
+    return make_pruner(settings, job.metric)
+
+
+@contextlib.contextmanager
+def _no_capture(_path: Path, _secrets: Sequence[str]) -> Iterator[None]:
+    """Leave the output to the task that this is a part of."""
+    yield

@@ -1,0 +1,266 @@
+"""`tune_groups`: one model per group, in one call."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from manyfit.archive import study_folder
+from manyfit.budget import Stop
+from manyfit.errors import ArgumentError
+from manyfit.executors.spark import SparkExecutor
+from manyfit.groups.advice import advice
+from manyfit.groups.holdout import Holdout
+from manyfit.groups.job import GroupJob
+from manyfit.groups.joint import Aggregate
+from manyfit.groups.local import LocalPopulation
+from manyfit.groups.modes import GROUPS, Call, independent, shared, transfer
+from manyfit.groups.population import Population
+from manyfit.groups.progress import Mirrors
+from manyfit.groups.record import GroupRecord
+from manyfit.groups.result import GroupsResult
+from manyfit.groups.row import row_schema
+from manyfit.groups.settings import Mode, header_of, job_of
+from manyfit.groups.spark_population import SparkPopulation
+from manyfit.metric import Direction
+from manyfit.pruners.base import PrunerSettings
+from manyfit.space import Space
+from manyfit.trackers.groups import GroupsInfo
+from manyfit.trackers.mlflow import MlflowTracker
+from manyfit.trial import Params
+
+
+def tune_groups(
+    data: Any,
+    *,
+    by: str | Sequence[str],
+    objective: Callable[..., Any],
+    space: Space | Mapping[str, Any],
+    metric: str,
+    direction: Direction = "minimize",
+    n_trials: int | None = None,
+    group_timeout: float | None = None,
+    mode: Mode = "independent",
+    shared_by: str | Sequence[str] = (),
+    aggregate: Aggregate = "mean",
+    holdout: str | float | Holdout | None = None,
+    order_by: str | Sequence[str] = (),
+    baseline: Params | Callable[..., Any] | None = None,
+    start_with: Iterable[Params] = (),
+    sampler: Any = "auto",
+    pruner: str | PrunerSettings | None = "auto",
+    stop: Stop | Iterable[Stop] | None = None,
+    trial_timeout: float | None = None,
+    trial_memory: int | None = None,
+    parallelism: int | None = None,
+    executor: SparkExecutor | None = None,
+    keep_models: bool | str | Path = False,
+    keep_trials: bool = False,
+    name: str | None = None,
+    folder: str | Path = ".manyfit",
+    seed: int | None = None,
+    tracker: Literal["auto"] | MlflowTracker | None = "auto",
+    child_runs: bool = False,
+    progress: str | bool | None = "auto",
+) -> GroupsResult:
+    """Tune a model for each group of rows: each on its own, jointly, or the first for the rest.
+
+    A group that fails is a row of the result that says why, and costs no other one anything. The
+    same call with the same name runs what is missing: groups on record are kept.
+
+    Args:
+        data: The rows: a pandas or a Spark DataFrame, classic or Connect. Groups are tuned where
+            their rows are.
+        by: The key columns. Missing values are a key like others.
+        objective: `fit(group, params)`; with a holdout `fit(train, valid, params)`. It gets
+            DataFrames of its own, with all columns, and returns a number, a dict of metrics, or
+            one of these and the model. `manyfit.report` works in it.
+        space: What is searched: a mapping from names to `Float`, `Int`, `Choice` or constants.
+        metric: The name of the metric to tune.
+        direction: Whether small or large is good.
+        n_trials: Trials a group; 20 unless there is a `group_timeout`. In mode `"shared"`, of all
+            groups together; in mode `"transfer"` others than the first groups get a third of it.
+        group_timeout: Seconds a group may take.
+        mode: `"independent"`; `"shared"`: one set of params for all groups; `"transfer"`: a tenth
+            of the groups is tuned in full, and what that teaches makes the others cheap.
+        shared_by: In mode `"shared"`, columns whose values, the same all over a group, name
+            clusters of groups: each has params of its own.
+        aggregate: In mode `"shared"`, what is tuned over groups: `"mean"`, `"weighted"` by their
+            rows, `"median"`, or `"worst"`: the mean of the worst tenth.
+        holdout: How Manyfit splits a group, the same for all its trials: `"last 48"` rows, a share
+            of them such as `0.2`, or `"5 folds"`. A group with too few rows gets the baseline. By
+            default the objective splits.
+        order_by: Columns by which the rows of a group are sorted; on Spark they have no order else.
+        baseline: What tuning is to beat, tried first: a point of the space, or a function like the
+            objective, without params. By default the first of `start_with`, or else the middle of
+            the space.
+        start_with: Points to try first.
+        sampler: Proposes params in each group; `"auto"` is `"nearby"`, which costs microseconds. In
+            mode `"shared"` it is that of `manyfit.tune`.
+        pruner: Ends hopeless trials that report, within their group.
+        stop: `Target(...)`, `NoImprovement(...)` or a list of them, for each group.
+        trial_timeout: Seconds after which a trial is killed; its group goes on.
+        trial_memory: Bytes of a worker process above which the same happens.
+        parallelism: On pandas, how many processes tune; by default as many as there are cores.
+        executor: On Spark, a `SparkExecutor` whose `ship`, `env`, `secrets` and `storage` say what
+            workers get; by default what it finds by itself.
+        keep_models: Whether the result has each group's model; or a folder or URL for them. The
+            model is the best trial's; with folds it is fitted again, on all rows.
+        keep_trials: Whether the result has all trials of each group.
+        name: Names the record's folder; by default a new name with date and time.
+        folder: Where records are kept.
+        seed: Makes everything repeatable; drawn at random by default.
+        tracker: `"auto"` makes an MLflow run of the call, where MLflow is installed; an
+            `MlflowTracker`; or None.
+        child_runs: Whether each group has an MLflow run below that.
+        progress: `"auto"` shows groups done, failed, gains and the time left: live on a terminal or
+            in a notebook, as plain lines elsewhere; `"plain"`; None for silence.
+
+    Returns:
+        The result, with a row for each group: `table`, `failures()`, `predict(rows)`, plots.
+
+    Raises:
+        ArgumentError: An argument breaks a rule; nothing has run.
+        SpaceError: The space, or a point, breaks a rule.
+        ObjectiveError: The objective can't be sent to workers.
+        StudyLockedError: Another process holds the record.
+        StudyChangedError: The record is of a call that did something else.
+        ExecutorError: Workers can't be started, or the cluster is gone; the record is intact.
+    """
+    job = job_of(
+        by=by,
+        objective=objective,
+        space=space,
+        metric=metric,
+        direction=direction,
+        n_trials=n_trials,
+        group_timeout=group_timeout,
+        mode=mode,
+        shared_by=shared_by,
+        aggregate=aggregate,
+        holdout=holdout,
+        order_by=order_by,
+        baseline=baseline,
+        start_with=start_with,
+        sampler=sampler,
+        pruner=pruner,
+        stop=stop,
+        trial_timeout=trial_timeout,
+        trial_memory=trial_memory,
+        keep_models=keep_models,
+        keep_trials=keep_trials,
+        seed=seed,
+    )
+    home = study_folder(name if name is not None else _new_name(), folder)
+    mirrors = Mirrors.of(tracker, progress, child_runs=child_runs)
+    population = _population(data, job, parallelism, executor, home)
+    record = GroupRecord(home, header_of(job, mode, aggregate))
+    try:
+        job = replace(job, seed=record.header["seed"])
+        call = Call(population, job, record, row_schema(population.keys_schema), mirrors)
+        return _tune(call, mode, aggregate)
+    finally:
+        population.close()
+        record.close()
+
+
+def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
+    """Run a call to its end, or to a Ctrl-C, and return what is on record then."""
+    mirrors = call.mirrors
+    mirrors.open(_info_of(call, mode))
+    try:
+        reason = "all groups are done"
+        try:
+            _run(call, mode, how)
+        except KeyboardInterrupt:
+            reason = "interrupted: the same call with the same name goes on"
+        result = _result(call, mode, reason)
+    except BaseException as error:
+        mirrors.abandon(f"ended with {type(error).__name__}: {error}")
+        raise
+    mirrors.close(result)
+    return result
+
+
+def _run(call: Call, mode: Mode, how: Aggregate) -> None:
+    if mode == "shared":
+        shared(call, how)
+    elif mode == "transfer":
+        transfer(call)
+    else:
+        independent(call)
+
+
+def _info_of(call: Call, mode: Mode) -> GroupsInfo:
+    job, population = call.job, call.population
+    return GroupsInfo(
+        name=call.record.folder.name,
+        folder=call.record.folder,
+        metric=job.metric,
+        space=job.space,
+        by=job.by,
+        mode=mode,
+        seed=job.seed,
+        sampler=job.sampler if isinstance(job.sampler, str) else type(job.sampler).__name__,
+        n_trials=job.n_trials,
+        total=population.count(),
+        before=len(call.record.rows(GROUPS, call.schema)),
+        slots=population.slots,
+        remote=not isinstance(population, LocalPopulation),
+    )
+
+
+def _result(call: Call, mode: Mode, reason: str) -> GroupsResult:
+    job, rows = call.job, call.record.rows(GROUPS, call.schema)
+    notes = advice(
+        rows,
+        job.metric,
+        job.by,
+        job.space,
+        mode=mode,
+        sampler=job.sampler,
+        slots=call.population.slots,
+    )
+    return GroupsResult(
+        name=call.record.folder.name,
+        folder=call.record.folder,
+        metric=job.metric,
+        space=job.space,
+        by=job.by,
+        mode=mode,
+        reason=reason,
+        rows=rows,
+        notes=notes,
+    )
+
+
+def _population(
+    data: Any, job: GroupJob, parallelism: int | None, executor: SparkExecutor | None, home: Path
+) -> Population:
+    if type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "groupby"):
+        if executor is not None:
+            raise ArgumentError("executor is for Spark DataFrames, but data is a pandas one")
+        return LocalPopulation(data, job.by, job.shared_by, parallelism=parallelism, folder=home)
+    if type(data).__module__.startswith("pyspark.sql"):
+        _check_order(job)
+        if parallelism is not None:
+            raise ArgumentError("parallelism is for pandas: on Spark it is the cluster's slots")
+        return SparkPopulation(
+            data, job.by, job.shared_by, executor or SparkExecutor(data.sparkSession)
+        )
+    raise ArgumentError(
+        f"data must be a pandas or a Spark DataFrame, but got {type(data).__name__}"
+    )
+
+
+def _check_order(job: GroupJob) -> None:
+    if job.holdout is not None and job.holdout.is_ordered and not job.order_by:
+        raise ArgumentError(
+            f"holdout={job.holdout} needs order_by: the rows of a Spark DataFrame have no order"
+        )
+
+
+def _new_name() -> str:
+    return time.strftime("groups-%Y%m%d-%H%M%S-") + secrets.token_hex(2)

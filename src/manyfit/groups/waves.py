@@ -1,0 +1,108 @@
+"""Waves of groups as Spark jobs: the next one starts before one has ended."""
+
+import contextlib
+import math
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from manyfit.errors import ExecutorError
+from manyfit.executors.spark_pilots import gist_of
+from manyfit.executors.spark_session import Session
+from manyfit.groups.plan import TASKS, Plan, Wave
+from manyfit.groups.population import Table
+
+_AT_ONCE = 2  # waves in flight beside the large groups, so that no slot idles at a wave's end
+# What a wave should take, in seconds; of what is left it is half, so that the last ones are short
+# and no slot is left alone for long; but a task costs some tenths of a second, so not too short.
+_LONG, _SHORT = 30.0, 6.0
+_TASK = 1.5
+_CANCEL = 10.0  # a cancelled job's Python workers are killed after 2 to 4 seconds
+
+
+class Waves:
+    """Runs waves as jobs, each in a thread of its own; the next one starts before one has ended.
+
+    Args:
+        session: Where jobs run.
+        tuned: Runs a wave; returns its rows.
+    """
+
+    def __init__(self, session: Session, tuned: Callable[[Wave], Table]) -> None:
+        self._session = session
+        self._tuned = tuned
+        self._ended: queue.SimpleQueue[tuple[Wave, Table | Exception]] = queue.SimpleQueue()
+        self._threads: dict[str, threading.Thread] = {}
+
+    def run(self, plan: Plan, *, at_once: bool) -> Iterator[Table]:
+        """Yield the rows of waves as they end.
+
+        Args:
+            plan: Gives waves out.
+            at_once: Have one wave of all that is left.
+
+        Raises:
+            ExecutorError: A wave failed: the cluster is gone, or workers can't load the objective.
+        """
+        began = time.monotonic()
+        done = 0.0  # weight
+        running: dict[int, Wave] = {}
+        large = plan.first()
+        if large.tasks:
+            self._start(large)
+            running[id(large)] = large
+        while True:
+            while plan.left and len(running) - (id(large) in running) < _AT_ONCE:
+                rate = done / (time.monotonic() - began)
+                wave = plan.next(math.inf) if at_once else _next(plan, rate)
+                self._start(wave)
+                running[id(wave)] = wave
+            if not running:
+                return
+            wave, rows = self._ended.get()
+            del running[id(wave)]
+            done += wave.weight
+            if isinstance(rows, Exception):
+                raise ExecutorError(
+                    f"Spark failed while it tuned {wave.groups} groups; what is on record stays.\n"
+                    f"{gist_of(rows)}"
+                ) from rows
+            yield rows
+
+    def _start(self, wave: Wave) -> None:
+        tag = f"manyfit-groups-{secrets.token_hex(6)}"
+
+        def target() -> None:
+            try:
+                title = f"Manyfit: {wave.groups} groups"
+                self._session.mark(tag, title, "manyfit-groups")
+                self._ended.put((wave, self._tuned(wave)))
+            except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark have errors of their own
+                self._ended.put((wave, error))
+
+        thread = threading.Thread(target=self._session.inheriting(target), name=tag, daemon=True)
+        self._threads[tag] = thread
+        thread.start()
+
+    def end(self) -> None:
+        """Cancel what still runs, again and again: before a job there is nothing to cancel."""
+        deadline = time.monotonic() + _CANCEL
+        while self._threads and time.monotonic() < deadline:
+            for tag, thread in tuple(self._threads.items()):
+                if thread.is_alive():
+                    with contextlib.suppress(Exception):  # a stopped session raises what it likes
+                        self._session.cancel(tag)
+                    thread.join(0.2)
+                else:
+                    del self._threads[tag]
+
+
+def _next(plan: Plan, rate: float) -> Wave:
+    """Return the next wave, given the weight that is done in a second; 0 if nobody knows yet."""
+    if not rate:
+        return plan.next(0.0)
+    left = plan.left / rate
+    seconds = left if left < 2 * _SHORT else min(left / 2, _LONG)
+    return plan.next(seconds * rate, min(max(round(seconds / _TASK), 1), TASKS))

@@ -1,0 +1,292 @@
+"""Groups of a pandas DataFrame, in real worker processes."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow as pa
+import pytest
+
+from manyfit import Float, Space
+from manyfit.errors import ArgumentError, ObjectiveError
+from manyfit.groups.job import GroupJob
+from manyfit.groups.keys import key_text
+from manyfit.groups.local import LocalPopulation
+from manyfit.groups.row import row_schema
+from manyfit.metric import Metric
+
+X = Space({"x": Float(0.0, 1.0)})
+
+
+def frame(groups=6, rows=5):
+    names = [f"g{n}" for n in range(groups)]
+    return pd.DataFrame({"g": np.repeat(names, rows), "y": np.arange(float(groups * rows))})
+
+
+def job(objective, by=("g",), **settings):
+    settings = {"n_trials": 4, "sampler": "random", "start_with": ({"x": 0.5},), **settings}
+    return GroupJob(by, objective, X, Metric("loss"), **settings)
+
+
+@pytest.fixture
+def tune(tmp_path):
+    """Tunes a frame's groups; returns rows by key, and leaves nothing behind."""
+
+    def run(objective, data=None, by=("g",), parallelism=2, **settings):
+        data = frame() if data is None else data
+        population = LocalPopulation(data, by, parallelism=parallelism, folder=tmp_path)
+        tables = list(population.run(job(objective, by, **settings)))
+        assert not list(tmp_path.glob("scratch/*"))
+        assert not list(tmp_path.glob("logs/*"))
+        return {row["group"]: row for table in tables for row in table.to_pylist()}
+
+    return run
+
+
+def loss(group, params):
+    return params["x"]
+
+
+class TestPopulation:
+    """Which groups there are."""
+
+    def test_keys(self, tmp_path):
+        """A row a group, in the order of their texts, with how many rows they have."""
+        data = frame(3).iloc[[0, 10, 1, 5]]
+        keys = LocalPopulation(data, ["g"], folder=tmp_path).keys()
+        assert keys.to_pydict() == {"g": ["g0", "g1", "g2"], "rows": [2, 1, 1]}
+
+    def test_odd_keys(self, tmp_path):
+        """Missing values, several columns, categories, times and foreign letters are keys."""
+        data = pd.DataFrame(
+            {
+                "a": pd.Categorical(["ö", None, "ö", "x"], categories=["ö", "x", "unused"]),
+                "t": pd.to_datetime(["2020-01-01", None, "2020-01-01", "2020-01-02"]),
+                "n": [1, 1, 2, 1],
+            }
+        )
+        population = LocalPopulation(data, ["a", "t", "n"], folder=tmp_path)
+        found = {key_text(list(row.values())[:3]) for row in population.keys().to_pylist()}
+        assert found == {
+            '["x","2020-01-02T00:00:00",1]',
+            '["ö","2020-01-01T00:00:00",1]',
+            '["ö","2020-01-01T00:00:00",2]',
+            "[null,null,1]",
+        }
+        assert population.keys_schema == pa.schema(
+            [("a", pa.string()), ("t", pa.timestamp("us")), ("n", pa.int64())]
+        )
+
+    def test_parts(self, tmp_path):
+        """A part and what is without it are the whole."""
+        population = LocalPopulation(frame(), ["g"], folder=tmp_path)
+        keys = population.keys()
+        part = population.part(keys.take([1, 3]))
+        assert part.keys().column("g").to_pylist() == ["g1", "g3"]
+        rest = population.without(part.keys())
+        assert rest.keys().column("g").to_pylist() == ["g0", "g2", "g4", "g5"]
+        assert part.without(rest.keys()).keys() == part.keys()
+        assert len(part.without(keys).keys()) == 0
+
+    @pytest.mark.parametrize(
+        ("by", "message"),
+        [(["h"], "'h' is not a column of the data, which has g, y"), (["o"], "can't be a key")],
+    )
+    def test_columns_that_wont_do(self, tmp_path, by, message):
+        """They are refused before anything runs."""
+        data = frame()
+        if by == ["o"]:
+            data["o"] = [1, "one"] * 15
+        with pytest.raises(ArgumentError, match=message):
+            LocalPopulation(data, by, folder=tmp_path)
+
+
+class TestRuns:
+    """What comes back."""
+
+    def test_rows(self, tune):
+        """Each group is tuned on its own rows, all of them, in their order."""
+
+        def objective(group, params):
+            first = int(group["g"].iloc[0][1:]) * 5
+            assert list(group["y"]) == [first + n for n in range(5)]
+            assert list(group.columns) == ["g", "y"]
+            return params["x"] + first
+
+        data = frame().sample(frac=1, random_state=0).sort_values("y", kind="stable")
+        rows = tune(objective, data)
+        assert {row["state"] for row in rows.values()} == {"COMPLETE"}
+        assert sorted(rows) == [f'["g{n}"]' for n in range(6)]
+        assert {row["rows"] for row in rows.values()} == {5}
+
+    def test_processes_make_no_difference(self, tune):
+        """One process finds what two find."""
+        one, two = (tune(loss, parallelism=count, keep_trials=True, n_trials=6) for count in (1, 2))
+        assert {k: r["history"] for k, r in one.items()} == {
+            k: r["history"] for k, r in two.items()
+        }
+        assert len({row["worker"] for row in two.values()}) <= 2
+
+    def test_a_schema(self, tmp_path):
+        """Tables have the key columns with their types, then the fixed ones."""
+        population = LocalPopulation(frame(1), ["g"], folder=tmp_path)
+        (table,) = population.run(job(loss))
+        assert table.schema == row_schema(population.keys_schema)
+
+    def test_models(self, tune, tmp_path):
+        """They come back as bytes, or lie in a folder."""
+        rows = tune(lambda group, params: (1.0, b"m" * 100_000), keep_models=True)
+        assert all(len(row["model"]) > 100_000 for row in rows.values())
+        folder = str(tmp_path / "models")
+        rows = tune(lambda group, params: (1.0, "m"), keep_models=folder)
+        assert all(row["model"] is None for row in rows.values())
+        assert {Path(row["model_path"]).parent for row in rows.values()} == {Path(folder)}
+        assert len(list(Path(folder).iterdir())) == 6
+
+    def test_no_groups(self, tune):
+        """An empty frame has no rows to tune."""
+        assert tune(loss, frame().iloc[:0]) == {}
+
+    def test_dtypes_survive(self, tune):
+        """What pandas has that Arrow hasn't gets there too."""
+        data = frame(2).assign(
+            c=pd.Categorical(["a", "b"] * 5), p=pd.period_range("2020", periods=10, freq="D")
+        )
+
+        def objective(group, params):
+            assert isinstance(group["c"].dtype, pd.CategoricalDtype)
+            assert isinstance(group["p"].dtype, pd.PeriodDtype)
+            return 0.0
+
+        assert {row["failed"] for row in tune(objective, data).values()} == {0}
+
+    def test_what_cant_travel(self, tune):
+        """It is said before anything runs."""
+        handle = sys.stdout
+
+        def objective(group, params):
+            return handle.fileno()
+
+        with pytest.raises(ObjectiveError, match="handle"):
+            tune(objective)
+
+    def test_closing_ends_the_processes(self, tmp_path):
+        """Whoever stops listening leaves nothing running."""
+        population = LocalPopulation(frame(), ["g"], folder=tmp_path)
+        run = population.run(job(lambda group, params: time.sleep(0.05) or 1.0, n_trials=20))
+        next(run)
+        children = psutil.Process().children(recursive=True)
+        assert children
+        run.close()
+        assert psutil.wait_procs(children, timeout=5)[1] == []
+
+
+@pytest.mark.integration
+class TestDeaths:
+    """What befalls one trial costs no other."""
+
+    def test_a_killed_worker(self, tune, tmp_path):
+        """The trial is tried again in a new process, and all else is kept."""
+        mark = tmp_path / "mark"
+
+        def objective(group, params):
+            if group["g"].iloc[0] == "g3" and params["x"] != 0.5 and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return params["x"]
+
+        undisturbed = tune(loss, keep_trials=True)
+        rows = tune(objective, keep_trials=True)
+        assert mark.exists()
+        assert {k: r["history"] for k, r in rows.items()} == {
+            k: r["history"] for k, r in undisturbed.items()
+        }
+
+    def test_a_trial_that_always_kills(self, tune):
+        """It has failed with the signal as the reason; its group goes on without it."""
+
+        def objective(group, params):
+            if group["g"].iloc[0] == "g3" and params["x"] == 0.5:
+                print("last words", flush=True)
+                os.kill(os.getpid(), signal.SIGSEGV)
+            return params["x"]
+
+        rows = tune(objective, keep_trials=True)
+        row = rows['["g3"]']
+        assert (row["state"], row["failed"], row["trials"]) == ("COMPLETE", 1, 4)
+        assert all(row["failed"] == 0 for group, row in rows.items() if group != '["g3"]')
+
+    def test_a_group_that_always_kills(self, tune):
+        """Its row says what happened."""
+
+        def objective(group, params):
+            if group["g"].iloc[0] == "g3":
+                os._exit(7)
+            return params["x"]
+
+        rows = tune(objective, n_trials=2)
+        assert rows['["g3"]']["state"] == "FAIL"
+        assert "died twice" in rows['["g3"]']["reason"] or "2 times" in rows['["g3"]']["reason"]
+        assert sum(row["state"] == "COMPLETE" for row in rows.values()) == 5
+
+    def test_a_trial_that_hangs(self, tune):
+        """It is cut after its time, and its group goes on."""
+
+        def objective(group, params):
+            if group["g"].iloc[0] == "g3" and params["x"] == 0.5:
+                time.sleep(60)
+            return params["x"]
+
+        began = time.monotonic()
+        rows = tune(objective, trial_timeout=0.5)
+        assert time.monotonic() - began < 20
+        assert rows['["g3"]']["failed"] == 1
+        assert rows['["g3"]']["state"] == "COMPLETE"
+        assert rows['["g3"]']["seconds"] > 0.5
+        assert sum(row["failed"] for row in rows.values()) == 1
+
+    def test_a_group_whose_time_is_up(self, tune):
+        """The trial that runs then is cut, and no other begins."""
+
+        def objective(group, params):
+            time.sleep(0.2 if params["x"] == 0.5 else 60)
+            return params["x"]
+
+        rows = tune(objective, frame(2), seconds=1.0)
+        for row in rows.values():
+            assert (row["state"], row["trials"], row["failed"]) == ("COMPLETE", 2, 1)
+            assert 1.0 < row["seconds"] < 3.0
+
+    def test_a_trial_that_needs_too_much_memory(self, tune):
+        """It is killed for it, and its group goes on."""
+
+        def objective(group, params):
+            if group["g"].iloc[0] == "g3" and params["x"] == 0.5:
+                hog = np.ones(100_000_000)
+                time.sleep(30)
+                return float(hog[0])
+            return params["x"]
+
+        rows = tune(objective, trial_memory=500_000_000, keep_trials=True)
+        assert (rows['["g3"]']["state"], rows['["g3"]']["failed"]) == ("COMPLETE", 1)
+
+    def test_a_process_that_dies_between_trials(self, tune):
+        """A thread that a trial left behind kills the group's process; it goes on in the next."""
+
+        def objective(group, params):
+            import threading
+
+            if group["g"].iloc[0] == "g3":
+                threading.Timer(0.3, os._exit, (3,)).start()
+                with contextlib.suppress(Exception):
+                    time.sleep(0.05)
+            return params["x"]
+
+        rows = tune(objective, n_trials=3)
+        assert len(rows) == 6

@@ -1,0 +1,117 @@
+"""Rows of groups on disk."""
+
+import pyarrow as pa
+import pytest
+
+from manyfit.errors import JournalCorruptError, StudyChangedError, StudyLockedError
+from manyfit.groups.record import GroupRecord
+from manyfit.groups.row import COMPLETE, FAIL, GroupRow, row_schema, to_table
+from manyfit.metric import Metric
+
+KEYS = pa.schema([("g", pa.string())])
+SCHEMA = row_schema(KEYS)
+HEADER = {"metric": "loss", "direction": "minimize", "by": ["g"], "seed": 3}
+
+
+def rows(*names, state=COMPLETE):
+    made = [GroupRow(f'["{name}"]', state, value=1.0, baseline=2.0) for name in names]
+    return to_table([(name,) for name in names], made, Metric("loss"), SCHEMA)
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Opens the record, again and again."""
+    held = []
+
+    def open_it(**changes):
+        while held:
+            held.pop().close()
+        held.append(GroupRecord(tmp_path / "study", {**HEADER, **changes}))
+        return held[-1]
+
+    yield open_it
+    while held:
+        held.pop().close()
+
+
+def names(table):
+    return table.column("g").to_pylist()
+
+
+def test_rows_come_back(opened):
+    """In the order of their keys, from all drivers."""
+    record = opened()
+    record.append("groups", rows("b", "d"))
+    record.append("groups", rows("a"))
+    record.append("other", rows("z"))
+    again = opened()
+    again.append("groups", rows("c"))
+    assert names(again.rows("groups", SCHEMA)) == ["a", "b", "c", "d"]
+    assert names(again.rows("other", SCHEMA)) == ["z"]
+    assert len(again.rows("none", SCHEMA)) == 0
+
+
+def test_rows_can_be_read_while_they_are_written(opened):
+    """Nothing waits for a close."""
+    record = opened()
+    record.append("groups", rows("a"))
+    assert names(record.rows("groups", SCHEMA)) == ["a"]
+
+
+def test_the_later_row_counts(opened):
+    """A group that was done again has its last row."""
+    record = opened()
+    record.append("groups", rows("a", "b", state=FAIL))
+    record.append("groups", rows("a"))
+    assert record.rows("groups", SCHEMA).column("state").to_pylist() == ["COMPLETE", "FAIL"]
+
+
+@pytest.mark.parametrize("cut", [1, 10, 100, 1000])
+def test_a_torn_end(opened, tmp_path, cut):
+    """What a killed driver left half written costs no row before it."""
+    record = opened()
+    record.append("groups", rows("a"))
+    path = tmp_path / "study" / "groups-0001.arrows"
+    whole = path.stat().st_size
+    record.append("groups", rows("b"))
+    end = path.stat().st_size
+    record.close()
+    with path.open("r+b") as file:
+        file.truncate(max(end - cut, whole))
+    again = opened()
+    again.append("groups", rows("c"))
+    assert names(again.rows("groups", SCHEMA)) == ["a", "c"]
+
+
+def test_an_empty_file(opened, tmp_path):
+    """A driver may be killed before its first row."""
+    opened().close()
+    (tmp_path / "study" / "groups-0001.arrows").write_bytes(b"")
+    record = opened()
+    record.append("groups", rows("a"))
+    assert names(record.rows("groups", SCHEMA)) == ["a"]
+
+
+def test_the_first_header_counts(opened):
+    """The seed is the first one's; what would make rows incomparable is refused."""
+    opened()
+    assert opened(seed=4).header["seed"] == 3
+    with pytest.raises(StudyChangedError, match="metric: 'loss' became 'mse'"):
+        opened(metric="mse")
+    assert opened().header["metric"] == "loss"
+
+
+def test_one_driver_at_a_time(opened, tmp_path):
+    """A record is held."""
+    opened()
+    with pytest.raises(StudyLockedError):
+        GroupRecord(tmp_path / "study", HEADER)
+
+
+def test_other_columns(opened):
+    """Keys of another type are other groups."""
+    record = opened()
+    record.append("groups", rows("a"))
+    other = row_schema(pa.schema([("h", pa.string())]))
+    with pytest.raises(JournalCorruptError, match="are not those of the data"):
+        record.rows("groups", other)
