@@ -1,0 +1,111 @@
+"""`tune_groups` as a whole, on pandas."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import manyfit
+from manyfit import Float, GroupsResult, tune_groups
+from manyfit.errors import ArgumentError, ObjectiveError, StudyChangedError
+
+SPACE = {"x": Float(0.0, 1.0)}
+
+
+def frame(groups=5):
+    names = np.repeat([f"g{n}" for n in range(groups)], 4)
+    best = np.repeat(np.linspace(0.1, 0.9, groups), 4)
+    return pd.DataFrame({"g": names, "best": best, "region": names})
+
+
+def loss(group, params):
+    return (params["x"] - group["best"].iloc[0]) ** 2
+
+
+@pytest.fixture
+def tuned(tmp_path):
+    """Tunes, with a record in a folder of the test's own."""
+
+    def run(data=None, **settings):
+        settings = {
+            "by": "g",
+            "objective": loss,
+            "space": SPACE,
+            "metric": "loss",
+            "n_trials": 6,
+            "seed": 1,
+            "tracker": None,
+            "progress": None,
+            "folder": tmp_path,
+            **settings,
+        }
+        return tune_groups(frame() if data is None else data, **settings)
+
+    return run
+
+
+@pytest.mark.parametrize("mode", ["independent", "shared", "transfer"])
+def test_each_mode_has_a_row_a_group(tuned, mode):
+    """All groups are done, and their params are in the table."""
+    result = tuned(mode=mode)
+    assert isinstance(result, GroupsResult)
+    assert list(result.table["g"]) == [f"g{n}" for n in range(5)]
+    assert result.count("COMPLETE") == 5
+    assert result.table["params_x"].notna().all()
+
+
+def test_transfer_tries_less(tuned):
+    """Groups beyond the first have a third of the trials."""
+    trials = tuned(frame(30), mode="transfer", n_trials=9).table["trials"]
+    assert sorted(trials.unique()) == [3, 9]
+    assert (trials == 9).sum() == 12
+
+
+def test_resuming_runs_what_is_missing(tuned):
+    """Groups on record are kept as they are, and others are added."""
+    first = tuned(frame(2), name="call")
+    second = tuned(frame(4), name="call")
+    assert len(second) == 4
+    seconds = [result.table["seconds"].to_list()[:2] for result in (first, second)]
+    assert seconds[0] == seconds[1]
+
+
+def test_a_changed_call(tuned):
+    """The same name with another metric is refused, with what changed."""
+    tuned(frame(1), name="call")
+    with pytest.raises(StudyChangedError, match="metric: 'loss' became 'mse'"):
+        tuned(frame(1), name="call", metric="mse")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mode": "joint"}, "mode must be one of"),
+        ({"shared_by": "region"}, "shared_by is for mode='shared'"),
+        ({"by": "state"}, "by='state' is the name of a column of the result"),
+        ({"by": []}, "by must name a column"),
+        ({"holdout": "last"}, "holdout must be"),
+        ({"baseline": 3}, "baseline must be a point of the space or a function"),
+        ({"by": "h"}, "'h' is not a column of the data"),
+    ],
+)
+def test_what_breaks_a_rule(tuned, settings, message):
+    """It is refused before anything runs."""
+    with pytest.raises(ArgumentError, match=message):
+        tuned(**settings)
+
+
+def test_an_objective_that_cant_be_called(tuned):
+    """With a holdout it takes two frames, and the error says so."""
+    with pytest.raises(ObjectiveError, match=r"here it is called as objective\(train, valid, par"):
+        tuned(holdout=0.5)
+
+
+def test_other_data(tuned):
+    """Only pandas and Spark DataFrames have groups."""
+    with pytest.raises(ArgumentError, match="data must be a pandas or a Spark DataFrame"):
+        tuned(data=[1, 2])
+
+
+def test_it_is_public():
+    """The package has it."""
+    assert manyfit.tune_groups is tune_groups
