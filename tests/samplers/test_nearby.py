@@ -99,3 +99,32 @@ def test_branches():
         params = sampler.ask(number)
         space.check(params)
         sampler.tell(finished(number, params, float(number % 5)))
+
+
+@pytest.mark.parametrize("is_better", [False, True])
+def test_pairs(is_better):
+    """The second of two trials goes the opposite way, or on if the first was the best so far."""
+    space = Space({"x": Float(-50, 50)})
+    sampler = NearbySampler(space, LOSS, 0)
+    for number in range(4):
+        sampler.tell(finished(number, {"x": 0.0}, 1.0))
+    first = sampler.ask(4)["x"]
+    sampler.tell(finished(4, {"x": first}, 0.5 if is_better else 2.0))
+    second = sampler.ask(5)["x"]
+    assert 0 < abs(first) < 25
+    assert second == pytest.approx(first * (1.83 if is_better else -0.83), rel=0.01)
+
+
+def test_what_was_tried():
+    """A neighbour that was tried gives way to another, mostly."""
+    space = Space({"n": Int(1, 30)})
+    counts = []
+    for seed in range(12):
+        sampler = NearbySampler(space, LOSS, seed)
+        asked = []
+        for number in range(20):
+            asked.append(sampler.ask(number)["n"])
+            sampler.tell(finished(number, {"n": asked[-1]}, abs(asked[-1] - 20.0)))
+        assert 20 in asked
+        counts.append(len(set(asked)))
+    assert np.mean(counts) > 15
