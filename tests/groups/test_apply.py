@@ -47,7 +47,7 @@ def result(models, schema=TEXT, path=None):
             rows.append(GroupRow(text, FAIL, "no"))
             continue
         data = None if model is None else cloudpickle.dumps(model)
-        where = path and data and store(path, text, data)
+        where = path and data and store(str(path), text, data)
         params = {"a": float(number)}
         kept = None if where else data
         rows.append(GroupRow(text, "COMPLETE", params=params, model=kept, model_path=where or None))

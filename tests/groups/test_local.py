@@ -179,9 +179,10 @@ class TestRuns:
     def test_closing_ends_the_processes(self, tmp_path):
         """Whoever stops listening leaves nothing running."""
         population = LocalPopulation(frame(), ["g"], folder=tmp_path)
+        others = set(psutil.Process().children(recursive=True))  # of other tests' servers
         run = population.run(job(lambda group, params: time.sleep(0.05) or 1.0, n_trials=20))
         next(run)
-        children = psutil.Process().children(recursive=True)
+        children = set(psutil.Process().children(recursive=True)) - others
         assert children
         run.close()
         assert psutil.wait_procs(children, timeout=5)[1] == []
@@ -232,7 +233,7 @@ class TestDeaths:
 
         rows = tune(objective, n_trials=2)
         assert rows['["g3"]']["state"] == "FAIL"
-        assert "died twice" in rows['["g3"]']["reason"] or "2 times" in rows['["g3"]']["reason"]
+        assert "its worker died 2 times" in rows['["g3"]']["reason"]
         assert sum(row["state"] == "COMPLETE" for row in rows.values()) == 5
 
     def test_a_trial_that_hangs(self, tune):

@@ -260,7 +260,7 @@ class TestOneGroup:
 
     def test_model_in_a_folder(self, tmp_path):
         """A model in a folder comes back, or says which file is gone."""
-        path = store(tmp_path, '["s0"]', cloudpickle.dumps({"a": 1}))
+        path = store(str(tmp_path), '["s0"]', cloudpickle.dumps({"a": 1}))
         found = simple(lambda key: row(key, model_path=path))
         assert found.model_of("s0") == {"a": 1}
         Path(path).unlink()

@@ -86,6 +86,9 @@ def test_a_changed_call(tuned):
         ({"holdout": "last"}, "holdout must be"),
         ({"baseline": 3}, "baseline must be a point of the space or a function"),
         ({"by": "h"}, "'h' is not a column of the data"),
+        ({"mode": "shared", "n_trials": None, "group_timeout": 9}, "'shared' needs n_trials"),
+        ({"mode": "transfer", "n_trials": None, "group_timeout": 9}, "'transfer' needs n_trials"),
+        ({"mode": "shared", "stop": manyfit.Target(0.1)}, "but mode is 'shared'; give n_trials"),
     ],
 )
 def test_what_breaks_a_rule(tuned, settings, message):
@@ -94,16 +97,62 @@ def test_what_breaks_a_rule(tuned, settings, message):
         tuned(**settings)
 
 
+@pytest.mark.parametrize(
+    ("first", "changed"),
+    [
+        ({}, {"n_trials": 7}),
+        ({}, {"group_timeout": 60.0}),
+        ({"mode": "shared"}, {"mode": "shared", "aggregate": "median"}),
+    ],
+)
+def test_rows_of_unlike_calls_do_not_mix(tuned, first, changed):
+    """What a group is tuned with is on record, and another budget wants another name."""
+    tuned(frame(1), name="call", **first)
+    with pytest.raises(StudyChangedError, match=list(changed)[-1]):
+        tuned(frame(1), name="call", **changed)
+
+
+def test_a_folder_of_models_is_where_the_caller_is(tuned, tmp_path, monkeypatch):
+    """A relative one is meant from the working folder of the call, whatever workers' is."""
+    monkeypatch.chdir(tmp_path)
+    result = tuned(objective=lambda group, params: (1.0, "m"), keep_models="models")
+    assert result.count("COMPLETE") == 5
+    assert len(list((tmp_path / "models").glob("*.pkl"))) == 5
+
+
+def test_models_that_cant_be_stored(tuned, tmp_path):
+    """The groups have their figures all the same, and their rows say what is missing."""
+    (tmp_path / "models").write_text("a file, and no folder")
+    fit = lambda group, params: (1.0, "m")  # noqa: E731 - pickled by value
+    table = tuned(objective=fit, keep_models=tmp_path / "models").table
+    assert table["value"].eq(1.0).all()
+    assert table["reason"].str.startswith("its model can't be stored").all()
+
+
 def test_an_objective_that_cant_be_called(tuned):
     """With a holdout it takes two frames, and the error says so."""
     with pytest.raises(ObjectiveError, match=r"here it is called as objective\(train, valid, par"):
         tuned(holdout=0.5)
 
 
-def test_other_data(tuned):
+@pytest.mark.parametrize(
+    ("data", "kind"), [([1, 2], "builtins.list"), (pd.Series([1, 2]), "pandas.*Series")]
+)
+def test_other_data(tuned, data, kind):
     """Only pandas and Spark DataFrames have groups."""
-    with pytest.raises(ArgumentError, match="data must be a pandas or a Spark DataFrame"):
-        tuned(data=[1, 2])
+    with pytest.raises(ArgumentError, match=f"but got a {kind}"):
+        tuned(data=data)
+
+
+def test_a_class_made_of_a_frame(tuned):
+    """A subclass of a DataFrame, as other libraries have them, is one."""
+
+    class Frame(pd.DataFrame):
+        @property
+        def _constructor(self):
+            return pd.DataFrame
+
+    assert tuned(data=Frame(frame())).count("COMPLETE") == 5
 
 
 def test_it_is_public():

@@ -29,9 +29,12 @@ from manyfit.groups.job import GroupJob
 from manyfit.groups.models import store
 from manyfit.groups.row import GroupRow
 from manyfit.groups.trials import tune_group
+from manyfit.metric import Metric
+from manyfit.space import Space
 from manyfit.trial import Params
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.context import current_trial, report
+from manyfit.worker.work import Limits, Work
 
 ORDER, ROWS, NOW, FACTS, DONE, MODEL = (
     "order.json",
@@ -150,6 +153,10 @@ class TuneBatch:
                     report(place, done=place + 1)  # wakes the bench
         return float(len(order.portions) - order.begin)
 
+    def work(self, folder: Path, limits: Limits) -> Work:
+        """Return what a worker process is given, which runs batches as its trials."""
+        return Work(self, Space({}), Metric("groups"), "groups", folder, limits)
+
     def _settled(self, row: GroupRow, path: Path) -> GroupRow:
         """Put the row's model where it goes, so that the rest can be a line of text."""
         if row.model is None:
@@ -158,7 +165,10 @@ class TuneBatch:
         if folder is None:
             path.write_bytes(row.model)
             return replace(row, model=None)
-        return replace(row, model=None, model_path=store(folder, row.group, row.model))
+        try:
+            return replace(row, model=None, model_path=store(folder, row.group, row.model))
+        except OSError as error:
+            return replace(row, model=None).because(f"its model can't be stored: {error}")
 
     def _rows(self, folder: Path) -> Callable[[int, int], Any]:
         """Return what gives rows as a frame of their own."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from manyfit.budget import Stop
@@ -72,6 +71,6 @@ class GroupJob:
         """Return what a worker process may use; single trials are timed by its bench."""
         return Limits(memory=self.trial_memory, cpus=cpus)
 
-    def folder_of_models(self) -> Path | str | None:
+    def folder_of_models(self) -> str | None:
         """Return where models go; None if they stay in rows, or aren't kept."""
         return self.keep_models if isinstance(self.keep_models, str) else None

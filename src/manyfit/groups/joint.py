@@ -97,7 +97,6 @@ class Joint:
         job: What is done with each; `n_trials` is that of a cluster.
         how: How the losses of groups make that of a trial.
         folder: Where the clusters' studies are kept.
-        sampler: What proposes params; as for `manyfit.tune`.
         told: Called with the trials of a pass that ended.
     """
 
@@ -237,12 +236,16 @@ class Joint:
                 continue
             seed = group_seed(self._job.seed, f"{cluster}{asked[cluster].number}")
             if is_hopeless(scores, best, self._how, seed):
-                loss = aggregate(list(scores.values()), self._how)
-                value = loss if self._job.metric.direction == "minimize" else -loss
-                studies[cluster].report(asked[cluster], 0, **{self._job.metric.name: value})
+                studies[cluster].report(asked[cluster], 0, **self._value(scores))
                 studies[cluster].prune(asked[cluster])
                 ended.append(cluster)
         return ended
+
+    def _value(self, scores: Scores) -> dict[str, float]:
+        """Return what a trial gives over all groups, as its metric."""
+        loss = aggregate(list(scores.values()), self._how)
+        metric = self._job.metric
+        return {metric.name: loss if metric.direction == "minimize" else -loss}
 
     def _scores(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
         return {
@@ -262,9 +265,7 @@ class Joint:
         scores = self._scores(rows)
         if failed or not scores:
             return study.fail(trial, _why_failed(failed, rows))
-        loss = aggregate(list(scores.values()), self._how)
-        value = loss if self._job.metric.direction == "minimize" else -loss
-        told = study.tell(trial, {self._job.metric.name: value, "groups": len(scores)})
+        told = study.tell(trial, {**self._value(scores), "groups": len(scores)})
         if study.result().best.number == trial.number:
             self._best[cluster] = scores
         return told

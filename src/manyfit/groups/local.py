@@ -15,17 +15,15 @@ from manyfit.groups.batch import SHARED, Portion, TuneBatch
 from manyfit.groups.bench import Batch, Bench, wait
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import key_text
-from manyfit.groups.population import Points, Schema, Table
+from manyfit.groups.plan import FIXED
+from manyfit.groups.population import Points, Schema, Table, check_columns
 from manyfit.groups.row import GroupRow, row_schema, to_table
 from manyfit.metric import Metric
-from manyfit.space import Space
 from manyfit.worker.limits import usable_cpus
 from manyfit.worker.payload import Payload, pack
 from manyfit.worker.slot import Slot
-from manyfit.worker.work import Site, Work
+from manyfit.worker.work import Site
 
-# What a fit costs besides its rows, in rows.
-FIXED = 100
 # A batch is at most this part of what is left, for each process: so they all end at about the same
 # time.
 _PARTS = 4
@@ -58,7 +56,7 @@ class LocalPopulation:
         parallelism: int | None = None,
         folder: Path,
     ) -> None:
-        _check_columns(frame, (*by, *shared_by))
+        check_columns(list(frame.columns), (*by, *shared_by))
         self._parallelism = parallelism or usable_cpus()
         self._by = tuple(by)
         self._shared_by = tuple(shared_by)
@@ -76,6 +74,7 @@ class LocalPopulation:
         texts = [key_text(values) for values in _rows(keys.select(list(self._by)))]
         order = sorted(range(len(texts)), key=texts.__getitem__)
         self._texts = [texts[place] for place in order]
+        self._places = {text: place for place, text in enumerate(self._texts)}
         self._starts = np.asarray(starts)[order].tolist()
         self._sizes = np.asarray(sizes)[order].tolist()
         self._keys = keys.take(order) if order else keys
@@ -186,8 +185,8 @@ class LocalPopulation:
         return Portion(self._texts[place], start, start + self._sizes[place])
 
     def _table(self, rows: list[GroupRow], metric: Metric) -> Table:
-        places = {text: place for place, text in enumerate(self._texts)}
-        keys = self._keys.select(list(self._by)).take([places[row.group] for row in rows])
+        places = [self._places[row.group] for row in rows]
+        keys = self._keys.select(list(self._by)).take(places)
         return to_table(list(_rows(keys)), rows, metric, row_schema(self.keys_schema))
 
 
@@ -227,8 +226,7 @@ class _Crew:
         if self._shared is None:
             self._shared = share(**{SHARED: self._frame})
         limits = job.limits(self._cpus)
-        objective = TuneBatch(job, self._shared)
-        work = Work(objective, Space({}), Metric("groups"), "groups", self._folder, limits)
+        work = TuneBatch(job, self._shared).work(self._folder, limits)
         return Payload(pack(work), Site(self._folder, limits))
 
     def close(self) -> None:
@@ -242,15 +240,6 @@ class _Crew:
         if self._payload is not None:
             self._payload.close()
             self._payload = None
-
-
-def _check_columns(frame: Any, columns: Sequence[str]) -> None:
-    for name in columns:
-        if name not in frame.columns:
-            have = ", ".join(map(str, frame.columns))
-            raise ArgumentError(f"{name!r} is not a column of the data, which has {have:.300}")
-    if not frame.columns.is_unique:
-        raise ArgumentError("the data have two columns of the same name")
 
 
 def _codes(frame: Any, by: Sequence[str]) -> Any:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from manyfit._optional import require
+from manyfit.data.references import open_binary
 
 
 def model_name(group: str) -> str:
@@ -17,20 +18,20 @@ def model_name(group: str) -> str:
     return f"{hashlib.sha256(group.encode('utf-8', 'surrogatepass')).hexdigest()[:20]}.pkl"
 
 
-def store(folder: str | Path, group: str, data: bytes) -> str:
+def store(folder: str, group: str, data: bytes) -> str:
     """Write a pickled model into a folder or below a URL, whole or not at all; returns its path.
 
     Raises:
         OSError: There is no room, or no permission.
         MissingExtraError: A URL needs fsspec, which is not installed.
     """
-    path = f"{str(folder).rstrip('/')}/{model_name(group)}"
+    path = f"{folder.rstrip('/')}/{model_name(group)}"
     if "://" in path:
         fsspec = require("fsspec", extra="storage", purpose=f"models at {folder}")
         with fsspec.open(path, "wb") as file:
             file.write(data)
         return path
-    target = Path(path).absolute()
+    target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}")
     part.write_bytes(data)
@@ -44,9 +45,6 @@ def fetch(path: str) -> bytes:
     Raises:
         OSError: It isn't there.
     """
-    if "://" in path:
-        fsspec = require("fsspec", extra="storage", purpose=f"the model at {path}")
-        with fsspec.open(path, "rb") as file:
-            data: bytes = file.read()
-            return data
-    return Path(path).read_bytes()
+    with open_binary(path) as file:
+        data: bytes = file.read()
+        return data

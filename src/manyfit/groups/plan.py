@@ -93,11 +93,6 @@ class Plan:
         self._cells = sorted((c for c in rest if c.groups), key=lambda cell: -cell.weight)
         self.left = sum(cell.weight for cell in self._cells)
 
-    @property
-    def groups(self) -> int:
-        """How many groups are left in cells."""
-        return sum(cell.groups for cell in self._cells)
-
     def first(self) -> Wave:
         """Return the large groups, the largest first; empty if there are none."""
         large, self._large = self._large, []

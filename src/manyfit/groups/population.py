@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from manyfit.errors import ArgumentError
 from manyfit.groups.job import GroupJob
 from manyfit.trial import Params
 
@@ -12,6 +13,20 @@ Table: TypeAlias = Any
 
 # By the text of the `shared_by` values, stored params.
 Points: TypeAlias = Mapping[str, Sequence[Params]]
+
+
+def check_columns(have: Sequence[Any], wanted: Sequence[str]) -> None:
+    """Check that a frame has some columns.
+
+    Raises:
+        ArgumentError: One is missing, or two columns have the same name.
+    """
+    for name in wanted:
+        if name not in have:
+            listed = ", ".join(map(str, have))
+            raise ArgumentError(f"{name!r} is not a column of the data, which has {listed:.300}")
+    if len(set(have)) < len(have):
+        raise ArgumentError("the data have two columns of the same name")
 
 
 class Population(Protocol):

@@ -20,7 +20,19 @@ HEADER = "groups.json"
 # How long a row may wait for the disk: what a crash of the machine, not of the driver, may cost.
 _SYNC = 1.0
 # What a call under the same name must have in common with the first one.
-_FIXED = ("metric", "direction", "space", "by", "shared_by", "order_by", "holdout", "mode")
+_FIXED = (
+    "metric",
+    "direction",
+    "space",
+    "by",
+    "shared_by",
+    "order_by",
+    "holdout",
+    "mode",
+    "aggregate",
+    "n_trials",
+    "group_timeout",
+)
 
 
 class GroupRecord:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from manyfit._optional import require
@@ -67,6 +67,10 @@ class GroupRow:
             return None
         return metric.loss(self.baseline) - metric.loss(self.value)
 
+    def because(self, also: str) -> "GroupRow":
+        """Return the row with one more reason."""
+        return replace(self, reason=f"{self.reason}; {also}" if self.reason else also)
+
     def to_json(self) -> str:
         """Return the row as a line of JSON, without its model."""
         return json.dumps({**asdict(self), "model": None})
@@ -77,7 +81,7 @@ def from_json(line: str) -> GroupRow:
     return GroupRow(**json.loads(line))
 
 
-# Name, type in Spark, type in Arrow (a function of pyarrow and its arguments).
+# Name, and type as Spark writes it.
 _COLUMNS = (
     ("group", "string"),
     ("state", "string"),

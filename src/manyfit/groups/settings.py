@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from manyfit._version import __version__
 from manyfit.arguments import check_choices, check_limits, points_of
 from manyfit.budget import Budget, Stop
+from manyfit.data.references import absolute
 from manyfit.errors import ArgumentError, ObjectiveError
 from manyfit.groups.holdout import Holdout
 from manyfit.groups.job import GroupJob
@@ -75,6 +76,7 @@ def job_of(
         ObjectiveError: The objective, or the baseline, can't be called as it would be.
     """
     _check_mode(mode, aggregate, shared_by)
+    _check_ends(mode, n_trials, group_timeout, stop)
     check_choices(1, "raise", seed, None)
     check_limits(trial_timeout, trial_memory)
     split = None if holdout is None else Holdout.of(holdout)
@@ -104,7 +106,7 @@ def job_of(
         trial_timeout=trial_timeout,
         trial_memory=trial_memory,
         seed=secrets.randbits(32) if seed is None else int(seed),
-        keep_models=str(keep_models) if isinstance(keep_models, Path) else keep_models,
+        keep_models=keep_models if isinstance(keep_models, bool) else absolute(str(keep_models)),
         keep_trials=keep_trials,
     )
 
@@ -138,6 +140,21 @@ def _check_mode(mode: str, aggregate: str, shared_by: str | Sequence[str]) -> No
     if mode != "shared" and (shared_by or aggregate != "mean"):
         name = "shared_by" if shared_by else "aggregate"
         raise ArgumentError(f"{name} is for mode='shared', but mode is {mode!r}")
+
+
+def _check_ends(
+    mode: str, n_trials: int | None, group_timeout: float | None, stop: Stop | Iterable[Stop] | None
+) -> None:
+    """Check that what ends tuning can do so in this mode."""
+    if mode != "independent" and n_trials is None and group_timeout is not None:
+        raise ArgumentError(
+            f"mode={mode!r} needs n_trials beside group_timeout: a group's time doesn't say how "
+            "many trials there are"
+        )
+    if mode == "shared" and stop is not None:
+        raise ArgumentError(
+            "stop is for groups that are tuned on their own, but mode is 'shared'; give n_trials"
+        )
 
 
 def _trials(n_trials: int | None, group_timeout: float | None, space: Space) -> int | None:

@@ -20,13 +20,10 @@ from manyfit.groups.batch import TuneBatch
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import key_text
 from manyfit.groups.plan import FIXED, Plan, Unit, Wave
-from manyfit.groups.population import Points, Schema, Table
+from manyfit.groups.population import Points, Schema, Table, check_columns
 from manyfit.groups.row import SPARK_COLUMNS
 from manyfit.groups.spark_task import naive
 from manyfit.groups.waves import Waves
-from manyfit.metric import Metric
-from manyfit.space import Space
-from manyfit.worker.work import Work
 
 _CELLS = 1024
 _CANDIDATES = 16  # of a cell, which may be large groups
@@ -65,7 +62,12 @@ class SparkPopulation:
     def __init__(
         self, frame: Any, by: Sequence[str], shared_by: Sequence[str], executor: SparkExecutor
     ) -> None:
-        _check_columns(frame, by, shared_by)
+        check_columns(frame.columns, (*by, *shared_by))
+        kinds = _kinds(frame)
+        for name in by:
+            if kinds[name].startswith(("array", "map", "struct", "variant")):
+                raise ArgumentError(f"{name!r} can't be a key: its type is {kinds[name]}")
+        self._kinds = {name: kinds[name] for name in by}
         self._frame = frame
         self._by = tuple(by)
         self._shared_by = tuple(shared_by)
@@ -113,9 +115,8 @@ class SparkPopulation:
 
     def _joined(self, keys: Table, how: str) -> "SparkPopulation":
         functions = load("pyspark.sql.functions")
-        fields = {field.name: field.dataType.simpleString() for field in self._frame.schema.fields}
         names = {name: f"{name}_{secrets.token_hex(4)}" for name in self._by}  # of their own
-        ddl = ", ".join(f"`{names[name]}` {fields[name]}" for name in self._by)
+        ddl = ", ".join(f"`{names[name]}` {kind}" for name, kind in self._kinds.items())
         rows = list(zip(*(keys.column(name).to_pylist() for name in self._by), strict=True))
         wanted = functions.broadcast(self._spark.createDataFrame(rows, ddl))
         condition = None
@@ -134,8 +135,12 @@ class SparkPopulation:
         return self._frame.sparkSession
 
     def hold(self) -> None:
-        """Keep the rows in the cluster's memory, or on its disks, until `close`."""
-        if self._held is None:
+        """Keep the rows in the cluster's memory, or on its disks, until `close`.
+
+        Rows that the user keeps there stay as they are.
+        """
+        level = self._frame.storageLevel
+        if self._held is None and not (level.useMemory or level.useDisk):
             self._held = self._frame.persist()
 
     def close(self) -> None:
@@ -206,8 +211,7 @@ class SparkPopulation:
     @property
     def _ddl(self) -> str:
         """The key columns as Spark writes them."""
-        fields = {field.name: field.dataType.simpleString() for field in self._frame.schema.fields}
-        return ", ".join(f"`{name}` {fields[name]}" for name in self._by)
+        return ", ".join(f"`{name}` {kind}" for name, kind in self._kinds.items())
 
 
 class _Fitting:
@@ -226,9 +230,7 @@ class _Fitting:
         """
         if self._equipment is None or job != self._job:
             self.close()
-            limits = job.limits(self._executor.cpus)
-            objective = TuneBatch(job, None)
-            work = Work(objective, Space({}), Metric("groups"), "groups", Path(), limits)
+            work = TuneBatch(job, None).work(Path(), job.limits(self._executor.cpus))
             self._equipment, self._job = self._executor.equip(work), job
         return {
             "kit": self._equipment.kit.packed(),
@@ -295,14 +297,6 @@ def _collected(frame: Any) -> Table:
     return arrow.Table.from_pylist([row.asDict() for row in frame.collect()], schema=schema)
 
 
-def _check_columns(frame: Any, by: Sequence[str], shared_by: Sequence[str]) -> None:
-    kinds = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
-    for name in (*by, *shared_by):
-        if name not in kinds:
-            have = ", ".join(kinds)
-            raise ArgumentError(f"{name!r} is not a column of the data, which has {have:.300}")
-    if len(set(frame.columns)) < len(frame.columns):
-        raise ArgumentError("the data have two columns of the same name")
-    for name in by:
-        if kinds[name].startswith(("array", "map", "struct", "variant")):
-            raise ArgumentError(f"{name!r} can't be a key: its type is {kinds[name]}")
+def _kinds(frame: Any) -> dict[str, str]:
+    """Return the type of each column, as Spark writes it."""
+    return {field.name: field.dataType.simpleString() for field in frame.schema.fields}

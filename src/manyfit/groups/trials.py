@@ -269,9 +269,8 @@ class _GroupStudy:
             model = self._kept_model(row)
             data = None if model is None else cloudpickle.dumps(model)
         except Exception as error:  # noqa: BLE001 - the user's code, or a model's own pickling
-            also = f"its model can't be kept: {type(error).__name__}: {message(error)}"
-            reason = f"{row.reason}; {also}" if row.reason else also
-            return replace(row, reason=reason, fit_seconds=self._fits.seconds)
+            row = row.because(f"its model can't be kept: {type(error).__name__}: {message(error)}")
+            return replace(row, fit_seconds=self._fits.seconds)
         return replace(row, model=data, fit_seconds=self._fits.seconds)
 
     def _kept_model(self, row: GroupRow) -> Any:

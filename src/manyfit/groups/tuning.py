@@ -239,11 +239,11 @@ def _result(call: Call, mode: Mode, reason: str) -> GroupsResult:
 def _population(
     data: Any, job: GroupJob, parallelism: int | None, executor: SparkExecutor | None, home: Path
 ) -> Population:
-    if type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "groupby"):
+    if _is_frame(data, "pandas"):
         if executor is not None:
             raise ArgumentError("executor is for Spark DataFrames, but data is a pandas one")
         return LocalPopulation(data, job.by, job.shared_by, parallelism=parallelism, folder=home)
-    if type(data).__module__.startswith("pyspark.sql"):
+    if _is_frame(data, "pyspark.sql"):
         _check_order(job)
         if parallelism is not None:
             raise ArgumentError("parallelism is for pandas: on Spark it is the cluster's slots")
@@ -251,7 +251,16 @@ def _population(
             data, job.by, job.shared_by, executor or SparkExecutor(data.sparkSession)
         )
     raise ArgumentError(
-        f"data must be a pandas or a Spark DataFrame, but got {type(data).__name__}"
+        "data must be a pandas or a Spark DataFrame, but got a "
+        f"{type(data).__module__}.{type(data).__qualname__}"
+    )
+
+
+def _is_frame(data: object, package: str) -> bool:
+    """Whether it is a package's DataFrame, or of a class made of that; the package isn't loaded."""
+    return any(
+        each.__name__ == "DataFrame" and f"{each.__module__}.".startswith(f"{package}.")
+        for each in type(data).__mro__
     )
 
 
