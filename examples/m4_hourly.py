@@ -3,19 +3,18 @@
     python examples/m4_hourly.py [--mode independent|shared|transfer] [--spark [--master local[4]]]
 
 The series are the hourly ones of the M4 competition (Makridakis, Spiliotis and Assimakopoulos, "The
-M4 Competition", 2020), read from the folder that MANYFIT_BENCH_DATA names; where it is missing,
-series are generated. Tuning sees the 48 hours before the ones to be forecast, and nothing else:
-those are forecast once, at the end, by models fitted again on all that came before.
+M4 Competition", 2020); where they are missing, series are generated. Tuning sees the 48 hours
+before the ones to be forecast, and nothing else: those are forecast once, at the end, by models
+fitted again on all that came before.
 """
 
 import argparse
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import Ridge
 from start import spark_on
+from tables import FOLDER
 
 import manyfit
 
@@ -144,11 +143,10 @@ def main():
     add("--master", help="spark://..., local[4], or sc://...")
     add("--name", help="the call's name; one that exists is resumed")
     options = parser.parse_args()
-    folder = Path(os.environ.get("MANYFIT_BENCH_DATA", "../shared/data"))
-    real = (folder / "m4_hourly_train.csv.gz").exists()
+    real = (FOLDER / "m4_hourly_train.csv.gz").exists()
     if not real:
-        print(f"{folder} has no M4 series: 60 made-up ones are forecast instead.")
-    train, test = read(folder) if real else generate()
+        print(f"There are no M4 series in {FOLDER} (MANYFIT_DATA): 60 generated ones instead.")
+    train, test = read(FOLDER) if real else generate()
     if options.series:
         some = sorted(train["series"].unique())[: options.series]
         train, test = (part[part["series"].isin(some)] for part in (train, test))

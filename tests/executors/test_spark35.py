@@ -115,3 +115,26 @@ def test_trials_on_the_driver(tmp_path: Path) -> None:
     """Trials in threads mark, admit and cancel their jobs with Spark 3.5 as well, and report."""
     states = ["COMPLETE", "FAIL", *["COMPLETE"] * 4]
     assert said_by(ON_THE_DRIVER, tmp_path) == f"{states} 1 ran longer than trial_timeout=10s\n"
+
+
+IN_GROUPS = """
+import sys
+sys.path.insert(0, {demo!r})
+
+import manyfit
+from cluster import session, standalone
+
+with standalone(workers=2) as cluster, session(cluster.url, cluster.folder / "log") as spark:
+    rows = [(f"g{{n % 6}}", float(n)) for n in range(24)]
+    result = manyfit.tune_groups(
+        spark.createDataFrame(rows, "g string, y double"), by="g", metric="loss", n_trials=4,
+        objective=lambda group, params: abs(params["x"] - group["y"].mean() / 24), seed=0,
+        space={{"x": manyfit.Float(0, 1)}}, tracker=None, progress=None, name="old",
+    )
+print(result.count("COMPLETE"), len(result), result.table["g"].tolist())
+"""
+
+
+def test_groups_on_spark_3_5(tmp_path: Path) -> None:
+    """Each group of a DataFrame of Spark 3.5 is tuned where its rows are."""
+    assert said_by(IN_GROUPS, tmp_path) == f"6 6 {[f'g{n}' for n in range(6)]}\n"

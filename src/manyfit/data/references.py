@@ -123,7 +123,7 @@ class Parquet(_Columns):
 
     def _dataset(self) -> Any:
         datasets = require("pyarrow.dataset", extra="arrow", purpose="manyfit.Parquet")
-        filesystem, path = _filesystem(self.path)
+        filesystem, path = filesystem_of(self.path)
         return datasets.dataset(path, filesystem=filesystem, format="parquet", partitioning="hive")
 
 
@@ -243,7 +243,7 @@ def open_binary(path: str) -> Any:
     return require("fsspec", extra="storage", purpose=f"reading {path}").open(path, "rb").open()
 
 
-def _filesystem(path: str) -> tuple[Any, str]:
+def filesystem_of(path: str) -> tuple[Any, str]:
     """Return the file system that reads a path best: pyarrow's own, or else fsspec's."""
     if "://" not in path:
         return None, path

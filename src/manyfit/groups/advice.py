@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit.groups.digest import Digest, numbers
-from manyfit.groups.population import Table
-from manyfit.groups.row import BASELINE, FAIL
+from manyfit.groups.row import BASELINE, FAIL, Table
 from manyfit.groups.table import keys_of, label, stored_params
 from manyfit.metric import Metric
 from manyfit.space import Space

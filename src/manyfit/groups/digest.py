@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit._optional import load
-from manyfit.groups.population import Table
-from manyfit.groups.row import BASELINE, COMPLETE, FAIL
+from manyfit.groups.row import BASELINE, COMPLETE, FAIL, Table
 from manyfit.metric import Metric
 from manyfit.trackers.progress import duration, number
 

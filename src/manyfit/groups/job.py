@@ -6,6 +6,7 @@ from typing import Any
 
 from manyfit.budget import Stop
 from manyfit.groups.holdout import Holdout
+from manyfit.groups.output import Output
 from manyfit.metric import Metric
 from manyfit.pruners.base import PrunerSettings
 from manyfit.space import Space
@@ -39,6 +40,7 @@ class GroupJob:
         seed: Of the whole; `keys.group_seed` makes each group's.
         keep_models: Whether rows have models, or the folder or URL where these go.
         keep_trials: Whether rows have all their trials.
+        output: Where rows go, models included; None if they go to the driver.
     """
 
     by: tuple[str, ...]
@@ -61,11 +63,14 @@ class GroupJob:
     seed: int = 0
     keep_models: bool | str = False
     keep_trials: bool = False
+    output: Output | None = None
 
     def at(self, points: Mapping[str, Sequence[Params]]) -> "GroupJob":
-        """Return the job that tries certain points, and nothing else, and keeps no model."""
+        """Return the job that tries certain points, and nothing else, and keeps nothing of it."""
         fixed = {key: tuple(each) for key, each in points.items()}
-        return replace(self, points=fixed, start_with=(), baseline=None, keep_models=False)
+        return replace(
+            self, points=fixed, start_with=(), baseline=None, keep_models=False, output=None
+        )
 
     def limits(self, cpus: int) -> Limits:
         """Return what a worker process may use; single trials are timed by its bench."""

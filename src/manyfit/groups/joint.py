@@ -17,8 +17,8 @@ import numpy as np
 
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import group_seed, key_text
-from manyfit.groups.population import Points, Population, Table
-from manyfit.groups.row import FAIL
+from manyfit.groups.population import Points, Population
+from manyfit.groups.row import FAIL, Table
 from manyfit.study import Study
 from manyfit.trial import Params, Trial
 

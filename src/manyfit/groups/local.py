@@ -15,9 +15,10 @@ from manyfit.groups.batch import SHARED, Portion, TuneBatch
 from manyfit.groups.bench import Batch, Bench, wait
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import key_text
+from manyfit.groups.output import Output
 from manyfit.groups.plan import FIXED
-from manyfit.groups.population import Points, Schema, Table, check_columns
-from manyfit.groups.row import GroupRow, row_schema, to_table
+from manyfit.groups.population import Points, check_columns
+from manyfit.groups.row import GroupRow, Schema, Table, row_schema, to_table
 from manyfit.metric import Metric
 from manyfit.worker.limits import usable_cpus
 from manyfit.worker.payload import Payload, pack
@@ -59,7 +60,7 @@ class LocalPopulation:
         check_columns(list(frame.columns), (*by, *shared_by))
         self._parallelism = parallelism or usable_cpus()
         self._by = tuple(by)
-        self._shared_by = tuple(shared_by)
+        self._shared_by = tuple(name for name in shared_by if name not in self._by)
         codes = _codes(frame, self._by)
         order = np.argsort(codes, kind="stable")
         edges = np.flatnonzero(np.diff(codes[order], prepend=-1, append=-1))
@@ -125,6 +126,12 @@ class LocalPopulation:
         )
         return other
 
+    def written(self, output: Output) -> Table:
+        """Make sure that rows can be written to an output; returns those this call has written."""
+        schema = row_schema(self.keys_schema)
+        output.open(schema)
+        return output.rows(schema)
+
     def hold(self) -> None:
         """Keep processes between runs, until `close`."""
         self._crew.is_held = True
@@ -139,7 +146,10 @@ class LocalPopulation:
             return
         try:
             benches = self._crew.benches(job, min(self._parallelism, len(self._texts)))
-            yield from self._drive(benches, job, points)
+            rows = self._drive(benches, job, points)
+            yield from (
+                rows if job.output is None or points is not None else job.output.through(rows)
+            )
         except BaseException:
             self._crew.close()  # they may be in the middle of something
             raise

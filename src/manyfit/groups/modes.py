@@ -8,10 +8,11 @@ from typing import Any
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Aggregate, Joint, cluster_texts
 from manyfit.groups.keys import group_seed, key_text
-from manyfit.groups.population import Points, Population, Schema, Table
+from manyfit.groups.population import Points, Population
 from manyfit.groups.portfolio import PortfolioSettings, Tuned, learn, worth_sharing
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record import GroupRecord
+from manyfit.groups.row import Schema, Table
 from manyfit.trial import Trial
 
 GROUPS = "groups"  # the stage of the record that the result is made of
@@ -40,6 +41,18 @@ class Call:
     record: GroupRecord
     schema: Schema
     mirrors: Mirrors
+
+
+def recall(call: Call) -> None:
+    """Put on record what the output has already: a driver may have died between the two."""
+    if call.job.output is None:
+        return
+    rows = call.population.written(call.job.output)
+    known = set(call.record.rows(GROUPS, call.schema).column("group").to_pylist())
+    groups = rows.column("group").to_pylist()
+    missing = [place for place, group in enumerate(groups) if group not in known]
+    if missing:
+        call.record.append(GROUPS, rows.take(missing).cast(call.schema))
 
 
 def independent(call: Call) -> None:
@@ -125,7 +138,7 @@ def _learned(call: Call, first: Table) -> PortfolioSettings | None:
     more = worth_sharing(tuned)
     if more:
         part = call.population.part(first)
-        cross = replace(job, shared_by=(), keep_trials=True)
+        cross = replace(job, shared_by=(), keep_trials=True, output=None)
         _run(call, part, cross, _CROSS, {key_text([]): more})
         also = _histories(call, _CROSS, texts)
         both = [[own[group], *([also[group]] if group in also else ())] for group in own]

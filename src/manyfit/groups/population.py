@@ -5,11 +5,9 @@ from typing import Any, Protocol, TypeAlias
 
 from manyfit.errors import ArgumentError
 from manyfit.groups.job import GroupJob
+from manyfit.groups.output import Output
+from manyfit.groups.row import Schema, Table
 from manyfit.trial import Params
-
-# Of pyarrow, which has no types.
-Schema: TypeAlias = Any
-Table: TypeAlias = Any
 
 # By the text of the `shared_by` values, stored params.
 Points: TypeAlias = Mapping[str, Sequence[Params]]
@@ -59,7 +57,8 @@ class Population(Protocol):
     def run(self, job: GroupJob, points: Points | None = None) -> Iterator[Table]:
         """Tune every group; yields tables of rows (`row.row_schema`) as groups end.
 
-        A group that fails is a row like the others. Closing the iterator ends what runs.
+        A group that fails is a row like the others. Where the job has an output, they are on it
+        when they are yielded, and without their models. Closing the iterator ends what runs.
 
         Args:
             job: What is done with every group.
@@ -69,6 +68,16 @@ class Population(Protocol):
         Raises:
             ObjectiveError: The objective can't be sent to workers; nothing has run.
             ExecutorError: Workers can't be started, or the cluster is gone.
+        """
+
+    def written(self, output: Output) -> Table:
+        """Make sure that rows can be written to an output; returns those this call has written.
+
+        Without models, and with the columns of `row.row_schema`.
+
+        Raises:
+            ArgumentError: What is there already is something else.
+            JournalError: It can't be written.
         """
 
     def hold(self) -> None:

@@ -9,8 +9,7 @@ import numpy as np
 from manyfit.errors import ArgumentError
 from manyfit.groups.digest import numbers
 from manyfit.groups.outcome import outcome_of
-from manyfit.groups.population import Table
-from manyfit.groups.row import BASELINE, FAIL
+from manyfit.groups.row import BASELINE, FAIL, Table
 from manyfit.trackers.auto import is_installed
 from manyfit.trackers.groups import GroupsInfo, GroupsMirror, Outcome, Standing
 from manyfit.trackers.mlflow import MlflowTracker

@@ -13,7 +13,7 @@ from typing import Any
 
 from manyfit._optional import load
 from manyfit.errors import JournalCorruptError, JournalError, StudyChangedError
-from manyfit.groups.population import Schema, Table
+from manyfit.groups.row import Schema, Table
 from manyfit.journal.lock import StudyLock
 
 HEADER = "groups.json"

@@ -13,11 +13,11 @@ from manyfit._optional import load
 from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.groups import apply, plots
+from manyfit.groups.advice import compare
 from manyfit.groups.digest import Digest, sentences
 from manyfit.groups.keys import key_text
 from manyfit.groups.models import fetch
-from manyfit.groups.population import Table
-from manyfit.groups.row import COMPLETE, FAIL
+from manyfit.groups.row import COMPLETE, FAIL, Table
 from manyfit.groups.table import Key, frame_of, keys_of, label, stored_params
 from manyfit.metric import Metric
 from manyfit.space import Space
@@ -63,6 +63,7 @@ class GroupsResult:
         rows: An Arrow table, a row a group in the order of their keys; with models, where these are
             kept, tracebacks and histories.
         notes: What the figures advise, in sentences.
+        output: Where rows were written with their models, which `rows` are without then.
     """
 
     name: str
@@ -74,6 +75,7 @@ class GroupsResult:
     reason: str
     rows: Table
     notes: tuple[str, ...] = ()
+    output: str | None = None
 
     # ── figures ───────────────────────────────────────────────────────────────────────────────
 
@@ -139,6 +141,21 @@ class GroupsResult:
             self.rows.column("traceback")[first].as_py() or "",
         )
 
+    def compare(self, other: "GroupsResult", metric: str | None = None) -> str:
+        """Say whether params for each group, as here, were worth it over those of another result.
+
+        Groups are compared in pairs: the verdict is of their mean difference and its standard
+        error. On the rows by which params were chosen, it favours the groups' own, since these are
+        the best of many trials on just those rows; so have the objective return a metric of rows
+        that it keeps out, and name it here.
+
+        Args:
+            other: The same groups tuned jointly, or in any other way.
+            metric: A metric that both have, good in the same direction as the tuned one; by default
+                the tuned one.
+        """
+        return compare(self, other, metric)
+
     # ── one group ─────────────────────────────────────────────────────────────────────────────
 
     def params_of(self, key: Key) -> dict[str, Any]:
@@ -171,7 +188,9 @@ class GroupsResult:
         row = self.rows.slice(self._place(key), 1)
         data, path = row.column("model")[0].as_py(), row.column("model_path")[0].as_py()
         if data is None and path is None:
-            raise NoResultError(f"group {_shown(key)} has no model: {_why_no_model(row)}")
+            raise NoResultError(
+                f"group {_shown(key)} has no model: {_why_no_model(row, self.output)}"
+            )
         return cloudpickle.loads(fetch(path) if data is None else data)
 
     def _place(self, key: Key) -> int:
@@ -334,7 +353,12 @@ def _why(row: Table) -> str:
     return f"{state}, {reason}" if reason else str(state)
 
 
-def _why_no_model(row: Table) -> str:
+def _why_no_model(row: Table, output: str | None) -> str:
     if row.column("reason")[0].as_py():
         return _why(row)
+    if output is not None:
+        return (
+            f"what is kept of it is the column model of {output}; with keep_models=<a folder> "
+            "models are found from here, too"
+        )
     return "tune_groups keeps models with keep_models=True, of an objective that returns them"

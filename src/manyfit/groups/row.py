@@ -4,10 +4,14 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from manyfit._optional import require
 from manyfit.metric import Metric
+
+# Of pyarrow, which has no types.
+Schema: TypeAlias = Any
+Table: TypeAlias = Any
 
 COMPLETE = "COMPLETE"
 BASELINE = "BASELINE"  # not tuned, or in vain: what the group has is its baseline
@@ -110,7 +114,7 @@ COLUMN_NAMES = tuple(name for name, _ in _COLUMNS)
 SPARK_COLUMNS = ", ".join(f"`{name}` {kind}" for name, kind in _COLUMNS)
 
 
-def row_schema(keys: Any) -> Any:
+def row_schema(keys: Schema) -> Schema:
     """Return the Arrow schema of rows whose key columns have the given schema."""
     arrow = require("pyarrow", extra="arrow", purpose="tune_groups")
     types = {
@@ -125,8 +129,8 @@ def row_schema(keys: Any) -> Any:
 
 
 def to_table(
-    keys: Sequence[Sequence[Any]], rows: Iterable[GroupRow], metric: Metric, schema: Any
-) -> Any:
+    keys: Sequence[Sequence[Any]], rows: Iterable[GroupRow], metric: Metric, schema: Schema
+) -> Table:
     """Return rows as an Arrow table.
 
     Args:

@@ -19,9 +19,11 @@ from manyfit.executors.spark_task import task_function
 from manyfit.groups.batch import TuneBatch
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import key_text
+from manyfit.groups.output import Output
 from manyfit.groups.plan import FIXED, Plan, Unit, Wave
-from manyfit.groups.population import Points, Schema, Table, check_columns
-from manyfit.groups.row import SPARK_COLUMNS
+from manyfit.groups.population import Points, check_columns
+from manyfit.groups.row import SPARK_COLUMNS, Schema, Table
+from manyfit.groups.spark_output import append, written
 from manyfit.groups.spark_task import naive
 from manyfit.groups.waves import Waves
 
@@ -68,9 +70,9 @@ class SparkPopulation:
             if kinds[name].startswith(("array", "map", "struct", "variant")):
                 raise ArgumentError(f"{name!r} can't be a key: its type is {kinds[name]}")
         self._kinds = {name: kinds[name] for name in by}
-        self._frame = frame
+        self._frame = _without_nan(frame, self._kinds)
         self._by = tuple(by)
-        self._shared_by = tuple(shared_by)
+        self._shared_by = tuple(name for name in shared_by if name not in self._by)
         self._executor = executor
         self._session = executor.session
         self._fitting = _Fitting(executor)
@@ -134,6 +136,10 @@ class SparkPopulation:
     def _spark(self) -> Any:
         return self._frame.sparkSession
 
+    def written(self, output: Output) -> Table:
+        """Make sure that rows can be written to an output; returns those this call has written."""
+        return naive(written(output, self._spark, self._row_ddl, _collected))
+
     def hold(self) -> None:
         """Keep the rows in the cluster's memory, or on its disks, until `close`.
 
@@ -175,13 +181,20 @@ class SparkPopulation:
             return
         plan = Plan(sizes.large, sizes.cells, dict(sizes.cell_of), self.slots)
         settings = self._fitting.settings(job, points)
-        waves = Waves(self._session, lambda wave: self._tuned(wave, plan.alone, settings))
+        output = job.output if points is None else None
+        waves = Waves(self._session, lambda wave: self._tuned(wave, plan.alone, settings, output))
         try:
             yield from waves.run(plan, at_once=points is not None)
         finally:
             waves.end()
 
-    def _tuned(self, wave: Wave, alone: frozenset[int], settings: Mapping[str, Any]) -> Table:
+    def _tuned(
+        self,
+        wave: Wave,
+        alone: frozenset[int],
+        settings: Mapping[str, Any],
+        output: Output | None,
+    ) -> Table:
         """Run a wave as a Spark job, in this thread; returns its rows."""
         functions = load("pyspark.sql.functions")
         count = len(wave.tasks)
@@ -189,7 +202,8 @@ class SparkPopulation:
         binned = binned.where(functions.col(_BIN) >= 0).repartition(count, _BIN)
         binned = binned.sortWithinPartitions(_BIN, *(f"`{name}`" for name in self._by))
         function = task_function("manyfit.groups.spark_task:tune", settings, streams=True)
-        return naive(_collected(binned.mapInArrow(function, f"{self._ddl}, {SPARK_COLUMNS}")))
+        rows = binned.mapInArrow(function, self._row_ddl)
+        return naive(_collected(rows) if output is None else append(output, rows, _collected))
 
     def _bin_of(self, wave: Wave, alone: frozenset[int]) -> Any:
         """Return the column that says to which of the wave's tasks a row belongs; -1: to none."""
@@ -209,9 +223,10 @@ class SparkPopulation:
         return functions.coalesce(functions.create_map(*pairs)[functions.col(_HASH)], place)
 
     @property
-    def _ddl(self) -> str:
-        """The key columns as Spark writes them."""
-        return ", ".join(f"`{name}` {kind}" for name, kind in self._kinds.items())
+    def _row_ddl(self) -> str:
+        """The columns of rows as Spark writes them."""
+        keys = [f"`{name}` {kind}" for name, kind in self._kinds.items()]
+        return ", ".join([*keys, SPARK_COLUMNS])
 
 
 class _Fitting:
@@ -295,6 +310,16 @@ def _collected(frame: Any) -> Table:
     types = load("pyspark.sql.pandas.types")
     schema = types.to_arrow_schema(frame.schema)
     return arrow.Table.from_pylist([row.asDict() for row in frame.collect()], schema=schema)
+
+
+def _without_nan(frame: Any, kinds: Mapping[str, str]) -> Any:
+    """Return the rows with NULL where a key is NaN: both are missing, and so one group."""
+    functions = load("pyspark.sql.functions")
+    for name, kind in kinds.items():
+        if kind in ("float", "double"):
+            column = functions.col(f"`{name}`")
+            frame = frame.withColumn(name, functions.when(~functions.isnan(column), column))
+    return frame
 
 
 def _kinds(frame: Any) -> dict[str, str]:

@@ -11,8 +11,7 @@ from manyfit.groups.batch import Portion
 from manyfit.groups.bench import Batch, Bench, run_batch
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import key_text
-from manyfit.groups.population import Table
-from manyfit.groups.row import row_schema, to_table
+from manyfit.groups.row import Table, row_schema, to_table
 from manyfit.metric import Metric
 from manyfit.space import Space
 

@@ -10,7 +10,7 @@ import numpy as np
 from manyfit._optional import load, require
 from manyfit.domain import Float, Int
 from manyfit.groups.keys import key_text
-from manyfit.groups.population import Table
+from manyfit.groups.row import Table
 from manyfit.space import Space
 
 # The value of the key column, or of several the tuple of them.

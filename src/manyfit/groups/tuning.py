@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from manyfit.archive import study_folder
 from manyfit.budget import Stop
+from manyfit.data.references import Delta, Parquet
 from manyfit.errors import ArgumentError
 from manyfit.executors.spark import SparkExecutor
 from manyfit.groups.advice import advice
@@ -16,7 +17,8 @@ from manyfit.groups.holdout import Holdout
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Aggregate
 from manyfit.groups.local import LocalPopulation
-from manyfit.groups.modes import GROUPS, Call, independent, shared, transfer
+from manyfit.groups.modes import GROUPS, Call, independent, recall, shared, transfer
+from manyfit.groups.output import Output
 from manyfit.groups.population import Population
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record import GroupRecord
@@ -58,6 +60,7 @@ def tune_groups(
     executor: SparkExecutor | None = None,
     keep_models: bool | str | Path = False,
     keep_trials: bool = False,
+    output: str | Path | Parquet | Delta | None = None,
     name: str | None = None,
     folder: str | Path = ".manyfit",
     seed: int | None = None,
@@ -109,6 +112,10 @@ def tune_groups(
         keep_models: Whether the result has each group's model; or a folder or URL for them. The
             model is the best trial's; with folds it is fitted again, on all rows.
         keep_trials: Whether the result has all trials of each group.
+        output: Where each group's row is written as groups end, with its model if that is kept: the
+            path or URL of a Parquet folder, or `manyfit.Delta(path)`. Several calls may write to
+            one; the column `call` has their names. On Spark models then never come to the driver;
+            the result has all else.
         name: Names the record's folder; by default a new name with date and time.
         folder: Where records are kept.
         seed: Makes everything repeatable; drawn at random by default.
@@ -127,6 +134,7 @@ def tune_groups(
         ObjectiveError: The objective can't be sent to workers.
         StudyLockedError: Another process holds the record.
         StudyChangedError: The record is of a call that did something else.
+        JournalError: The record, or the output, can't be written.
         ExecutorError: Workers can't be started, or the cluster is gone; the record is intact.
     """
     job = job_of(
@@ -156,10 +164,12 @@ def tune_groups(
     home = study_folder(name if name is not None else _new_name(), folder)
     mirrors = Mirrors.of(tracker, progress, child_runs=child_runs)
     population = _population(data, job, parallelism, executor, home)
+    place = None if output is None else Output.of(output, home.name)
     record = GroupRecord(home, header_of(job, mode, aggregate))
     try:
-        job = replace(job, seed=record.header["seed"])
+        job = replace(job, seed=record.header["seed"], output=place)
         call = Call(population, job, record, row_schema(population.keys_schema), mirrors)
+        recall(call)
         return _tune(call, mode, aggregate)
     finally:
         population.close()
@@ -233,6 +243,7 @@ def _result(call: Call, mode: Mode, reason: str) -> GroupsResult:
         reason=reason,
         rows=rows,
         notes=notes,
+        output=None if job.output is None else job.output.place.path,
     )
 
 

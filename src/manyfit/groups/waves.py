@@ -12,7 +12,7 @@ from manyfit.errors import ExecutorError
 from manyfit.executors.spark_pilots import gist_of
 from manyfit.executors.spark_session import Session
 from manyfit.groups.plan import TASKS, Plan, Wave
-from manyfit.groups.population import Table
+from manyfit.groups.row import Table
 
 _AT_ONCE = 2  # waves in flight beside the large groups, so that no slot idles at a wave's end
 # What a wave should take, in seconds; of what is left it is half, so that the last ones are short

@@ -1,0 +1,179 @@
+"""Rows of groups, models included, in a Parquet folder or a Delta table, appended as they arrive.
+
+The record keeps the rows without their models; so on Spark models never come to the driver.
+"""
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from manyfit._optional import load, require
+from manyfit.data.references import Delta, Parquet, absolute, filesystem_of
+from manyfit.errors import ArgumentError, JournalError
+from manyfit.groups.row import Schema, Table
+
+CALL = "call"  # the column that names the call: several may write to one place
+MODEL = "model"
+
+Place: TypeAlias = Parquet | Delta
+# Small tables wait for company: so many rows, bytes or seconds.
+_MOST_ROWS, _MOST_BYTES, _LONGEST = 10_000, 64_000_000, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where rows go.
+
+    Attributes:
+        place: The folder or table; its path is absolute.
+        call: Names the call that writes.
+    """
+
+    place: Place
+    call: str
+
+    @classmethod
+    def of(cls, given: str | Path | Place, call: str) -> "Output":
+        """Return the output that a user means; a path is a Parquet folder's.
+
+        Raises:
+            ArgumentError: It is none, or a part of a place.
+        """
+        place = Parquet(os.fspath(given)) if isinstance(given, str | os.PathLike) else given
+        if not isinstance(place, Parquet | Delta):
+            raise ArgumentError(
+                "output must be the path or URL of a Parquet folder, manyfit.Parquet(...) or "
+                f"manyfit.Delta(...), but got {given!r:.200}"
+            )
+        if place != type(place)(place.path):
+            raise ArgumentError(
+                f"output must be a place to write to: a path and nothing else, but got {place}"
+            )
+        return cls(dataclasses.replace(place, path=absolute(place.path)), call)
+
+    @property
+    def format(self) -> str:
+        """The place's format, as Spark calls it."""
+        return "delta" if isinstance(self.place, Delta) else "parquet"
+
+    def open(self, schema: Schema) -> None:
+        """Make sure that rows of a schema can be written.
+
+        Raises:
+            ArgumentError: What is there already has other columns.
+            JournalError: It can't be written.
+        """
+        known, wanted = self._names(), [CALL, *schema.names]
+        if known is None:
+            self.write(schema.empty_table())
+        elif known != wanted:
+            raise ArgumentError(self.refusal(known, wanted))
+
+    def refusal(self, known: Sequence[str], wanted: Sequence[str]) -> str:
+        """Say why rows can't go where other columns are."""
+        return (
+            f"output={self.place.path!r} holds something else: its columns are "
+            f"{', '.join(known):.300}, but rows of groups here have {', '.join(wanted)}"
+        )
+
+    def _names(self) -> list[str] | None:
+        """Return the names of the columns that are there; None where nothing is."""
+        with contextlib.suppress(FileNotFoundError):
+            if isinstance(self.place, Delta):
+                deltalake = require("deltalake", extra="delta", purpose="output=manyfit.Delta")
+                if not deltalake.DeltaTable.is_deltatable(self.place.path):
+                    return None
+                return [each.name for each in deltalake.DeltaTable(self.place.path).schema().fields]
+            filesystem, path = filesystem_of(self.place.path)
+            datasets = load("pyarrow.dataset")
+            found = datasets.dataset(path, filesystem=filesystem, format="parquet")
+            return list(found.schema.names) or None
+        return None
+
+    def rows(self, schema: Schema) -> Table:
+        """Return what this call has written, without models."""
+        arrow = load("pyarrow")
+        names = [name for name in schema.names if name != MODEL]
+        source = dataclasses.replace(self.place, columns=names, filters=[(CALL, "==", self.call)])
+        batches = list(source.batches())
+        if not batches:
+            return schema.empty_table()
+        plain = arrow.schema([field for field in schema if field.name != MODEL])
+        rows = arrow.Table.from_batches(batches).cast(plain)
+        return rows.add_column(schema.get_field_index(MODEL), *_no_models(len(rows)))
+
+    def write(self, rows: Table) -> None:
+        """Append rows, all of them or none.
+
+        Raises:
+            JournalError: It can't be written.
+        """
+        arrow = load("pyarrow")
+        calls = arrow.array([self.call] * len(rows), arrow.string())
+        whole = rows.add_column(0, arrow.field(CALL, arrow.string()), calls)
+        try:
+            self._append(whole)
+        except OSError as error:
+            raise JournalError(f"can't write to output={self.place.path!r}: {error}") from error
+
+    def _append(self, table: Table) -> None:
+        if isinstance(self.place, Delta):
+            deltalake = require("deltalake", extra="delta", purpose="output=manyfit.Delta")
+            deltalake.write_deltalake(self.place.path, table, mode="append")
+            return
+        parquet = load("pyarrow.parquet")
+        name = f"{self.call}-{secrets.token_hex(6)}.parquet"
+        filesystem, path = filesystem_of(self.place.path)
+        if filesystem is None:
+            folder = Path(path)
+            folder.mkdir(parents=True, exist_ok=True)
+            part = folder / f".{name}"  # readers pass over what begins with a dot
+            parquet.write_table(table, part)
+            part.replace(folder / name)
+        else:
+            _make_folder(filesystem, path)
+            parquet.write_table(table, f"{path}/{name}", filesystem=filesystem)
+
+    def through(self, tables: Iterator[Table]) -> Iterator[Table]:
+        """Write tables of rows, gathered into larger ones; yields them without models."""
+        held: list[Table] = []
+        began = 0.0
+        for table in tables:
+            began = began if held else time.monotonic()
+            held.append(table)
+            many = sum(map(len, held)) >= _MOST_ROWS or sum(t.nbytes for t in held) >= _MOST_BYTES
+            if many or time.monotonic() - began >= _LONGEST:
+                yield self._gathered(held)
+        if held:
+            yield self._gathered(held)
+
+    def _gathered(self, held: list[Table]) -> Table:
+        rows = load("pyarrow").concat_tables(held)
+        held.clear()
+        self.write(rows)
+        return without_model(rows)
+
+
+def _make_folder(filesystem: Any, path: str) -> None:
+    """Make a folder on a file system of pyarrow's or fsspec's; on object stores there are none."""
+    if hasattr(filesystem, "create_dir"):
+        filesystem.create_dir(path)
+    else:
+        filesystem.makedirs(path, exist_ok=True)
+
+
+def without_model(rows: Table) -> Table:
+    """Return rows whose models are null."""
+    return rows.set_column(rows.schema.get_field_index(MODEL), *_no_models(len(rows)))
+
+
+def _no_models(count: int) -> tuple[Any, Any]:
+    """Return the field and the values of so many models that are elsewhere."""
+    arrow = load("pyarrow")
+    return arrow.field(MODEL, arrow.binary()), arrow.nulls(count, arrow.binary())

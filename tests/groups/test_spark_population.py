@@ -1,0 +1,351 @@
+"""Groups of Spark DataFrames: on the machine, on a cluster, and through Connect."""
+
+import contextlib
+import datetime
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from manyfit import Choice, Float, Int, tune_groups
+from manyfit.errors import ArgumentError, ExecutorError, JournalError
+from manyfit.executors.spark import SparkExecutor
+from manyfit.groups.spark_population import SparkPopulation
+
+pytestmark = pytest.mark.integration
+
+SPACE = {"x": Float(0.0, 1.0), "n": Int(1, 9), "kind": Choice(["a", "b"])}
+
+
+@pytest.fixture(params=["spark", "standalone_spark", "connect_spark"])
+def session(request, monkeypatch):
+    """Each of the three kinds of session, in a process that takes itself for one of its kind."""
+    found = request.getfixturevalue(request.param)
+    if request.param == "connect_spark":
+        monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
+    return found
+
+
+@pytest.fixture
+def tuned(tmp_path):
+    """Tunes, with a record in a folder of the test's own."""
+
+    def run(data, objective, **settings):
+        settings = {
+            "by": "g",
+            "space": SPACE,
+            "metric": "loss",
+            "n_trials": 6,
+            "seed": 1,
+            "tracker": None,
+            "progress": None,
+            "folder": tmp_path,
+            **settings,
+        }
+        return tune_groups(data, objective=objective, **settings)
+
+    return run
+
+
+def frame(groups=12):
+    """Return groups of 1 to 8 rows in a random order, with odd keys of three types."""
+    rng = np.random.default_rng(0)
+    shops = ["Köln", "東京 🎌", 'a "quoted", one', None]
+    lines = [
+        (
+            shops[group % 4],
+            None if group % 5 == 0 else group,
+            datetime.datetime(2024, 3, 1 + group // 4, 23, 30),
+            hour,
+            float(rng.normal(group)),
+        )
+        for group in range(groups)
+        for hour in range(1 + group % 8)
+    ]
+    found = pd.DataFrame(lines, columns=["shop", "number", "at", "hour", "y"])
+    found["number"] = found["number"].astype("Int64")
+    return found.sample(frac=1.0, random_state=0, ignore_index=True)
+
+
+def of(spark, rows):
+    """Return a frame of these as a Spark DataFrame."""
+    lines = [
+        (shop, None if number is pd.NA else int(number), at.to_pydatetime(), hour, y)
+        for shop, number, at, hour, y in rows.itertuples(index=False, name=None)
+    ]
+    ddl = "shop string, number bigint, at timestamp, hour bigint, y double"
+    return spark.createDataFrame(lines, ddl)
+
+
+def numbered(spark, groups, rows=3):
+    """Return groups of some rows each."""
+    lines = [(f"g{n:02}", float(n + row)) for n in range(groups) for row in range(rows)]
+    return spark.createDataFrame(lines, "g string, y double")
+
+
+def outcomes(result, *more):
+    """Return all that must not depend on where groups were tuned."""
+    other = ("seconds", "fit_seconds", "worker", "traceback", *more)
+    return [
+        {name: value for name, value in row.items() if name not in other}
+        for row in result.rows.to_pylist()
+    ]
+
+
+def on_both(tuned, spark, objective, rows=None, **settings):
+    """Tune the same on pandas and on Spark; returns both results."""
+    rows = frame() if rows is None else rows
+    settings = {"by": ["shop", "number", "at"], "order_by": "hour", **settings}
+    return tuned(rows, objective, **settings), tuned(of(spark, rows), objective, **settings)
+
+
+class TestSameTable:
+    """Where rows are changes nothing about what is found."""
+
+    def test_on_every_kind_of_session(self, session, tuned):
+        """Missing, unicode and time keys, groups of one row, a holdout, models: all is the same."""
+
+        def objective(train, valid, params):
+            mean = train["y"].mean() * params["x"] + params["n"] / 10
+            mean += 0.1 if params["kind"] == "a" else 0.0
+            return {"loss": abs(valid["y"] - mean).mean(), "hours": train["hour"].sum()}, mean
+
+        here, there = on_both(tuned, session, objective, holdout="last 2", keep_models=True)
+        assert outcomes(here) == outcomes(there)
+        assert there.count("BASELINE") == 4  # two rows, or one, can't be split
+        assert there.count("COMPLETE") == 8
+        assert len({row["worker"] for row in there.rows.to_pylist()} - {""}) > 1
+
+    @pytest.mark.parametrize("mode", ["shared", "transfer"])
+    def test_in_other_modes(self, spark, tuned, mode):
+        """What is learned from groups is the same, too."""
+
+        def objective(group, params):
+            return (params["x"] - 0.3) ** 2 + (params["n"] - 4) ** 2 / 99 + group["y"].mean() / 99
+
+        rows = frame(30)
+        here, there = on_both(tuned, spark, objective, rows, mode=mode, n_trials=4)
+        assert outcomes(here) == outcomes(there)
+        assert there.count("COMPLETE") == 30
+
+    def test_clusters_of_groups(self, spark, tuned):
+        """Each has params of its own."""
+
+        def objective(group, params):
+            return abs(params["x"] - 0.1 * len(str(group["shop"].iloc[0])))
+
+        here, there = on_both(
+            tuned,
+            spark,
+            objective,
+            frame(24),
+            by=["shop", "number"],
+            mode="shared",
+            shared_by="shop",
+        )
+        assert outcomes(here) == outcomes(there)
+        assert there.table.groupby("shop", dropna=False)["params_x"].nunique().eq(1).all()
+
+    def test_nan_and_null_are_one_key(self, spark, tuned):
+        """Both are missing: they have one row, not two of the same name."""
+        lines = [(1.0, 1.0), (float("nan"), 2.0), (None, 3.0), (2.0, 4.0)]
+        data = spark.createDataFrame(lines, "g double, y double")
+        table = tuned(data, lambda group, params: group["y"].sum()).table
+        assert table["value"].tolist() == [1.0, 4.0, 5.0]
+        assert table["g"].isna().sum() == 1
+
+
+class TestWork:
+    """How groups are spread over tasks."""
+
+    def test_small_groups_are_spread(self, spark, tuned):
+        """Spark's adaptive execution would put such small data into one task."""
+        assert spark.conf.get("spark.sql.adaptive.enabled") == "true"
+
+        def objective(group, params):
+            import time
+
+            time.sleep(0.03)
+            return params["x"]
+
+        table = tuned(numbered(spark, 48), objective, n_trials=3).table
+        shares = table["worker"].value_counts()
+        assert len(shares) == 4
+        assert shares.max() <= 24
+
+    def test_closing_ends_the_jobs(self, spark, tmp_path):
+        """Whoever stops listening, or presses Ctrl-C, leaves the cluster free."""
+        from manyfit.groups.job import GroupJob
+        from manyfit.metric import Metric
+        from manyfit.space import Space
+
+        def objective(group, params):
+            import time
+
+            time.sleep(0.2)
+            return params["x"]
+
+        job = GroupJob(("g",), objective, Space(SPACE), Metric("loss"), 5)
+        population = SparkPopulation(numbered(spark, 100), ["g"], [], SparkExecutor(spark))
+        run = population.run(job)
+        next(run)
+        run.close()
+        population.close()
+        tracker = spark.sparkContext.statusTracker()
+        deadline = time.monotonic() + 10
+        while tracker.getActiveJobsIds() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert tracker.getActiveJobsIds() == []
+
+    def test_rows_that_a_user_keeps(self, spark):
+        """What was persisted stays so; what wasn't is given back."""
+        kept, other = numbered(spark, 2).persist(), numbered(spark, 3)
+        for data in (kept, other):
+            population = SparkPopulation(data, ["g"], [], SparkExecutor(spark))
+            population.hold()
+            assert data.storageLevel.useMemory
+            population.close()
+        assert kept.storageLevel.useMemory
+        assert not other.storageLevel.useMemory
+        kept.unpersist()
+
+
+class TestFailures:
+    """What befalls a group is in its row, and in no other."""
+
+    def test_all_at_once(self, spark, tuned):
+        """Each says what happened, as on pandas; the others finish."""
+
+        def objective(group, params):
+            import os
+            import time
+
+            name = group["g"].iloc[0]
+            if name == "g01":
+                raise ValueError(f"{name} can't be fitted")
+            if name == "g02":
+                return float("nan")
+            if name == "g03":
+                os._exit(7)
+            if name == "g04" and params["x"] > 0.5:
+                time.sleep(60)
+            if name == "g05":
+                return 1 / float(group["y"].std() * 0)
+            return params["x"]
+
+        rows = pd.DataFrame(
+            {"g": [f"g{n:02}" for n in range(10) for _ in range(3)], "y": np.arange(30.0)}
+        )
+        settings = {
+            "n_trials": 4,
+            "trial_timeout": 1.0,
+            "start_with": [{"x": 0.5, "n": 1, "kind": "a"}],
+        }
+        here = tuned(rows, objective, **settings)
+        there = tuned(spark.createDataFrame(rows), objective, **settings)
+        assert outcomes(here) == outcomes(there)
+        table = there.table.set_index("g")
+        assert (table["state"] == "FAIL").sum() == 4
+        assert "ValueError: g01 can't be fitted" in table.loc["g01", "reason"]
+        assert "loss is NaN" in table.loc["g02", "reason"]
+        assert "its worker died 2 times" in table.loc["g03", "reason"]
+        assert table.loc["g04", "failed"] > 0
+        assert table.loc["g04", "state"] == "COMPLETE"
+        assert "ZeroDivisionError" in table.loc["g05", "reason"]
+        assert len(there.failures()) == 4
+
+    def test_an_objective_that_workers_cant_load(self, spark, tuned):
+        """It ends the call with the workers' own words."""
+
+        class Torn:
+            def __reduce__(self):
+                return int, ("no number",)
+
+        torn = Torn()
+        with pytest.raises(ExecutorError, match="no number"):
+            tuned(numbered(spark, 4), lambda group, params: len(str(torn)))
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"by": "h"}, "'h' is not a column"),
+            ({"by": "many"}, "'many' can't be a key: its type is array<int>"),
+            ({"parallelism": 2}, "parallelism is for pandas"),
+            ({"holdout": "last 2"}, "needs order_by"),
+        ],
+    )
+    def test_what_breaks_a_rule(self, spark, tuned, settings, message):
+        """It is refused before anything runs."""
+        data = spark.sql("SELECT 'a' AS g, array(1) AS many, 1.0 AS y")
+        objective = lambda *frames: 1.0  # noqa: E731 - takes whatever it is given
+        with pytest.raises(ArgumentError, match=message):
+            tuned(data, objective, **settings)
+
+    def test_a_lost_executor(self, standalone_spark, tuned):
+        """Its groups are tuned elsewhere, and each has one row."""
+
+        def objective(group, params):
+            import time
+
+            time.sleep(0.05)
+            return params["x"] + group["y"].mean()
+
+        data = numbered(standalone_spark, 80)
+        before = tuned(data, objective, n_trials=8)
+        app = standalone_spark.sparkContext.applicationId
+        killer = threading.Timer(4.0, kill_executor, (app,))
+        killer.start()
+        after = tuned(data, objective, n_trials=8)
+        killer.join()
+        assert outcomes(before) == outcomes(after)
+
+
+def kill_executor(app):
+    """Kill one executor of an application, with the workers below it."""
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in line and app in line:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+            return
+
+
+class TestOutput:
+    """Rows that are written where they are."""
+
+    def test_models_never_come_to_the_driver(self, session, tuned, tmp_path):
+        """They are in the folder, and the result has all else; resuming adds none twice."""
+
+        def objective(group, params):
+            return params["x"], group["y"].sum()
+
+        out = tmp_path / "out"
+        data = numbered(session, 10)
+        settings = {"keep_models": True, "output": out, "name": "call"}
+        result = tuned(data, objective, **settings)
+        for file in (tmp_path / "call").glob("groups-*.arrows"):
+            file.unlink()
+        again = tuned(data, objective, **settings)
+        found = pq.read_table(out).to_pandas().sort_values("g")
+        assert again.table.equals(result.table)
+        assert result.rows.column("model").null_count == 10
+        assert found["model"].notna().all()
+        assert found["call"].eq("call").all()
+        assert found["value"].tolist() == result.table["value"].tolist()
+
+    def test_something_else_is_there(self, spark, tuned, tmp_path):
+        """It is refused before anything runs."""
+        spark.range(3).write.parquet(str(tmp_path / "out"))
+        with pytest.raises(ArgumentError, match="its columns are id, but rows"):
+            tuned(numbered(spark, 2), lambda group, params: 1.0, output=tmp_path / "out")
+
+    def test_a_format_that_spark_lacks(self, spark, tuned, tmp_path):
+        """Delta wants a library on the cluster; that is said before anything runs."""
+        from manyfit import Delta
+
+        with pytest.raises(JournalError, match=r"can't write to output=.*out(?s:.*)delta"):
+            tuned(numbered(spark, 2), lambda g, p: 1.0, output=Delta(str(tmp_path / "out")))
