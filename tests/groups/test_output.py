@@ -87,6 +87,18 @@ class TestGathering:
         assert groups(next(tables)) == ['["a"]']
         assert len(list((tmp_path / "out").iterdir())) == 1
 
+    def test_an_interrupt_loses_nothing(self, tmp_path):
+        """What had ended before a Ctrl-C is written, for the next call to find."""
+        output = Output.of(tmp_path / "out", "call")
+
+        def interrupted():
+            yield rows("a")
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            list(output.through(interrupted()))
+        assert groups(output.rows(SCHEMA)) == ['["a"]']
+
     def test_nothing(self, tmp_path):
         """Where no group ends, nothing is written."""
         assert list(Output.of(tmp_path / "out", "call").through(iter(()))) == []

@@ -144,14 +144,19 @@ class Output:
         """Write tables of rows, gathered into larger ones; yields them without models."""
         held: list[Table] = []
         began = 0.0
-        for table in tables:
-            began = began if held else time.monotonic()
-            held.append(table)
-            many = sum(map(len, held)) >= _MOST_ROWS or sum(t.nbytes for t in held) >= _MOST_BYTES
-            if many or time.monotonic() - began >= _LONGEST:
+        try:
+            for table in tables:
+                began = began if held else time.monotonic()
+                held.append(table)
+                many = sum(map(len, held)) >= _MOST_ROWS
+                large = sum(each.nbytes for each in held) >= _MOST_BYTES
+                if many or large or time.monotonic() - began >= _LONGEST:
+                    yield self._gathered(held)
+            if held:
                 yield self._gathered(held)
-        if held:
-            yield self._gathered(held)
+        finally:
+            if held:  # interrupted: the next call finds them in the output
+                self._gathered(held)
 
     def _gathered(self, held: list[Table]) -> Table:
         rows = load("pyarrow").concat_tables(held)
