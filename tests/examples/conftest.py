@@ -41,6 +41,15 @@ def ames():
     return ames()
 
 
+@pytest.fixture(scope="session")
+def m4():
+    """The hourly series: those before the hours to be forecast, and these."""
+    real("m4_hourly_train.csv.gz")
+    import m4_hourly
+
+    return m4_hourly.read(m4_hourly.FOLDER)
+
+
 @pytest.fixture
 def quiet(tmp_path):
     """What a study is told to write nowhere but here."""

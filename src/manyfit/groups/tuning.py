@@ -136,6 +136,20 @@ def tune_groups(
         StudyChangedError: The record is of a call that did something else.
         JournalError: The record, or the output, can't be written.
         ExecutorError: Workers can't be started, or the cluster is gone; the record is intact.
+
+    Example:
+        >>> import pandas
+        >>> sales = pandas.DataFrame({"shop": [*"aaab"], "price": [1.0, 2.0, 3.0, 7.0]})
+        >>> def fit(shop, params):
+        ...     return {"error": abs(params["level"] - shop["price"].mean()), "rows": len(shop)}
+        >>> result = tune_groups(
+        ...     sales, by="shop", objective=fit, space={"level": Float(0.0, 10.0)}, metric="error",
+        ...     n_trials=20, seed=0, tracker=None, progress=None, folder=getfixture("tmp_path"),
+        ... )
+        >>> result.table[["shop", "value", "baseline", "rows"]].round(1)
+          shop  value  baseline  rows
+        0    a    0.0       3.0     3
+        1    b    0.0       2.0     1
     """
     job = job_of(
         by=by,
