@@ -65,9 +65,11 @@ class Work:
         sizes: How many components the words may come down to; the first stage counts so many words
             instead if nothing is to be shared.
         shared: Whether settings have stages in common.
+        iterations: How many the model may take. Few are no solution where it mixes penalties, while
+            without mixing it has one at once: a step between 0 and all above it.
     """
 
-    def __init__(self, numbers, sizes, *, shared):
+    def __init__(self, numbers, sizes, *, shared, iterations=5):
         from pyspark.ml import Pipeline
         from pyspark.ml.evaluation import RegressionEvaluator
         from pyspark.ml.feature import IDF, PCA, CountVectorizer, StandardScaler, VectorAssembler
@@ -79,7 +81,7 @@ class Work:
         reduce = PCA(inputCol="weights", outputCol="parts", k=8)
         together = VectorAssembler(inputCols=["parts", *numbers], outputCol="all")
         scaler = StandardScaler(inputCol="all", outputCol="features")
-        self.model = LinearRegression(maxIter=5)
+        self.model = LinearRegression(maxIter=iterations)
         self.size = reduce.k if shared else count.vocabSize
         self.pipeline = Pipeline(stages=[count, weigh, reduce, together, scaler, self.model])
         self.evaluator = RegressionEvaluator(metricName="rmse")
@@ -192,7 +194,7 @@ def adaptive(spark, folder, args):
     rows, numbers = houses(spark)
     # The same folds whatever the seed, which here makes other proposals.
     rows = rows.withColumn("fold", functions.floor(functions.rand(1) * 3).cast("int"))
-    work = Work(numbers, [4, 8, 16], shared=True)
+    work = Work(numbers, [4, 8, 16], shared=True, iterations=100)
     maps = work.grid([0.001, 0.01, 0.1], [0.0, 0.5, 1.0])
     theirs, best = by_spark(work, rows, maps, args.k, "fold")
     space = {

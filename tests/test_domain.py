@@ -178,6 +178,13 @@ class TestInt:
             True, False, True, False, False, False
         ]  # fmt: skip
 
+    @pytest.mark.parametrize(
+        ("value", "nearest"), [(-1e300, 1), (0, 1), (2.9, 1), (3.1, 5), (9, 9), (10, 9), (1e300, 9)]
+    )
+    def test_the_nearest(self, value, nearest):
+        """Any number has a value that is nearest to it."""
+        assert Int(1, 10, step=4).snap(value) == nearest
+
     def test_every_value_is_equally_likely(self):
         """Without log, bounds included, each value has the same share."""
         assert shares(Int(3, 7), 1000) == dict.fromkeys(range(3, 8), 0.2)

@@ -263,6 +263,11 @@ class Int:
             raise broken(name, self.rule, value)
         return int(number)
 
+    def snap(self, value: float) -> int:
+        """Return the stored value that is nearest to a finite number."""
+        index = round((value - self.low) / self.step)
+        return self.at(min(max(index, 0), self.size - 1))
+
     def encode(self, value: int) -> float:
         """Return a stored value's place in the unit interval: the middle of its share."""
         if not self.log:

@@ -254,16 +254,13 @@ class TestNeighbours:
         assert {cube.params(r)["n"] for r in found} == {499, 500, 501}
         assert {cube.params(r)["x"] for r in found} == {0.4, 0.5, 0.6}
 
-    @pytest.mark.parametrize("end", [0.0, 1.0])
-    def test_bounds(self, end):
-        """What would leave the range comes back into it, now and then right at the end."""
+    def test_bounds_reflect(self):
+        """What would leave the range comes back into it, and isn't piled up at the bound."""
         cube = Cube(Space({"x": Float(0, 1)}))
-        found = cube.neighbours(np.full((1, 1), end), 4000, 0.1, np.random.default_rng(0))
-        away = np.abs(found - end)
+        found = cube.neighbours(np.zeros((1, 1)), 1000, 0.1, np.random.default_rng(0))
 
-        assert away.max() < 0.6
-        assert (away == 0).mean() == pytest.approx(1 / 8, abs=0.02)
-        assert np.median(away[away > 0]) == pytest.approx(0.0674, abs=0.01)
+        assert found.min() > 0
+        assert found.max() < 0.6
 
     def test_a_new_branch_is_drawn_whole(self):
         """What a change of branch brings to life takes any value, not the neutral one."""

@@ -24,6 +24,80 @@ def kinds(stages):
     return [type(stage.stage).__name__ for stage in stages]
 
 
+class TestGiven:
+    """The pipeline as it is, as a point of the space."""
+
+    def test_what_stages_have(self, text):
+        """Values come from the stages, set or by default; the nearest where they are outside."""
+        tokenizer, tf, lr = text
+        lr.setElasticNetParam(0.3)
+        recipe = Recipe(
+            Pipeline(stages=[tokenizer, tf, lr]),
+            {
+                lr.elasticNetParam: Float(0, 1),
+                lr.regParam: Float(1e-4, 1, log=True),  # 0.0 by default
+                lr.maxIter: Int(10, 60, step=20),  # 100 by default
+                lr.family: Choice(["binomial", "auto"]),
+                lr.standardization: Choice([False, True]),
+                lr.aggregationDepth: Choice([3, 4]),  # 2 by default: none of them
+                lr.weightCol: Choice(["w"]),  # it has none
+            },
+        )
+
+        assert {name.split(".")[1]: value for name, value in recipe.given.items()} == {
+            "elasticNetParam": 0.3,
+            "regParam": 1e-4,
+            "maxIter": 50,
+            "family": "auto",
+            "standardization": True,
+            "aggregationDepth": 3,
+            "weightCol": "w",
+        }
+        recipe.space.check(recipe.given)
+
+    def test_stages(self, text):
+        """A stage that may be another is the one that is there, with its params only."""
+        tokenizer, tf, lr = text
+        forest = RandomForestClassifier(featuresCol="tf")
+        recipe = Recipe(
+            Pipeline(stages=[tokenizer, tf, lr]),
+            {
+                lr: Choice([forest, lr]),
+                lr.maxIter: Int(1, 200),
+                forest.maxDepth: Int(1, 9),
+                tf: Choice([None, tf]),
+            },
+        )
+
+        assert recipe.given == {
+            "hashingTF": "hashingTF",
+            "logisticRegression": "logisticRegression",
+            "logisticRegression.maxIter": lr.getMaxIter(),
+        }
+
+    def test_no_option_is_there(self, text):
+        """Where the stage itself is not among the options, the first of them stands for it."""
+        tokenizer, tf, lr = text
+        forest = RandomForestClassifier(featuresCol="tf")
+        recipe = Recipe(
+            Pipeline(stages=[tokenizer, tf, lr]),
+            {lr: Choice([forest, None]), forest.maxDepth: Int(1, 9)},
+        )
+
+        assert recipe.given == {
+            "logisticRegression": "randomForestClassifier",
+            "randomForestClassifier.maxDepth": 5,
+        }
+
+    def test_a_copy(self, text):
+        """A copy of the pipeline with another value has that."""
+        tokenizer, tf, lr = text
+        space = {lr.regParam: Float(0, 1)}
+        copied = Pipeline(stages=[tokenizer, tf, lr]).copy({lr.regParam: 0.25})
+
+        assert Recipe(copied, space).given == {"logisticRegression.regParam": 0.25}
+
+
 class TestSpace:
     """The space by names that last."""
 

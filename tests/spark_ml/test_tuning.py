@@ -457,6 +457,19 @@ class TestResult:
 
         assert result[0].params == {"shift_1": "none", "constant.value": 0.25}
 
+    def test_the_pipeline_as_it_is(self, rows, parts, tune):
+        """Nothing else being said, the first trial is the pipeline with the values it has."""
+        parts.last.set(parts.last.value, 0.625)
+        space = {parts.first: Choice([None, parts.first]), parts.last.value: Float(0, 1)}
+        arguments = (parts.pipeline, space, parts.error, rows)
+        first, other = (
+            tune(*arguments, n_trials=1, folds=2, **options)[0].params
+            for options in ({}, {"start_with": ()})
+        )
+
+        assert first == {"shift_1": "shift", "constant.value": 0.625}
+        assert other != first
+
 
 class TestArguments:
     @pytest.mark.parametrize(

@@ -26,9 +26,6 @@ _MIDDLE = 0.5
 _NO_OPTION = -1.0
 # How near configurations of a crowd are to one another: this share of its range in each param.
 _CROWD = 0.15
-# Of the moves that would leave a range, this share ends at its end, which is often a value of its
-# own kind: no dropout, no mixing, all rows. A model seldom expects less just beside it.
-_AT_END = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +247,7 @@ class Cube:
                 moves = rng.standard_normal(len(which)) * scale
                 if domain.size is not None:
                     moves += np.sign(moves) / (2 * domain.size)
-                found[which, column] = _returned(base[which, column] + moves, rng)
+                found[which, column] = _reflected(base[which, column] + moves)
         self._enliven(base, found, rng)
         return self.settle(found)
 
@@ -274,8 +271,6 @@ class Cube:
             )
 
 
-def _returned(units: Rows, rng: np.random.Generator) -> Rows:
-    """Return places, those that have left the unit interval reflected at its ends or put there."""
-    inside = np.clip(units, 0.0, 1.0)
-    reflected = np.clip(1.0 - np.abs(1.0 - np.abs(units)), 0.0, 1.0)
-    return np.where(rng.random(len(units)) < _AT_END, inside, reflected)
+def _reflected(units: Rows) -> Rows:
+    """Return places that have left the unit interval, reflected at its ends."""
+    return np.clip(1.0 - np.abs(1.0 - np.abs(units)), 0.0, 1.0)

@@ -5,6 +5,7 @@ names that last, such as `hashingTF.numFeatures`: the stage's class, and a numbe
 several of it.
 """
 
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from pyspark.ml import Estimator, Pipeline, Transformer
 from pyspark.ml.param import Param, Params
 
 from manyfit.choice import Choice, Domain, size_of
+from manyfit.domain import as_number
 from manyfit.errors import ArgumentError, SpaceError
 from manyfit.space import Space
 from manyfit.spark_ml.stages import Stage, flat, names_of, nested, numbered, short_name, slots_of
@@ -54,12 +56,14 @@ class Recipe:
             for place, stage in enumerate(self._places)
             if stage.uid in replaced
         }
-        self._names = names_of(
+        stages = [
             inner
             for place, given in enumerate(self._places)
             for stage in (given, *self._alternatives(place))
             for inner in nested(stage)
-        )
+        ]
+        self._names = names_of(stages)
+        self._stages = {stage.uid: stage for stage in stages}
         self._params = {self.name(key): key for key in space if isinstance(key, Param)}
         self._entries = {self.name(key): value for key, value in space.items()}
         self.space = self._space()
@@ -152,6 +156,26 @@ class Recipe:
 
     # ── a trial ───────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The pipeline as it is, in stored form, or what the space has that is nearest to it."""
+        point: dict[str, Any] = {}
+        for name, domain in self.space.walk(point):
+            point[name] = _nearest(domain, self._value(name))
+        return point
+
+    def _value(self, name: str) -> Any:
+        """Return what the pipeline has for a param of the space; None if it has nothing."""
+        param = self._params.get(name)
+        if param is not None:
+            stage = self._stages[param.parent]
+            return stage.getOrDefault(param) if stage.isDefined(param) else None
+        for place, options in self._options.items():
+            if self.name(self._places[place]) == name:
+                uid = self._places[place].uid
+                return next((label for label, s in options.items() if s and s.uid == uid), None)
+        return None
+
     def stored(self, point: Mapping[Any, Any]) -> dict[str, Any]:
         """Return a point of the space with names that last; stages become their labels.
 
@@ -198,6 +222,16 @@ class Recipe:
     def has_barriers(self) -> bool:
         """Whether a stage, or an option for one, needs a number of tasks at the same time."""
         return any(slots_of(self._alternatives(place)) is not None for place in range(len(self)))
+
+
+def _nearest(domain: Domain, value: Any) -> Any:
+    """Return the stored value that is nearest to one of a stage; one of its own if none is."""
+    if isinstance(domain, Choice):
+        with contextlib.suppress(SpaceError):
+            return domain.store("", value)
+        return domain.labels[0]
+    number = as_number(value)
+    return domain.snap(number) if math.isfinite(number) else domain.decode(0.5)
 
 
 def _options(stage: Any, domain: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from manyfit.spark_ml.result import PipelineResult
 from manyfit.spark_ml.run import Run
 from manyfit.study import Study
 from manyfit.trackers.base import Tracker
+from manyfit.trial import Params
 
 if TYPE_CHECKING:
     import optuna
@@ -34,7 +35,7 @@ def tune_pipeline(
     sampler: "str | Sampler | optuna.samplers.BaseSampler" = "auto",
     pruner: str | PrunerSettings | None = "auto",
     stop: Stop | Iterable[Stop] | None = None,
-    start_with: Iterable[Mapping[Any, Any]] = (),
+    start_with: Iterable[Mapping[Any, Any]] | None = None,
     prior_from: Iterable[Any] = (),
     name: str | None = None,
     seed: int | None = None,
@@ -78,7 +79,8 @@ def tune_pipeline(
         pruner: `"auto"` compares with the complete trials fold by fold (`FoldPruner`); another one
             gets the metric of each fold at step 0, 1, and so on; None ends no trial early.
         stop: `Target(...)`, `NoImprovement(...)`, or several of them.
-        start_with: Points to try first, keyed as `space` is.
+        start_with: Points to try first, keyed as `space` is. By default the pipeline as it is, with
+            the nearest value of the space where a param has another, for tuning is to beat that.
         prior_from: Earlier studies to learn from; see `manyfit.tune`.
         name: Names the study; by default a new name with date and time.
         seed: Makes proposals and folds repeatable; drawn at random by default.
@@ -131,7 +133,7 @@ def tune_pipeline(
         seed=seed,
         sampler=sampler,
         pruner=run.pruner if pruner == "auto" else pruner,
-        start_with=[recipe.stored(point) for point in points_of(start_with)],
+        start_with=_first(recipe, start_with, sampler),
         prior_from=prior_from,
         tracker=tracker,
     ) as study:
@@ -145,3 +147,10 @@ def tune_pipeline(
             max_failures=max_failures,
             progress=progress,
         )
+
+
+def _first(recipe: Recipe, start_with: Any, sampler: Any) -> list[Params]:
+    """Return the points to try first, in stored form."""
+    if start_with is not None:
+        return [recipe.stored(point) for point in points_of(start_with)]
+    return [] if sampler == "grid" else [recipe.given]

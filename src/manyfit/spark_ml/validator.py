@@ -54,7 +54,7 @@ class ManyfitValidator(
         parallelism: How many trials run at once; see `tune_pipeline`.
         collectSubModels: Whether the model of each fold is kept, on the driver.
         space: In place of param maps: params of stages, or stages, and what they may be; see
-            `tune_pipeline`. It is searched by a sampler.
+            `tune_pipeline`. It is searched by a sampler, which begins with the pipeline as it is.
         numTrials: With a space: how many points are tried; all of them by default.
         pruning: Whether trials that can't become best end between folds; by default with a space.
         trainMetrics: Whether training rows are judged too, for the record.
@@ -184,6 +184,7 @@ class ManyfitValidator(
             folder=self.getFolder(),
             seed=seed_of(self.getSeed()),
             sampler="auto" if points is None else Listed(recipe.space, points),
+            start_with=[recipe.given] if isinstance(recipe, Recipe) else (),
             pruner=run.pruner if prunes or (prunes is None and points is None) else None,
             tracker="auto" if self.getTracking() else None,
         ) as study:
