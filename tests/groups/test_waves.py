@@ -100,16 +100,34 @@ def test_large_groups_hold_nobody_up(jobs):
     assert [unit.code for task in found[-1].tasks for unit in task] == [100]
 
 
-def test_waves_get_shorter_towards_the_end(jobs, monkeypatch):
-    """On a clock that runs 200 times as fast, waves take half a minute, and the last ones less."""
+@pytest.fixture
+def fast_clock(monkeypatch):
+    """A second is 5 ms."""
     clock = SimpleNamespace(monotonic=lambda: 200 * time.monotonic())
     monkeypatch.setattr("manyfit.groups.waves.time", clock)
+
+
+@pytest.mark.usefixtures("fast_clock")
+def test_waves_get_shorter_towards_the_end(jobs):
+    """They take half a minute, and the last ones less."""
     waves = Waves(jobs, lambda wave: time.sleep(wave.weight / 5e5) or wave)
     weights = [wave.weight for wave in waves.run(plan_of(600), at_once=False)]
 
     assert sum(weights) == 600_000  # 120 s, two waves at a time
     assert 0.05 < max(weights) / 600_000 < 0.35
     assert weights[-1] < max(weights) / 2
+
+
+@pytest.mark.usefixtures("fast_clock")
+def test_rows_that_are_long_to_read(jobs):
+    """Where one reading of the rows takes 5 seconds, waves are as long as 20 of these."""
+    counts = []
+    for reading in (0.0, 5.0):
+        waves = Waves(jobs, lambda wave: time.sleep(wave.weight / 5e5) or wave, reading)
+        counts.append(len(list(waves.run(plan_of(600), at_once=False))))
+
+    short, long = counts
+    assert long < short
 
 
 def test_a_failed_wave(jobs):

@@ -7,6 +7,7 @@
 """
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +49,8 @@ class _Sizes:
 class SparkPopulation:
     """The groups of a Spark DataFrame.
 
-    The DataFrame is read once for each wave, so one that takes long to compute should be persisted;
-    and it must give the same rows each time.
+    The DataFrame is read once for each wave, so one that takes long to compute should be persisted,
+    or waves get longer, and rows come home later; and it must give the same rows each time.
 
     Args:
         frame: The rows.
@@ -77,6 +78,7 @@ class SparkPopulation:
         self._session = executor.session
         self._fitting = _Fitting(executor)
         self._known: _Sizes | None = None
+        self._reading = 0.0  # seconds that it took to read all rows once
         self._held: Any = None
         self._schema: Schema = None
 
@@ -161,7 +163,9 @@ class SparkPopulation:
     def _sizes(self) -> _Sizes:
         """Count rows by group; only sums, and the largest groups, come to the driver."""
         if self._known is None:
+            began = time.monotonic()
             self._known = _sizes_of(self._marked().groupBy(*self._by, _HASH, _CELL).count())
+            self._reading = time.monotonic() - began
         return self._known
 
     def _marked(self) -> Any:
@@ -182,7 +186,11 @@ class SparkPopulation:
         plan = Plan(sizes.large, sizes.cells, dict(sizes.cell_of), self.slots)
         settings = self._fitting.settings(job, points)
         output = job.output if points is None else None
-        waves = Waves(self._session, lambda wave: self._tuned(wave, plan.alone, settings, output))
+        waves = Waves(
+            self._session,
+            lambda wave: self._tuned(wave, plan.alone, settings, output),
+            self._reading,
+        )
         try:
             yield from waves.run(plan, at_once=points is not None)
         finally:
@@ -216,11 +224,12 @@ class SparkPopulation:
                     large[unit.code] = label
                 else:
                     cells[unit.code] = label
-        place = functions.array(*map(functions.lit, cells))[functions.col(_CELL)]
+        # One expression, since each literal made here would be a call into Java.
+        place = functions.expr(f"array({', '.join(map(str, cells))})[`{_CELL}`]")
         if not large:
             return place
-        pairs = [functions.lit(number) for pair in large.items() for number in pair]
-        return functions.coalesce(functions.create_map(*pairs)[functions.col(_HASH)], place)
+        pairs = [f"CAST('{code}' AS BIGINT), {label}" for code, label in large.items()]
+        return functions.coalesce(functions.expr(f"map({', '.join(pairs)})[`{_HASH}`]"), place)
 
     @property
     def _row_ddl(self) -> str:

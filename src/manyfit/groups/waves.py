@@ -18,6 +18,7 @@ _AT_ONCE = 2  # waves in flight beside the large groups, so that no slot idles a
 # What a wave should take, in seconds; of what is left it is half, so that the last ones are short
 # and no slot is left alone for long; but a task costs some tenths of a second, so not too short.
 _LONG, _SHORT = 30.0, 6.0
+_READINGS = 20.0  # each wave reads all rows: it should take so many times as long as that
 _TASK = 1.5
 _CANCEL = 10.0  # a cancelled job's Python workers are killed after 2 to 4 seconds
 
@@ -28,11 +29,15 @@ class Waves:
     Args:
         session: Where jobs run.
         tuned: Runs a wave; returns its rows.
+        reading: How many seconds it takes to read all rows once.
     """
 
-    def __init__(self, session: Session, tuned: Callable[[Wave], Table]) -> None:
+    def __init__(
+        self, session: Session, tuned: Callable[[Wave], Table], reading: float = 0.0
+    ) -> None:
         self._session = session
         self._tuned = tuned
+        self._long = max(_LONG, _READINGS * reading)
         self._ended: queue.SimpleQueue[tuple[Wave, Table | Exception]] = queue.SimpleQueue()
         self._threads: dict[str, threading.Thread] = {}
 
@@ -56,7 +61,7 @@ class Waves:
         while True:
             while plan.left and len(running) - (id(large) in running) < _AT_ONCE:
                 rate = done / (time.monotonic() - began)
-                wave = plan.next(math.inf) if at_once else _next(plan, rate)
+                wave = plan.next(math.inf) if at_once else _next(plan, rate, self._long)
                 self._start(wave)
                 running[id(wave)] = wave
             if not running:
@@ -99,10 +104,16 @@ class Waves:
                     del self._threads[tag]
 
 
-def _next(plan: Plan, rate: float) -> Wave:
-    """Return the next wave, given the weight that is done in a second; 0 if nobody knows yet."""
+def _next(plan: Plan, rate: float, longest: float) -> Wave:
+    """Return the next wave.
+
+    Args:
+        plan: Gives it out.
+        rate: The weight that is done in a second; 0 if nobody knows yet.
+        longest: How many seconds it may take.
+    """
     if not rate:
         return plan.next(0.0)
     left = plan.left / rate
-    seconds = left if left < 2 * _SHORT else min(left / 2, _LONG)
+    seconds = left if left < _SHORT * longest / _LONG * 2 else min(left / 2, longest)
     return plan.next(seconds * rate, min(max(round(seconds / _TASK), 1), TASKS))
