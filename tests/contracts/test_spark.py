@@ -5,12 +5,13 @@ import pytest
 from manyfit.executors.spark import SparkExecutor
 from manyfit.executors.spark_driver import DriverExecutor
 from manyfit.testing.executors import ExecutorContract
+from manyfit.testing.stopping import StoppingContract
 
 # Nobody listens there, so no worker can dial in.
 NOWHERE = "127.0.0.99"
 
 
-class SparkContract(ExecutorContract):
+class OnSpark:
     """What the kinds have in common; their sessions come from fixtures."""
 
     host = "127.0.0.1"
@@ -22,8 +23,12 @@ class SparkContract(ExecutorContract):
 
 
 @pytest.mark.integration
-class TestLocal(SparkContract):
-    """A classic session whose executor is its own JVM."""
+class TestLocal(OnSpark, StoppingContract):
+    """A classic session whose executor is its own JVM.
+
+    Trials go and come as on a cluster; that their processes are the driver's own concerns how they
+    end.
+    """
 
     @pytest.fixture
     def prepared(self, spark):
@@ -32,7 +37,7 @@ class TestLocal(SparkContract):
 
 
 @pytest.mark.integration
-class TestStandalone(SparkContract):
+class TestStandalone(OnSpark, ExecutorContract):
     """A classic session on a standalone cluster."""
 
     @pytest.fixture
@@ -42,7 +47,7 @@ class TestStandalone(SparkContract):
 
 
 @pytest.mark.integration
-class TestConnect(SparkContract):
+class TestConnect(OnSpark, ExecutorContract):
     """A session through Spark Connect."""
 
     @pytest.fixture
@@ -52,7 +57,7 @@ class TestConnect(SparkContract):
 
 
 @pytest.mark.integration
-class TestJobsWithChannel(SparkContract):
+class TestJobsWithChannel(OnSpark, ExecutorContract):
     """No worker can dial in: each trial is a job, and its reports come through a folder."""
 
     host = NOWHERE
@@ -70,16 +75,6 @@ class DriverContract(ExecutorContract):
     def make_executor(self, parallelism):
         """Make it."""
         return DriverExecutor(self.spark, parallelism)
-
-
-@pytest.mark.integration
-class TestDriverOnLocal(DriverContract):
-    """A classic session whose executor is its own JVM."""
-
-    @pytest.fixture
-    def prepared(self, spark):
-        """Use the local one."""
-        self.spark = spark
 
 
 @pytest.mark.integration
