@@ -11,6 +11,7 @@ time when the time in the objective, which it measures itself, is off.
 """
 
 import argparse
+import multiprocessing
 import resource
 import sys
 import tempfile
@@ -126,17 +127,26 @@ def share(name, seconds, fits, groups):
     return overhead
 
 
-def on_spark(spark, frame):
-    """Return the rows as a Spark DataFrame, read from a file as such tables are."""
+def on_spark(spark, groups, sizes=None):
+    """Return rows as a Spark DataFrame, read from a file as such tables are.
+
+    Another process makes them, so that they are no part of the driver's peak memory.
+    """
     path = Path(tempfile.mkdtemp(prefix="groups-")) / "rows.parquet"
-    frame.to_parquet(path, row_group_size=100_000)
+    maker = multiprocessing.get_context("spawn").Process(target=write, args=(path, groups, sizes))
+    maker.start()
+    maker.join()
     return spark.read.parquet(str(path))
+
+
+def write(path, groups, sizes):
+    """Make rows, and put them into a file."""
+    rows(groups, sizes).to_parquet(path, row_group_size=100_000)
 
 
 def overhead(spark, folder, groups):
     """Both, after a warm-up of each."""
-    frame = rows(groups)
-    data, few = on_spark(spark, frame), on_spark(spark, rows(40))
+    data, few = on_spark(spark, groups), on_spark(spark, 40)
     tuned(few, folder)
     result, seconds = tuned(data, folder)
     fits = result.table["fit_seconds"].sum()
@@ -164,9 +174,9 @@ def overhead(spark, folder, groups):
 
 def scale(spark, folder, groups):
     """From few groups to many."""
-    tuned(on_spark(spark, rows(40)), folder)
+    tuned(on_spark(spark, 40), folder)
     for count in (groups // 100, groups // 10, groups):
-        result, seconds = tuned(on_spark(spark, rows(count)), folder)
+        result, seconds = tuned(on_spark(spark, count), folder)
         share(f"{count} groups", seconds, result.table["fit_seconds"].sum(), count)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"  driver's peak memory {peak:.0f} MB", flush=True)
@@ -177,8 +187,8 @@ def skew(spark, folder, groups):
     sizes = np.full(500, ROWS)
     sizes[250] = 200 * ROWS
     settings = {"objective": boosted, "space": {"rate": manyfit.Float(0.01, 1.0, log=True)}}
-    tuned(on_spark(spark, rows(40)), folder, **settings)
-    result, seconds = tuned(on_spark(spark, rows(500, sizes)), folder, **settings)
+    tuned(on_spark(spark, 40), folder, **settings)
+    result, seconds = tuned(on_spark(spark, 500, sizes), folder, **settings)
     table = result.table
     best = max(table["seconds"].sum() / CORES, table["seconds"].max())
     print(
