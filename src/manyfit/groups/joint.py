@@ -250,7 +250,7 @@ class Joint:
     def _scores(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
         return {
             group: Score(self._job.metric.loss(row["value"]), row["rows"])
-            for group, row in rows.items()
+            for group, row in sorted(rows.items())  # else their sum hangs on who came first
             if row["value"] is not None and group not in self._excluded
         }
 
