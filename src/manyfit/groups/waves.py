@@ -17,7 +17,8 @@ from manyfit.groups.row import Table
 _AT_ONCE = 2  # waves in flight beside the large groups, so that no slot idles at a wave's end
 # What a wave should take, in seconds; of what is left it is half, so that the last ones are short
 # and no slot is left alone for long; but a task costs some tenths of a second, so not too short.
-_LONG, _SHORT = 30.0, 6.0
+_LONG = 30.0
+_LAST = 0.4  # what is left when it is less than this part of the longest wave is one
 _READINGS = 20.0  # each wave reads all rows: it should take so many times as long as that
 _TASK = 1.5
 _CANCEL = 10.0  # a cancelled job's Python workers are killed after 2 to 4 seconds
@@ -115,5 +116,5 @@ def _next(plan: Plan, rate: float, longest: float) -> Wave:
     if not rate:
         return plan.next(0.0)
     left = plan.left / rate
-    seconds = left if left < _SHORT * longest / _LONG * 2 else min(left / 2, longest)
+    seconds = left if left < _LAST * longest else min(left / 2, longest)
     return plan.next(seconds * rate, min(max(round(seconds / _TASK), 1), TASKS))

@@ -173,7 +173,9 @@ class Recipe:
         for place, options in self._options.items():
             if self.name(self._places[place]) == name:
                 uid = self._places[place].uid
-                return next((label for label, s in options.items() if s and s.uid == uid), None)
+                return next(
+                    (label for label, s in options.items() if s is not None and s.uid == uid), None
+                )
         return None
 
     def stored(self, point: Mapping[Any, Any]) -> dict[str, Any]:
