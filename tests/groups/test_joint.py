@@ -49,7 +49,7 @@ class Here:
 
     def part(self, keys):
         names = keys.column("g").to_pylist()
-        other = Here({name: self.groups[name] for name in names})
+        other = type(self)({name: self.groups[name] for name in names})
         other.calls = self.calls
         return other
 
@@ -196,6 +196,24 @@ class TestStudies:
         """A cluster without any result ends with how its trials failed."""
         with pytest.raises(NoResultError, match=r"no group has a value|groups failed"):
             Joint(Here(groups(a1=-1.0, a2=-1.0)), job(), "mean", tmp_path).run()
+
+    def test_who_ends_first(self, tmp_path):
+        """The order in which groups end changes no digit of a value, and so no proposal."""
+
+        class Backwards(Here):
+            def run(self, job, points=None):
+                return reversed(list(super().run(job, points)))
+
+        means = {f"a{n}": 10.0 ** (n % 5) + n / 7 for n in range(40)}
+        told = {}
+        for number, kind in enumerate((Here, Backwards)):
+            ended = []
+            settings = job(shared_by=(), n_trials=16, sampler="auto")
+            Joint(
+                kind(groups(**means)), settings, "mean", tmp_path / str(number), ended.extend
+            ).run()
+            told[kind] = [(trial.params, trial.value) for trial in ended]
+        assert told[Here] == told[Backwards]
 
     def test_resuming(self, tmp_path):
         """A study that was cut off goes on to what it would have come to."""

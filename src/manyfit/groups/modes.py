@@ -147,11 +147,10 @@ def _learned(call: Call, first: Table) -> PortfolioSettings | None:
 
 
 def _histories(call: Call, stage: str, texts: set[str]) -> dict[str, str]:
-    """Return the trials of some groups that are on record, as `row.history` has them."""
+    """Return the trials of some groups that are on record, by group, as `row.history` has them."""
     rows = call.record.rows(stage, call.schema).select(["group", "history"])
-    # By group, since sums of what they teach must not hang on which of them ended first.
     return {
         row["group"]: row["history"]
-        for row in rows.sort_by("group").to_pylist()
+        for row in rows.to_pylist()
         if row["history"] and row["group"] in texts
     }
