@@ -351,3 +351,5 @@ class TestSpark:
         frame = session.createDataFrame(SPARK_ROWS, SPARK_SCHEMA)
         with pytest.raises(ArgumentError, match="needs the schema"):
             self.found().apply(lambda *_: None, frame)
+        with pytest.raises(ArgumentError, match=r"can't hand the column 'a\.b' to Python"):
+            self.found().predict(frame.withColumn("a.b", frame["g"]))

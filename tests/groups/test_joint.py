@@ -44,8 +44,7 @@ class Here:
     def keys(self):
         names = sorted(self.groups)
         regions = [self.groups[name]["region"] for name in names]
-        rows = [self.groups[name].get("rows", 1) for name in names]
-        return pa.table({"g": names, "rows": rows, "region": regions})
+        return pa.table({"g": names, "region": regions})
 
     def part(self, keys):
         names = keys.column("g").to_pylist()

@@ -123,10 +123,11 @@ class TestTable:
         assert found[["g", "n", "at"]].isna().iloc[1].all()
 
     def test_key_column_with_the_name_of_another_column(self):
-        """A key column that is named like a column of params hides nothing."""
+        """A key column that is named like a column of params hides nothing, and isn't hidden."""
         schema = pa.schema([("params_alpha", pa.string())])
         found = result([("x",)], [row(("x",))], schema).table
-        assert found["params_alpha"].iloc[0].tolist() == ["x", 0.1]
+        assert found["key_params_alpha"].tolist() == ["x"]
+        assert found["params_alpha"].tolist() == [0.1]
 
     def test_no_groups(self):
         """An empty result has an empty table with its columns."""

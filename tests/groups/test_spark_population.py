@@ -150,6 +150,25 @@ class TestSameTable:
         assert outcomes(here) == outcomes(there)
         assert there.table.groupby("shop", dropna=False)["params_x"].nunique().eq(1).all()
 
+    def test_keys_called_as_a_column_of_the_result(self, spark, tuned, tmp_path):
+        """They have `key_` before their names in it, in whatever case they are."""
+        names = {"shop": "State", "number": "shop's number (1-9)", "at": "call"}
+        rows = frame()
+        settings = {"by": [*names.values()], "order_by": "hour", "n_trials": 3}
+
+        def objective(group, params):
+            return group["y"].mean() * params["x"]
+
+        data = of(spark, rows)
+        for old, new in names.items():
+            data = data.withColumnRenamed(old, new)
+        there = tuned(data, objective, name="call", output=tmp_path / "out", **settings)
+        again = tuned(data, objective, name="call", output=tmp_path / "out", **settings)
+        here = tuned(rows.rename(columns=names), objective, **settings)
+        assert outcomes(here) == outcomes(there) == outcomes(again)
+        assert list(there.table.columns[:3]) == ["key_State", "shop's number (1-9)", "key_call"]
+        assert there.count("COMPLETE") == 12
+
     def test_nan_and_null_are_one_key(self, spark, tuned):
         """Both are missing: they have one row, not two of the same name."""
         lines = [(1.0, 1.0), (float("nan"), 2.0), (None, 3.0), (2.0, 4.0)]
@@ -284,6 +303,13 @@ class TestFailures:
         objective = lambda *frames: 1.0  # noqa: E731 - takes whatever it is given
         with pytest.raises(ArgumentError, match=message):
             tuned(data, objective, **settings)
+
+    @pytest.mark.parametrize("name", ["shop.id", "`shop`"])
+    def test_names_that_python_cant_be_told(self, spark, tuned, name):
+        """Spark would fail on them in words of its own, when all is planned."""
+        data = spark.createDataFrame([("a", 1.0)], ["g", name])
+        with pytest.raises(ArgumentError, match=rf"can't hand the column {name!r} to Python"):
+            tuned(data, lambda group, params: 1.0)
 
     def test_a_lost_executor(self, standalone_spark, tuned):
         """Its groups are tuned elsewhere, and each has one row."""

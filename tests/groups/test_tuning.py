@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import manyfit
@@ -69,6 +70,34 @@ def test_resuming_runs_what_is_missing(tuned):
     assert seconds[0] == seconds[1]
 
 
+@pytest.mark.parametrize("mode", ["independent", "shared", "transfer"])
+def test_keys_called_as_a_column_of_the_result(tuned, tmp_path, mode):
+    """They have `key_` before their names there; resuming, models and outputs go by them, too."""
+    names = {"g": "state", "region": "group"}
+    data = frame(30).rename(columns=names).assign(rows=1, prediction_of=0)
+
+    def objective(group, params):
+        return (params["x"] - group["best"].iloc[0]) ** 2, lambda rows: [params["x"]] * len(rows)
+
+    by = ["state", "rows", "group"]
+    settings = {"by": by, "mode": mode, "objective": objective, "keep_models": tmp_path / "models"}
+    settings |= {"name": "call", "output": tmp_path / "out"}
+    tuned(data[data["state"] < "g2"], **settings)
+    result = tuned(data, **settings)
+    table = result.table
+    assert list(table.columns[:5]) == ["key_state", "key_rows", "key_group", "state", "reason"]
+    assert table["key_state"].tolist() == sorted(set(data["state"]))
+    assert table["state"].eq("COMPLETE").all()
+    assert (
+        result.params_of(("g3", 1, "g3"))["x"]
+        == table["params_x"][table["key_state"] == "g3"].item()
+    )
+    found = result.predict(data)
+    assert found.groupby("state")["prediction"].first().tolist() == table["params_x"].tolist()
+    written = pq.read_table(tmp_path / "out").to_pandas()
+    assert sorted(written["key_state"]) == table["key_state"].tolist()
+
+
 def test_a_changed_call(tuned):
     """The same name with another metric is refused, with what changed."""
     tuned(frame(1), name="call")
@@ -81,7 +110,7 @@ def test_a_changed_call(tuned):
     [
         ({"mode": "joint"}, "mode must be one of"),
         ({"shared_by": "region"}, "shared_by is for mode='shared'"),
-        ({"by": "state"}, "by='state' is the name of a column of the result"),
+        ({"by": ["state", "key_state"]}, "makes two columns of one name in the result"),
         ({"by": []}, "by must name a column"),
         ({"holdout": "last"}, "holdout must be"),
         ({"baseline": 3}, "baseline must be a point of the space or a function"),

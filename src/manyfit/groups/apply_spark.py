@@ -17,6 +17,7 @@ from manyfit._optional import load
 from manyfit.errors import ArgumentError
 from manyfit.groups import calling, keys
 from manyfit.groups.calling import GROUP, PREDICTION, Found
+from manyfit.groups.population import check_names
 
 _PARTS = 200  # where Spark's own number is none
 
@@ -64,6 +65,7 @@ def _met(
     known: Mapping[str, Found], call: Callable[..., Any], data: Any, wanted: Any, schema: Any
 ) -> Any:
     """Bring each group's rows together with what is known of it, and call a function with both."""
+    check_names(data.columns)
     spark, types = data.sparkSession, load("pyspark.sql.types")
     if spark.version.startswith("3."):
         raise ArgumentError(

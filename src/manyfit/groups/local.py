@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from manyfit._optional import load, require
+from manyfit._optional import require
 from manyfit.data.shared import Shared, share
 from manyfit.errors import ArgumentError
 from manyfit.groups.batch import SHARED, Portion, TuneBatch
@@ -96,12 +96,7 @@ class LocalPopulation:
 
     def keys(self) -> Table:
         """Return a row a group, sorted by key."""
-        arrow = load("pyarrow")
-        sizes = arrow.array(self._sizes, arrow.int64())
-        table = self._keys.select(list(self._by)).append_column("rows", sizes)
-        for name in self._shared_by:
-            table = table.append_column(name, self._keys.column(name))
-        return table
+        return self._keys
 
     def part(self, keys: Table) -> "LocalPopulation":
         """Return the population of these groups only."""

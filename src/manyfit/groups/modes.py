@@ -12,7 +12,7 @@ from manyfit.groups.population import Points, Population
 from manyfit.groups.portfolio import PortfolioSettings, Tuned, learn, worth_sharing
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record import GroupRecord
-from manyfit.groups.row import Schema, Table
+from manyfit.groups.row import Schema, Table, keys_in
 from manyfit.trial import Trial
 
 GROUPS = "groups"  # the stage of the record that the result is made of
@@ -106,7 +106,7 @@ def _run(
     """Run what is not on record yet."""
     done = call.record.rows(stage, call.schema)
     if len(done):
-        population = population.without(done.select(list(job.by)))
+        population = population.without(keys_in(done, job.by))
     for rows in population.run(job, points):
         call.record.append(stage, rows)
         if stage == GROUPS:

@@ -16,9 +16,8 @@ from typing import Any, TypeAlias
 from manyfit._optional import load, require
 from manyfit.data.references import Delta, Parquet, absolute, filesystem_of
 from manyfit.errors import ArgumentError, JournalError
-from manyfit.groups.row import Schema, Table
+from manyfit.groups.row import CALL, Schema, Table
 
-CALL = "call"  # the column that names the call: several may write to one place
 MODEL = "model"
 
 Place: TypeAlias = Parquet | Delta

@@ -27,6 +27,20 @@ def check_columns(have: Sequence[Any], wanted: Sequence[str]) -> None:
         raise ArgumentError("the data have two columns of the same name")
 
 
+def check_names(columns: Sequence[str]) -> None:
+    """Check that PySpark can hand columns to Python, where it looks them up by unquoted names.
+
+    Raises:
+        ArgumentError: One has a name that means something else then.
+    """
+    for name in columns:
+        if "." in name or "`" in name:
+            raise ArgumentError(
+                f"Spark can't hand the column {name!r} to Python: rename it to something without "
+                "dots and backticks (DataFrame.withColumnRenamed, or toDF for all of them)"
+            )
+
+
 class Population(Protocol):
     """The groups of a data set: of a pandas or a Spark DataFrame, whole or in part."""
 
@@ -44,7 +58,7 @@ class Population(Protocol):
     def keys(self) -> Table:
         """Return a row a group, sorted by `keys.key_text`.
 
-        Columns: the key columns, `rows` (int64), and the columns of `shared_by`, if there are any.
+        Columns: the key columns, and those of `shared_by` that are none.
         All groups' keys come to the driver.
         """
 

@@ -17,7 +17,7 @@ from manyfit.groups.advice import compare
 from manyfit.groups.digest import Digest, sentences
 from manyfit.groups.keys import key_text
 from manyfit.groups.models import fetch
-from manyfit.groups.row import COMPLETE, FAIL, Table
+from manyfit.groups.row import COMPLETE, FAIL, Table, keys_in
 from manyfit.groups.table import Key, frame_of, keys_of, label, stored_params
 from manyfit.metric import Metric
 from manyfit.space import Space
@@ -83,11 +83,12 @@ class GroupsResult:
     def table(self) -> "pd.DataFrame":
         """A row a group, in the order of their keys; each time a copy.
 
-        Columns: the key columns; `state` (COMPLETE; BASELINE: what the group has is its baseline;
-        FAIL), `reason`, `rows`, `value`, `baseline` and `gain` (by how much tuning beat it, in the
-        metric's unit); `params_*` by label, `metrics_*`, and `baseline_*` for the baseline's;
-        `trials`, of them `pruned` and `failed`, `seconds` in the worker and of these `fit_seconds`
-        in the objective, `worker`, `error`, `model_path`. What a group lacks is NaN, NA or None.
+        Columns: the key columns, with `key_` before a name that one of the others has; `state`
+        (COMPLETE; BASELINE: what the group has is its baseline; FAIL), `reason`, `rows`, `value`,
+        `baseline` and `gain` (by how much tuning beat it, in the metric's unit); `params_*` by
+        label, `metrics_*`, and `baseline_*` for the baseline's; `trials`, of them `pruned` and
+        `failed`, `seconds` in the worker and of these `fit_seconds` in the objective, `worker`,
+        `error`, `model_path`. What a group lacks is NaN, NA or None.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -206,7 +207,7 @@ class GroupsResult:
     def _without_zones(self, values: Sequence[Any]) -> str:
         """Return the text of a key whose times are local to the zone that their column has."""
         arrow, compute = load("pyarrow"), load("pyarrow.compute")
-        fields = self.rows.select(list(self.by)).schema
+        fields = keys_in(self.rows, self.by).schema
         return key_text(
             [
                 compute.local_timestamp(arrow.scalar(value, field.type)).as_py()

@@ -110,12 +110,36 @@ _COLUMNS = (
     ("history", "string"),
 )
 COLUMN_NAMES = tuple(name for name, _ in _COLUMNS)
+CALL = "call"  # in an output, the column that names the call: several may write to one place
+# What begins so in the table that people see is a param or a metric.
+_FAMILIES = ("params_", "metrics_", "baseline_")
 # The columns that follow the keys, as Spark writes types.
 SPARK_COLUMNS = ", ".join(f"`{name}` {kind}" for name, kind in _COLUMNS)
 
 
+def key_names(by: Sequence[str]) -> tuple[str, ...]:
+    """Return what the key columns of the data are called among rows.
+
+    A name that rows have themselves, in whatever case, since Spark sees none, begins with `key_`.
+
+    Example:
+        >>> key_names(["shop", "state", "Group"])
+        ('shop', 'key_state', 'key_Group')
+    """
+    return tuple(f"key_{name}" if _is_taken(name.lower()) else name for name in by)
+
+
+def _is_taken(name: str) -> bool:
+    return name in (*COLUMN_NAMES, CALL) or name.startswith(_FAMILIES)
+
+
+def keys_in(rows: Table, by: Sequence[str]) -> Table:
+    """Return the key columns of rows, called as in the data."""
+    return rows.select(list(key_names(by))).rename_columns(list(by))
+
+
 def row_schema(keys: Schema) -> Schema:
-    """Return the Arrow schema of rows whose key columns have the given schema."""
+    """Return the Arrow schema of rows whose key columns have the given schema in the data."""
     arrow = require("pyarrow", extra="arrow", purpose="tune_groups")
     types = {
         "string": arrow.string(),
@@ -125,7 +149,13 @@ def row_schema(keys: Schema) -> Schema:
         "binary": arrow.binary(),
         "map<string,double>": arrow.map_(arrow.string(), arrow.float64()),
     }
-    return arrow.schema([*keys, *(arrow.field(name, types[kind]) for name, kind in _COLUMNS)])
+    names = key_names(keys.names)
+    return arrow.schema(
+        [
+            *(field.with_name(name) for field, name in zip(keys, names, strict=True)),
+            *(arrow.field(name, types[kind]) for name, kind in _COLUMNS),
+        ]
+    )
 
 
 def to_table(

@@ -14,7 +14,7 @@ from manyfit.errors import ArgumentError, ObjectiveError
 from manyfit.groups.holdout import Holdout
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import AGGREGATES, Aggregate
-from manyfit.groups.row import COLUMN_NAMES
+from manyfit.groups.row import key_names
 from manyfit.metric import Direction, Metric
 from manyfit.pruners.auto import make_pruner
 from manyfit.pruners.base import PrunerSettings
@@ -169,10 +169,9 @@ def _columns(argument: str, given: str | Sequence[str], least: int = 0) -> tuple
         raise ArgumentError(f"{argument} must be names of columns, each once, but got {given!r}")
     if len(names) < least:
         raise ArgumentError(f"{argument} must name a column at least")
-    taken = [name for name in names if name in COLUMN_NAMES]
-    if argument == "by" and taken:
+    if argument == "by" and len(set(key_names(names))) < len(names):
         raise ArgumentError(
-            f"by={taken[0]!r} is the name of a column of the result: rename that column of the data"
+            f"by={given!r} makes two columns of one name in the result: rename one of them"
         )
     return names
 

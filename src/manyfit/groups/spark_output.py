@@ -6,8 +6,8 @@ from typing import Any
 from manyfit._optional import load
 from manyfit.errors import ArgumentError, JournalError
 from manyfit.executors.spark_pilots import gist_of
-from manyfit.groups.output import CALL, MODEL, Output
-from manyfit.groups.row import Table
+from manyfit.groups.output import MODEL, Output
+from manyfit.groups.row import CALL, Table
 
 
 def append(output: Output, rows: Any, collect: Callable[[Any], Table]) -> Table:

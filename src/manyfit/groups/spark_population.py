@@ -22,8 +22,8 @@ from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import key_text
 from manyfit.groups.output import Output
 from manyfit.groups.plan import FIXED, Plan, Unit, Wave
-from manyfit.groups.population import Points, check_columns
-from manyfit.groups.row import SPARK_COLUMNS, Schema, Table
+from manyfit.groups.population import Points, check_columns, check_names
+from manyfit.groups.row import SPARK_COLUMNS, Schema, Table, key_names
 from manyfit.groups.spark_output import append, written
 from manyfit.groups.spark_task import naive
 from manyfit.groups.waves import Waves
@@ -66,6 +66,7 @@ class SparkPopulation:
         self, frame: Any, by: Sequence[str], shared_by: Sequence[str], executor: SparkExecutor
     ) -> None:
         check_columns(frame.columns, (*by, *shared_by))
+        check_names(frame.columns)
         kinds = _kinds(frame)
         for name in by:
             if kinds[name].startswith(("array", "map", "struct", "variant")):
@@ -103,8 +104,10 @@ class SparkPopulation:
         """Return a row a group, sorted by key."""
         functions = load("pyspark.sql.functions")
         firsts = [functions.first(name).alias(name) for name in self._shared_by]
-        count = functions.count(functions.lit(1)).alias("rows")
-        table = naive(_collected(self._frame.groupBy(*self._by).agg(count, *firsts)))
+        found = self._frame.select(*self._by).distinct()
+        if firsts:
+            found = self._frame.groupBy(*self._by).agg(*firsts)
+        table = naive(_collected(found))
         columns = [table.column(name).to_pylist() for name in self._by]
         texts = [key_text(values) for values in zip(*columns, strict=True)]
         return table.take(sorted(range(len(texts)), key=texts.__getitem__))
@@ -171,7 +174,7 @@ class SparkPopulation:
     def _marked(self) -> Any:
         """Return the rows with the hash of their key, and its cell."""
         functions = load("pyspark.sql.functions")
-        hashed = functions.xxhash64(*(functions.col(f"`{name}`") for name in self._by))
+        hashed = functions.xxhash64(*self._by)
         frame = self._frame.withColumn(_HASH, hashed)
         cell = functions.pmod(functions.col(_HASH), functions.lit(_CELLS)).cast("int")
         return frame.withColumn(_CELL, cell)
@@ -208,7 +211,7 @@ class SparkPopulation:
         count = len(wave.tasks)
         binned = self._marked().withColumn(_BIN, self._bin_of(wave, alone))
         binned = binned.where(functions.col(_BIN) >= 0).repartition(count, _BIN)
-        binned = binned.sortWithinPartitions(_BIN, *(f"`{name}`" for name in self._by))
+        binned = binned.sortWithinPartitions(_BIN, *self._by)
         function = task_function("manyfit.groups.spark_task:tune", settings, streams=True)
         rows = binned.mapInArrow(function, self._row_ddl)
         return naive(_collected(rows) if output is None else append(output, rows, _collected))
@@ -234,8 +237,8 @@ class SparkPopulation:
     @property
     def _row_ddl(self) -> str:
         """The columns of rows as Spark writes them."""
-        keys = [f"`{name}` {kind}" for name, kind in self._kinds.items()]
-        return ", ".join([*keys, SPARK_COLUMNS])
+        named = zip(key_names(self._by), self._kinds.values(), strict=True)
+        return ", ".join([*(f"`{name}` {kind}" for name, kind in named), SPARK_COLUMNS])
 
 
 class _Fitting:
@@ -326,7 +329,7 @@ def _without_nan(frame: Any, kinds: Mapping[str, str]) -> Any:
     functions = load("pyspark.sql.functions")
     for name, kind in kinds.items():
         if kind in ("float", "double"):
-            column = functions.col(f"`{name}`")
+            column = functions.col(name)
             frame = frame.withColumn(name, functions.when(~functions.isnan(column), column))
     return frame
 

@@ -11,7 +11,7 @@ from manyfit.groups.batch import Portion
 from manyfit.groups.bench import Batch, Bench, run_batch
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import key_text
-from manyfit.groups.row import Table, row_schema, to_table
+from manyfit.groups.row import Table, key_names, row_schema, to_table
 from manyfit.metric import Metric
 from manyfit.space import Space
 
@@ -85,7 +85,7 @@ def _tuned(
     arrow = load("pyarrow")
     outcome = to_table([()] * len(rows), rows, metric, row_schema(arrow.schema([])))
     whole = arrow.Table.from_arrays(
-        [*firsts.columns, *outcome.columns], names=[*by, *outcome.schema.names]
+        [*firsts.columns, *outcome.columns], names=[*key_names(by), *outcome.schema.names]
     )
     yield from whole.combine_chunks().to_batches()
 

@@ -10,7 +10,7 @@ import numpy as np
 from manyfit._optional import load, require
 from manyfit.domain import Float, Int
 from manyfit.groups.keys import key_text
-from manyfit.groups.row import Table
+from manyfit.groups.row import Table, key_names, keys_in
 from manyfit.space import Space
 
 # The value of the key column, or of several the tuple of them.
@@ -23,29 +23,27 @@ _WORK = ("trials", "pruned", "failed", "seconds", "fit_seconds", "worker", "erro
 def frame_of(rows: Table, by: Sequence[str], space: Space) -> Any:
     """Return rows as a DataFrame, without models, tracebacks and histories.
 
-    Columns: the keys, `state`, `reason`, `rows`, `value`, `baseline`, `gain`, `params_*` in stored
-    form, `metrics_*`, `baseline_*` (of the baseline), then what it took. What a group lacks is
-    missing: NaN, or NA where the column holds whole numbers.
+    Columns: the keys, called as in `row.key_names`; `state`, `reason`, `rows`, `value`, `baseline`,
+    `gain`, `params_*` in stored form, `metrics_*`, `baseline_*` (of the baseline), then what it
+    took. What a group lacks is missing: NaN, or NA where the column holds whole numbers.
 
     Raises:
         MissingExtraError: pandas is not installed.
     """
     pandas = require("pandas", extra="pandas", purpose="the table of groups")
-    columns = [(name, _plain(rows.column(name))) for name in (*by, *_OUTCOME)]
+    columns = [(name, _plain(rows.column(name))) for name in (*key_names(by), *_OUTCOME)]
     columns += [(f"params_{name}", each) for name, each in _params(pandas, rows, space)]
     columns += [(f"metrics_{name}", each) for name, each in _metrics(rows.column("metrics"))]
     columns += [
         (f"baseline_{name}", each) for name, each in _metrics(rows.column("baseline_metrics"))
     ]
     columns += [(name, _plain(rows.column(name))) for name in _WORK]
-    frame = pandas.DataFrame(dict(enumerate(each for _, each in columns)))
-    frame.columns = [name for name, _ in columns]
-    return frame
+    return pandas.DataFrame(dict(columns))
 
 
 def keys_of(rows: Table, by: Sequence[str]) -> list[Key]:
     """Return each row's key: a value, or a tuple where there are several key columns."""
-    columns = [rows.column(name).to_pylist() for name in by]
+    columns = [column.to_pylist() for column in keys_in(rows, by).columns]
     return columns[0] if len(by) == 1 else list(zip(*columns, strict=True))
 
 
@@ -55,11 +53,12 @@ def text_schema(rows: Table, by: Sequence[str]) -> Any:
     Those of times on Spark were made without the zone that the column has.
     """
     arrow = load("pyarrow")
-    schema = rows.select(list(by)).schema
-    zoned = [field.name for field in schema if getattr(field.type, "tz", None)]
-    whole = rows.select([*by, "group"]).drop_null() if zoned else rows.slice(0, 0)
+    names = list(key_names(by))
+    schema = keys_in(rows, by).schema
+    zoned = any(getattr(field.type, "tz", None) for field in schema)
+    whole = rows.select([*names, "group"]).drop_null() if zoned else rows.slice(0, 0)
     first = whole.slice(0, 1).to_pylist()
-    if not first or key_text([first[0][name] for name in by]) == first[0]["group"]:
+    if not first or key_text([first[0][name] for name in names]) == first[0]["group"]:
         return schema
     return arrow.schema(
         field.with_type(arrow.timestamp("us")) if getattr(field.type, "tz", None) else field
