@@ -478,6 +478,17 @@ class TestAskAndTell:
             assert study.tell(study.ask(), math.nan).state is State.FAIL
             assert study.fail(study.ask(), "the robot fell over").reason == "the robot fell over"
 
+    def test_three_that_fail_alike_are_a_bug(self, quiet):
+        """Told as errors, the first three end the study; their traceback is on record."""
+        with Study(SPACE, name="s", **quiet) as study:
+            for _ in range(3):
+                study.fail(study.ask(), "KeyError: 'price'", error="KeyError", traceback="line 3")
+            assert study.ask() is None
+            (failure,) = study.result().failures()
+        assert (failure.numbers, failure.traceback) == ((0, 1, 2), "line 3")
+        with Study(SPACE, name="s", **quiet) as study:
+            assert study.ask().number == 3
+
     def test_what_is_not_told_is_given_out_again(self, quiet):
         """A process that ends in the middle loses no trial, and no number is used twice."""
         with Study(SPACE, name="s", **quiet) as study:

@@ -60,7 +60,7 @@ class Asking:
         try:
             metrics = self._engine.metric.to_metrics(returned)
         except MetricError as error:
-            return self.fail(trial, str(error))
+            return self.fail(trial, str(error), type(error).__name__)
         seconds = self._seconds(number)
         now = self._clock.now()
         self._recorder.put(AttemptFinished(number, attempt, metrics, seconds, now))
@@ -74,12 +74,14 @@ class Asking:
         self._recorder.put(AttemptPruned(number, attempt, reason, seconds, self._clock.now()))
         return self._settled(number)
 
-    def fail(self, trial: Trial, reason: str) -> Trial:
+    def fail(self, trial: Trial, reason: str, error: str = "", traceback: str = "") -> Trial:
         """Fail a trial."""
         number, attempt = self._open(trial)
         seconds = self._seconds(number)
         now = self._clock.now()
-        self._recorder.put(AttemptFailed(number, attempt, reason, "", "", False, seconds, now))
+        self._recorder.put(
+            AttemptFailed(number, attempt, reason, error, traceback, False, seconds, now)
+        )
         return self._settled(number)
 
     def _open(self, trial: Trial) -> tuple[int, int]:

@@ -274,13 +274,20 @@ class Study:
         """
         return self._shown(self._giver().prune(trial))
 
-    def fail(self, trial: Trial, reason: str) -> Trial:
+    def fail(self, trial: Trial, reason: str, *, error: str = "", traceback: str = "") -> Trial:
         """Record that a trial failed, and why.
+
+        Args:
+            trial: The trial.
+            reason: What happened, in one line.
+            error: The class of the exception, if it was one. Where the first three trials all
+                failed so, with reasons alike, that is taken for a bug: `ask` gives out no more.
+            traceback: That exception's.
 
         Raises:
             ArgumentError: The trial is not one that `ask` gave out and that still runs.
         """
-        return self._shown(self._giver().fail(trial, reason))
+        return self._shown(self._giver().fail(trial, reason, error, traceback))
 
     def _giver(self) -> Asking:
         if self._asking is None:

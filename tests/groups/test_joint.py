@@ -189,7 +189,7 @@ class TestStudies:
         failed = [trial for trial in ended if trial.state is State.FAIL]
         assert failed
         assert all(trial.params["x"] > 0.6 for trial in failed)
-        assert '1 of 2 groups failed, ["a2"] with its only trial failed' in failed[0].reason
+        assert '1 of 2 groups failed; ["a2"]: its only trial failed with' in failed[0].reason
 
     def test_nothing_works(self, tmp_path):
         """A cluster without any result ends with how its trials failed."""

@@ -7,7 +7,7 @@ import pytest
 
 import manyfit
 from manyfit import Float, GroupsResult, tune_groups
-from manyfit.errors import ArgumentError, ObjectiveError, StudyChangedError
+from manyfit.errors import ArgumentError, NoResultError, ObjectiveError, StudyChangedError
 
 SPACE = {"x": Float(0.0, 1.0)}
 
@@ -96,6 +96,45 @@ def test_keys_called_as_a_column_of_the_result(tuned, tmp_path, mode):
     assert found.groupby("state")["prediction"].first().tolist() == table["params_x"].tolist()
     written = pq.read_table(tmp_path / "out").to_pandas()
     assert sorted(written["key_state"]) == table["key_state"].tolist()
+
+
+def test_failed_groups_are_tuned_again(tuned, tmp_path, capsys):
+    """Once the objective is mended the same call has them, and leaves the others as they are."""
+    mended = tmp_path / "mended"
+
+    def objective(group, params):
+        if group["g"].iloc[0] > "g2" and not mended.exists():
+            raise KeyError("price")
+        return loss(group, params)
+
+    settings = {"objective": objective, "name": "call", "output": tmp_path / "out"}
+    first = tuned(**settings)
+    mended.touch()
+    second = tuned(**settings, progress="plain")
+    assert first.table["state"].tolist() == ["COMPLETE"] * 3 + ["FAIL"] * 2
+    assert second.count("COMPLETE") == 5
+    assert second.table["seconds"][:3].equals(first.table["seconds"][:3])
+    assert "resumed, with 3 groups done before" in (said := capsys.readouterr().err)
+    assert "2 groups failed before: tuned again" in said
+    written = pq.read_table(tmp_path / "out").to_pandas()
+    assert len(written) == 7
+    assert written["state"].eq("COMPLETE").sum() == 5
+
+
+def test_a_bug_in_shared_mode(tuned, tmp_path):
+    """Three trials that fail alike end the call, with the traceback; when mended, it goes on."""
+    mended = tmp_path / "mended"
+
+    def objective(group, params):
+        if not mended.exists():
+            raise KeyError("price")
+        return loss(group, params)
+
+    settings = {"objective": objective, "name": "call", "mode": "shared"}
+    with pytest.raises(NoResultError, match=r"all 3 trials failed(.|\n)*raise KeyError\("):
+        tuned(**settings)
+    mended.touch()
+    assert tuned(**settings).count("COMPLETE") == 5
 
 
 def test_a_changed_call(tuned):

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from manyfit.errors import NoResultError
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import group_seed, key_text
 from manyfit.groups.population import Points, Population
@@ -144,7 +145,7 @@ class Joint:
             studies = {each: stack.enter_context(self._study(each)) for each in self._clusters}
             while asked := self._asked(studies):
                 self._pass(studies, asked)
-            return {cluster: _best_params(study) for cluster, study in studies.items()}
+            return {cluster: _best_params(study, cluster) for cluster, study in studies.items()}
 
     def _study(self, cluster: str) -> Study:
         job = self._job
@@ -263,23 +264,28 @@ class Joint:
             self._excluded.update(failed)
         failed = [group for group in failed if group not in self._excluded]
         scores = self._scores(rows)
-        if failed or not scores:
-            return study.fail(trial, _why_failed(failed, rows))
+        if failed:
+            first = rows[min(failed)]
+            reason = f"{len(failed)} of {len(rows)} groups failed; {min(failed)}: {first['reason']}"
+            return study.fail(trial, reason, error=first["error"], traceback=first["traceback"])
+        if not scores:
+            return study.fail(trial, "no group has a value")
         told = study.tell(trial, {**self._value(scores), "groups": len(scores)})
         if study.result().best.number == trial.number:
             self._best[cluster] = scores
         return told
 
 
-def _why_failed(failed: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> str:
-    if not failed:
-        return "no group has a value"
-    first = min(failed)
-    return f"{len(failed)} of {len(rows)} groups failed, {first} with {rows[first]['reason']}"
-
-
-def _best_params(study: Study) -> Params:
+def _best_params(study: Study, cluster: str) -> Params:
     result = study.result()
+    failures = result.failures()
+    if failures and len(result.trials) == sum(len(each.numbers) for each in failures):
+        whose = "" if cluster == key_text([]) else f" of {cluster}"
+        first = failures[0]
+        raise NoResultError(
+            f"all {len(result.trials)} trials{whose} failed; {len(first.numbers)} with: "
+            f"{first.reason}\n\n{first.traceback}".rstrip()
+        )
     return study.space.store(result.best.params)
 
 

@@ -12,7 +12,7 @@ from manyfit.groups.population import Points, Population
 from manyfit.groups.portfolio import PortfolioSettings, Tuned, learn, worth_sharing
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record import GroupRecord
-from manyfit.groups.row import Schema, Table, keys_in
+from manyfit.groups.row import Schema, Table, keys_in, settled
 from manyfit.trial import Trial
 
 GROUPS = "groups"  # the stage of the record that the result is made of
@@ -47,8 +47,8 @@ def recall(call: Call) -> None:
     """Put on record what the output has already: a driver may have died between the two."""
     if call.job.output is None:
         return
-    rows = call.population.written(call.job.output)
-    known = set(call.record.rows(GROUPS, call.schema).column("group").to_pylist())
+    rows = settled(call.population.written(call.job.output))
+    known = set(settled(call.record.rows(GROUPS, call.schema)).column("group").to_pylist())
     groups = rows.column("group").to_pylist()
     missing = [place for place, group in enumerate(groups) if group not in known]
     if missing:
@@ -103,8 +103,8 @@ def _run(
     stage: str = GROUPS,
     points: Points | None = None,
 ) -> None:
-    """Run what is not on record yet."""
-    done = call.record.rows(stage, call.schema)
+    """Run what is not on record yet, or failed: by now the objective may be mended."""
+    done = settled(call.record.rows(stage, call.schema))
     if len(done):
         population = population.without(keys_in(done, job.by))
     for rows in population.run(job, points):
@@ -114,8 +114,10 @@ def _run(
 
 
 def _tell_pass(call: Call, trials: Sequence[Trial]) -> None:
+    name = call.job.metric.name
     for trial in trials:
-        call.mirrors.say(f"trial {trial.number}: {trial.state.value} {trial.value}")
+        what = trial.reason if trial.value is None else f"{name} {trial.value:.6g}"
+        call.mirrors.say(f"trial {trial.number}: {trial.state.value}, {what}")
 
 
 def _fit_default(objective: Callable[..., Any], params: Mapping[str, Any], *frames: Any) -> Any:

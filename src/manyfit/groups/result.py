@@ -17,7 +17,7 @@ from manyfit.groups.advice import compare
 from manyfit.groups.digest import Digest, sentences
 from manyfit.groups.keys import key_text
 from manyfit.groups.models import fetch
-from manyfit.groups.row import COMPLETE, FAIL, Table, keys_in
+from manyfit.groups.row import Table, has_failed, keys_in
 from manyfit.groups.table import Key, frame_of, keys_of, label, stored_params
 from manyfit.metric import Metric
 from manyfit.space import Space
@@ -128,7 +128,7 @@ class GroupsResult:
         causes: dict[str, list[int]] = {}
         columns = [self.rows.column(name).to_pylist() for name in ("state", "error", "reason")]
         for place, (state, error, reason) in enumerate(zip(*columns, strict=True)):
-            if state == FAIL or (state != COMPLETE and error):
+            if has_failed(state, error):
                 causes.setdefault(gist(reason), []).append(place)
         alike = sorted(causes.values(), key=len, reverse=True)
         return tuple(self._failure(places) for places in alike)

@@ -138,6 +138,18 @@ def keys_in(rows: Table, by: Sequence[str]) -> Table:
     return rows.select(list(key_names(by))).rename_columns(list(by))
 
 
+def has_failed(state: str, error: str | None) -> bool:
+    """Whether something went wrong with a group: it isn't just too small to be tuned."""
+    return state == FAIL or (state != COMPLETE and bool(error))
+
+
+def settled(rows: Table) -> Table:
+    """Return the rows of groups that have not failed: further calls leave these as they are."""
+    arrow = require("pyarrow", extra="arrow", purpose="tune_groups")
+    pairs = zip(rows.column("state").to_pylist(), rows.column("error").to_pylist(), strict=True)
+    return rows.filter(arrow.array([not has_failed(*pair) for pair in pairs], arrow.bool_()))
+
+
 def row_schema(keys: Schema) -> Schema:
     """Return the Arrow schema of rows whose key columns have the given schema in the data."""
     arrow = require("pyarrow", extra="arrow", purpose="tune_groups")

@@ -250,8 +250,9 @@ class _GroupStudy:
         if not failed:
             return f"no trial has completed: {reason}", "", ""
         end = failed[0].attempts[-1].end
-        count = "its only trial" if len(failed) == 1 else f"all {len(failed)} trials"
-        why = f"{count} failed; the first with {failed[0].reason}"
+        why = f"all {len(failed)} trials failed; the first with {failed[0].reason}"
+        if len(failed) == 1:
+            why = f"its only trial failed with {failed[0].reason}"
         if isinstance(ending, AttemptFailed):
             why += f"; the baseline with {ending.reason}"
         return (why, end.error, end.traceback) if isinstance(end, Failed) else (why, "", "")

@@ -23,7 +23,7 @@ from manyfit.groups.population import Population
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record import GroupRecord
 from manyfit.groups.result import GroupsResult
-from manyfit.groups.row import row_schema
+from manyfit.groups.row import row_schema, settled
 from manyfit.groups.settings import Mode, header_of, job_of
 from manyfit.groups.spark_population import SparkPopulation
 from manyfit.metric import Direction
@@ -71,7 +71,8 @@ def tune_groups(
     """Tune a model for each group of rows: each on its own, jointly, or the first for the rest.
 
     A group that fails is a row of the result that says why, and costs no other one anything. The
-    same call with the same name runs what is missing: groups on record are kept.
+    same call with the same name runs what is missing and what failed: other groups on record are
+    kept.
 
     Args:
         data: The rows: a pandas or a Spark DataFrame, classic or Connect. Groups are tuned where
@@ -219,6 +220,8 @@ def _run(call: Call, mode: Mode, how: Aggregate) -> None:
 
 def _info_of(call: Call, mode: Mode) -> GroupsInfo:
     job, population = call.job, call.population
+    known = call.record.rows(GROUPS, call.schema)
+    before = len(settled(known))
     return GroupsInfo(
         name=call.record.folder.name,
         folder=call.record.folder,
@@ -230,7 +233,8 @@ def _info_of(call: Call, mode: Mode) -> GroupsInfo:
         sampler=job.sampler if isinstance(job.sampler, str) else type(job.sampler).__name__,
         n_trials=job.n_trials,
         total=population.count(),
-        before=len(call.record.rows(GROUPS, call.schema)),
+        before=before,
+        again=len(known) - before,
         slots=population.slots,
         remote=not isinstance(population, LocalPopulation),
     )

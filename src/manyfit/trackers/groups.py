@@ -26,6 +26,7 @@ class GroupsInfo:
         n_trials: How many trials a group has; None where time limits them.
         total: How many groups there are; None while that isn't known.
         before: How many of them earlier calls have tuned.
+        again: How many of them failed in earlier calls.
         slots: How many are tuned at once; None if that isn't known.
         remote: Whether they are tuned on other machines.
     """
@@ -41,6 +42,7 @@ class GroupsInfo:
     n_trials: int | None = None
     total: int | None = None
     before: int = 0
+    again: int = 0
     slots: int | None = None
     remote: bool = False
 
@@ -137,6 +139,8 @@ def opening(info: GroupsInfo) -> list[str]:
     lines = [f"{aim}, {info.mode}: {groups}{trials}{at_once}"]
     if info.before:
         lines.append(f"resumed, with {counted_groups(info.before)} done before")
+    if info.again:
+        lines.append(f"{counted_groups(info.again)} failed before: tuned again")
     return lines
 
 
