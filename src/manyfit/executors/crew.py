@@ -22,6 +22,10 @@ from manyfit.worker.logs import extend_log, write_log
 from manyfit.worker.tunnel import MLFLOW, URI, own_address
 from manyfit.worker.work import Task, Work, secret_params
 
+# Where Spark puts a job that begins anew is up to chance: of two workers on one of two executors,
+# one that moves comes back to it half of the time.
+_LEAST_MOVES = 8
+
 logger = logging.getLogger("manyfit")
 
 
@@ -57,7 +61,7 @@ class Crew:
         self._inspect = inspect
         self._proven = False  # whether the objective has begun anywhere: it can be loaded
         self._executors: frozenset[str] = frozenset()
-        self._moves = 2 * most
+        self._moves = max(2 * most, _LEAST_MOVES)
         self._largest = 0  # bytes that a trial was seen to use
         manifests = (goods.manifest for goods in kit.goods)
         self._shared = sum(item["size"] for each in manifests for item in each["items"])
