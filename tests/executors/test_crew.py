@@ -176,6 +176,28 @@ def test_more_than_may_work_are_spares(tmp_path):
         assert small.crew.size == 0
 
 
+def test_one_too_many_on_an_executor_moves(tmp_path):
+    """It leaves for where fewer are, and again when Spark brings it back; in the end it stays."""
+    with contextlib.ExitStack() as stack:
+        office = Office(tmp_path, most=2)
+        stack.callback(office.hub.close)
+        office.crew.spread(frozenset({"x", "y"}))
+
+        def ready():
+            one = Worker(office)
+            stack.callback(one.line.close)
+            one.introduce("a", "x")
+            one.heard()
+            one.say({"ready": True})
+            return one
+
+        ready()
+        for _ in range(8):
+            assert ready().heard() == [{"leave": "another executor has fewer workers"}]
+        ready()
+        assert office.crew.size == 2
+
+
 def test_a_stop_reaches_the_one_that_runs_it(office, worker):
     """A stop goes to the worker of that attempt, and to no other."""
     one, other = worker("a"), worker("b")

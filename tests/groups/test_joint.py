@@ -205,12 +205,11 @@ class TestStudies:
 
         means = {f"a{n}": 10.0 ** (n % 5) + n / 7 for n in range(40)}
         told = {}
-        for number, kind in enumerate((Here, Backwards)):
+        for kind in (Here, Backwards):
             ended = []
             settings = job(shared_by=(), n_trials=16, sampler="auto")
-            Joint(
-                kind(groups(**means)), settings, "mean", tmp_path / str(number), ended.extend
-            ).run()
+            folder = tmp_path / kind.__name__
+            Joint(kind(groups(**means)), settings, "mean", folder, ended.extend).run()
             told[kind] = [(trial.params, trial.value) for trial in ended]
         assert told[Here] == told[Backwards]
 

@@ -74,7 +74,7 @@ def test_resuming_runs_what_is_missing(tuned):
 def test_keys_called_as_a_column_of_the_result(tuned, tmp_path, mode):
     """They have `key_` before their names there; resuming, models and outputs go by them, too."""
     names = {"g": "state", "region": "group"}
-    data = frame(30).rename(columns=names).assign(rows=1, prediction_of=0)
+    data = frame(30).rename(columns=names).assign(rows=1)
 
     def objective(group, params):
         return (params["x"] - group["best"].iloc[0]) ** 2, lambda rows: [params["x"]] * len(rows)
@@ -88,10 +88,7 @@ def test_keys_called_as_a_column_of_the_result(tuned, tmp_path, mode):
     assert list(table.columns[:5]) == ["key_state", "key_rows", "key_group", "state", "reason"]
     assert table["key_state"].tolist() == sorted(set(data["state"]))
     assert table["state"].eq("COMPLETE").all()
-    assert (
-        result.params_of(("g3", 1, "g3"))["x"]
-        == table["params_x"][table["key_state"] == "g3"].item()
-    )
+    assert result.params_of(("g0", 1, "g0")) == {"x": table["params_x"][0]}
     found = result.predict(data)
     assert found.groupby("state")["prediction"].first().tolist() == table["params_x"].tolist()
     written = pq.read_table(tmp_path / "out").to_pandas()
