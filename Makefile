@@ -1,10 +1,12 @@
 # `make help` lists what there is. Everything happens in .venv; nothing outside this folder is touched.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock wheel clean
+.PHONY: help demo test soak check format lock wheel clean
 
 python := .venv/bin/python
 EXECUTOR := processes
 pinned := constraints.txt pyproject.toml scripts/setup
+extras := spark35 tensorflow torch
+soak_needs := $(patsubst %,.venv/.%,$(if $(PART),$(filter $(PART),$(extras)),$(extras)))
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -12,8 +14,11 @@ help: ## List the targets
 demo: .venv/$(if $(filter spark,$(EXECUTOR)),.spark,.demo) ## Tune a classifier of clothes (a few minutes). Options: make demo EXECUTOR=spark ARGS="--full"
 	$(python) demo/fashion.py --executor $(EXECUTOR) $(ARGS)
 
-test: check .venv/.spark35 .venv/.torch ## Check the code and run all tests. A part of them: make test ARGS="-k space"
-	$(python) -m pytest $(ARGS)
+test: check ## Check the code and run the tests. A part of them: make test ARGS="-k space"
+	$(python) -m pytest -n logical --maxprocesses 4 --dist loadgroup $(ARGS)
+
+soak: .venv/.dev $(soak_needs) ## Run what takes hours: before a release, or at night. One part: make soak PART=kills
+	$(python) scripts/soak.py $(PART)
 
 check: .venv/.dev ## Check style, types and spelling
 	$(python) -m ruff check .
@@ -46,8 +51,13 @@ clean: ## Remove what the targets made, but no study and no record
 	@touch $@ .venv/.demo
 
 .venv/.dev: $(pinned)
-	sh scripts/setup demo,tensorflow,connect,storage,delta,plots --group dev
+	sh scripts/setup demo,connect,storage,delta,plots --group dev
 	@touch $@ .venv/.demo .venv/.spark
+
+# What only `make soak` needs: gigabytes of frameworks.
+.venv/.tensorflow: .venv/.dev
+	sh scripts/setup tensorflow
+	@touch $@
 
 # Without the second index, PyTorch would bring gigabytes for GPUs that no test uses.
 .venv/.torch: .venv/.dev

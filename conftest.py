@@ -1,13 +1,158 @@
-"""Pytest settings for the examples in src and for tests."""
+"""Pytest settings for the examples in src and for tests: which run, and what they may leave behind.
 
+Each run has a temporary folder of its own. When it ends, no process that it started lives, nothing
+is in that folder, and nothing new is in the checkout; otherwise the run fails and says what is left.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import hypothesis
+import psutil
 import pytest
 
 import manyfit
 
 pytest.register_assert_rewrite("manyfit.testing")
 
+ROOT = Path(__file__).parent
+# Each of these groups has a Java of its own. Side by side, they are the longest part of a run.
+CLUSTER, LOCAL = "cluster", "local"
+GROUPS = {
+    "cluster": CLUSTER,
+    "standalone_spark": CLUSTER,
+    "connect_url": CLUSTER,
+    "connect_spark": CLUSTER,
+    "spark": LOCAL,
+}
+CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
+MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
+GRACE = 10.0  # seconds for processes that were told to end
+FOLDER, CHECKOUT = pytest.StashKey[Path](), pytest.StashKey[set[str]]()
+LEFT = pytest.StashKey[list[str]]()
+
+# The same examples in every run; `make soak PART=examples` draws new ones, ten times as many.
+hypothesis.settings.register_profile("test", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=1000)
+
 
 @pytest.fixture(autouse=True)
 def _public_names_in_examples(doctest_namespace):
     """Docstrings' examples may use the public names without importing them."""
     doctest_namespace.update({name: getattr(manyfit, name) for name in manyfit.__all__})
+
+
+def pytest_addoption(parser):
+    """Add `--soak`."""
+    parser.addoption("--soak", metavar="PART", help="run one part of `make soak`, and nothing else")
+
+
+# ── which tests ───────────────────────────────────────────────────────────────────────────────────
+
+
+def pytest_generate_tests(metafunc):
+    """Run tests that kill at random moments `MANYFIT_ROUNDS` times, by default once."""
+    if "round_" in metafunc.fixturenames:
+        metafunc.parametrize("round_", range(int(os.environ.get("MANYFIT_ROUNDS", "1"))))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Choose the tests of this run, and spread them over processes, the longest groups first."""
+    part = config.getoption("--soak")
+    config.hook.pytest_deselected(items=[item for item in items if not belongs(item, part)])
+    items[:] = [item for item in items if belongs(item, part)]
+    slow = {group_of(item) for item in items if item.get_closest_marker("integration")}
+    items.sort(key=lambda item: rank(group_of(item), slow))
+    numbers = {}
+    for item in items:
+        group = group_of(item)
+        item.add_marker(pytest.mark.xdist_group(f"{numbers.setdefault(group, len(numbers))}"))
+
+
+def belongs(item, part):
+    """Whether a test is in a part of `make soak`; without a part, whether it is in `make test`."""
+    soak = item.get_closest_marker("soak")
+    if part is None:
+        return soak is None or soak.kwargs.get("also_in_test", False)
+    if part == "examples":
+        return hypothesis.is_hypothesis_test(getattr(item, "function", None))
+    return soak is not None and soak.args[0] == part
+
+
+def group_of(item):
+    """Name the tests that share a process: those of one Spark, or of one class or module."""
+    params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    names = [*item.fixturenames, *(param for param in params if isinstance(param, str))]
+    asked = {GROUPS[name] for name in names if name in GROUPS}
+    if asked:
+        return CLUSTER if CLUSTER in asked else LOCAL
+    return item.nodeid.partition("[")[0].rpartition("::")[0]
+
+
+def rank(group, slow):
+    """Order groups by how long they may take."""
+    return (group != CLUSTER, group != LOCAL, group not in slow)
+
+
+# ── what is left ──────────────────────────────────────────────────────────────────────────────────
+
+
+def pytest_configure(config):
+    """Give the run its folder, unless this is one of its processes."""
+    hypothesis.settings.load_profile("soak" if config.getoption("--soak") else "test")
+    if not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="test-"))
+        os.environ.update({"TMPDIR": str(folder), MARK: folder.name})
+        tempfile.tempdir = None  # the environment is looked at anew
+        config.stash[FOLDER] = folder
+        config.stash[CHECKOUT] = in_checkout()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Fail a run that leaves something behind. The folder of a run that failed stays."""
+    if FOLDER not in session.config.stash:
+        return
+    folder = session.config.stash[FOLDER]
+    left = processes_left(folder.name)
+    left += [str(path) for path in folder.iterdir() if not path.name.startswith("pytest-of-")]
+    left += sorted(in_checkout() - session.config.stash[CHECKOUT])
+    session.config.stash[LEFT] = left
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        shutil.rmtree(folder)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say what is left."""
+    if left := config.stash.get(LEFT, []):
+        terminalreporter.section("left behind by this run", red=True)
+        terminalreporter.write_line("\n".join(left))
+
+
+def in_checkout():
+    """Return the names in the checkout, but for the caches of tools."""
+    return {path.name for path in ROOT.iterdir()} - CACHES
+
+
+def processes_left(run):
+    """Return the processes of a run that have not ended after ten seconds."""
+    deadline = time.monotonic() + GRACE
+    while (found := [*processes_of(run)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def processes_of(run):
+    """Yield a line for each process that a run has started."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == run and process.pid != os.getpid():
+                yield f"process {process.pid}: {' '.join(process.cmdline())[:300]}"
+        except psutil.Error:  # it has just ended, or is somebody else's
+            continue

@@ -49,9 +49,10 @@ def log_ints(draw):
     return Int(low, low + draw(st.integers(1, 10**6)), log=True)
 
 
-SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)
-)
+FLOATS = st.floats(allow_nan=False).map(
+    lambda x: x + 0.0
+)  # -0.0 is 0.0, and can't be an option beside it
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), FLOATS, st.text(max_size=5))
 OPTIONS = st.one_of(SCALARS, st.tuples(st.integers(), st.text(max_size=2)), st.lists(st.integers()))
 
 

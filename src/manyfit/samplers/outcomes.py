@@ -17,6 +17,7 @@ from manyfit.samplers.cube import Array
 from manyfit.trial import Measurement, State, Trial
 
 _LARGEST = 1e300
+_ROUNDING = 1e-9  # ranks are sums of shares, so the middle one of 29 is above 0.5 by a rounding error
 
 
 class Outcomes:
@@ -142,7 +143,7 @@ def standardised(losses: Array, votes: Array | None = None) -> Array:
     shares = votes / votes.sum()
     ranks = _ranks(losses, shares)
     # Of two in the middle the lower: their mean would flatten all below it if the upper diverged.
-    middle = losses[ranks <= 0.5].max(initial=losses.min())
+    middle = losses[ranks <= 0.5 + _ROUNDING].max(initial=losses.min())
     better = losses <= middle
     # Halved, so that the difference of two large numbers isn't infinite.
     below = np.where(better, losses / 2 - middle / 2, 0.0)
