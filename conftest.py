@@ -1,7 +1,7 @@
 """Pytest settings for the examples in src and for tests: which run, and what they may leave behind.
 
 Each run has a temporary folder of its own. When it ends, no process that it started lives, nothing
-is in that folder, and nothing new is in the checkout; otherwise the run fails and says what is left.
+is in that folder, and nothing new is in the checkout; or the run fails, and says what is left.
 """
 
 import os

@@ -17,7 +17,7 @@ from manyfit.samplers.cube import Array
 from manyfit.trial import Measurement, State, Trial
 
 _LARGEST = 1e300
-_ROUNDING = 1e-9  # ranks are sums of shares, so the middle one of 29 is above 0.5 by a rounding error
+_ROUNDING = 1e-9  # ranks are sums: that of the middle one of 29 is a little above 0.5
 
 
 class Outcomes:
