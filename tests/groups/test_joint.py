@@ -203,7 +203,7 @@ class TestStudies:
             def run(self, job, points=None):
                 return reversed(list(super().run(job, points)))
 
-        means = {f"a{n}": 10.0 ** (n % 5) + n / 7 for n in range(40)}
+        means = {f"a{n}": 10.0 ** (n % 5) + n / 7 for n in range(16)}
         told = {}
         for kind in (Here, Backwards):
             ended = []
@@ -215,7 +215,7 @@ class TestStudies:
 
     def test_resuming(self, tmp_path):
         """A study that was cut off goes on to what it would have come to."""
-        values = {f"a{n}": 0.3 + n / 100 for n in range(40)} | {"a99": -1.0}
+        values = {f"a{n}": 0.3 + n / 100 for n in range(20)} | {"a99": -1.0}
         whole = Joint(Here(groups(**values)), job(), "mean", tmp_path / "whole").run()
 
         class Interrupted(Here):

@@ -1,5 +1,6 @@
 """A driver that is killed in the middle, and the same call once more."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -7,97 +8,140 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+
+import manyfit
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
+GROUPS = 24
 
 DRIVER = """
 import contextlib
+import os
 import sys
 from pathlib import Path
-
-sys.path.insert(0, {demo!r})
 
 import numpy as np
 import pandas as pd
 
 import manyfit
-from cluster import session
 
-
-def fit(group, params):
-    import time
-
-    time.sleep(0.05)
-    return (params["x"] - group["y"].mean() / 40) ** 2
-
+{functions}
 
 with contextlib.ExitStack() as stack:
-    rows = pd.DataFrame({{"g": np.repeat([f"g{{n}}" for n in range(40)], 3)}})
-    rows["y"] = np.arange(len(rows)) / 3.0
+    rows = frame()
     if {on_spark}:
+        sys.path.insert(0, {demo!r})
+        from cluster import session
+
         spark = stack.enter_context(session("local[2]", Path("log"), {{}}))
         rows = spark.createDataFrame(rows)
-    result = manyfit.tune_groups(
-        rows, by="g", objective=fit, space={{"x": manyfit.Float(0, 1)}}, metric="loss",
-        n_trials=5, mode={mode!r}, name="call", folder=".", seed=0, tracker=None, progress=None,
-    )
-    left_out = ["seconds", "fit_seconds", "worker"]
-    result.table.drop(columns=left_out).to_json("table.json", orient="records", lines=True)
+    table_of(tune(rows, {mode!r}, ".")).to_json("table.json", orient="records", lines=True)
 """
 
 
+def frame():
+    names = np.repeat([f"g{n:02}" for n in range(GROUPS)], 3)
+    return pd.DataFrame({"g": names, "y": np.arange(float(len(names)))})
+
+
+def fit(group, params):
+    import os
+    import time
+
+    time.sleep(float(os.environ.get("PACE", "0")))
+    return (params["x"] - group["y"].mean() / 72) ** 2
+
+
+def tune(rows, mode, folder):
+    return manyfit.tune_groups(
+        rows,
+        by="g",
+        objective=fit,
+        space={"x": manyfit.Float(0, 1)},
+        metric="loss",
+        n_trials=4,
+        mode=mode,
+        name="call",
+        folder=folder,
+        seed=0,
+        tracker=None,
+        progress=None,
+    )
+
+
+def table_of(result):
+    return result.table.drop(columns=["seconds", "fit_seconds", "worker"])
+
+
 def start(folder, mode, *, on_spark):
-    folder.mkdir(exist_ok=True)
-    script = folder / "driver.py"
-    script.write_text(DRIVER.format(demo=str(ROOT / "demo"), on_spark=on_spark, mode=mode))
+    """Start the call in a driver of its own, where each trial takes a moment."""
+    functions = "\n\n".join(map(inspect.getsource, (frame, fit, tune, table_of)))
+    text = DRIVER.format(
+        functions=functions.replace("GROUPS", str(GROUPS)),
+        demo=str(ROOT / "demo"),
+        on_spark=on_spark,
+        mode=mode,
+    )
+    folder.mkdir()
+    (folder / "driver.py").write_text(text)
     with (folder / "driver.log").open("w") as log:
         return subprocess.Popen(
-            [sys.executable, script], cwd=folder, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "driver.py"],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "PACE": "0.05"},
         )
 
 
-def finish(folder, mode, *, on_spark):
-    driver = start(folder, mode, on_spark=on_spark)
-    assert driver.wait(timeout=240) == 0, (folder / "driver.log").read_text()
-    return (folder / "table.json").read_text()
-
-
-def kill_when_some_are_on_record(driver, folder):
-    """Kill the driver, and whatever it started, once a first group has ended."""
+def wait_for_the_record(driver, folder):
+    """Wait until a first group has ended, and others have not."""
     deadline = time.monotonic() + 120
     while not any(file.stat().st_size > 8_000 for file in folder.glob("call/groups-*.arrows")):
-        assert driver.poll() is None, "the driver ended by itself"
+        assert driver.poll() is None, (folder / "driver.log").read_text()
         assert time.monotonic() < deadline, "no group has ended"
         time.sleep(0.02)
-    os.killpg(driver.pid, signal.SIGKILL)
+
+
+@pytest.mark.soak("kills", also_in_test=True)
+@pytest.mark.parametrize(
+    ("mode", "where"), [("independent", "here"), ("transfer", "here"), ("independent", "spark")]
+)
+def test_resumed_is_as_undisturbed(tmp_path, request, mode, where, round_):
+    """Groups that had ended are kept, and the table is that of a call nobody disturbed."""
+    killed = tmp_path / "killed"
+    driver = start(killed, mode, on_spark=where == "spark")
+    wait_for_the_record(driver, killed)
+    time.sleep(round_ % 10 / 20)
+    os.killpg(driver.pid, signal.SIGKILL)  # and whatever it started
     driver.wait()
+    assert not (killed / "table.json").exists()
+    known = request.getfixturevalue(where)
+    resumed = tune(frame() if known is None else known.createDataFrame(frame()), mode, killed)
+    request.getfixturevalue("here")
+    whole = tune(frame(), mode, tmp_path / "whole")
+    assert resumed.count("COMPLETE") == GROUPS
+    pd.testing.assert_frame_equal(table_of(resumed), table_of(whole), check_exact=True)
 
 
 @pytest.mark.parametrize(
-    ("mode", "on_spark"), [("independent", False), ("transfer", False), ("independent", True)]
+    "where", ["here", pytest.param("spark", marks=pytest.mark.soak("kills"))]
 )
-def test_resumed_is_as_undisturbed(tmp_path, mode, on_spark):
-    """Groups that had ended are kept, and the table is that of a call nobody disturbed."""
-    whole = finish(tmp_path / "whole", mode, on_spark=on_spark)
-    driver = start(tmp_path / "killed", mode, on_spark=on_spark)
-    kill_when_some_are_on_record(driver, tmp_path / "killed")
-    assert not (tmp_path / "killed" / "table.json").exists()
-    assert finish(tmp_path / "killed", mode, on_spark=on_spark) == whole
-
-
-@pytest.mark.parametrize("on_spark", [False, True])
-def test_ctrl_c(tmp_path, on_spark):
+def test_ctrl_c(tmp_path, request, where):
     """The driver ends by itself, with what it has, and the next call goes on."""
-    driver = start(tmp_path, "independent", on_spark=on_spark)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("call/groups-*.arrows")):
-        assert time.monotonic() < deadline, "no group has ended"
-        time.sleep(0.02)
+    folder = tmp_path / "interrupted"
+    driver = start(folder, "independent", on_spark=where == "spark")
+    wait_for_the_record(driver, folder)
     driver.send_signal(signal.SIGINT)
-    assert driver.wait(timeout=60) == 0, (tmp_path / "driver.log").read_text()
-    some = (tmp_path / "table.json").read_text().count("\n")
-    assert 0 < some < 40
-    assert finish(tmp_path, "independent", on_spark=on_spark).count("\n") == 40
+    assert driver.wait(timeout=60) == 0, (folder / "driver.log").read_text()
+    some = (folder / "table.json").read_text().count("\n")
+    assert 0 < some < GROUPS
+    known = request.getfixturevalue(where)
+    rows = frame() if known is None else known.createDataFrame(frame())
+    assert tune(rows, "independent", folder).count("COMPLETE") == GROUPS

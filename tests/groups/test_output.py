@@ -133,7 +133,7 @@ class TestTuning:
     """`tune_groups` with an output."""
 
     @pytest.fixture
-    def tuned(self, tmp_path):
+    def tuned(self, tmp_path, here):
         """Tunes three groups into a folder."""
 
         def run(groups=3, **settings):

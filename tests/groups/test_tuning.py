@@ -23,7 +23,7 @@ def loss(group, params):
 
 
 @pytest.fixture
-def tuned(tmp_path):
+def in_processes(tmp_path):
     """Tunes, with a record in a folder of the test's own."""
 
     def run(data=None, **settings):
@@ -44,6 +44,12 @@ def tuned(tmp_path):
     return run
 
 
+@pytest.fixture
+def tuned(in_processes, here):
+    """Tunes in the process of the test."""
+    return in_processes
+
+
 @pytest.mark.parametrize("mode", ["independent", "shared", "transfer"])
 def test_each_mode_has_a_row_a_group(tuned, mode):
     """All groups are done, and their params are in the table."""
@@ -52,6 +58,28 @@ def test_each_mode_has_a_row_a_group(tuned, mode):
     assert list(result.table["g"]) == [f"g{n}" for n in range(5)]
     assert result.count("COMPLETE") == 5
     assert result.table["params_x"].notna().all()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("mode", "parallelism"), [("shared", 2), ("transfer", 1)])
+def test_processes_make_no_difference(in_processes, request, mode, parallelism):
+    """Worker processes, which change from one part of a call to the next, find what this one finds.
+
+    That goes for models, too.
+    """
+
+    def objective(group, params):
+        return loss(group, params), params["x"]
+
+    settings = {"objective": objective, "mode": mode, "keep_models": True}
+    there = in_processes(frame(24), **settings, parallelism=parallelism)
+    request.getfixturevalue("here")
+    same = in_processes(frame(24), **settings)
+    left_out = ["seconds", "fit_seconds", "worker"]
+    tables = [result.table.drop(columns=left_out) for result in (there, same)]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert there.count("COMPLETE") == 24
+    assert there.model_of("g7") == there.params_of("g7")["x"]
 
 
 def test_transfer_tries_less(tuned):

@@ -138,9 +138,8 @@ class TuneBatch:
         order = Order.read(folder)
         job = self._job if order.points is None else self._job.at(order.points)
         rows = self._rows(folder)
-        notes = _Notes(folder)
         told = time.monotonic()
-        with (folder / DONE).open("a") as done:
+        with contextlib.closing(_Notes(folder)) as notes, (folder / DONE).open("a") as done:
             for place in range(order.begin, len(order.portions)):
                 portion = order.portions[place]
                 notes.start(place, order.spent if place == order.begin else 0.0)
@@ -214,6 +213,11 @@ class _Notes:
         """Forget the group: it is done."""
         self._facts.truncate(0)
         self._now.write(self._place + 1, NO_TRIAL, 0.0, 0.0)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._facts.close()
+        self._now.close()
 
 
 def fact(place: int, event: AttemptEvent) -> str:

@@ -1,0 +1,53 @@
+"""Groups that are tuned in the process of the test."""
+
+import contextlib
+import os
+from dataclasses import replace
+
+import pytest
+
+from manyfit.worker.channel import Channel
+from manyfit.worker.payload import unpack
+from manyfit.worker.task import Place, run_task
+
+PLACE = Place("here", lambda *_: contextlib.nullcontext(), alone=True, killable=True)
+
+
+class SlotHere:
+    """Stands in for a slot, whose process would take a second to start: runs the same work here."""
+
+    def __init__(self, payload):
+        work = unpack(os.dup(payload.fileno()))
+        self._work = replace(work, folder=payload.site.folder)
+        self._task = None
+
+    def submit(self, task):
+        """Take a batch of groups."""
+        self._task = task
+
+    def poll(self):
+        """Tune the batch; returns what has happened."""
+        events, task, self._task = [], self._task, None
+        if task is not None:
+            run_task(self._work, task, Channel(events.append), PLACE)
+        return events
+
+    def fileno(self):
+        """Return None: nothing is to be waited for."""
+
+    def patience(self):
+        """Return 0: nothing is to be waited for."""
+        return 0.0
+
+    def leave(self):
+        """Do nothing: there is no process to end."""
+
+    def close(self, _within=0.0):
+        """Forget a batch that has not begun."""
+        self._task = None
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Groups of pandas are tuned in this process, and not in others."""
+    monkeypatch.setattr("manyfit.groups.local.Slot", SlotHere)
