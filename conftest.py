@@ -6,6 +6,7 @@ is in that folder, and nothing new is in the checkout; or the run fails, and say
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -108,6 +109,9 @@ def pytest_configure(config):
         folder = Path(tempfile.mkdtemp(prefix="test-"))
         os.environ.update({"TMPDIR": str(folder), MARK: folder.name})
         tempfile.tempdir = None  # the environment is looked at anew
+        # Without bytecode, each process of a run would compile all of it: half of what it takes.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        sys.dont_write_bytecode = False
         config.stash[FOLDER] = folder
         config.stash[CHECKOUT] = in_checkout()
 
