@@ -153,10 +153,14 @@ def processes_left(run):
 
 
 def processes_of(run):
-    """Yield a line for each process that a run has started."""
+    """Yield a line for each process that a run has started, but for this one and its JVM.
+
+    A JVM that PySpark has started ends with its Python process, not with the session.
+    """
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == run and process.pid != os.getpid():
+            is_ours = process.pid == os.getpid() or "pyspark-shell" in process.cmdline()
+            if process.environ().get(MARK) == run and not is_ours:
                 yield f"process {process.pid}: {' '.join(process.cmdline())[:300]}"
         except psutil.Error:  # it has just ended, or is somebody else's
             continue

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # Tables of a few rows in 200 partitions would take a hundred times as long as in two.
-FEW = {"spark.sql.shuffle.partitions": "2", "spark.default.parallelism": "2"}
+FEW = {"spark.sql.shuffle.partitions": "2"}
 # Of the cluster's 8 slots, 2 on each worker: so two applications find room.
 SHARE = {"spark.cores.max": "4", "spark.executor.cores": "2", **FEW}
 # The UI, on loopback, tells what Spark holds.

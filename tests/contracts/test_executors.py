@@ -38,10 +38,13 @@ class TestProcessExecutor(ExecutorContract):
 class TestRemoteWorkers(ExecutorContract):
     """In processes behind a network, all as on Spark but for Spark."""
 
-    @pytest.fixture
-    def prepared(self, tmp_path):
+    shares = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def prepared(cls, tmp_path_factory):
         """Give the workers a machine of their own."""
-        self.spark = LocalSpark(tmp_path / "machine")
+        cls.spark = LocalSpark(tmp_path_factory.mktemp("machine"))
 
     def make_executor(self, parallelism):
         """Make it."""

@@ -1,14 +1,235 @@
-"""The executor on Spark keeps the contract, whatever kind of session it has."""
+"""What Manyfit asks of a Spark session, and that its executors keep their contract on each kind.
+
+`make test` asks each kind of session for what executors need of it, and has each executor run a few
+trials. The whole contract on each of them is for `make soak PART=contracts`: what it says of the
+executors' own code is tested without Java, on `LocalSpark`.
+"""
+
+import os
+import threading
+import time
 
 import pytest
 
+from manyfit.events import AttemptFinished, AttemptLost, AttemptPruned, Reported
 from manyfit.executors.spark import SparkExecutor
 from manyfit.executors.spark_driver import DriverExecutor
+from manyfit.executors.spark_session import Session
 from manyfit.testing.executors import ExecutorContract
+from manyfit.testing.rig import RiggedContract
 from manyfit.testing.stopping import StoppingContract
+from manyfit.worker.context import report
+
+pytestmark = pytest.mark.integration
 
 # Nobody listens there, so no worker can dial in.
 NOWHERE = "127.0.0.99"
+LONG = 60.0  # seconds that nobody waits for
+
+
+def says(text, folder=None, seconds=0.0):
+    """Return a task function that yields a text, after it has left a mark and slept."""
+    mark = folder and str(folder / text)
+
+    def task(batches):
+        import pathlib
+        import time
+
+        import pyarrow as pa
+
+        if mark:
+            pathlib.Path(mark).touch()
+        time.sleep(seconds)
+        yield pa.RecordBatch.from_pydict({"said": [text]})
+
+    return task
+
+
+def in_thread(function, *args, **options):
+    """Run a function in a thread of its own, as executors run jobs; its result is in the list."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function(*args, **options)))
+    thread.start()
+    return thread, results
+
+
+def until(condition):
+    """Wait until something holds."""
+    deadline = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+class SessionContract:
+    """What executors need of a session, whatever its kind."""
+
+    is_classic = True
+    is_local = False
+
+    @pytest.fixture
+    def session(self, spark_of_kind):
+        """The session, as executors see it."""
+        return Session(spark_of_kind)
+
+    def test_a_job_of_one_task(self, session):
+        """It runs elsewhere than in this process, and what it yields comes back."""
+
+        def task(batches):
+            import os
+
+            import pyarrow as pa
+
+            yield pa.RecordBatch.from_pydict({"said": [f"{os.getpid()}"]})
+
+        (pid,) = session.run(task, tag="one", title="one")
+        assert pid != str(os.getpid())
+
+    def test_a_task_for_each_slot(self, session):
+        """A job that runs everywhere has as many tasks as Spark means to run at once."""
+        said = session.run(says("here"), tag="all", title="all", everywhere=True)
+        assert said == ["here"] * len(said)
+        assert len(said) >= 2
+
+    def test_a_cancelled_job(self, session, tmp_path):
+        """It ends, with an error where it was run, and the other job goes on."""
+
+        def fails():
+            with pytest.raises(Exception, match=r"(?i)cancel"):
+                session.run(says("long", tmp_path, LONG), tag="long", title="long")
+            return True
+
+        cancelled, ended = in_thread(fails)
+        other, said = in_thread(session.run, says("short", tmp_path, 2.0), tag="short", title="s")
+        until(lambda: (tmp_path / "long").exists() and (tmp_path / "short").exists())
+        session.cancel("long")
+        cancelled.join(LONG / 2)
+        other.join(LONG / 2)
+        assert (ended, said) == ([True], [["short"]])
+
+    def test_a_marked_thread(self, session, tmp_path):
+        """Jobs that a trial's thread starts can be cancelled by the trial's tag."""
+        caught = []
+
+        def trial():
+            session.mark("mine", "trial 0", "pool")
+            try:
+                session.run(says("marked", tmp_path, LONG), tag="other", title="job")
+            except Exception as error:  # noqa: BLE001 - Py4J's, or gRPC's
+                caught.append(str(error))
+
+        thread = threading.Thread(target=session.inheriting(trial))
+        thread.start()
+        until((tmp_path / "marked").exists)
+        until(lambda: session.tasks() == (1 if self.is_classic else None))
+        session.cancel("mine")
+        thread.join(LONG / 2)
+        assert len(caught) == 1
+        assert "cancel" in caught[0].lower()
+
+    def test_slots(self, session):
+        """How many tasks run at once is told without a job."""
+        assert session.slots().now == 4
+        assert session.is_local == self.is_local
+        assert session.is_alive()
+
+    def test_a_profile(self, session):
+        """A task can be given two cores; on local Spark, which has no profiles, it takes two."""
+        profile = session.profile(2, 0)
+        if self.is_local:
+            assert profile is None
+            assert session.fitting(2) == 2
+            return
+
+        def task(batches):
+            import pyarrow as pa
+            from pyspark import TaskContext
+
+            yield pa.RecordBatch.from_pydict({"said": [f"{TaskContext.get().cpus()}"]})
+
+        assert session.run(task, tag="two", title="two", profile=profile) == ["2"]
+
+    def test_a_broadcast(self, session):
+        """Classic sessions send a value to every executor once."""
+        if not self.is_classic:
+            pytest.skip("Connect has no broadcasts: storage= is for that")
+        value = session.broadcast("sent")
+
+        def task(batches):
+            import pyarrow as pa
+
+            yield pa.RecordBatch.from_pydict({"said": [value.value]})
+
+        assert session.run(task, tag="sent", title="sent") == ["sent"]
+        value.destroy()
+
+
+class TestLocalSession(SessionContract):
+    """A classic session whose executor is its own JVM."""
+
+    is_local = True
+
+    @pytest.fixture
+    def spark_of_kind(self, spark):
+        """The local one."""
+        return spark
+
+
+class TestStandaloneSession(SessionContract):
+    """A classic session on a standalone cluster."""
+
+    @pytest.fixture
+    def spark_of_kind(self, standalone_spark):
+        """The one on the cluster."""
+        return standalone_spark
+
+
+class TestConnectSession(SessionContract):
+    """A session through Spark Connect."""
+
+    is_classic = False
+
+    @pytest.fixture
+    def spark_of_kind(self, connect_spark, monkeypatch):
+        """The Connect one, in a process that has no other."""
+        monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
+        return connect_spark
+
+
+# ── executors ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class Life(RiggedContract):
+    """What a study does with an executor, in one go."""
+
+    def test_trials_of_each_kind_of_end(self, rig):
+        """One reports and completes, one is stopped, one is cut off, and one comes after them."""
+
+        def objective(params):
+            for step in range(3 if params["x"] < 0.5 else 100_000):
+                report(step, loss=params["x"])
+                time.sleep(0.001)
+            return params["x"]
+
+        run = rig(objective, parallelism=2)
+        live = run.executor.capabilities.live_reports
+
+        def react(event):
+            if isinstance(event, Reported) and event.step == 2 and event.number in {1, 2}:
+                run.executor.stop(event.number, 1, "enough", kill=event.number == 2)
+
+        run.react = react
+        run.submit(0, x=0.25)
+        run.submit(3, x=0.0)
+        assert run.end_of(0).metrics == {"loss": 0.25}
+        assert isinstance(run.end_of(3), AttemptFinished)
+        assert [event.step for event in run.of(0) if isinstance(event, Reported)] == [0, 1, 2]
+        if live:
+            run.submit(1, x=1.0)
+            run.submit(2, x=1.0)
+            assert isinstance(run.end_of(1), AttemptPruned)
+            assert isinstance(run.end_of(2), AttemptLost)
+        assert isinstance(run.run(4, x=0.0), AttemptFinished)
 
 
 class OnSpark:
@@ -22,13 +243,8 @@ class OnSpark:
         return SparkExecutor(self.spark, parallelism, host=self.host, channel=self.channel)
 
 
-@pytest.mark.integration
-class TestLocal(OnSpark, StoppingContract):
-    """A classic session whose executor is its own JVM.
-
-    Trials go and come as on a cluster; that their processes are the driver's own concerns how they
-    end.
-    """
+class OnLocal(OnSpark):
+    """A classic session whose executor is its own JVM."""
 
     @pytest.fixture
     def prepared(self, spark):
@@ -36,8 +252,7 @@ class TestLocal(OnSpark, StoppingContract):
         self.spark = spark
 
 
-@pytest.mark.integration
-class TestStandalone(OnSpark, ExecutorContract):
+class OnStandalone(OnSpark):
     """A classic session on a standalone cluster."""
 
     @pytest.fixture
@@ -46,8 +261,7 @@ class TestStandalone(OnSpark, ExecutorContract):
         self.spark = standalone_spark
 
 
-@pytest.mark.integration
-class TestConnect(OnSpark, ExecutorContract):
+class OnConnect(OnSpark):
     """A session through Spark Connect."""
 
     @pytest.fixture
@@ -56,8 +270,7 @@ class TestConnect(OnSpark, ExecutorContract):
         self.spark = connect_spark
 
 
-@pytest.mark.integration
-class TestJobsWithChannel(OnSpark, ExecutorContract):
+class JobsWithChannel(OnSpark):
     """No worker can dial in: each trial is a job, and its reports come through a folder."""
 
     host = NOWHERE
@@ -69,7 +282,7 @@ class TestJobsWithChannel(OnSpark, ExecutorContract):
         self.channel = str(tmp_path / "channel")
 
 
-class DriverContract(ExecutorContract):
+class OnDriver:
     """Trials in threads of the driver, which is given a session by a fixture."""
 
     def make_executor(self, parallelism):
@@ -77,8 +290,7 @@ class DriverContract(ExecutorContract):
         return DriverExecutor(self.spark, parallelism)
 
 
-@pytest.mark.integration
-class TestDriverOnStandalone(DriverContract):
+class DriverOnStandalone(OnDriver):
     """A classic session on a standalone cluster."""
 
     @pytest.fixture
@@ -87,8 +299,7 @@ class TestDriverOnStandalone(DriverContract):
         self.spark = standalone_spark
 
 
-@pytest.mark.integration
-class TestDriverOnConnect(DriverContract):
+class DriverOnConnect(OnDriver):
     """A session through Spark Connect."""
 
     @pytest.fixture
@@ -96,3 +307,60 @@ class TestDriverOnConnect(DriverContract):
         """Use the Connect one, in a process that has no other."""
         monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
         self.spark = connect_spark
+
+
+class TestLifeOnLocal(OnLocal, Life):
+    """Workers of local Spark."""
+
+
+class TestLifeOnStandalone(OnStandalone, Life):
+    """Workers on a cluster."""
+
+
+class TestLifeOnConnect(OnConnect, Life):
+    """Workers behind a Connect server."""
+
+
+class TestLifeOfJobs(JobsWithChannel, Life):
+    """Jobs on a cluster."""
+
+
+class TestLifeOnTheDriver(DriverOnStandalone, Life):
+    """Threads beside a cluster."""
+
+
+class TestLifeOnTheDriverOfConnect(DriverOnConnect, Life):
+    """Threads beside a Connect server."""
+
+
+# ── the whole contract ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.soak("contracts")
+class TestLocal(OnLocal, StoppingContract):
+    """Workers of local Spark: how their trials end, since their processes are the driver's own."""
+
+
+@pytest.mark.soak("contracts")
+class TestStandalone(OnStandalone, ExecutorContract):
+    """Workers on a cluster."""
+
+
+@pytest.mark.soak("contracts")
+class TestConnect(OnConnect, ExecutorContract):
+    """Workers behind a Connect server."""
+
+
+@pytest.mark.soak("contracts")
+class TestJobsWithChannel(JobsWithChannel, ExecutorContract):
+    """Jobs on a cluster."""
+
+
+@pytest.mark.soak("contracts")
+class TestDriverOnStandalone(DriverOnStandalone, ExecutorContract):
+    """Threads beside a cluster."""
+
+
+@pytest.mark.soak("contracts")
+class TestDriverOnConnect(DriverOnConnect, ExecutorContract):
+    """Threads beside a Connect server."""

@@ -1,14 +1,18 @@
 """For authors of executors: drive one without a study, and say what it can't do."""
 
+import copy
 import math
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cloudpickle
 import pytest
 
-from manyfit.events import AttemptEvent
+from manyfit.events import AttemptEvent, AttemptStarted
 from manyfit.executors.base import Executor
 from manyfit.metric import Metric
 from manyfit.space import Choice, Float, Space
@@ -21,6 +25,7 @@ _Test = TypeVar("_Test", bound=Callable[..., None])
 SPACE = Space({"x": Float(0.0, 1.0), "act": Choice([math.sin, math.cos]), "layers": 3})
 PARAMS = {"x": 0.25, "act": "math.sin"}
 PATIENCE = 60.0  # seconds until a test gives up; reached only by what is broken
+_OBJECTIVE = "MANYFIT_RIG_OBJECTIVE"
 
 
 class Rig:
@@ -48,6 +53,7 @@ class Rig:
         self.events: list[AttemptEvent] = []
         self.react: Callable[[AttemptEvent], None] = lambda _: None
         self._folder = folder
+        self._env: dict[str, str] = {}
         slots = executor.parallelism
         executor.open(Work(objective, SPACE, Metric("loss"), "contract", folder, limits))
         self.until(lambda: executor.parallelism >= slots)
@@ -59,7 +65,8 @@ class Rig:
 
     def submit(self, number: int = 0, attempt: int = 1, **params: Any) -> None:
         """Start an attempt."""
-        self.executor.submit(Task(number, attempt, PARAMS | params, seed=number + 100))
+        task = Task(number, attempt, PARAMS | params, seed=number + 100, env=self._env)
+        self.executor.submit(task)
 
     def poll(self, timeout: float = 0.1) -> None:
         """Let the executor hand over what it has; each event goes to `react`, too."""
@@ -96,10 +103,37 @@ class Rig:
         """Return what happened to an attempt so far."""
         return [e for e in self.events if (e.number, e.attempt) == (number, attempt)]
 
+    def reused(self, objective: Objective, file: Path) -> "Rig":
+        """Return a rig on the same open executor, whose objective must be `dispatch`.
+
+        Logs of before are removed, so that numbers can be used again.
+
+        Args:
+            objective: What the trials of the new rig run.
+            file: Where it is pickled to; workers must see it.
+        """
+        file.write_bytes(cloudpickle.dumps(objective))
+        shutil.rmtree(self._folder / "logs", ignore_errors=True)
+        again = copy.copy(self)
+        again.events, again.react, again._env = [], lambda _: None, {_OBJECTIVE: str(file)}
+        return again
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all attempts that have begun have ended."""
+        begun = sum(isinstance(event, AttemptStarted) for event in self.events)
+        return begun == sum(isinstance(event, ENDINGS) for event in self.events)
+
     def log(self, number: int = 0, attempt: int = 1) -> str | None:
         """Return an attempt's log; None if there is none."""
         path = self._folder / "logs" / log_name(number, attempt)
         return path.read_text("utf-8", "replace") if path.exists() else None
+
+
+def dispatch(params: dict[str, Any]) -> Any:
+    """Run the objective of the rig that submitted this trial: see `Rig.reused`."""
+    objective: Objective = cloudpickle.loads(Path(os.environ[_OBJECTIVE]).read_bytes())
+    return objective(params)
 
 
 def needs(capability: str) -> Callable[[_Test], _Test]:
@@ -120,9 +154,12 @@ class RiggedContract:
 
     Attributes:
         lacks: Capabilities that it turns out to lack only when it is open.
+        shares: Whether tests share an open executor where they can; for one that takes seconds to
+            open. `prepared` must then have the scope of the class.
     """
 
     lacks: frozenset[str] = frozenset()
+    shares = False
 
     def make_executor(self, parallelism: int) -> Executor:
         """Return an executor, not yet open, with at most this parallelism."""
@@ -135,25 +172,55 @@ class RiggedContract:
     @pytest.fixture(autouse=True)
     def _gaps(self, request: pytest.FixtureRequest, prepared: None) -> None:  # noqa: ARG002
         needed = getattr(request.function, "needs", None)
-        executor = self.make_executor(1)
-        if needed is None:
-            return
-        if needed in self.lacks or not getattr(executor.capabilities, needed):
-            name = type(executor).__name__
+        if needed is not None and not self._has(needed):
+            name = type(self.make_executor(1)).__name__
             request.node.add_marker(
                 pytest.mark.xfail(reason=f"{name} has no {needed}", strict=True)
             )
 
-    @pytest.fixture
-    def rig(self, tmp_path: Path) -> Iterator[Callable[..., Rig]]:
-        """Return a function that opens an executor on an objective; all are closed at the end."""
-        rigs: list[Rig] = []
+    def _has(self, capability: str) -> bool:
+        """Whether the executor can do something, so that a test need not wait for it in vain."""
+        capabilities = self.make_executor(1).capabilities
+        return capability not in self.lacks and bool(getattr(capabilities, capability))
 
-        def start(objective: Objective, parallelism: int = 1, **limits: Any) -> Rig:
-            executor = self.make_executor(parallelism)
-            rigs.append(Rig(executor, objective, tmp_path, Limits(**limits)))
-            return rigs[-1]
+    @pytest.fixture(scope="class")
+    @classmethod
+    def opened(cls) -> Iterator[list[Rig]]:
+        """Hold the rig whose executor tests share, once it is open; it is closed at the end."""
+        rigs: list[Rig] = []
+        yield rigs
+        _close(rigs)
+
+    @pytest.fixture
+    def rig(self, opened: list[Rig], tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+        """Return a function that opens an executor on an objective; all are closed at the end.
+
+        Where executors are shared, it gives the one that is open, unless `alone` or a limit is
+        asked for.
+        """
+        own: list[Rig] = []
+        shared: list[Rig] = []
+
+        def start(
+            objective: Objective, parallelism: int = 1, *, alone: bool = False, **limits: Any
+        ) -> Rig:
+            if self.shares and not alone and not limits:
+                shared.append(self._shared(opened, tmp_path).reused(objective, tmp_path / "pickle"))
+                return shared[-1]
+            own.append(Rig(self.make_executor(parallelism), objective, tmp_path, Limits(**limits)))
+            return own[-1]
 
         yield start
-        for each in rigs:
-            each.executor.close()
+        _close(own)
+        if not all(rig.is_idle for rig in shared):
+            _close(opened)
+
+    def _shared(self, opened: list[Rig], folder: Path) -> Rig:
+        if not opened:
+            opened.append(Rig(self.make_executor(2), dispatch, folder.parent))
+        return opened[0]
+
+
+def _close(rigs: list[Rig]) -> None:
+    while rigs:
+        rigs.pop().executor.close()

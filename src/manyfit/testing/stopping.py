@@ -92,9 +92,10 @@ class StoppingContract(RiggedContract):
         def objective(params: dict[str, Any]) -> float:
             if params["x"] > 0.5:
                 (tmp_path / "asleep").touch()
-                time.sleep(10.0)
+                time.sleep(10.0 if can_kill else 0.1)
             return 0.0
 
+        can_kill = self._has("hard_kill")
         run = rig(objective)
         run.submit(0, x=1.0)
         run.until((tmp_path / "asleep").exists)
@@ -124,11 +125,12 @@ class StoppingContract(RiggedContract):
         """The limit holds whatever the code is doing, and the slot works again."""
 
         def objective(params: dict[str, Any]) -> float:
-            deadline = time.monotonic() + (2.0 if params["x"] > 0.5 else 0.0)
+            deadline = time.monotonic() + (seconds if params["x"] > 0.5 else 0.0)
             while time.monotonic() < deadline:
                 pass
             return 0.0
 
+        seconds = 5.0 if self._has("hard_kill") else 0.5
         run = rig(objective, seconds=0.3)
         end = run.run(0, x=1.0)
         assert isinstance(end, AttemptFailed)
@@ -141,9 +143,10 @@ class StoppingContract(RiggedContract):
 
         def objective(params: dict[str, Any]) -> float:
             hoard = b"x" * int(400e6 * params["x"])
-            time.sleep(1.0 if hoard else 0.0)
+            time.sleep(seconds if hoard else 0.0)
             return 0.0
 
+        seconds = 5.0 if self._has("memory_limit") else 0.1
         run = rig(objective, memory=300_000_000)
         end = run.run(0, x=1.0)
         assert isinstance(end, AttemptFailed)
@@ -154,7 +157,7 @@ class StoppingContract(RiggedContract):
 
     def test_close_twice(self, rig: Callable[..., Rig]) -> None:
         """Closing is safe at any time, and twice."""
-        run = rig(lambda _: 0.0)
+        run = rig(lambda _: 0.0, alone=True)
         run.executor.close()
         run.executor.close()
 
@@ -169,7 +172,7 @@ class StoppingContract(RiggedContract):
                 time.sleep(0.001)
             return 0.0
 
-        run = rig(objective)
+        run = rig(objective, alone=True)
         run.submit()
         if not run.executor.capabilities.on_driver_thread:
             run.until((tmp_path / "pid").exists)
@@ -180,7 +183,7 @@ class StoppingContract(RiggedContract):
 
     def test_it_can_be_opened_again(self, rig: Callable[..., Rig], tmp_path: Path) -> None:
         """A closed executor can be opened on other work."""
-        run = rig(lambda _: 1.0)
+        run = rig(lambda _: 1.0, alone=True)
         run.run()
         run.executor.close()
         again = Rig(run.executor, lambda _: 2.0, tmp_path)
