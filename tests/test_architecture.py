@@ -1,9 +1,8 @@
 """The rules of ARCHITECTURE.md, kept by parsing imports."""
 
 import ast
+import functools
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "manyfit"
@@ -59,12 +58,28 @@ LIMIT_LINES = 400
 LIMIT_FUNCTION = 45
 
 
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
+@functools.cache
 def modules():
     return sorted(SOURCE.rglob("*.py"))
 
 
+@functools.cache
+def files_of_tests(pattern):
+    return sorted((ROOT / "tests").rglob(pattern))
+
+
 def name_of(path):
     return path.relative_to(SOURCE).as_posix()
+
+
+def place(path, node):
+    """Write where something is, as tools and editors do."""
+    return f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
 def section_of(part):
@@ -74,83 +89,112 @@ def section_of(part):
     raise AssertionError(f"{part} has no place in the tree: add it to SECTIONS")
 
 
+@functools.cache
 def imports_of(path):
-    """Every imported module at run time, with names appended for `from manyfit import x`."""
-    tree = ast.parse(path.read_text())
+    """Every import at run time: its node, and the module, with `x` of `from manyfit import x`."""
     hidden = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    found = []
+    for node in ast.walk(parsed(path)):
         if id(node) in hidden:
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [(node, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, f"{place(path, node)}: relative import"
             if node.module == "manyfit":
-                yield from (f"manyfit.{alias.name}" for alias in node.names)
+                found += [(node, f"manyfit.{alias.name}") for alias in node.names]
             else:
-                yield node.module
+                found.append((node, node.module))
+    return found
 
 
 def own_imports(path):
-    for name in imports_of(path):
+    """The imports of Manyfit's own modules: nodes, and the parts of names below the root."""
+    for node, name in imports_of(path):
         if name.split(".")[0] == "manyfit":
-            yield name.split(".")[1:]
+            yield node, name.split(".")[1:]
 
 
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-class TestEveryModule:
-    def test_imports_only_upwards(self, path):
-        """A module imports from its own section of the tree, or from above, never from below."""
-        if name_of(path) == "__init__.py":
-            return
-        mine = section_of(path.relative_to(SOURCE).parts[0].removesuffix(".py"))
-        below = [".".join(parts) for parts in own_imports(path) if section_of(parts[0]) > mine]
+def test_modules_import_only_upwards():
+    """A module imports from its own section of the tree, or from above, never from below."""
+    below = [
+        f"{place(path, node)}: {'.'.join(parts)}"
+        for path in modules()
+        if name_of(path) != "__init__.py"
+        for mine in [section_of(path.relative_to(SOURCE).parts[0].removesuffix(".py"))]
+        for node, parts in own_imports(path)
+        if section_of(parts[0]) > mine
+    ]
 
-        assert below == []
+    assert below == []
 
-    def test_adapters_do_not_know_each_other(self, path):
-        """Executors, journals and trackers don't import one another, nor decisions the worker."""
-        family = path.relative_to(SOURCE).parts[0]
-        strangers = set(ADAPTERS) - {family} if family in ADAPTERS else set()
-        for one, others in APART:
-            strangers |= set(others) if family == one else {one} if family in others else set()
-        met = [".".join(parts) for parts in own_imports(path) if parts[0] in strangers]
 
-        assert met == []
+def strangers_of(family):
+    """What modules of one folder don't know."""
+    strangers = set(ADAPTERS) - {family} if family in ADAPTERS else set()
+    for one, others in APART:
+        strangers |= set(others) if family == one else {one} if family in others else set()
+    return strangers
 
-    def test_third_party_packages_have_one_home(self, path):
-        """Each heavy package is imported in the files named for it, and nowhere else."""
-        used = {name.split(".")[0] for name in imports_of(path)}
-        homeless = [pkg for pkg in used & HOMES.keys() if name_of(path) not in HOMES[pkg]]
-        if name_of(path).startswith("testing/"):
-            return
 
-        assert homeless == []
+def test_adapters_do_not_know_each_other():
+    """Executors, journals and trackers don't import one another, nor decisions the worker."""
+    met = [
+        f"{place(path, node)}: {'.'.join(parts)}"
+        for path in modules()
+        for strangers in [strangers_of(path.relative_to(SOURCE).parts[0])]
+        for node, parts in own_imports(path)
+        if parts and parts[0] in strangers
+    ]
 
-    def test_is_one_thing(self, path):
-        """No module or function outgrows the house's limits."""
-        text = path.read_text()
-        long = []
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                body = node.body[1:] if ast.get_docstring(node) else node.body
-                size = node.end_lineno - body[0].lineno + 1 if body else 0
-                long += [f"{node.name}: {size} lines"] if size > LIMIT_FUNCTION else []
+    assert met == []
 
-        assert long == []
-        assert text.count("\n") <= LIMIT_LINES
+
+def test_third_party_packages_have_one_home():
+    """Each heavy package is imported in the files named for it, and nowhere else."""
+    homeless = [
+        f"{place(path, node)}: {package}"
+        for path in modules()
+        if not name_of(path).startswith("testing/")
+        for node, name in imports_of(path)
+        for package in [name.split(".")[0]]
+        if package in HOMES and name_of(path) not in HOMES[package]
+    ]
+
+    assert homeless == []
+
+
+def functions_in(tree):
+    return [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+def test_modules_and_functions_are_short():
+    """No module or function outgrows the house's limits."""
+    long = []
+    for path in modules():
+        lines = path.read_text().count("\n")
+        long += [f"{path.relative_to(ROOT)}: {lines} lines"] if lines > LIMIT_LINES else []
+        for node in functions_in(parsed(path)):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            size = node.end_lineno - body[0].lineno + 1 if body else 0
+            if size > LIMIT_FUNCTION:
+                long.append(f"{place(path, node)} {node.name}: {size} lines")
+
+    assert long == []
 
 
 def test_there_are_no_import_cycles():
     """Modules can be read in an order in which each knows only those before it."""
     graph = {
         name_of(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__"): {
-            ".".join(parts) for parts in own_imports(path)
+            ".".join(parts) for _, parts in own_imports(path)
         }
         for path in modules()
         if name_of(path) != "__init__.py"
@@ -166,18 +210,13 @@ def test_there_are_no_import_cycles():
 
 def test_nobody_imports_the_package_root_for_its_names():
     """Modules name what they need: importing the root from inside makes cycles."""
-    public = ast.literal_eval(
-        next(
-            node.value
-            for node in ast.parse((SOURCE / "__init__.py").read_text()).body
-            if isinstance(node, ast.Assign)
-        )
-    )
+    root = parsed(SOURCE / "__init__.py").body
+    public = ast.literal_eval(next(node.value for node in root if isinstance(node, ast.Assign)))
     lazy = [
-        f"{name_of(path)}: {'.'.join(parts)}"
+        f"{place(path, node)}: {'.'.join(parts)}"
         for path in modules()
         if name_of(path) != "__init__.py"
-        for parts in own_imports(path)
+        for node, parts in own_imports(path)
         if parts and parts[0] in public
     ]
 
@@ -187,12 +226,10 @@ def test_nobody_imports_the_package_root_for_its_names():
 def test_every_test_says_what_it_shows():
     """Each test's docstring states the behaviour, in one sentence."""
     silent = [
-        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
-        for path in sorted((ROOT / "tests").rglob("test_*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef)
-        and node.name.startswith("test_")
-        and not ast.get_docstring(node)
+        f"{place(path, node)} {node.name}"
+        for path in files_of_tests("test_*.py")
+        for node in functions_in(parsed(path))
+        if node.name.startswith("test_") and not ast.get_docstring(node)
     ]
 
     assert silent == []
@@ -201,9 +238,9 @@ def test_every_test_says_what_it_shows():
 def test_no_test_touches_another_modules_private_parts():
     """Tests use what users can use."""
     reaching = [
-        f"{path.relative_to(ROOT)}:{node.lineno} .{node.attr}"
-        for path in sorted((ROOT / "tests").rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        f"{place(path, node)} .{node.attr}"
+        for path in files_of_tests("*.py")
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Attribute)
         and node.attr.startswith("_")
         and not node.attr.startswith("__")

@@ -1,12 +1,14 @@
 """Where a module comes from: the project, an installed package, or what is there anyway."""
 
+import contextlib
 import enum
+import functools
 import importlib.machinery
 import importlib.metadata
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from pathlib import Path
 _ALWAYS = frozenset({"manyfit", "pyspark", "py4j"})
 _SCRIPTS = frozenset({"__main__", "__mp_main__"})
 _SITES = frozenset({"site-packages", "dist-packages"})
+_RECORDS = {".dist-info", ".egg-info", ".egg"}
 _STANDARD = tuple(
     {
         Path(sysconfig.get_path("stdlib")),
@@ -95,11 +98,27 @@ class Places:
         return next((name for name in names if _holds(name, file)), None)
 
 
-def distributions() -> dict[str, list[str]]:
-    """Return by which names the installed distributions are imported, whole ones only."""
+def distributions() -> Mapping[str, list[str]]:
+    """Return by which names the installed distributions are imported, whole ones only.
+
+    A large environment takes half a second to read, and is read again only when it has changed.
+    """
+    return _distributions(tuple(_environment()))
+
+
+@functools.lru_cache(maxsize=1)
+def _distributions(_: tuple[tuple[str, int], ...]) -> Mapping[str, list[str]]:
     found = importlib.metadata.packages_distributions()
     # A folder left behind by an uninstall has no name.
     return {top: sorted({name for name in names if name}) for top, names in found.items()}
+
+
+def _environment() -> Iterator[tuple[str, int]]:
+    """Yield what holds distributions, and when one was last added or removed."""
+    for path in map(Path, sys.path):
+        with contextlib.suppress(OSError):  # what doesn't exist holds none
+            if path.is_file() or any(each.suffix in _RECORDS for each in path.iterdir()):
+                yield str(path.absolute()), path.stat().st_mtime_ns
 
 
 def version_of(distribution: str) -> str | None:
