@@ -28,6 +28,7 @@ GROUPS = {
     "connect_url": CLUSTER,
     "connect_spark": CLUSTER,
     "spark": LOCAL,
+    "classic": LOCAL,
 }
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
