@@ -291,7 +291,7 @@ SPARK_SCHEMA = "g string, n int, x double, at timestamp, big bigint"
 KEYS = pa.schema([("g", pa.string()), ("n", pa.int64())])
 
 
-@pytest.fixture(params=["standalone_spark", "connect_spark"])
+@pytest.fixture(params=["spark", "connect_spark"])
 def session(request):
     return request.getfixturevalue(request.param)
 
@@ -337,18 +337,18 @@ class TestSpark:
             ("no model", 2.0, 1, None),
         }
 
-    def test_missing_groups(self, session, caplog):
+    def test_missing_groups(self, spark, caplog):
         """Groups without a model are told of; unknown ones fail the job where that is asked."""
-        frame = session.createDataFrame(SPARK_ROWS, SPARK_SCHEMA)
+        frame = spark.createDataFrame(SPARK_ROWS, SPARK_SCHEMA)
         found = self.found()
         found.predict(frame)
         assert "1 of 3 groups have no model" in caplog.text
         with pytest.raises(Exception, match="on_missing='raise'"):
             found.predict(frame, on_missing="raise").collect()
 
-    def test_arguments(self, session):
+    def test_arguments(self, spark):
         """Spark must know what comes back."""
-        frame = session.createDataFrame(SPARK_ROWS, SPARK_SCHEMA)
+        frame = spark.createDataFrame(SPARK_ROWS, SPARK_SCHEMA)
         with pytest.raises(ArgumentError, match="needs the schema"):
             self.found().apply(lambda *_: None, frame)
         with pytest.raises(ArgumentError, match=r"can't hand the column 'a\.b' to Python"):

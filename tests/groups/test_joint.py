@@ -203,7 +203,7 @@ class TestStudies:
             def run(self, job, points=None):
                 return reversed(list(super().run(job, points)))
 
-        means = {f"a{n}": 10.0 ** (n % 5) + n / 7 for n in range(16)}
+        means = {f"a{n}": 10.0 ** (n % 5) + n / 7 for n in range(20)}
         told = {}
         for kind in (Here, Backwards):
             ended = []

@@ -130,9 +130,7 @@ def test_resumed_is_as_undisturbed(tmp_path, request, mode, where, round_):
     pd.testing.assert_frame_equal(table_of(resumed), table_of(whole), check_exact=True)
 
 
-@pytest.mark.parametrize(
-    "where", ["here", pytest.param("spark", marks=pytest.mark.soak("kills"))]
-)
+@pytest.mark.parametrize("where", ["here", pytest.param("spark", marks=pytest.mark.soak("kills"))])
 def test_ctrl_c(tmp_path, request, where):
     """The driver ends by itself, with what it has, and the next call goes on."""
     folder = tmp_path / "interrupted"

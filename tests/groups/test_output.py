@@ -80,10 +80,10 @@ class TestGathering:
         assert pq.read_table(file).column("model").to_pylist() == [b"m"] * 3
 
     def test_large_models_are_not_held_back(self, tmp_path):
-        """From some megabytes on, they are written at once."""
+        """From so many bytes on, they are written at once."""
         output = Output.of(tmp_path / "out", "call")
-        large = rows("a", model=bytes(70_000_000))
-        tables = output.through(iter([large, rows("b")]))
+        large = rows("a", model=bytes(70_000))
+        tables = output.through(iter([large, rows("b")]), most_bytes=64_000)
         assert groups(next(tables)) == ['["a"]']
         assert len(list((tmp_path / "out").iterdir())) == 1
 

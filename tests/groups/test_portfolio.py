@@ -84,12 +84,10 @@ def test_a_history():
     assert found.losses == {SPACE.key(point): -3.0}
 
 
-@pytest.mark.parametrize(
-    "groups", [[], [tuned(surface(0), 0)], [tuned(surface(0), 0, trials=2)] * 5]
-)
-def test_too_little(groups):
+@pytest.mark.parametrize(("groups", "trials"), [(0, 20), (1, 20), (5, 2)])
+def test_too_little(groups, trials):
     """Nothing, one group, and groups of two trials teach nothing."""
-    assert learn(groups) is None
+    assert learn([tuned(surface(0), 0, trials=trials)] * groups) is None
 
 
 def test_nothing_in_common():

@@ -58,6 +58,7 @@ def test_each_mode_has_a_row_a_group(tuned, mode):
     assert list(result.table["g"]) == [f"g{n}" for n in range(5)]
     assert result.count("COMPLETE") == 5
     assert result.table["params_x"].notna().all()
+    assert result.table["params_x"].nunique() == (1 if mode == "shared" else 5)
 
 
 @pytest.mark.integration

@@ -139,7 +139,7 @@ class Output:
             _make_folder(filesystem, path)
             parquet.write_table(table, f"{path}/{name}", filesystem=filesystem)
 
-    def through(self, tables: Iterator[Table]) -> Iterator[Table]:
+    def through(self, tables: Iterator[Table], most_bytes: int = _MOST_BYTES) -> Iterator[Table]:
         """Write tables of rows, gathered into larger ones; yields them without models."""
         held: list[Table] = []
         began = 0.0
@@ -148,7 +148,7 @@ class Output:
                 began = began if held else time.monotonic()
                 held.append(table)
                 many = sum(map(len, held)) >= _MOST_ROWS
-                large = sum(each.nbytes for each in held) >= _MOST_BYTES
+                large = sum(each.nbytes for each in held) >= most_bytes
                 if many or large or time.monotonic() - began >= _LONGEST:
                     yield self._gathered(held)
             if held:
