@@ -73,11 +73,11 @@ def children_of(pid):
     return []
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_sigkill_of_the_driver_at_many_points(tmp_path, seed):
+@pytest.mark.soak("kills", also_in_test=True)
+def test_sigkill_of_the_driver_at_many_points(tmp_path, round_):
     """Killed again and again at random moments, the study ends with every trial once."""
-    rng = random.Random(seed)
-    for _ in range(5):
+    rng = random.Random(round_)
+    for _ in range(2):
         driver = start(tmp_path)
         journal = tmp_path / "s" / "journal.jsonl"
         before = journal.stat().st_size if journal.exists() else 0
@@ -99,8 +99,9 @@ def test_sigkill_of_the_driver_at_many_points(tmp_path, seed):
     assert result.reason == "all 40 trials done"
 
 
+@pytest.mark.soak("kills", also_in_test=True)
 @pytest.mark.parametrize("executor", ["threads", "inline"])
-def test_sigkill_of_a_driver_that_runs_trials_itself(tmp_path, executor):
+def test_sigkill_of_a_driver_that_runs_trials_itself(tmp_path, executor, round_):
     """Trials on threads, or on the driver's own, survive its death as well."""
     options = {"executor": executor, "n_trials": 30}
     driver = start(tmp_path, **options)
@@ -120,7 +121,8 @@ def wait_for(condition, timeout=20):
         time.sleep(0.01)
 
 
-def test_sigkill_of_workers_costs_attempts_only(tmp_path):
+@pytest.mark.soak("kills", also_in_test=True)
+def test_sigkill_of_workers_costs_attempts_only(tmp_path, round_):
     """Workers that are killed at random are replaced, and their trials run again."""
     driver = start(tmp_path, n_trials=60)
     killed = 0

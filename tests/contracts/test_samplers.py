@@ -3,13 +3,21 @@
 import warnings
 
 import optuna
+import pytest
 
 from manyfit.samplers.auto import make_sampler
 from manyfit.samplers.gp import GPSampler
 from manyfit.samplers.grid import GridSampler
 from manyfit.samplers.quasirandom import QuasiRandomSampler
 from manyfit.samplers.random import RandomSampler
-from manyfit.testing.samplers import SPACES, SamplerContract
+from manyfit.testing.samplers import (
+    INFINITE,
+    LOSS,
+    SPACES,
+    SamplerContract,
+    proposals,
+    rehearse,
+)
 
 
 class TestRandomSampler(SamplerContract):
@@ -55,51 +63,37 @@ class TestTpe(SamplerContract):
         return make_sampler("tpe", space, metric, seed)[0]
 
 
-class GivenOptunaSampler(SamplerContract):
-    """A sampler a user made: its random state is its own."""
+class TestOptunaCmaEs(SamplerContract):
+    """A sampler a user made, which keeps a random state of its own: evolution, of numbers."""
 
     resumes_exactly = False
 
-    def optuna_sampler(self, seed):
-        """Return the user's instance."""
-        raise NotImplementedError
-
     def make_sampler(self, space, metric, seed):
         """Wrap it."""
-        return make_sampler(self.optuna_sampler(seed), space, metric, seed)[0]
-
-
-class TestOptunaRandom(GivenOptunaSampler):
-    """Optuna's random search."""
-
-    def optuna_sampler(self, seed):
-        """Seed it."""
-        return optuna.samplers.RandomSampler(seed=seed)
-
-
-class TestOptunaTpe(GivenOptunaSampler):
-    """A TPE with settings of the user's own."""
-
-    def optuna_sampler(self, seed):
-        """Seed it."""
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=False)
-
-
-class TestOptunaCmaEs(GivenOptunaSampler):
-    """Evolution, of the numbers in a space."""
-
-    def optuna_sampler(self, seed):
-        """Seed it."""
-        return optuna.samplers.CmaEsSampler(
+        evolution = optuna.samplers.CmaEsSampler(
             seed=seed, n_startup_trials=5, warn_independent_sampling=False
         )
+        return make_sampler(evolution, space, metric, seed)[0]
 
 
-class TestOptunaQmc(GivenOptunaSampler):
-    """Optuna's quasi-random search."""
+def own_tpe(seed):
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=False)
 
-    def optuna_sampler(self, seed):
-        """Seed it."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
+
+def quasirandom(seed):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
+
+
+@pytest.mark.parametrize("make", [optuna.samplers.RandomSampler, own_tpe, quasirandom])
+def test_other_samplers_of_optunas(make):
+    """Seeded alike they give the same study, of points in the space, however its trials end."""
+    for name, space in {**SPACES, **INFINITE}.items():
+        samplers = [make_sampler(make(seed=7), space, LOSS, 7)[0] for _ in range(2)]
+        one, other = (rehearse(sampler, space, 20) for sampler in samplers)
+
+        assert one == other, name
+        assert len({space.key(params) for params in proposals(one)}) >= 10, name
+        for params in proposals(one):
+            space.check(params)
