@@ -32,7 +32,7 @@ format: .venv/.dev ## Put the code into the project's style
 
 lock: .venv/.dev ## Pin the newest versions that fit pyproject.toml, in constraints.txt
 	$(python) -m uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
-	    --group torch --upgrade --no-annotate --custom-compile-command "make lock" --quiet --output-file constraints.txt
+	    --group torch --group faults --upgrade --no-annotate --custom-compile-command "make lock" --quiet --output-file constraints.txt
 
 wheel: .venv/.dev ## Build the package into dist/
 	$(python) -m build
