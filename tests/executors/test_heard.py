@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manyfit.events import AttemptFailed, AttemptFinished, AttemptStarted, Reported, encode
@@ -37,14 +37,12 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(event=events)
 def test_what_true_workers_say_is_believed(event):
     """Every event that a worker encodes comes out as it went in, NaN and infinity included."""
     assert repr(event_in(encode(event), LOSS)) == repr(event)
 
 
-@settings(max_examples=300, deadline=None)
 @given(event=events, data=st.data())
 def test_anything_else_is_nonsense_or_of_the_right_types(event, data):
     """Whatever one field of an event is replaced by, what is believed has the types it should."""
@@ -60,7 +58,6 @@ def test_anything_else_is_nonsense_or_of_the_right_types(event, data):
         assert isinstance(float(value), float)
 
 
-@settings(max_examples=200, deadline=None)
 @given(line=json_values | st.text())
 def test_any_line_at_all(line):
     """No line raises anything but the one error."""
@@ -81,7 +78,6 @@ def test_messages_are_short():
     assert len(str(raised.value)) < 1000
 
 
-@settings(max_examples=100, deadline=None)
 @given(said=json_values)
 @pytest.mark.parametrize("check", [place_in, facts_in, memory_in])
 def test_no_place_no_facts_no_memory(check, said):

@@ -3,7 +3,7 @@
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manyfit.executors.kit import Goods, Kit, unpacked
@@ -49,7 +49,6 @@ def sent(message, blob):
     return frame
 
 
-@settings(max_examples=100, deadline=None)
 @given(kit=kits)
 def test_round_trip(kit):
     """A kit arrives as it was packed, whatever is in it or missing from it."""

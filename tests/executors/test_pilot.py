@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import chain
 from secrets import token_hex
 
@@ -19,9 +20,14 @@ from manyfit.testing.remote import LocalSpark
 from manyfit.testing.rig import Rig
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.context import report
+from manyfit.worker.timings import Timings
 from manyfit.worker.work import Limits
 
 pytestmark = pytest.mark.integration
+
+# Silence is long where others keep both processors busy, and short for who waits for its end.
+QUICK = Timings(ping=0.2, beat=0.2, log=0.05, pause=0.1)
+SILENCE = 3.0
 
 
 @pytest.fixture
@@ -33,21 +39,26 @@ def spark(tmp_path):
 @pytest.fixture
 def rig(tmp_path, spark):
     """A function that opens an executor on an objective; nothing may survive it."""
-    others = set(children())  # a cluster of other tests, perhaps
     with contextlib.ExitStack() as stack:
 
-        def start(objective, parallelism=1, *, secrets=(), **limits):
-            executor = SparkExecutor(spark, parallelism, secrets=secrets)
+        def start(objective, parallelism=1, *, secrets=(), timings=QUICK, **limits):
+            executor = SparkExecutor(spark, parallelism, secrets=secrets, timings=timings)
             stack.callback(executor.close)
             return Rig(executor, objective, tmp_path, Limits(**limits))
 
         yield start
-    assert eventually(lambda: set(children()) <= others)
+    assert eventually(lambda: processes_of(spark) == [])
     assert eventually(lambda: list(spark.folder.iterdir()) == [])
 
 
-def children():
-    return psutil.Process().children(recursive=True)
+def processes_of(spark):
+    """What runs on its machine: below this process, or left to itself."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if process.environ().get("TMPDIR") == str(spark.folder):
+                found.append(process)
+    return found
 
 
 def eventually(condition, within=10.0):
@@ -173,18 +184,16 @@ def test_a_trial_that_is_killed_says_its_last_words(rig):
     assert isinstance(run.run(1, x=0.0), AttemptFinished)
 
 
-def test_a_machine_that_stands_still(rig, tmp_path, monkeypatch):
+def test_a_machine_that_stands_still(rig, tmp_path):
     """Its silence is its end; what it says when it wakes up again counts for nothing."""
-    monkeypatch.setattr("manyfit.executors.hub.SILENCE", 6.0)
-    run = rig(waits(tmp_path), parallelism=1)
+    run = rig(waits(tmp_path), timings=replace(QUICK, silence=SILENCE))
     run.submit()
     pilot = pilot_of(run, tmp_path)
     os.kill(pilot, signal.SIGSTOP)
     try:
         lost = run.end_of()
-        assert "nothing was heard of it for 6 s" in lost.reason
+        assert "nothing was heard of it for 3 s" in lost.reason
         (tmp_path / "go").touch()
-        time.sleep(0.3)
     finally:
         os.kill(pilot, signal.SIGCONT)
     assert isinstance(run.run(0, 2), AttemptFinished)
@@ -246,11 +255,12 @@ def test_an_objective_that_can_not_be_loaded(rig):
 # ── floods ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_many_reports(rig):
+@pytest.mark.parametrize("many", [300, pytest.param(20_000, marks=pytest.mark.soak("throughput"))])
+def test_many_reports(rig, many):
     """Reports as fast as an objective can make them all arrive, in order, and stops get through."""
 
     def objective(params):
-        for step in range(20_000):
+        for step in range(many):
             report(step, loss=1.0)
         while params["x"] > 0.5:
             step += 1
@@ -260,32 +270,40 @@ def test_many_reports(rig):
     run = rig(objective)
     began = time.monotonic()
     assert isinstance(run.run(0, x=0.0), AttemptFinished)
-    print(f"{20_000 / (time.monotonic() - began):.0f} reports/s")
-    assert [e.step for e in run.of(0) if isinstance(e, Reported)] == list(range(20_000))
+    print(f"{many / (time.monotonic() - began):.0f} reports/s")
+    assert [e.step for e in run.of(0) if isinstance(e, Reported)] == list(range(many))
     run.submit(1, x=1.0)
     run.until(lambda: len(run.of(1)) > 100)
     run.executor.stop(1, 1, "enough")
     assert isinstance(run.end_of(1), AttemptPruned)
 
 
-def test_a_driver_that_looks_at_nothing(rig, tmp_path):
-    """Twenty seconds without a poll cost no connection, no report and no line."""
+@pytest.mark.parametrize(
+    ("seconds", "timings"),
+    [
+        (2 * SILENCE, replace(QUICK, silence=SILENCE)),
+        pytest.param(80.0, Timings(), marks=pytest.mark.soak("throughput")),
+    ],
+    ids=["short", "long"],
+)
+def test_a_driver_that_looks_at_nothing(rig, tmp_path, seconds, timings):
+    """Longer than silence may last without a poll cost no connection, no report and no line."""
 
     def objective(params):
-        for step in range(400):
+        for step in range(40):
             report(step, loss=1.0)
             print(step, flush=True)
-            time.sleep(0.04)
+            time.sleep(0.9 * seconds / 40)
         return 0.0
 
-    run = rig(objective, parallelism=2)
+    run = rig(objective, parallelism=2, timings=timings)
     run.submit(0)
     run.submit(1)
-    time.sleep(20)
+    time.sleep(seconds)
     for number in (0, 1):
         assert isinstance(run.end_of(number), AttemptFinished)
-        assert sum(isinstance(event, Reported) for event in run.of(number)) == 400
-        assert run.log(number).split() == [str(step) for step in range(400)]
+        assert sum(isinstance(event, Reported) for event in run.of(number)) == 40
+        assert run.log(number).split() == [str(step) for step in range(40)]
     assert run.executor.parallelism == 2
 
 
@@ -319,7 +337,7 @@ def test_secrets_stay_where_they_are(rig, spark, tmp_path, monkeypatch):
 
     def objective(params):
         secret = os.environ["BACKUP"].encode()
-        for number in range(60):
+        for number in range(20):
             os.write(1, b"%d " % number + secret[:10])
             time.sleep(0.01)
             os.write(1, secret[10:] + b"\n")
@@ -334,7 +352,7 @@ def test_secrets_stay_where_they_are(rig, spark, tmp_path, monkeypatch):
     for number, x in ((0, 0.0), (1, 1.0)):
         run.run(number, x=x)
         seen.append((None, run.log(number)))
-        assert run.log(number).split("\n")[:60] == [f"{n} [redacted]" for n in range(60)]
+        assert run.log(number).split("\n")[:20] == [f"{n} [redacted]" for n in range(20)]
     assert hidden[:10] not in repr(seen)
     assert any("0 [redacted]" in log for event, log in seen if isinstance(event, Reported))
     for task in spark.tasks:
@@ -345,13 +363,14 @@ def test_secrets_stay_where_they_are(rig, spark, tmp_path, monkeypatch):
         assert not path.is_file() or hidden.encode() not in path.read_bytes()
 
 
-def test_a_log_without_end(rig):
-    """Of fifty megabytes of output, the first lines and the last come home."""
+@pytest.mark.parametrize("megabytes", [5, pytest.param(50, marks=pytest.mark.soak("throughput"))])
+def test_a_log_without_end(rig, megabytes):
+    """Of many megabytes of output, the first lines and the last come home."""
 
     def objective(params):
         line = b"x" * 999 + b"\n"
         os.write(1, b"the beginning\n")
-        for _ in range(50):
+        for _ in range(megabytes):
             os.write(1, line * 1000)
         os.write(1, b"the end\n")
         return 0.0
@@ -368,6 +387,7 @@ def test_a_log_without_end(rig):
 # ── measured ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.soak("throughput")
 def test_how_long_a_report_takes(rig, tmp_path):
     """From a report to the stop that answers it, seen by the objective, takes milliseconds."""
 
@@ -396,11 +416,14 @@ def test_how_long_a_report_takes(rig, tmp_path):
     assert times[15] < 0.5
 
 
-@pytest.mark.parametrize("parallelism", [2, 8])
-def test_how_many_trials_a_second(rig, parallelism):
-    """Trials that do nothing run by the hundred a second."""
+@pytest.mark.parametrize(
+    ("parallelism", "count"),
+    [(2, 50), *(pytest.param(n, 400, marks=pytest.mark.soak("throughput")) for n in (2, 8))],
+)
+def test_how_many_trials_a_second(rig, parallelism, count):
+    """Trials that do nothing run by the hundred a second, each of them once."""
     run = rig(lambda _: 0.0, parallelism=parallelism)
-    count, waiting = 400, list(range(parallelism, 400 + parallelism))
+    waiting = list(range(parallelism, count + parallelism))
     for number in range(parallelism):
         run.run(number)  # each has its process by then, or the next has
 

@@ -25,7 +25,6 @@ from manyfit.trial import Lost
 
 pytestmark = pytest.mark.integration
 
-ROUNDS = int(os.environ.get("MANYFIT_ROUNDS", "1"))
 DEMO = Path(__file__).parents[2] / "demo"
 N_TRIALS = 16
 CHILD = "manyfit.worker.child"
@@ -129,7 +128,7 @@ def at_a_random_moment(kill):
     return thread
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.soak("kills", also_in_test=True)
 @pytest.mark.parametrize("kill", [kill_child, kill_python_worker, kill_executor])
 def test_a_process_of_the_cluster_is_killed(standalone_spark, tmp_path, kill, round_):
     """SIGKILL costs the attempts that it hit, and nothing else."""
@@ -141,7 +140,7 @@ def test_a_process_of_the_cluster_is_killed(standalone_spark, tmp_path, kill, ro
     assert nothing_is_left()
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.soak("kills", also_in_test=True)
 def test_a_machine_is_killed(standalone_spark, cluster, tmp_path, round_):
     """A machine that goes takes its workers with it; the study goes on, and uses a new one."""
     killer = at_a_random_moment(lambda: cluster.kill_worker(random.choice(list(cluster.workers))))
@@ -170,7 +169,7 @@ with session({url!r}, folder / "driver.log", settings) as spark:
 """
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.soak("kills", also_in_test=True)
 def test_the_driver_is_killed(cluster, classic, tmp_path, round_):
     """SIGKILL of the driver ends its trials everywhere within 10 s; run again, it goes on."""
     classic.stop()  # its cores are wanted

@@ -8,6 +8,9 @@ import pytest
 
 from manyfit.errors import ExecutorError
 from manyfit.executors.spark_pilots import Ended, Pilots, UnreachableDriverError
+from manyfit.worker.timings import Timings
+
+QUICK = Timings(home=0.1, pause=0.05, outage=0.5)
 
 
 class FakeSession:
@@ -45,7 +48,9 @@ def inbox():
 @pytest.fixture
 def pilots(session, inbox):
     """What keeps the jobs going."""
-    keeper = Pilots(session, None, tag="t", title="Trials", profile=None, inbox=inbox)
+    keeper = Pilots(
+        session, None, tag="t", title="Trials", profile=None, inbox=inbox, timings=QUICK
+    )
     yield keeper
     keeper.close(lambda: 0)
 
@@ -91,7 +96,7 @@ def test_one_less(pilots, end, session):
     assert pilots.take(end({"left": "disk full", "for_good": True}), first=False) == "disk full"
     assert pilots.take(end({"unreachable": "no route"}), first=False) == "no route"
     assert session.began.acquire(timeout=5)  # the third
-    assert not session.began.acquire(timeout=0.7)
+    assert not session.began.acquire(timeout=0.4)
 
 
 def test_nobody_is_left(pilots, end):
@@ -127,9 +132,22 @@ def test_jobs_that_keep_failing(pilots, end):
         pilots.take(end(RuntimeError("no such queue")), first=True)
 
 
+def test_an_outage_is_waited_for(pilots, end, session):
+    """While a cluster that has had workers restarts, failures count only when it takes long."""
+    pilots.start()
+    pilots.joined()
+    for _ in range(3):  # with pauses of 0.05, 0.1 and 0.2 s
+        assert pilots.take(end(RuntimeError("no master")), first=False) is None
+    with pytest.raises(ExecutorError, match=r"can't run Manyfit's workers\. no master"):
+        for _ in range(3):
+            pilots.take(end(RuntimeError("no master")), first=False)
+
+
 def test_closing_cancels_what_does_not_leave(session, inbox):
     """Tasks are given time to leave by themselves; what is left is cancelled."""
-    pilots = Pilots(session, None, tag="t", title="Trials", profile=None, inbox=inbox)
+    pilots = Pilots(
+        session, None, tag="t", title="Trials", profile=None, inbox=inbox, timings=QUICK
+    )
     pilots.start()
     assert session.began.acquire(timeout=5)
     pilots.close(lambda: 0)

@@ -80,7 +80,9 @@ class Place:
 
         self.uri = uri
         self.client = mlflow.MlflowClient(uri)
-        self.experiment = self.client.create_experiment(name)
+        self.experiment = self.client.create_experiment(
+            name, artifact_location=uri.replace("sqlite:///", "file:///") + "-artifacts"
+        )
         self.parent = self.client.create_run(self.experiment, run_name="study").info.run_id
 
     def trial(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manyfit.worker.follow import Follower
@@ -65,7 +65,6 @@ def test_a_key_of_several_lines(log):
         assert line.encode() not in told + follower.all()
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     before=st.text("ab\n", max_size=30),
     after=st.text("ab\n", max_size=30),

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from manyfit.worker.line import Line, UnreachableError, dial
+from manyfit.worker.timings import Timings
 from manyfit.worker.wire import Wire, WireError
 
 SECRET = b"secret"
@@ -153,18 +154,17 @@ def test_a_forged_frame_ends_the_line(driver, line):
     assert "connection to the driver broke" in line.gone
 
 
-def test_silence_counts_as_gone(driver, line, monkeypatch):
+def test_silence_counts_as_gone(driver):
     """A driver that has said nothing for too long is taken for dead."""
-    monkeypatch.setattr("manyfit.worker.line.SILENCE", 0.05)
-    time.sleep(0.1)
-    line.receive()
-    assert line.gone == "nothing was heard of the driver for 0 s"
+    with contextlib.closing(dial([driver.address], SECRET, Timings(silence=0.05))) as line:
+        time.sleep(0.1)
+        line.receive()
+        assert line.gone == "nothing was heard of the driver for 0.05 s"
 
 
-def test_a_driver_that_takes_nothing_is_gone(driver, monkeypatch):
+def test_a_driver_that_takes_nothing_is_gone(driver):
     """A driver that reads no more, as one that is stopped, holds no worker up for ever."""
-    monkeypatch.setattr("manyfit.worker.line.SILENCE", 0.2)
-    with contextlib.closing(dial([driver.address], SECRET)) as line:
+    with contextlib.closing(dial([driver.address], SECRET, Timings(silence=0.2))) as line:
         line.send({"whole log": 1}, bytes(1 << 25))
         assert "nothing can be sent" in line.gone
 
@@ -177,7 +177,7 @@ def test_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(UnreachableError) as raised:
-        dial([("127.0.0.1", port), ("no-such-host.invalid", 1)], SECRET, within=1)
+        dial([("127.0.0.1", port), ("no-such-host.invalid", 1)], SECRET, Timings(handshake=1.0))
     assert f"from {socket.gethostname()}, the driver can't be reached" in str(raised.value)
     assert f"127.0.0.1:{port} (" in str(raised.value)
     assert "no-such-host.invalid:1 (" in str(raised.value)
@@ -196,7 +196,7 @@ def test_a_false_driver_learns_nothing():
         contextlib.closing(Driver(b"guess")) as false,
         pytest.raises(UnreachableError, match=r"doesn't know|hung up|reset"),
     ):
-        dial([false.address], SECRET, within=5)
+        dial([false.address], SECRET, Timings(handshake=5.0))
     assert not false.wire.trusted
 
 
@@ -213,7 +213,7 @@ def test_another_service_is_no_driver():
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(UnreachableError, match="larger than it may be"):
-            dial([listener.getsockname()], SECRET, within=5)
+            dial([listener.getsockname()], SECRET, Timings(handshake=5.0))
         thread.join()
 
 
@@ -222,7 +222,7 @@ def test_a_driver_that_says_nothing_is_given_up():
     with contextlib.closing(Driver(pause=1.0)) as silent:
         began = time.monotonic()
         with pytest.raises(UnreachableError, match="timed out"):
-            dial([silent.address], SECRET, within=0.2)
+            dial([silent.address], SECRET, Timings(handshake=0.2))
         assert time.monotonic() - began < 5
 
 
@@ -243,6 +243,6 @@ def test_a_line_needs_no_low_descriptor(driver):
 def test_a_line_is_made_of_any_connection(driver):
     """A socket that is connected already will do."""
     connection = socket.create_connection(driver.address)
-    with contextlib.closing(Line(connection, SECRET, within=5)) as line:
+    with contextlib.closing(Line(connection, SECRET, Timings(handshake=5.0))) as line:
         driver.send({"task": 1})
         assert arrivals(line) == [{"task": 1}]

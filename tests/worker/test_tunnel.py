@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from manyfit.executors.hub import Hub
 from manyfit.worker.line import dial
+from manyfit.worker.timings import Timings
 from manyfit.worker.tunnel import MLFLOW, URI, Tunnel, own_address
 
 SECRET = b"secret"
@@ -72,17 +73,33 @@ def hub():
 
 
 @pytest.fixture
-def tunnel(hub):
-    """A worker's."""
-    with contextlib.closing(Tunnel(lambda: dial([("127.0.0.1", hub.port)], SECRET))) as running:
-        yield running
+def opened(hub):
+    """A function that opens a worker's."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**timings):
+            tunnel = Tunnel(lambda: dial([("127.0.0.1", hub.port)], SECRET), Timings(**timings))
+            return stack.enter_context(contextlib.closing(tunnel))
+
+        yield start
+
+
+@pytest.fixture
+def tunnel(opened):
+    """A worker's, as users have it."""
+    return opened()
+
+
+def led_to(server, hub, tunnel):
+    """Return what an objective is given that logs to a server."""
+    hub.tunnels[MLFLOW] = ("127.0.0.1", server.server_port)
+    return tunnel.variables({URI: f"http://localhost:{server.server_port}"})
 
 
 @pytest.fixture
 def variables(tunnel, hub, server):
     """What the objective is given."""
-    hub.tunnels[MLFLOW] = ("127.0.0.1", server.server_port)
-    return tunnel.variables({URI: f"http://localhost:{server.server_port}"})
+    return led_to(server, hub, tunnel)
 
 
 def connect(variables):
@@ -216,9 +233,9 @@ def test_many_at_once(variables):
         assert [len(body) for _, body in answers] == [n * 1000 for n in range(64)]
 
 
-@pytest.mark.integration
-def test_strangers_take_no_place_for_long(variables):
+def test_strangers_take_no_place_for_long(opened, hub, server):
     """More silent connections than there are places hold nobody up for ever: they are let go."""
+    variables = led_to(server, hub, opened(handshake=0.5))
     port = int(variables[URI].rpartition(":")[2])
     with contextlib.ExitStack() as stack:
         for _ in range(128):
@@ -226,13 +243,17 @@ def test_strangers_take_no_place_for_long(variables):
         assert ask(variables)[0] == 200
 
 
-@pytest.mark.integration
-def test_a_large_upload_and_download(variables):
-    """100 MB arrive whole, either way."""
-    body = bytes(100) * 1_000_000
+@pytest.mark.parametrize(
+    "megabytes",
+    [5, pytest.param(100, marks=[pytest.mark.integration, pytest.mark.soak("throughput")])],
+)
+def test_a_large_upload_and_download(variables, megabytes):
+    """Much arrives whole, either way."""
+    size = megabytes * 1_000_000
+    body = bytes(100) * (size // 100)
     answer = ask(variables, "POST", "/", body)
     assert answer == (200, hashlib.sha256(body).hexdigest().encode())
-    assert len(ask(variables, path="/100000000")[1]) == 100_000_000
+    assert len(ask(variables, path=f"/{size}")[1]) == size
 
 
 def test_a_server_that_does_not_read_is_waited_for(variables, hub):
@@ -260,11 +281,11 @@ def test_an_objective_that_does_not_read_is_waited_for(variables, hub):
 
 
 def flood(sock):
-    """Send until nobody has taken anything for a second; returns how many bytes that was."""
-    sock.settimeout(1.0)
+    """Send until nobody has taken anything for a while; returns how many bytes that was."""
+    sock.settimeout(0.5)
     sent = 0
     with contextlib.suppress(TimeoutError):
-        while sent < 200_000_000:
+        while sent < 100_000_000:
             sent += sock.send(b"x" * 100_000)
     return sent
 

@@ -6,7 +6,7 @@ import pickle
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manyfit.worker.wire import Frame, Wire, WireError
@@ -40,7 +40,6 @@ def frame(message, blob=b"", signature=bytes(32)):
 # ── what arrives ──────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=60, deadline=None)
 @given(sent=st.lists(frames, max_size=5), data=st.data())
 def test_round_trip_however_the_stream_is_cut(sent, data):
     """What was sent arrives, in order and once, in whatever pieces the network brings it."""
@@ -53,7 +52,6 @@ def test_round_trip_however_the_stream_is_cut(sent, data):
     assert got == sent
 
 
-@settings(max_examples=30, deadline=None)
 @given(size=st.integers(1, 40))
 def test_getting_to_know_each_other_however_the_stream_is_cut(size):
     """Greetings and proofs may arrive byte by byte as well."""
@@ -155,7 +153,6 @@ def test_what_strangers_send(said, why):
     assert not driver.trusted
 
 
-@settings(max_examples=200, deadline=None)
 @given(said=st.lists(st.binary(max_size=400), max_size=4))
 def test_noise_is_refused_or_waited_for(said):
     """No bytes at all raise anything else, or make a message."""
@@ -185,7 +182,6 @@ def test_nothing_is_unpickled(pack):
 # ── between two that know each other ──────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=60, deadline=None)
 @given(sent=frames, data=st.data())
 def test_one_bent_bit_is_found(sent, data):
     """A frame of which any bit has changed is refused, or waits for an end that never comes."""

@@ -20,15 +20,11 @@ from typing import Any, NamedTuple
 
 from manyfit.errors import ExecutorError
 from manyfit.executors.outlet import Outlet
-from manyfit.worker.line import SILENCE
+from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.tunnel import Address
 from manyfit.worker.wire import Frame, Wire, WireError
 
-# How often workers hear from the driver, whatever that is busy with.
-_PING = 5.0
-# What strangers get: time to prove who they are, and places to wait meanwhile.
-_HANDSHAKE = 10.0
-_MOST_STRANGERS = 1024
+_MOST_STRANGERS = 1024  # who wait until they have proved who they are
 
 
 class News(NamedTuple):
@@ -55,16 +51,23 @@ class Hub:
         host: The address to listen at; empty for all of this machine's.
         port: The port to listen at; 0 for any that is free.
         inbox: Where news are put.
+        timings: How long silence may last, for one.
 
     Raises:
         ExecutorError: It can't listen there.
     """
 
     def __init__(
-        self, secret: bytes, host: str, port: int, inbox: "queue.SimpleQueue[Any]"
+        self,
+        secret: bytes,
+        host: str,
+        port: int,
+        inbox: "queue.SimpleQueue[Any]",
+        timings: Timings = USUAL,
     ) -> None:
         self.inbox = inbox
         self.secret = secret
+        self.timings = timings
         self.connections: dict[int, _Connection] = {}
         self.strangers: dict[_Connection, None] = {}  # in the order of their coming
         self.tunnels: dict[str, Address] = {}  # servers that workers may reach by way of here
@@ -165,15 +168,15 @@ class Hub:
             connection.hang_up("the driver hung up")
 
     def _ping(self) -> None:
-        now = self._loop.time()
+        now, silence = self._loop.time(), self.timings.silence
         for connection in list(self.connections.values()):
-            if now - connection.heard_at > SILENCE:
-                connection.abort(f"nothing was heard of it for {SILENCE:.0f} s")
+            if now - connection.heard_at > silence:
+                connection.abort(f"nothing was heard of it for {silence:g} s")
             else:
                 connection.send({"ping": True})
         for connection in self.tunnelled:
             connection.send({"ping": True})
-        self._loop.call_later(_PING, self._ping)
+        self._loop.call_later(self.timings.ping, self._ping)
 
 
 class _Connection(asyncio.Protocol):
@@ -201,7 +204,8 @@ class _Connection(asyncio.Protocol):
             oldest.abort()
         strangers[self] = None
         transport.write(self._wire.outgoing())
-        asyncio.get_running_loop().call_later(_HANDSHAKE, self._give_up_on_stranger)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._hub.timings.handshake, self._give_up_on_stranger)
 
     def data_received(self, data: bytes) -> None:
         """Take in what arrived."""

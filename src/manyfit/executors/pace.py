@@ -1,8 +1,7 @@
 """How many trials to run at once on a cluster, from how busy it is."""
 
 FIRST, MOST = 2, 10
-# Below this share of busy slots there is room for another trial, if it has been so for this long.
-_ROOM, _WINDOW = 0.8, 5.0
+_ROOM = 0.8  # below this share of busy slots there is room for another trial
 
 
 class Pace:
@@ -12,6 +11,9 @@ class Pace:
     nothing. It never goes down again: what trials ask of a cluster rises and falls, and one too
     many costs little.
 
+    Args:
+        window: How many seconds that must last.
+
     Example:
         >>> pace = Pace()
         >>> for second in range(6):
@@ -20,7 +22,8 @@ class Pace:
         3
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window: float = 5.0) -> None:
+        self._window = window
         self.size = FIRST
         self._last: tuple[float, float] | None = None  # when there was a sample, and its use
         self._seconds = 0.0  # in which as many ran as may
@@ -39,7 +42,7 @@ class Pace:
             self._seconds += now - before
             self._busy += (now - before) * was
         self._last = (now, use) if running >= self.size else None
-        if self._seconds >= _WINDOW:
+        if self._seconds >= self._window:
             if self._busy < _ROOM * self._seconds:
                 self.size = min(MOST, self.size + 1)
             self._last, self._seconds, self._busy = None, 0.0, 0.0

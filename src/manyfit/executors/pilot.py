@@ -29,21 +29,18 @@ from manyfit.worker.follow import Follower
 from manyfit.worker.limits import machine_memory, private_memory
 from manyfit.worker.line import Line, UnreachableError, dial
 from manyfit.worker.slot import Slot
+from manyfit.worker.timings import Timings
 from manyfit.worker.tunnel import Tunnel
 from manyfit.worker.wire import Frame
 from manyfit.worker.work import Task
-
-# How often the driver hears from a pilot, and how often new lines of a log go home.
-_BEAT = 2.0
-_LOG = 0.5
 
 
 def serve(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Dial the driver and serve until it hangs up; returns how it went.
 
     Args:
-        settings: `addresses`, `secret`, `imports` to look for, `broadcasts` by digest, and
-            `place`, which the driver is told.
+        settings: `addresses`, `secret`, `imports` to look for, `broadcasts` by digest,
+            the fields of `timings`, and `place`, which the driver is told.
     """
     try:
         line = _dial(settings)
@@ -55,7 +52,8 @@ def serve(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dial(settings: Mapping[str, Any]) -> Line:
-    return dial([tuple(address) for address in settings["addresses"]], settings["secret"])
+    addresses = [tuple(address) for address in settings["addresses"]]
+    return dial(addresses, settings["secret"], Timings(**settings["timings"]))
 
 
 def _introduction(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +66,8 @@ class _Pilot:
         self._settings = settings
         self._outfit: Outfit | None = None
         self._follower: Follower | None = None
-        self._tunnel = Tunnel(lambda: _dial(settings))
+        self._timings = line.timings
+        self._tunnel = Tunnel(lambda: _dial(settings), line.timings)
         self._leaving = ""
         self._for_good = False
         self._log_at = 0.0
@@ -102,7 +101,7 @@ class _Pilot:
         waiting.register(self._line.fileno(), select.POLLIN)
         seconds = 1.0
         if self._slot is not None:
-            seconds = min(_LOG, self._slot.patience())
+            seconds = min(self._timings.log, self._slot.patience())
             fd = self._slot.fileno()
             if fd is not None:
                 waiting.register(fd, select.POLLIN)
@@ -154,7 +153,7 @@ class _Pilot:
         for event in events:
             self._tell_event(event)
         if self._follower is not None and time.monotonic() >= self._log_at:
-            self._log_at = time.monotonic() + _LOG
+            self._log_at = time.monotonic() + self._timings.log
             task = self._slot.task
             if task is not None and (news := self._follower.news()):
                 self._line.send({"log": [task.number, task.attempt]}, news)
@@ -167,7 +166,7 @@ class _Pilot:
         self._line.send({"event": encode(event)})
 
     def _beat(self) -> None:
-        while not self._over.wait(_BEAT):
+        while not self._over.wait(self._timings.beat):
             pid = None if self._slot is None else self._slot.pid
             total, available = machine_memory()
             used = private_memory(pid) if pid is not None else 0

@@ -30,6 +30,7 @@ from manyfit.ship.chosen import Shippable
 from manyfit.ship.listing import ShippingList, shipping_list
 from manyfit.ship.weight import size_warning
 from manyfit.worker.payload import pack
+from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.work import Task, Work
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class SparkExecutor:
         secrets: Names of environment variables of this process that the objective gets as well;
             their values are kept out of everything that is written.
         gpus_per_trial: GPUs of each trial, which finds them in CUDA_VISIBLE_DEVICES.
+        timings: How long driver, workers and Spark wait for one another; shorter in tests.
 
     Raises:
         ArgumentError: An argument breaks a rule; nothing has run.
@@ -98,6 +100,7 @@ class SparkExecutor:
         env: Mapping[str, str] | None = None,
         secrets: Sequence[str] = (),
         gpus_per_trial: float = 0,
+        timings: Timings = USUAL,
     ) -> None:
         if parallelism is not None and parallelism < 1:
             raise ArgumentError(f"parallelism must be at least 1, but got {parallelism!r}")
@@ -105,7 +108,8 @@ class SparkExecutor:
             raise ArgumentError(f"port must be 0 for any or at most 65535, but got {port!r}")
         if gpus_per_trial < 0:
             raise ArgumentError(f"gpus_per_trial must be 0 or more, but got {gpus_per_trial!r}")
-        self._session = Session(spark)
+        self._session = Session(spark, timings)
+        self._timings = timings
         self._asked = parallelism
         self._host = host
         self._port = port
@@ -176,6 +180,7 @@ class SparkExecutor:
                 address=(self._host or self._session.host(), self._port),
                 channel=self._channel,
                 profile=profile,
+                timings=self._timings,
             )
             undo.pop_all()
 

@@ -33,6 +33,7 @@ from manyfit.worker.channel import ENDINGS, Stop
 from manyfit.worker.context import timeout_reason
 from manyfit.worker.limits import limited_pools, usable_cpus
 from manyfit.worker.task import message
+from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.work import Task, Work
 
 if TYPE_CHECKING:
@@ -40,10 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("manyfit")
 
-# How long `close` waits for trials: Spark kills what runs Python in a task after 2 to 4 seconds.
-_GRACE = 6.0
-# How often it is looked how many slots are busy, and whether the session is still there.
-_LOOK, _PROBE = 0.2, 10.0
+_LOOK = 0.2  # how often it is looked how many slots are busy
 
 
 class DriverExecutor:
@@ -75,6 +73,7 @@ class DriverExecutor:
             never have so many. By default slots are not counted: ordinary jobs share them.
         slots: How many slots there are for trials; by default what Spark tells. Give it when jobs
             need more than cores, such as GPUs, or when others use the cluster as well.
+        timings: How long driver and Spark wait for one another; shorter in tests.
 
     Raises:
         ArgumentError: An argument breaks a rule; nothing has run.
@@ -98,15 +97,17 @@ class DriverExecutor:
         *,
         slots_per_trial: SlotsPerTrial = None,
         slots: int | None = None,
+        timings: Timings = USUAL,
     ) -> None:
         if parallelism != "auto" and not (is_number(parallelism, whole=True) and parallelism >= 1):
             raise ArgumentError(
                 f"parallelism must be at least 1 or 'auto', but got {parallelism!r}"
             )
-        self._session = Session(spark)
+        self._timings = timings
+        self._session = Session(spark, timings)
         self._asked = parallelism
-        self._pace = Pace()
-        self._gate = Gate(self._session, slots_per_trial, slots)
+        self._pace = Pace(timings.window)
+        self._gate = Gate(self._session, slots_per_trial, slots, timings)
         self._pools = contextlib.ExitStack()
         self._said: set[str] = set()
         self._begin()
@@ -120,7 +121,7 @@ class DriverExecutor:
         self._token = secrets.token_hex(4)
         self._fair_pools = 1
         self._look_at = 0.0
-        self._probe_at = time.monotonic() + _PROBE
+        self._probe_at = time.monotonic() + self._timings.probe
 
     @property
     def parallelism(self) -> int:
@@ -203,7 +204,7 @@ class DriverExecutor:
         """
         for thread in self._threads.values():
             thread.stop(Stop("the study ended", lost=True))
-        deadline = time.monotonic() + _GRACE
+        deadline = time.monotonic() + self._timings.cancel
         for thread in self._threads.values():
             thread.join(max(0.0, deadline - time.monotonic()))
         self._begin()
@@ -303,7 +304,7 @@ class DriverExecutor:
         """Ask now and then whether the session is there, which trials learn after minutes."""
         now = time.monotonic()
         if self._threads and now >= self._probe_at:
-            self._probe_at = now + _PROBE
+            self._probe_at = now + self._timings.probe
             probe(self._session, self._news.put)
 
     # ── what people are told ──────────────────────────────────────────────────────────────────

@@ -10,14 +10,12 @@ from manyfit.errors import ArgumentError
 from manyfit.executors.admission import Admission, Key, SlotsPerTrial, constant_need, need_of
 from manyfit.executors.spark_session import Session
 from manyfit.executors.spark_slots import Slots
+from manyfit.worker.timings import USUAL, Timings
 
 logger = logging.getLogger("manyfit")
 
 # How often slots are counted, while something waits for more than there are.
 _RECOUNT = 2.0
-# How long executors may take to come where settings promise none, and how long something may wait
-# for them until people are told.
-_PATIENCE = 20.0
 
 
 class Gate:
@@ -27,15 +25,23 @@ class Gate:
         session: Where slots are.
         slots_per_trial: How many each needs, see `DriverExecutor`; None if they are not counted.
         slots: How many there are; None to ask Spark.
+        timings: How long executors may take to come.
 
     Raises:
         ArgumentError: An argument breaks a rule.
     """
 
-    def __init__(self, session: Session, slots_per_trial: SlotsPerTrial, slots: int | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        slots_per_trial: SlotsPerTrial,
+        slots: int | None,
+        timings: Timings = USUAL,
+    ) -> None:
         if slots is not None and not (is_number(slots, whole=True) and slots >= 1):
             raise ArgumentError(f"slots must be at least 1, or None, but got {slots!r:.200}")
         self._session = session
+        self._patience = timings.patience
         self._slots_per_trial = slots_per_trial
         self._need = constant_need(slots_per_trial)
         self._given = None if slots is None else Slots(slots, slots, made_of=f"slots={slots}")
@@ -118,7 +124,7 @@ class Gate:
         self._counted = now
         self._slots = self._session.slots()
         self._take(self._slots.dependable or 0)
-        if now - self._moved > _PATIENCE:
+        if now - self._moved > self._patience:
             self._explain_waiting()
         return True
 
@@ -141,7 +147,7 @@ class Gate:
     def _is_impossible(self, need: int) -> bool:
         if need <= max(self._highest, self.slots.most or 0):
             return False
-        return self.slots.most is not None or time.monotonic() - self._opened > _PATIENCE
+        return self.slots.most is not None or time.monotonic() - self._opened > self._patience
 
     def _reason(self, need: int) -> str:
         slots = self.slots

@@ -18,6 +18,7 @@ from manyfit.executors.spark_pilots import gist_of
 from manyfit.executors.spark_session import Session
 from manyfit.executors.spark_task import task_function
 from manyfit.worker.logs import write_log
+from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.tunnel import URI, own_address
 from manyfit.worker.work import Task, Work, secret_params
 
@@ -25,7 +26,6 @@ logger = logging.getLogger("manyfit")
 
 # How often the mailboxes of running trials are looked into.
 _LOOK = 0.5
-_CANCEL = 6.0  # a cancelled job's Python worker is killed after 2 to 4 seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Jobs:
         channel: A folder or URL that the driver and all workers see; None if there is none.
         profile: The resources of a task; None for the session's own.
         inbox: Where ends are put.
+        timings: How long Spark may take to end jobs.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Jobs:
         channel: str | None,
         profile: Any,
         inbox: "queue.SimpleQueue[Any]",
+        timings: Timings = USUAL,
     ) -> None:
+        self._timings = timings
         self.size = size
         self.events: deque[AttemptEvent] = deque()
         self._session = session
@@ -134,7 +137,7 @@ class Jobs:
     def close(self) -> None:
         """Cancel what runs, and wait until Spark has ended it."""
         self._running.clear()
-        deadline = time.monotonic() + _CANCEL
+        deadline = time.monotonic() + self._timings.cancel
         while self._threads and time.monotonic() < deadline:
             for key, thread in tuple(self._threads.items()):
                 self._cancel(*key)

@@ -19,18 +19,14 @@ from typing import Any
 from manyfit.errors import ExecutorError
 from manyfit.executors.spark_session import Session, TaskFunction
 from manyfit.executors.spark_task import task_function
+from manyfit.worker.timings import USUAL, Timings
 
 logger = logging.getLogger("manyfit")
 
-# How often in a row jobs may fail, and for how many seconds, while there is no worker: a cluster
-# may be restarting. One that has never had a worker gets no such time.
+# How often in a row jobs may fail while there is no worker, if that has lasted for a while. A
+# cluster that has never had a worker gets no such time.
 _MOST_FAILURES = 3
-_WAIT = 30.0
-# Seconds before a job is begun again: the first time, and at most.
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 30.0
-_HOME = 1.5  # how long Spark may take to notice that a task is done
-_CANCEL = 6.0  # a cancelled job's Python worker is killed after 2 to 4 seconds
+_LONGEST_PAUSE = 30.0  # seconds before a job is begun again
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +63,7 @@ class Pilots:
         title: What people see them as.
         profile: The resources of a task; None for the session's own.
         inbox: Where their ends are put.
+        timings: How long Spark is given, and how long jobs may fail.
     """
 
     def __init__(
@@ -78,7 +75,9 @@ class Pilots:
         title: str,
         profile: Any,
         inbox: "queue.SimpleQueue[Any]",
+        timings: Timings = USUAL,
     ) -> None:
+        self._timings = timings
         self._session = session
         self._function = function
         self._tag = tag
@@ -139,10 +138,10 @@ class Pilots:
                 return str(why)
             case None:
                 self._failures += 1
-                self._check_failures(ended.error, 0.0 if first else _WAIT)
+                self._check_failures(ended.error, 0.0 if first else self._timings.outage)
             case _:
                 self._failures += 1
-        self.start(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._failures - 1)))
+        self.start(min(_LONGEST_PAUSE, self._timings.pause * 2 ** (self._failures - 1)))
         return None
 
     def _check_failures(self, error: str, wait: float) -> None:
@@ -157,11 +156,11 @@ class Pilots:
             leaving: Returns how many workers have not left yet.
         """
         self._closing.set()
-        deadline = time.monotonic() + _CANCEL
+        deadline = time.monotonic() + self._timings.cancel
         while leaving() and time.monotonic() < deadline:
             time.sleep(0.02)
-        deadline = time.monotonic() + _CANCEL
-        while self._are_running(_HOME) and time.monotonic() < deadline:
+        deadline = time.monotonic() + self._timings.cancel
+        while self._are_running(self._timings.home) and time.monotonic() < deadline:
             # Again and again: a cancel that comes before Spark has the job does nothing.
             with contextlib.suppress(Exception):  # a session that is stopped raises what it likes
                 self._session.cancel(self._tag)

@@ -5,6 +5,7 @@ import queue
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from manyfit.errors import ExecutorError
@@ -19,12 +20,10 @@ from manyfit.executors.spark_session import Session
 from manyfit.executors.spark_task import task_function
 from manyfit.ship.listing import ShippingList
 from manyfit.ship.preflight import check
+from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.work import Work
 
 logger = logging.getLogger("manyfit")
-
-# How long nobody may have dialled in before people are told what is being waited for.
-_PATIENCE = 20.0
 
 
 class Run:
@@ -40,6 +39,7 @@ class Run:
         address: Where workers reach this process: a host, and a port or 0.
         channel: A folder or URL that both sides see, should workers be unable to dial in.
         profile: The resources of a task; None for the session's own.
+        timings: How long its parts wait for one another.
 
     Raises:
         ExecutorError: No worker could dial in here.
@@ -57,8 +57,10 @@ class Run:
         address: tuple[str, int],
         channel: str | None,
         profile: Any,
+        timings: Timings = USUAL,
     ) -> None:
         self._session = session
+        self._timings = timings
         self._work = work
         self._kit = kit
         self._listing = listing
@@ -72,7 +74,7 @@ class Run:
         inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._inbox = inbox
         secret = secrets.token_bytes(32)
-        self._hub = Hub(secret, session.bind_address(), address[1], inbox)
+        self._hub = Hub(secret, session.bind_address(), address[1], inbox, timings)
         self._crew = Crew(self._hub, work, kit, parallelism, self._inspect)
         self._jobs: Jobs | None = None
         settings = {
@@ -80,6 +82,7 @@ class Run:
             "secret": secret,
             "imports": dict(listing.imports),
             "broadcasts": dict(depot.broadcasts),
+            "timings": asdict(timings),
         }
         self._pilots = Pilots(
             session,
@@ -88,6 +91,7 @@ class Run:
             title=f"Manyfit: trials of {work.study}",
             profile=profile,
             inbox=inbox,
+            timings=timings,
         )
         for _ in range(parallelism):
             self._pilots.start()
@@ -191,6 +195,7 @@ class Run:
             channel=self._channel,
             profile=self._profile,
             inbox=self._inbox,
+            timings=self._timings,
         )
 
     def _inspect(self, facts: Mapping[str, Any], where: str) -> str | None:
@@ -204,7 +209,7 @@ class Run:
         if (
             self._jobs is None
             and not self._crew.has_worked
-            and time.monotonic() - self._began > _PATIENCE
+            and time.monotonic() - self._began > self._timings.patience
         ):
             self._say(
                 "no worker has started yet: Spark has no free slot, or is still starting "

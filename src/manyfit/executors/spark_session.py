@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from manyfit._optional import load
 from manyfit.errors import ArgumentError
 from manyfit.executors.spark_slots import Slots, slots_of, usable_slots
+from manyfit.worker.timings import USUAL, Timings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,9 +26,6 @@ TaskFunction: TypeAlias = Callable[[Iterator[Any]], Iterator[Any]]
 _Answer = TypeVar("_Answer")
 
 _LOOPBACK = "127.0.0.1"
-# How many seconds a session may take to answer: a Connect client whose server is gone tries for ten
-# minutes.
-_PATIENCE = 20.0
 
 
 class Session:
@@ -35,15 +33,17 @@ class Session:
 
     Args:
         spark: The session.
+        timings: How long it may take to answer.
 
     Raises:
         ArgumentError: It is no SparkSession.
     """
 
-    def __init__(self, spark: "SparkSession") -> None:
+    def __init__(self, spark: "SparkSession", timings: Timings = USUAL) -> None:
         if not all(hasattr(spark, name) for name in ("conf", "range", "version")):
             raise ArgumentError(f"spark must be a SparkSession, but got {spark!r:.200}")
         self._spark = spark
+        self._patience = timings.answer
         self.is_connect = type(spark).__module__.startswith("pyspark.sql.connect")
 
     def setting(self, name: str, default: str = "") -> str:
@@ -114,9 +114,9 @@ class Session:
 
         threading.Thread(target=ask, name="manyfit-ask", daemon=True).start()
         try:
-            return future.result(_PATIENCE)
+            return future.result(self._patience)
         except TimeoutError:
-            raise TimeoutError(f"no answer for {_PATIENCE:g} s") from None
+            raise TimeoutError(f"no answer for {self._patience:g} s") from None
 
     def leave(self) -> None:
         """Have a Connect client give up on a server that is gone; returns at once.

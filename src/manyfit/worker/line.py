@@ -7,11 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.wire import Frame, Wire, WireError
 
-# How long the driver may be silent, or take no more data, before it counts as gone; it says
-# something every few seconds.
-SILENCE = 60.0
 _READ = 1 << 18
 _MOST_FRAMES = 64  # received at once: a driver that sends without end must not fill the memory
 
@@ -26,13 +24,15 @@ class Line:
     Args:
         connection: Connected to the driver.
         secret: The study's.
-        within: Seconds that getting to know each other may take.
+        timings: How long getting to know each other may take, and how long the driver may then be
+            silent; it says something every few seconds.
 
     Raises:
         OSError: The driver hung up, or is no driver of this study.
     """
 
-    def __init__(self, connection: socket.socket, secret: bytes, within: float) -> None:
+    def __init__(self, connection: socket.socket, secret: bytes, timings: Timings = USUAL) -> None:
+        self.timings = timings
         self._socket = connection
         self._wire = Wire(secret, "worker")
         self._lock = threading.Lock()
@@ -41,7 +41,7 @@ class Line:
         self._readable = select.poll()  # not select(), which knows no descriptor above 1023
         self._readable.register(connection, select.POLLIN)
         self.gone: str | None = None  # why nothing more will come, once that is so
-        connection.settimeout(within)
+        connection.settimeout(timings.handshake)
         while not self._wire.trusted:
             connection.sendall(self._wire.outgoing())
             data = connection.recv(_READ)
@@ -49,7 +49,7 @@ class Line:
                 raise ConnectionResetError("it hung up")
             self._early += self._feed(data)
         connection.sendall(self._wire.outgoing())
-        connection.settimeout(SILENCE)
+        connection.settimeout(timings.silence)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def fileno(self) -> int:
@@ -81,8 +81,9 @@ class Line:
                 self._heard_at = time.monotonic()
                 if not data:
                     self.gone = "the driver closed the connection"
-        if time.monotonic() - self._heard_at > SILENCE:
-            self.gone = f"nothing was heard of the driver for {SILENCE:.0f} s"
+        silence = self.timings.silence
+        if time.monotonic() - self._heard_at > silence:
+            self.gone = f"nothing was heard of the driver for {silence:g} s"
         return frames
 
     def _feed(self, data: bytes) -> list[Frame]:
@@ -96,13 +97,13 @@ class Line:
         self._socket.close()
 
 
-def dial(addresses: Sequence[tuple[str, int]], secret: bytes, within: float = 10.0) -> Line:
+def dial(addresses: Sequence[tuple[str, int]], secret: bytes, timings: Timings = USUAL) -> Line:
     """Connect to the driver by the first address that works.
 
     Args:
         addresses: Hosts and ports at which the driver may be reached.
         secret: The study's.
-        within: Seconds that each address is given.
+        timings: How long each address is given, and what the line is.
 
     Raises:
         UnreachableError: None of them works.
@@ -110,17 +111,17 @@ def dial(addresses: Sequence[tuple[str, int]], secret: bytes, within: float = 10
     tried = []
     for address in addresses:
         try:
-            return _connect(address, secret, within)
+            return _connect(address, secret, timings)
         except OSError as error:
             tried.append(f"{address[0]}:{address[1]} ({error})")
     here = socket.gethostname()
     raise UnreachableError(f"from {here}, the driver can't be reached at {', '.join(tried)}")
 
 
-def _connect(address: tuple[str, int], secret: bytes, within: float) -> Line:
-    connection = socket.create_connection(address, timeout=within)
+def _connect(address: tuple[str, int], secret: bytes, timings: Timings) -> Line:
+    connection = socket.create_connection(address, timeout=timings.handshake)
     try:
-        return Line(connection, secret, within)
+        return Line(connection, secret, timings)
     except OSError:
         connection.close()
         raise

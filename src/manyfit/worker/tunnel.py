@@ -22,7 +22,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from manyfit.worker.line import SILENCE, Line, UnreachableError
+from manyfit.worker.line import Line, UnreachableError
+from manyfit.worker.timings import USUAL, Timings
 
 # Where a server listens: a host and a port, or the path of a socket in the file system.
 Address: TypeAlias = tuple[str, int] | str
@@ -35,9 +36,7 @@ _TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105
 
 _PIECE = 1 << 16
 _MOST_CONNECTIONS = 128  # at a time, strangers' included
-# What a connection has before its credentials are known: seconds, and bytes of a request's head.
-_PATIENCE = 10.0
-_MOST_HEAD = 1 << 16
+_MOST_HEAD = 1 << 16  # bytes of a request's, before its credentials are known
 _REFUSAL = (
     b"HTTP/1.1 401 Unauthorized\r\nContent-Type: text/plain\r\nConnection: close\r\n"
     b"Content-Length: 36\r\n\r\nThis MLflow server is another's. Bye"
@@ -78,10 +77,12 @@ class Tunnel:
 
     Args:
         dial: Connects to the driver anew.
+        timings: How long a connection may take to show its credentials.
     """
 
-    def __init__(self, dial: Callable[[], Line]) -> None:
+    def __init__(self, dial: Callable[[], Line], timings: Timings = USUAL) -> None:
         self._dial = dial
+        self._timings = timings
         self._token = secrets.token_urlsafe(32)
         self._expected = b""
         self._listener: socket.socket | None = None
@@ -134,7 +135,7 @@ class Tunnel:
         """Serve one connection; whatever breaks it ends it alone."""
         try:
             with contextlib.suppress(OSError, UnreachableError), client:
-                head = _read_head(client)
+                head = _read_head(client, self._timings.handshake)
                 if not _is_authorized(head, self._expected):
                     client.sendall(_REFUSAL)
                     return
@@ -153,9 +154,9 @@ def _authorization(env: Mapping[str, str]) -> bytes | None:
     return f"Bearer {token}".encode() if token else None
 
 
-def _read_head(client: socket.socket) -> bytes:
+def _read_head(client: socket.socket, within: float) -> bytes:
     """Return what arrives up to the end of the first request's head, and what came with it."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + within
     head = b""
     while b"\r\n\r\n" not in head:
         left = deadline - time.monotonic()
@@ -181,7 +182,7 @@ def _pass_on(client: socket.socket, line: Line) -> None:
 
     An end that takes no more data holds the other one up: nothing piles up here.
     """
-    client.settimeout(SILENCE)
+    client.settimeout(line.timings.silence)
     ready = select.poll()
     ready.register(client, select.POLLIN)
     ready.register(line, select.POLLIN)
