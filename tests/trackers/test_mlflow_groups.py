@@ -134,11 +134,10 @@ class TestTrouble:
         assert server.parent.status == "FINISHED"
         assert caplog.text.count("does not answer") == 1
 
-    def test_away_all_the_time(self, server, info, caplog, monkeypatch):
+    def test_away_all_the_time(self, server, info, caplog):
         """A server that never answers costs a bounded time, and the record is named."""
-        monkeypatch.setattr("manyfit.trackers.mlflow_groups.CLOSE_QUIET", 0.3)
         server.is_away = True
-        groups = mirror(server)
+        groups = mirror(server, quiet=0.3)
         groups.open(info)
         begun = time.monotonic()
         for done in range(1000):
@@ -178,13 +177,14 @@ class TestTrouble:
 
     def test_slow(self, server, info):
         """A slow server delays no standing."""
-        server.delay = 0.3
+        server.delay = 1.5
         groups = mirror(server)
         begun = time.monotonic()
         groups.open(info)
         for done in range(100):
             groups.progress(standing(done))
-        assert time.monotonic() - begun < 0.25
+        assert time.monotonic() - begun < 1.5
+        server.delay = 0.0
         groups.close(OUTCOME)
         assert server.parent.status == "FINISHED"
 
@@ -217,11 +217,11 @@ class TestServers:
 
     def test_black_hole(self, black_hole, short_http, info, caplog):
         """A server that takes connections and says nothing costs seconds at most."""
-        groups = MlflowGroups(MlflowTracker(black_hole, experiment="x").connector)
+        groups = MlflowGroups(MlflowTracker(black_hole, experiment="x").connector, quiet=1.0)
         begun = time.monotonic()
         groups.open(info)
         groups.progress(standing(1))
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 2  # a first answer isn't waited for
         groups.close(OUTCOME)
         assert time.monotonic() - begun < 15
         assert "MLflow has not taken everything in time" in caplog.text

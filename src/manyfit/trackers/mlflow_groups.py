@@ -46,6 +46,7 @@ class MlflowGroups:
             `MlflowTracker.connector`.
         child_runs: Whether each group has a run below the call's.
         period: Seconds between standings.
+        quiet: Seconds without an answer after which `close` waits no longer.
     """
 
     def __init__(
@@ -54,17 +55,19 @@ class MlflowGroups:
         *,
         child_runs: bool = False,
         period: float = PERIOD,
+        quiet: float = CLOSE_QUIET,
     ) -> None:
         self._connector = connector
         self._child_runs = child_runs
         self._period = period
+        self._quiet = quiet
         self._mirror: _Mirror | None = None
 
     def open(self, info: GroupsInfo) -> None:
         """Begin to connect, in the background."""
         connect = self._connector(info.folder)
         settings.hold()
-        self._mirror = _Mirror(info, connect, self._period)
+        self._mirror = _Mirror(info, connect, self._period, self._quiet)
 
     def say(self, sentence: str) -> None:
         """Nothing: it is for people who look on."""
@@ -88,10 +91,13 @@ class MlflowGroups:
 class _Mirror:
     """The thread that writes, and what it is to write."""
 
-    def __init__(self, info: GroupsInfo, connect: Callable[[], Remote], period: float) -> None:
+    def __init__(
+        self, info: GroupsInfo, connect: Callable[[], Remote], period: float, quiet: float
+    ) -> None:
         self._info = info
         self._connect = connect
         self._period = period
+        self._quiet = quiet
         self._began_at = time.time()
         self._standing: Standing | None = None
         self._end: tuple[Outcome, list[Child]] | None = None
@@ -131,7 +137,7 @@ class _Mirror:
         if now - begun > total:
             return True
         is_local = self._remote is None or self._remote.is_local
-        return not is_local and now - max(begun, self._answered_at) > CLOSE_QUIET
+        return not is_local and now - max(begun, self._answered_at) > self._quiet
 
     # ── the side of the server ────────────────────────────────────────────────────────────────
 
