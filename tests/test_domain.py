@@ -32,7 +32,7 @@ class TestFloat:
         assert list(domain.values())[-1] == domain.decode(1.0) == 0.9
         assert not domain.contains(0.95)
 
-    @settings(max_examples=200)
+    @settings(max_examples=2 * settings.default.max_examples)
     @given(st.integers(-(10**6), 10**6), st.integers(1, 10**4), st.integers(1, 200), st.data())
     def test_every_step_is_the_nearest_float(self, low, step, count, data):
         """Step k of a decimal grid is the float closest to the exact decimal."""
@@ -196,7 +196,7 @@ class TestInt:
 
         assert shares(Int(1, 4, log=True), 10**4) == pytest.approx(expected, abs=1e-3)
 
-    @settings(max_examples=200)
+    @settings(max_examples=2 * settings.default.max_examples)
     @given(st.integers(1, 10**9), st.integers(1, 10**9), st.data())
     def test_log_round_trip(self, low, width, data):
         """Each value of a log Int has a place of its own."""

@@ -749,4 +749,6 @@ class TrialLife(RuleBasedStateMachine):
 
 
 TestTrialLife = TrialLife.TestCase
-TestTrialLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestTrialLife.settings = settings(
+    max_examples=settings.default.max_examples // 2, stateful_step_count=40
+)

@@ -111,35 +111,29 @@ def spaces_of(leaves):
 
 SPACES = spaces_of(LEAVES)
 SEEDS = st.integers(0, 2**32).map(np.random.default_rng)
-settings.register_profile("spaces", max_examples=100, suppress_health_check=list(HealthCheck))
-quick = settings(settings.get_profile("spaces"))
+quick = settings(suppress_health_check=list(HealthCheck))
 
 
 class TestAnySpace:
     @quick
     @given(SPACES, SEEDS)
-    def test_samples_lie_in_it(self, space, rng):
-        """What is drawn is in the space, and holds the active names and no others."""
+    def test_its_points_survive_everything(self, space, rng):
+        """What is drawn lies in the space, and comes back from JSON, the unit cube and objectives.
+
+        Of the unit cube's points, only a Float may differ in its last digits.
+        """
         params = space.sample(rng)
 
         space.check(params)
         assert tuple(params) == space.active(params)
-
-    @quick
-    @given(SPACES, SEEDS)
-    def test_params_survive_json(self, space, rng):
-        """Params are plain JSON, and come back with values of the same types."""
-        params = space.sample(rng)
         back = json.loads(json.dumps(params, allow_nan=False))
-
         assert space.contains(back)
         assert space.key(back) == space.key(params)
+        assert space.key(space.store(params)) == space.key(params)
+        assert space.key(space.store(space.materialize(params))) == space.key(params)
+        self.comes_back_from_the_cube(space, params)
 
-    @quick
-    @given(SPACES, SEEDS)
-    def test_encode_and_decode_are_inverse(self, space, rng):
-        """Decoding an encoded point gives it back; only a Float may differ in its last digits."""
-        params = space.sample(rng)
+    def comes_back_from_the_cube(self, space, params):
         unit = space.encode(params)
         back = space.decode(unit)
 
@@ -167,36 +161,20 @@ class TestAnySpace:
 
     @quick
     @given(SPACES, SEEDS)
-    def test_records_come_back(self, space, rng):
-        """Through JSON, a space takes and gives the same params, and no change is seen."""
+    def test_it_survives_records_and_pickling(self, space, rng):
+        """From its JSON, or pickled, a space takes and gives the same, and no change is seen."""
         record = json.dumps(space.to_json(), allow_nan=False)
-        back = Space.from_json(json.loads(record))
-
-        assert json.dumps(back.to_json()) == record
-        assert back == space
-        assert back.difference(space) == space.difference(back) == []
-        assert list(back.params) == list(space.params)
-        assert back.contains(space.sample(rng))
-
-    @quick
-    @given(SPACES, SEEDS)
-    def test_points_come_back(self, space, rng):
-        """What the objective received, and what is stored, is stored as the same params again."""
+        recorded = Space.from_json(json.loads(record))
+        pickled = pickle.loads(pickle.dumps(space))
         params = space.sample(rng)
 
-        assert space.key(space.store(params)) == space.key(params)
-        assert space.key(space.store(space.materialize(params))) == space.key(params)
-
-    @quick
-    @given(SPACES, SEEDS)
-    def test_pickles(self, space, rng):
-        """A space goes to another process as it is."""
-        back = pickle.loads(pickle.dumps(space))
-        params = space.sample(rng)
-
-        assert back == space
-        assert hash(back) == hash(space)
-        assert repr(back.materialize(params)) == repr(space.materialize(params))
+        assert json.dumps(recorded.to_json()) == record
+        assert recorded.difference(space) == space.difference(recorded) == []
+        assert list(recorded.params) == list(space.params)
+        assert recorded.contains(params)
+        assert space == recorded == pickled
+        assert hash(pickled) == hash(space)
+        assert repr(pickled.materialize(params)) == repr(space.materialize(params))
 
     @quick
     @given(spaces_of(FINITE), st.data())

@@ -25,7 +25,7 @@ def schedule(count, lag):
     return told
 
 
-@settings(max_examples=50)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(lag=st.integers(1, 6), data=st.data())
 def test_the_order_follows_from_the_numbers_alone(lag, data):
     """In whatever order trials end, and however often it is asked, it tells them in one order."""
