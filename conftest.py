@@ -4,6 +4,7 @@ Each run has a temporary folder of its own. When it ends, no process that it sta
 is in that folder, and nothing new is in the checkout; or the run fails, and says what is left.
 """
 
+import contextlib
 import os
 import shutil
 import sys
@@ -123,8 +124,7 @@ def pytest_sessionfinish(session):
     if FOLDER not in session.config.stash:
         return
     folder = session.config.stash[FOLDER]
-    left = processes_left(folder.name)
-    left += [str(path) for path in folder.iterdir() if not path.name.startswith("pytest-of-")]
+    left = left_of(folder)
     left += sorted(in_checkout() - session.config.stash[CHECKOUT])
     session.config.stash[LEFT] = left
     if left:
@@ -145,12 +145,28 @@ def in_checkout():
     return {path.name for path in ROOT.iterdir()} - CACHES
 
 
-def processes_left(run):
-    """Return the processes of a run that have not ended after ten seconds."""
+def left_of(folder):
+    """Return the processes and files of a run that are still there after ten seconds."""
     deadline = time.monotonic() + GRACE
-    while (found := [*processes_of(run)]) and time.monotonic() < deadline:
+    while found := [*processes_of(folder.name), *files_in(folder)]:
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.1)
     return found
+
+
+def files_in(folder):
+    """Yield what is in a run's folder, but for pytest's, and what goes with this process."""
+    shared = f"driver-{os.getpid()}-"  # the folder of `manyfit.share`
+    for path in folder.iterdir():
+        if path.name.startswith("pytest-of-"):
+            continue
+        with contextlib.suppress(OSError):  # it has just gone, or is no folder
+            names = [inner.name for inner in path.iterdir()]
+            if names and all(name.startswith(shared) for name in names):
+                continue
+        if path.exists():
+            yield str(path)
 
 
 def processes_of(run):
