@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import pickle
 import threading
 import time
 
@@ -21,9 +22,9 @@ pytestmark = pytest.mark.integration
 SPACE = {"x": Float(0.0, 1.0), "n": Int(1, 9), "kind": Choice(["a", "b"])}
 
 
-@pytest.fixture(params=["spark", "standalone_spark", "connect_spark"])
+@pytest.fixture(params=["standalone_spark", "connect_spark"])
 def session(request, monkeypatch):
-    """Each of the three kinds of session, in a process that takes itself for one of its kind."""
+    """Both kinds of session on a cluster, in a process that takes itself for one of its kind."""
     found = request.getfixturevalue(request.param)
     if request.param == "connect_spark":
         monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
@@ -39,7 +40,7 @@ def tuned(tmp_path):
             "by": "g",
             "space": SPACE,
             "metric": "loss",
-            "n_trials": 6,
+            "n_trials": 3,
             "seed": 1,
             "tracker": None,
             "progress": None,
@@ -96,6 +97,11 @@ def outcomes(result, *more):
     ]
 
 
+def models(rows):
+    """Return the models of groups that have one."""
+    return {row["group"]: pickle.loads(row["model"]) for row in rows if row["model"] is not None}
+
+
 def on_both(tuned, spark, objective, rows=None, **settings):
     """Tune the same on pandas and on Spark; returns both results."""
     rows = frame() if rows is None else rows
@@ -106,55 +112,64 @@ def on_both(tuned, spark, objective, rows=None, **settings):
 class TestSameTable:
     """Where rows are changes nothing about what is found."""
 
-    def test_on_every_kind_of_session(self, session, tuned):
-        """Missing, unicode and time keys, groups of one row, a holdout, models: all is the same."""
+    def test_on_a_cluster(self, session, tuned, here, tmp_path):
+        """Missing, unicode and time keys, groups of one row, a holdout, models: all is the same.
+
+        With an output, models never come to the driver, and resuming adds no row twice.
+        """
 
         def objective(train, valid, params):
             mean = train["y"].mean() * params["x"] + params["n"] / 10
             mean += 0.1 if params["kind"] == "a" else 0.0
             return {"loss": abs(valid["y"] - mean).mean(), "hours": train["hour"].sum()}, mean
 
-        here, there = on_both(tuned, session, objective, holdout="last 2", keep_models=True)
-        assert outcomes(here) == outcomes(there)
+        rows, out = frame(), tmp_path / "out"
+        settings = {"by": ["shop", "number", "at"], "order_by": "hour", "holdout": "last 2"}
+        settings |= {"keep_models": True}
+        same = tuned(rows, objective, **settings)
+        settings |= {"output": out, "name": "call"}
+        there = tuned(of(session, rows), objective, **settings)
+        assert outcomes(same, "model") == outcomes(there, "model")
         assert there.count("BASELINE") == 4  # two rows, or one, can't be split
         assert there.count("COMPLETE") == 8
         assert len({row["worker"] for row in there.rows.to_pylist()} - {""}) > 1
+        for file in (tmp_path / "call").glob("groups-*.arrows"):
+            file.unlink()
+        again = tuned(of(session, rows), objective, **settings)
+        assert again.table.equals(there.table)
+        found = pq.read_table(out).to_pylist()
+        assert there.rows.column("model").null_count == 12
+        assert {row["call"] for row in found} == {"call"}
+        assert len(found) == 12
+        assert models(found) == models(same.rows.to_pylist())
 
-    @pytest.mark.parametrize("mode", ["shared", "transfer"])
-    def test_in_other_modes(self, spark, tuned, mode):
+    @pytest.mark.parametrize(("mode", "groups"), [("shared", 16), ("transfer", 24)])
+    def test_in_other_modes(self, spark, tuned, here, mode, groups):
         """What is learned from groups is the same, too."""
 
         def objective(group, params):
             return (params["x"] - 0.3) ** 2 + (params["n"] - 4) ** 2 / 99 + group["y"].mean() / 99
 
-        rows = frame(30)
-        here, there = on_both(tuned, spark, objective, rows, mode=mode, n_trials=4)
-        assert outcomes(here) == outcomes(there)
-        assert there.count("COMPLETE") == 30
+        same, there = on_both(tuned, spark, objective, frame(groups), mode=mode)
+        assert outcomes(same) == outcomes(there)
+        assert there.count("COMPLETE") == groups
 
-    def test_clusters_of_groups(self, spark, tuned):
+    def test_clusters_of_groups(self, spark, tuned, here):
         """Each has params of its own."""
 
         def objective(group, params):
             return abs(params["x"] - 0.1 * len(str(group["shop"].iloc[0])))
 
-        here, there = on_both(
-            tuned,
-            spark,
-            objective,
-            frame(24),
-            by=["shop", "number"],
-            mode="shared",
-            shared_by="shop",
-        )
-        assert outcomes(here) == outcomes(there)
+        settings = {"by": ["shop", "number"], "mode": "shared", "shared_by": "shop", "n_trials": 2}
+        same, there = on_both(tuned, spark, objective, frame(8), **settings)
+        assert outcomes(same) == outcomes(there)
         assert there.table.groupby("shop", dropna=False)["params_x"].nunique().eq(1).all()
 
-    def test_keys_called_as_a_column_of_the_result(self, spark, tuned, tmp_path):
+    def test_keys_called_as_a_column_of_the_result(self, spark, tuned, here, tmp_path):
         """They have `key_` before their names in it, in whatever case they are."""
         names = {"shop": "State", "number": "shop's number (1-9)", "at": "call"}
-        rows = frame()
-        settings = {"by": [*names.values()], "order_by": "hour", "n_trials": 3}
+        rows = frame(6)
+        settings = {"by": [*names.values()], "order_by": "hour", "n_trials": 2}
 
         def objective(group, params):
             return group["y"].mean() * params["x"]
@@ -164,16 +179,16 @@ class TestSameTable:
             data = data.withColumnRenamed(old, new)
         there = tuned(data, objective, name="call", output=tmp_path / "out", **settings)
         again = tuned(data, objective, name="call", output=tmp_path / "out", **settings)
-        here = tuned(rows.rename(columns=names), objective, **settings)
-        assert outcomes(here) == outcomes(there) == outcomes(again)
+        same = tuned(rows.rename(columns=names), objective, **settings)
+        assert outcomes(same) == outcomes(there) == outcomes(again)
         assert list(there.table.columns[:3]) == ["key_State", "shop's number (1-9)", "key_call"]
-        assert there.count("COMPLETE") == 12
+        assert there.count("COMPLETE") == 6
 
     def test_nan_and_null_are_one_key(self, spark, tuned):
         """Both are missing: they have one row, not two of the same name."""
         lines = [(1.0, 1.0), (float("nan"), 2.0), (None, 3.0), (2.0, 4.0)]
         data = spark.createDataFrame(lines, "g double, y double")
-        table = tuned(data, lambda group, params: group["y"].sum()).table
+        table = tuned(data, lambda group, params: group["y"].sum(), n_trials=1).table
         assert table["value"].tolist() == [1.0, 4.0, 5.0]
         assert table["g"].isna().sum() == 1
 
@@ -181,20 +196,24 @@ class TestSameTable:
 class TestWork:
     """How groups are spread over tasks."""
 
-    def test_small_groups_are_spread(self, spark, tuned):
-        """Spark's adaptive execution would put such small data into one task."""
+    def test_small_groups_are_spread(self, spark, tuned, tmp_path):
+        """All 4 slots work at once; adaptive execution would put such small data into one task."""
         assert spark.conf.get("spark.sql.adaptive.enabled") == "true"
 
         def objective(group, params):
+            import os
             import time
 
-            time.sleep(0.03)
+            (tmp_path / f"worker-{os.getpid()}").touch()
+            deadline = time.monotonic() + 60
+            while len(list(tmp_path.glob("worker-*"))) < 4:
+                assert time.monotonic() < deadline, "others never begin"
+                time.sleep(0.02)
             return params["x"]
 
-        table = tuned(numbered(spark, 48), objective, n_trials=3).table
-        shares = table["worker"].value_counts()
-        assert len(shares) == 4
-        assert shares.max() <= 24
+        table = tuned(numbered(spark, 8), objective, n_trials=1).table
+        assert table["state"].eq("COMPLETE").all()
+        assert table["worker"].nunique() == 4
 
     def test_closing_ends_the_jobs(self, spark, tmp_path):
         """Whoever stops listening, or presses Ctrl-C, leaves the cluster free."""
@@ -208,8 +227,8 @@ class TestWork:
             time.sleep(0.2)
             return params["x"]
 
-        job = GroupJob(("g",), objective, Space(SPACE), Metric("loss"), 5)
-        population = SparkPopulation(numbered(spark, 100), ["g"], [], SparkExecutor(spark))
+        job = GroupJob(("g",), objective, Space(SPACE), Metric("loss"), 2)
+        population = SparkPopulation(numbered(spark, 60), ["g"], [], SparkExecutor(spark))
         run = population.run(job)
         next(run)
         run.close()
@@ -217,7 +236,7 @@ class TestWork:
         tracker = spark.sparkContext.statusTracker()
         deadline = time.monotonic() + 10
         while tracker.getActiveJobsIds() and time.monotonic() < deadline:
-            time.sleep(0.1)
+            time.sleep(0.02)
         assert tracker.getActiveJobsIds() == []
 
     def test_rows_that_a_user_keeps(self, spark):
@@ -250,29 +269,29 @@ class TestFailures:
                 return float("nan")
             if name == "g03":
                 os._exit(7)
-            if name == "g04" and params["x"] > 0.5:
+            if name == "g04" and params["x"] != 0.5:
                 time.sleep(60)
             if name == "g05":
                 return 1 / float(group["y"].std() * 0)
             return params["x"]
 
         rows = pd.DataFrame(
-            {"g": [f"g{n:02}" for n in range(10) for _ in range(3)], "y": np.arange(30.0)}
+            {"g": [f"g{n:02}" for n in range(7) for _ in range(3)], "y": np.arange(21.0)}
         )
         settings = {
-            "n_trials": 4,
+            "n_trials": 2,
             "trial_timeout": 1.0,
             "start_with": [{"x": 0.5, "n": 1, "kind": "a"}],
         }
-        here = tuned(rows, objective, **settings)
+        same = tuned(rows, objective, **settings)
         there = tuned(spark.createDataFrame(rows), objective, **settings)
-        assert outcomes(here) == outcomes(there)
+        assert outcomes(same) == outcomes(there)
         table = there.table.set_index("g")
         assert (table["state"] == "FAIL").sum() == 4
         assert "ValueError: g01 can't be fitted" in table.loc["g01", "reason"]
         assert "loss is NaN" in table.loc["g02", "reason"]
         assert "its worker died 2 times" in table.loc["g03", "reason"]
-        assert table.loc["g04", "failed"] > 0
+        assert table.loc["g04", "failed"] == 1
         assert table.loc["g04", "state"] == "COMPLETE"
         assert "ZeroDivisionError" in table.loc["g05", "reason"]
         assert len(there.failures()) == 4
@@ -311,59 +330,47 @@ class TestFailures:
         with pytest.raises(ArgumentError, match=rf"can't hand the column {name!r} to Python"):
             tuned(data, lambda group, params: 1.0)
 
-    def test_a_lost_executor(self, standalone_spark, tuned, tmp_path):
+    def test_a_lost_executor(self, standalone_spark, tuned, here, tmp_path):
         """Its groups are tuned elsewhere, and each has one row."""
-        slow = tmp_path / "slow"
+        begun = tmp_path / "begun"
 
         def objective(group, params):
             import time
 
-            time.sleep(0.05 if slow.exists() else 0.0)
+            begun.touch()
+            time.sleep(0.1)
             return params["x"] + group["y"].mean()
 
-        data = numbered(standalone_spark, 80)
-        before = tuned(data, objective, n_trials=8)
-        slow.touch()
         app = standalone_spark.sparkContext.applicationId
-        killer = threading.Timer(4.0, kill_executor, (app,))
+        killed = []
+        killer = threading.Thread(target=lambda: killed.append(kill_executor(app, begun)))
         killer.start()
-        after = tuned(data, objective, n_trials=8)
+        there = tuned(numbered(standalone_spark, 24), objective, order_by="y")
         killer.join()
-        assert outcomes(before) == outcomes(after)
+        assert killed != [None]
+        rows = pd.DataFrame(
+            [(f"g{n:02}", float(n + row)) for n in range(24) for row in range(3)],
+            columns=["g", "y"],
+        )
+        assert outcomes(there) == outcomes(tuned(rows, lambda g, p: p["x"] + g["y"].mean()))
 
 
-def kill_executor(app):
-    """Kill one executor of an application, with the workers below it."""
+def kill_executor(app, begun):
+    """Kill one executor of an application, with the workers below it, once a trial has begun."""
+    deadline = time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
     for process in psutil.process_iter(["cmdline"]):
         line = process.info["cmdline"] or []
         if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in line and app in line:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-            return
+                return process.pid
+    return None
 
 
 class TestOutput:
     """Rows that are written where they are."""
-
-    def test_models_never_come_to_the_driver(self, session, tuned, tmp_path):
-        """They are in the folder, and the result has all else; resuming adds none twice."""
-
-        def objective(group, params):
-            return params["x"], group["y"].sum()
-
-        out = tmp_path / "out"
-        data = numbered(session, 10)
-        settings = {"keep_models": True, "output": out, "name": "call"}
-        result = tuned(data, objective, **settings)
-        for file in (tmp_path / "call").glob("groups-*.arrows"):
-            file.unlink()
-        again = tuned(data, objective, **settings)
-        found = pq.read_table(out).to_pandas().sort_values("g")
-        assert again.table.equals(result.table)
-        assert result.rows.column("model").null_count == 10
-        assert found["model"].notna().all()
-        assert found["call"].eq("call").all()
-        assert found["value"].tolist() == result.table["value"].tolist()
 
     def test_something_else_is_there(self, spark, tuned, tmp_path):
         """It is refused before anything runs."""
