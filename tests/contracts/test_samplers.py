@@ -19,6 +19,8 @@ from manyfit.testing.samplers import (
     rehearse,
 )
 
+MIXED = {name: {**SPACES, **INFINITE}[name] for name in ("options", "branches", "reals")}
+
 
 class TestRandomSampler(SamplerContract):
     """Each trial on its own."""
@@ -56,7 +58,9 @@ class TestGP(SamplerContract):
 
 
 class TestTpe(SamplerContract):
-    """Optuna's."""
+    """Optuna's, on spaces that have every kind of param between them."""
+
+    spaces = MIXED
 
     def make_sampler(self, space, metric, seed):
         """Make it."""
