@@ -5,6 +5,7 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import coverage
@@ -75,6 +76,8 @@ class Reach:
     def __init__(self, folder: Path, collected: Sequence[str]) -> None:
         self._data = coverage.CoverageData(str(folder / DATA))
         self._data.read()
+        contexts = self._data.measured_contexts()
+        self._recorded = {re.sub(_PART, "", context) for context in contexts}
         self._collected = set(collected)
         self._seconds: dict[str, float] = defaultdict(float)
         for note in read_notes(folder / NOTES):
@@ -85,26 +88,25 @@ class Reach:
         return sum(self._seconds.get(test, UNKNOWN) for test in tests)
 
     def tests(self, fault: Fault, source: str, limit: float) -> list[str]:
-        """Return the tests that may find a fault, those of its file first, the quickest first.
+        """Return the tests that may find a fault, the quickest first.
 
-        Tests that follow when those before have taken `limit` seconds are left out; all that the
-        fault names itself are in.
+        These are tests that reach it, those of its file first, and then those of its file that were
+        not recorded; of either kind no more than `limit` seconds. All that the fault names are in.
         """
-        known, mirrors = set(self._seconds), _mirrors(fault.file)
-        of_file = {test for test in self._collected if test.partition("::")[0] in mirrors}
+        of_file = {test for test in self._collected if test.partition("::")[0] in _files(fault)}
         reaching = self._reaching(fault, source) & self._collected
-        found = reaching | (of_file - known) if reaching else of_file
-
-        def rank(test: str) -> tuple[object, ...]:
-            return test not in known, test not in of_file, self.seconds([test]), test
-
-        chosen, sum_ = [], 0.0
-        for test in sorted(found, key=rank):
-            sum_ += self.seconds([test])
-            if sum_ <= limit:
-                chosen.append(test)
         named = {test for test in self._collected if test.startswith(fault.tests or ("-",))}
-        return [*chosen, *sorted(named - set(chosen), key=rank)]
+
+        def ranked(tests: set[str]) -> list[str]:
+            return sorted(tests, key=lambda test: (test not in of_file, self.seconds([test]), test))
+
+        unrecorded = of_file - self._recorded if reaching else of_file
+        chosen = [*self._within(limit, ranked(reaching)), *self._within(limit, ranked(unrecorded))]
+        return [*chosen, *ranked(named - set(chosen))]
+
+    def _within(self, limit: float, tests: Sequence[str]) -> list[str]:
+        spent = accumulate(self.seconds([test]) for test in tests)
+        return [test for test, sum_ in zip(tests, spent, strict=True) if sum_ <= limit]
 
     def _reaching(self, fault: Fault, source: str) -> set[str]:
         """Return the tests that run a fault's statement, or if none does, its function."""
@@ -117,12 +119,11 @@ class Reach:
         return set()
 
 
-def _mirrors(file: str) -> set[str]:
-    """Return the files with the tests of a module."""
-    name = file.removeprefix("src/manyfit/").removesuffix(".py")
+def _files(fault: Fault) -> set[str]:
+    """Return the files with the tests of a fault's module."""
+    name = fault.file.removeprefix("src/manyfit/").removesuffix(".py")
     folder, _, last = name.rpartition("/")
-    names = {f"{folder}/test_{last}".lstrip("/"), f"contracts/test_{folder}", ALSO.get(name)}
-    return {f"tests/{name}.py" for name in names}
+    return {f"tests/{each}.py" for each in (f"{folder}/test_{last}".lstrip("/"), ALSO.get(name))}
 
 
 def _statement(source: str, line: int) -> range:
