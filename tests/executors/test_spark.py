@@ -1,22 +1,26 @@
 """What the executor on Spark does beyond the contract, on a real cluster."""
 
+import contextlib
 import logging
 import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
+import urllib.request
 from pathlib import Path
+from secrets import token_hex
+from unittest.mock import patch
 
 import numpy as np
+import psutil
 import pytest
 
+import cluster as clusters
 import manyfit
 from manyfit import ArgumentError, ExecutorError, Float, ObjectiveError, SparkExecutor, State
+from manyfit.worker.timings import Timings
 
 SPACE = {"x": Float(0.0, 1.0)}
-CANARY = "canary-7f3a91c2"
+QUICK = Timings(pause=0.1, log=0.1)
 
 pytestmark = pytest.mark.integration
 
@@ -37,6 +41,49 @@ def tune(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def own_session(cluster, classic, tmp_path):
+    """A function that gives a session on the cluster with settings of its own, for a block."""
+
+    @contextlib.contextmanager
+    def start(**settings):
+        classic.on(cluster.url)  # the first session's settings are the JVM's, for good
+        classic.stop()
+        settings = {name.replace("_", "."): value for name, value in settings.items()}
+        with clusters.session(cluster.url, tmp_path / "driver.log", settings) as spark:
+            yield spark
+
+    return start
+
+
+@contextlib.contextmanager
+def one_more_worker(cluster):
+    """Add a worker with two GPUs to a cluster, for a block.
+
+    Spark learns of GPUs from a script that lists them.
+    """
+    script = cluster.folder / "gpus"
+    script.write_text('#!/bin/sh\necho \'{"name": "gpu", "addresses": ["4", "7"]}\'\n')
+    script.chmod(0o755)
+    gpu = "-Dspark.worker.resource.gpu"
+    options = {"SPARK_WORKER_OPTS": f"{gpu}.amount=2 {gpu}.discoveryScript={script}"}
+    plain = clusters.environment
+    with patch.object(clusters, "environment", lambda folder: plain(folder) | options):
+        (port,) = cluster.add_workers()
+    try:
+        yield
+    finally:
+        cluster.kill_worker(port)
+
+
+def within(seconds, condition):
+    """Wait until something holds; says whether it did in time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
 
 
 def executors_of(result):
@@ -62,7 +109,7 @@ def test_shared_data_are_one_file_on_a_machine(standalone_spark, tune, size):
             "writable": float(x.flags.writeable),
         }
 
-    result = tune(objective, SparkExecutor(standalone_spark, 4), n_trials=12)
+    result = tune(objective, SparkExecutor(standalone_spark, 4), n_trials=8)
 
     assert result.failures() == ()
     metrics = [trial.metrics for trial in result]
@@ -75,8 +122,8 @@ def test_large_data_go_through_storage_on_connect(connect_spark, tune, tmp_path)
     """Without a broadcast, a folder that both sides see is used, and emptied again."""
     data = manyfit.share(x=np.arange(2_000_000.0))
     storage = tmp_path / "storage"
-    executor = SparkExecutor(connect_spark, 2, host="127.0.0.1", storage=str(storage))
-    result = tune(lambda _: float(data["x"][-1]), executor, n_trials=4)
+    executor = SparkExecutor(connect_spark, 2, storage=str(storage))
+    result = tune(lambda _: float(data["x"][-1]), executor, n_trials=2)
 
     assert result.best.value == 1_999_999.0
     assert list(storage.iterdir()) == []
@@ -87,7 +134,7 @@ def test_large_data_without_a_way_are_refused(connect_spark, tune):
     data = manyfit.share(x=np.arange(2_000_000.0))
 
     with pytest.raises(ArgumentError, match="storage="):
-        tune(lambda _: float(data["x"][-1]), SparkExecutor(connect_spark, 2, host="127.0.0.1"))
+        tune(lambda _: float(data["x"][-1]), SparkExecutor(connect_spark, 2))
 
 
 # ── code and settings ─────────────────────────────────────────────────────────────────────────────
@@ -106,7 +153,7 @@ def test_a_module_beside_the_script_travels(standalone_spark, tune, tmp_path, mo
 
         return SCALE
 
-    result = tune(objective, SparkExecutor(standalone_spark, 2), n_trials=4)
+    result = tune(objective, SparkExecutor(standalone_spark, 2), n_trials=2)
 
     assert result.best.value == 3.0
     assert {"mf_outer", "mf_inner"} <= set(manyfit.shipping_list(objective).modules)
@@ -147,79 +194,64 @@ def test_a_large_closure_is_told(standalone_spark, tune, caplog):
     x_train = np.zeros(2_000_000)
 
     with caplog.at_level(logging.WARNING, "manyfit"):
-        tune(lambda _: float(x_train[0]), SparkExecutor(standalone_spark, 2), n_trials=2)
+        tune(lambda _: float(x_train[0]), SparkExecutor(standalone_spark, 1), n_trials=1)
     assert "manyfit.share(x_train=...)" in caplog.text
 
 
-def test_secrets_reach_the_objective_and_nothing_else(tmp_path, monkeypatch):
+def test_secrets_reach_the_objective_and_nothing_else(
+    own_session, cluster, tune, tmp_path, tmp_path_factory, monkeypatch, capfd
+):
     """A named secret is in no file of study, MLflow or cluster, no command, no page of the UI."""
-    monkeypatch.setenv("MF_PLAIN_NAME", CANARY)
+    canary = token_hex(12)
+    monkeypatch.setenv("MF_PLAIN_NAME", canary)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    script = tmp_path / "driver.py"
-    script.write_text(textwrap.dedent(SECRETS))
-    done = subprocess.run(
-        [sys.executable, script, str(tmp_path)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert CANARY not in done.stdout + done.stderr
-    assert "4 complete" in done.stderr
-    assert (tmp_path / "mlflow.db").stat().st_size > 0
-    for path in tmp_path.rglob("*"):
-        if path.is_file():
-            assert CANARY.encode() not in path.read_bytes(), path
-
-
-# Prints what a person could look at: pages of the UI, commands of all processes.
-SECRETS = """
-    import os, sys, time, urllib.request, pathlib, threading
-    import psutil
-    sys.path.insert(0, {demo!r})
-    import manyfit
-    from cluster import free_port, session, standalone
-
-    folder, canary = pathlib.Path(sys.argv[1]), os.environ["MF_PLAIN_NAME"].encode()
-    (folder / "events").mkdir()
+    monkeypatch.chdir(tmp_path)  # where MLflow's artifacts go
+    looked = tmp_path / "looked"
 
     def train(params):
-        import os
         print("the secret is", os.environ["MF_PLAIN_NAME"], flush=True)
         os.write(1, os.environ["MF_PLAIN_NAME"].encode() + b" by C")
-        time.sleep(1.0)
-        return {{"loss": params["x"], "known": float(len(os.environ["MF_PLAIN_NAME"])),
-                "mode": float(os.environ["MODE"])}}
+        (tmp_path / f"begun-{params['x']}").touch()
+        within(60, looked.exists)
+        known = float(len(os.environ["MF_PLAIN_NAME"]))
+        return {"loss": params["x"], "known": known, "mode": float(os.environ["MODE"])}
 
-    def look():
-        time.sleep(4)
+    shown = []
+
+    def look(spark):
+        if not within(60, lambda: [*tmp_path.glob("begun-*")]):
+            return
         for page in ("environment", "jobs", "stages", "SQL", "executors"):
-            url = f"http://127.0.0.1:{{port}}/{{page}}/"
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                print(answer.read().decode())
+            url = f"{spark.sparkContext.uiWebUrl}/{page}/"
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                shown.append(answer.read().decode())
         for process in psutil.process_iter(["cmdline"]):
-            print(process.info["cmdline"])
+            shown.append(" ".join(process.info["cmdline"] or []))
+        looked.touch()
 
-    port = free_port()
-    settings = {{"spark.ui.enabled": "true", "spark.ui.port": str(port),
-                "spark.eventLog.enabled": "true", "spark.eventLog.dir": str(folder / "events")}}
-    with standalone(workers=2) as cluster, session(cluster.url, folder / "log", settings) as spark:
-        looking = threading.Thread(target=look)
+    (tmp_path / "events").mkdir()
+    settings = {"spark_ui_enabled": "true", "spark_ui_port": "0", "spark_cores_max": "2"}
+    settings |= {"spark_eventLog_enabled": "true", "spark_eventLog_dir": f"{tmp_path}/events"}
+    with own_session(**settings) as spark:
+        looking = threading.Thread(target=look, args=(spark,))
         looking.start()
-        executor = manyfit.SparkExecutor(spark, 2, env={{"MODE": "3"}}, secrets=["MF_PLAIN_NAME"])
-        result = manyfit.tune(
-            train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", n_trials=4, executor=executor,
-            folder=folder / "studies", progress="plain",
-        )
+        executor = SparkExecutor(spark, 2, env={"MODE": "3"}, secrets=["MF_PLAIN_NAME"])
+        result = tune(train, executor, n_trials=4, progress="plain", tracker="auto")
         looking.join()
-        for path in cluster.folder.rglob("*"):
-            if path.is_file() and canary in path.read_bytes():
-                print("found in", path, canary)
-    assert {{trial.metrics["known"] for trial in result}} == {{{length}}}
-    assert {{trial.metrics["mode"] for trial in result}} == {{3.0}}
+
+    assert {trial.metrics["known"] for trial in result} == {float(len(canary))}
+    assert {trial.metrics["mode"] for trial in result} == {3.0}
     assert "[redacted]" in result.log_of(result[0]).read_text()
-""".format(demo=str(Path(__file__).parents[2] / "demo"), length=float(len(CANARY)))
+    assert len(shown) > 5
+    printed = capfd.readouterr()
+    assert "4 complete" in printed.err
+    assert canary not in "".join(shown) + printed.out + printed.err
+    assert (tmp_path / "mlflow.db").stat().st_size > 0
+    assert [path for path in (tmp_path / "events").rglob("*") if path.is_file()]
+    logs = tmp_path_factory.getbasetemp().glob("spark*")
+    for folder in (tmp_path, cluster.folder, *logs):
+        for path in folder.rglob("*"):
+            assert not path.is_file() or canary.encode() not in path.read_bytes(), path
 
 
 # ── the network ───────────────────────────────────────────────────────────────────────────────────
@@ -238,10 +270,10 @@ def test_a_client_that_workers_cannot_dial(connect_spark, tune, caplog):
     submit = executor.submit
     executor.submit = lambda task: (live.append(executor.capabilities.live_reports), submit(task))
     with caplog.at_level(logging.WARNING, "manyfit"):
-        result = tune(objective, executor, n_trials=4, pruner="median")
+        result = tune(objective, executor, n_trials=3, pruner="median")
 
-    assert [trial.state for trial in result] == [State.COMPLETE] * 4
-    assert [len(trial.measurements) for trial in result] == [3] * 4
+    assert [trial.state for trial in result] == [State.COMPLETE] * 3
+    assert [len(trial.measurements) for trial in result] == [3] * 3
     assert not any(live)
     assert len([r for r in caplog.records if "can't be reached at 127.0.0.99" in r.message]) == 1
 
@@ -255,54 +287,51 @@ def test_workers_spread_over_executors(standalone_spark, tune, tmp_path):
     seen.mkdir()
 
     def objective(params):
-        time.sleep(0.3)
+        time.sleep(0.1)
         (seen / Path.cwd().name).touch()  # each executor has a folder of its own
         return -1.0 if len(list(seen.iterdir())) == 2 else params["x"]
 
-    executor = SparkExecutor(standalone_spark, 2)
-    result = tune(objective, executor, n_trials=200, stop=manyfit.Target(-0.5))
+    executor = SparkExecutor(standalone_spark, 2, timings=QUICK)
+    result = tune(objective, executor, n_trials=300, stop=manyfit.Target(-0.5))
 
     assert len(executors_of(result)) == 2
 
 
-def test_a_worker_that_joins_later_is_used(tmp_path):
+def test_a_worker_that_joins_later_is_used(own_session, cluster, tune, tmp_path):
     """A study that wants more slots than there are begins, and grows when the cluster does."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(GROWING), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.split() == ["1", "3"]
-
-
-GROWING = """
-    import os, pathlib, sys, threading, time
-    sys.path.insert(0, {demo!r})
-    import manyfit
-    from cluster import session, standalone
-
-    seen = pathlib.Path(sys.argv[1]) / "seen"
+    seen, begun = tmp_path / "seen", tmp_path / "begun"
     seen.mkdir()
 
-    def train(params):
-        time.sleep(0.3)
+    def objective(params):
+        time.sleep(0.2)
         (seen / str(os.getpid())).touch()
-        return -1.0 if len(list(seen.iterdir())) == 3 else params["x"]
+        n_slots = int(begun.read_text()) if begun.exists() else 99
+        return -1.0 if len(list(seen.iterdir())) > n_slots else params["x"]
 
-    def workers(trials):
-        return len({{trial.attempts[-1].worker for trial in trials}})
+    with contextlib.ExitStack() as stack:
 
-    with standalone(workers=1) as cluster, session(cluster.url, cluster.folder / "log") as spark:
-        threading.Timer(6.0, cluster.add_workers, [2]).start()
-        result = manyfit.tune(
-            train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", timeout=90.0, name="growing",
-            executor=manyfit.SparkExecutor(spark, 3), folder=sys.argv[1], tracker=None,
-            progress=None, stop=manyfit.Target(-0.5), n_trials=300, sampler="random",
+        def grow(slots):
+            within(60, lambda: len(list(seen.iterdir())) == slots)
+            begun.write_text(f"{slots}")
+            stack.enter_context(one_more_worker(cluster))
+
+        spark = stack.enter_context(own_session(spark_task_cpus="2", spark_cores_max="100"))
+        cores = spark.sparkContext
+        assert within(60, lambda: cores.defaultParallelism > 2)
+        slots = cores.defaultParallelism // 2
+        growing = threading.Thread(target=grow, args=(slots,))
+        growing.start()
+        result = tune(
+            objective,
+            SparkExecutor(spark, slots + 2, timings=QUICK),
+            n_trials=500,
+            timeout=90.0,
+            stop=manyfit.Target(-0.5),
         )
-    print(workers(result.trials[:3]), workers(result))
-""".format(demo=str(Path(__file__).parents[2] / "demo"))
+        growing.join()
+
+    workers = [trial.attempts[-1].worker for trial in result if trial.attempts]
+    assert len(set(workers[:slots])) <= slots < len(set(workers))
 
 
 def test_more_cores_for_each_trial(standalone_spark, tune):
@@ -316,7 +345,7 @@ def test_more_cores_for_each_trial(standalone_spark, tune):
     sizes = set()
     submit = executor.submit
     executor.submit = lambda task: (sizes.add(executor.parallelism), submit(task))
-    result = tune(objective, executor, n_trials=12, cpus_per_trial=2)
+    result = tune(objective, executor, n_trials=6, cpus_per_trial=2)
 
     assert {trial.metrics["threads"] for trial in result} == {2.0}
     assert max(sizes) == 2
@@ -343,53 +372,26 @@ def test_gpus_on_local_spark_are_refused(spark, tune):
         tune(lambda _: 0.0, SparkExecutor(spark, 2, gpus_per_trial=1))
 
 
-def test_gpus_are_handed_out_one_each(tmp_path):
+def test_gpus_are_handed_out_one_each(own_session, cluster, tune):
     """A worker with two GPUs runs two trials at once, each of which sees its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(GPUS), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.split() == ["['4',", "'7']", "2"]
+    gpu = {"spark_executor_resource_gpu_amount": "2", "spark_task_resource_gpu_amount": "1"}
 
-
-# Spark learns of GPUs from a script that lists them, so that a test can have some.
-GPUS = """
-    import os, sys, time
-    from pathlib import Path
-    from unittest.mock import patch
-    sys.path.insert(0, {demo!r})
-    import cluster
-    import manyfit
-
-    script = Path(sys.argv[1]) / "gpus"
-    script.write_text('#!/bin/sh\\necho \\'{{"name": "gpu", "addresses": ["4", "7"]}}\\'\\n')
-    script.chmod(0o755)
-    gpu = "-Dspark.worker.resource.gpu"
-    options = {{"SPARK_WORKER_OPTS": f"{{gpu}}.amount=2 {{gpu}}.discoveryScript={{script}}"}}
-    plain = cluster.environment
-    settings = {{"spark.executor.resource.gpu.amount": "2", "spark.task.resource.gpu.amount": "1"}}
-
-    def train(params):
+    def objective(params):
         time.sleep(0.3)
         print(os.environ["CUDA_VISIBLE_DEVICES"])
         return params["x"]
 
-    with (
-        patch.object(cluster, "environment", lambda folder: plain(folder) | options),
-        cluster.standalone(workers=1, cores=4) as one,
-        cluster.session(one.url, one.folder / "log", settings) as spark,
-    ):
-        result = manyfit.tune(
-            train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", n_trials=12, sampler="random",
-            executor=manyfit.SparkExecutor(spark, 4, gpus_per_trial=1), folder=sys.argv[1],
-            tracker=None, progress=None,
-        )
-    print(sorted({{result.log_of(trial).read_text().strip() for trial in result}}),
-          len({{trial.attempts[-1].worker for trial in result}}))
-""".format(demo=str(Path(__file__).parents[2] / "demo"))
+    with one_more_worker(cluster), own_session(spark_cores_max="4", **gpu) as spark:
+        executor = SparkExecutor(spark, 4, gpus_per_trial=1)
+        sizes = set()
+        submit = executor.submit
+        executor.submit = lambda task: (sizes.add(executor.parallelism), submit(task))
+        result = tune(objective, executor, n_trials=8)
+
+    seen = [result.log_of(trial).read_text().strip() for trial in result]
+    assert set(seen) == {"4", "7"}
+    assert len({trial.attempts[-1].worker for trial in result}) == 2
+    assert max(sizes) == 2
 
 
 def test_a_session_that_is_stopped_ends_the_study(standalone_spark, classic, tune, tmp_path):
@@ -406,8 +408,9 @@ def test_a_session_that_is_stopped_ends_the_study(standalone_spark, classic, tun
         classic.stop()
 
     threading.Thread(target=stop).start()
+    timings = Timings(pause=0.1, home=0.5, outage=2.0)
     with pytest.raises(ExecutorError, match="Spark can't run Manyfit's workers"):
-        tune(objective, SparkExecutor(standalone_spark, 2), n_trials=500, name="stopped")
+        tune(objective, SparkExecutor(standalone_spark, 2, timings=timings), 500, name="stopped")
     done = manyfit.load_study("stopped", folder=tmp_path / "studies").count(State.COMPLETE)
 
     assert 0 < done < 500

@@ -2,15 +2,12 @@
 
 import contextlib
 import gc
+import os
 import re
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from http.client import HTTPConnection
-from pathlib import Path
 from urllib.parse import urlencode
 
 import mlflow
@@ -33,11 +30,11 @@ from manyfit.executors.spark_driver import DriverExecutor
 from manyfit.testing.rig import Rig
 from manyfit.trial import Lost
 from manyfit.worker.context import current_trial, report
+from manyfit.worker.timings import Timings
 from manyfit.worker.work import Limits
 
 pytestmark = pytest.mark.integration
 
-DEMO = Path(__file__).parents[2] / "demo"
 LONG = 30.0  # seconds that nobody waits for
 
 
@@ -104,9 +101,9 @@ def kill_application(cluster, application):
 class TestMarks:
     """Spark's own pages say whose a job is."""
 
-    def test_twenty_trials_each_have_their_own(self, spark, tmp_path):
+    def test_trials_each_have_their_own(self, spark, tmp_path):
         """Group, tag and description are a trial's, also in threads PySpark starts for it."""
-        seen, together = {}, threading.Barrier(20)
+        seen, together = {}, threading.Barrier(8)
 
         def objective(params):
             number = current_trial().number
@@ -115,17 +112,17 @@ class TestMarks:
             seen[number] = marks(spark)
             return 0.0
 
-        with opened(DriverExecutor(spark, 20), objective, tmp_path) as run:
-            for number in range(20):
+        with opened(DriverExecutor(spark, 8), objective, tmp_path) as run:
+            for number in range(8):
                 run.submit(number)
-            for number in range(20):
+            for number in range(8):
                 assert isinstance(run.end_of(number), AttemptFinished)
 
-        groups = [seen[number]["jobGroup.id"] for number in range(20)]
+        groups = [seen[number]["jobGroup.id"] for number in range(8)]
         jobs = [spark.sparkContext.statusTracker().getJobIdsForGroup(group) for group in groups]
-        assert [len(each) for each in jobs] == [1] * 20
-        assert len({number for each in jobs for number in each}) == 20
-        for number in range(20):
+        assert [len(each) for each in jobs] == [1] * 8
+        assert len({number for each in jobs for number in each}) == 8
+        for number in range(8):
             assert seen[number]["job.description"] == f"trial {number} of contract"
             assert seen[number]["job.tags"] == groups[number]
             assert f"-{number}-1" in groups[number]
@@ -210,7 +207,7 @@ class TestStopping:
 
         def objective(params):
             at_rest.set()
-            time.sleep(1.0)
+            time.sleep(0.3)
             return job(spark, LONG)
 
         with opened(DriverExecutor(spark, 1), objective, tmp_path) as run:
@@ -278,49 +275,52 @@ class TestStopping:
 
     def test_nothing_runs_after_close(self, spark, tmp_path):
         """Closing cancels what runs, and what a trial that doesn't listen begins later."""
-        later = []
+        closed, later = threading.Event(), []
 
         def objective(params):
             try:
                 job(spark, LONG, 2)
             except Exception:  # noqa: BLE001 - as objectives do
-                time.sleep(8.0)
+                closed.wait(60)
                 job(spark, LONG, 2)
             finally:
                 later.append(params["x"])
 
-        with opened(DriverExecutor(spark, 2), objective, tmp_path) as run:
+        began = time.monotonic()
+        executor = DriverExecutor(spark, 2, timings=Timings(cancel=1.0))
+        with opened(executor, objective, tmp_path) as run:
             run.submit(0)
             run.submit(1)
             run.until(lambda: busy(spark) == 4)
-            began = time.monotonic()
-        assert time.monotonic() - began < 8.0
-        assert busy(spark) == 0
-        assert within(8.0, lambda: len(later) == 2)
-        assert busy(spark) == 0
+        assert later == []
+        assert within(LONG / 2, lambda: busy(spark) == 0)
+        closed.set()
+        assert within(LONG / 2, lambda: len(later) == 2)
+        assert within(LONG / 2, lambda: busy(spark) == 0)
+        assert time.monotonic() - began < LONG
 
 
 class TestAdmission:
     """Fits that need their slots at the same time."""
 
     def test_barrier_jobs_take_turns(self, standalone_spark, tmp_path):
-        """Eight at once, each of which needs all four slots, end one after another."""
+        """Five at once, each of which needs all four slots, end one after another."""
         began = {}
 
         def objective(params):
             began[current_trial().number] = time.monotonic()
             return job(standalone_spark, 0.1, 4, barrier=True)
 
-        executor = DriverExecutor(standalone_spark, 8, slots_per_trial=lambda params: 4)
+        executor = DriverExecutor(standalone_spark, 5, slots_per_trial=lambda params: 4)
         with opened(executor, objective, tmp_path) as run:
-            assert run.executor.parallelism == 8
-            for number in range(8):
+            assert run.executor.parallelism == 5
+            for number in range(5):
                 run.submit(number)
-            for number in range(8):
+            for number in range(5):
                 assert run.end_of(number).metrics == {"loss": 4.0}
         order = [event for event in run.events if not isinstance(event, Reported)]
-        assert [event.number for event in order] == [n for n in range(8) for _ in range(2)]
-        assert sorted(began, key=began.__getitem__) == list(range(8))
+        assert [event.number for event in order] == [n for n in range(5) for _ in range(2)]
+        assert sorted(began, key=began.__getitem__) == list(range(5))
 
     def test_parallelism_follows_from_a_number(self, standalone_spark):
         """As many trials run as fit, and at least one."""
@@ -331,6 +331,8 @@ class TestAdmission:
     def test_what_can_never_run_fails_at_once(self, standalone_spark, tmp_path):
         """A trial that needs more slots than the cluster has says so; the next one runs."""
         workers = {0.0: 5, 1.0: 2}
+        cores = standalone_spark.sparkContext
+        assert within(60, lambda: cores.defaultParallelism == 4)  # all executors have come
         executor = DriverExecutor(
             standalone_spark, 2, slots_per_trial=lambda params: workers[params["x"]]
         )
@@ -398,15 +400,17 @@ class TestPace:
     """How many trials run when nobody says."""
 
     def test_idle_slots_let_another_trial_in(self, spark, tmp_path):
-        """Two trials that leave half of the slots idle for five seconds are joined by a third."""
-        with opened(DriverExecutor(spark), lambda _: job(spark, LONG), tmp_path) as run:
+        """Two trials that leave half of the slots idle for a while are joined by a third."""
+        executor = DriverExecutor(spark, timings=Timings(window=1.0))
+        with opened(executor, lambda _: job(spark, LONG), tmp_path) as run:
             assert run.executor.parallelism == 2
             run.submit(0)
             run.poll(1.0)
+            assert run.executor.parallelism == 2
             run.submit(1)
             began = time.monotonic()
             run.until(lambda: run.executor.parallelism == 3)
-            assert time.monotonic() - began > 4.0
+            assert time.monotonic() - began > 0.7
 
 
 class TestTheEndOfTheSession:
@@ -496,7 +500,7 @@ class TestASharedCluster:
             import uuid
 
             pathlib.Path(path, uuid.uuid4().hex).touch()
-            time.sleep(6.0)
+            time.sleep(3.0)
             yield from batches
 
         def objective(params):
@@ -531,7 +535,7 @@ class TestASharedCluster:
             run.run()
         assert len(caplog.records) == 1
 
-    def test_nothing_is_left_of_fifty_trials(self, spark, tmp_path):
+    def test_nothing_is_left_of_many_trials(self, spark, tmp_path):
         """Neither this process nor the JVM, which has a thread for each of ours, keeps them."""
         jvm = next(
             child for child in psutil.Process().children() if "pyspark-shell" in child.cmdline()
@@ -545,20 +549,44 @@ class TestASharedCluster:
         with opened(DriverExecutor(spark, 5), lambda _: float(bool(marks(spark))), tmp_path) as run:
             run.run(99)
             before = threads()
-            for number in range(50):
+            for number in range(20):
                 run.run(number)
         assert within(10.0, lambda: threads() < before + 10)
 
-    def test_ctrl_c(self, tmp_path):
+    def test_ctrl_c(self, spark, tmp_path):
         """It ends the study's jobs; a job that others began in this session goes on."""
-        script = textwrap.dedent(CTRL_C).format(demo=str(DEMO), folder=str(tmp_path))
-        program = [sys.executable, "-c", script]
-        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout.readline() == "running\n"
-            process.send_signal(signal.SIGINT)
-            said, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert said == "interrupted: 2 lost; tasks of others: 1\n"
+        jobs = spark.sparkContext
+
+        def of_others():
+            jobs.addJobTag("others")
+            with contextlib.suppress(Exception):  # it is cancelled in the end
+                job(spark, LONG)
+
+        def interrupt():
+            if within(60, lambda: busy(spark) == 3):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        threads = [threading.Thread(target=each) for each in (of_others, interrupt)]
+        for thread in threads:
+            thread.start()
+        try:
+            result = manyfit.tune(
+                lambda params: job(spark, LONG),
+                {"x": Float(0.0, 1.0)},
+                metric="loss",
+                n_trials=9,
+                executor=DriverExecutor(spark, 2),
+                folder=tmp_path,
+                tracker=None,
+                progress=None,
+            )
+            assert busy(spark) == 1
+        finally:
+            jobs.cancelJobsWithTag("others")
+            for thread in threads:
+                thread.join()
+        assert result.reason == "interrupted"
+        assert [trial.state for trial in result] == [State.WAITING] * 2
 
     @pytest.mark.filterwarnings("ignore")  # MLflow's own, about what it imports
     def test_what_objectives_log_with_mlflow(self, spark, tmp_path, monkeypatch):
@@ -566,6 +594,7 @@ class TestASharedCluster:
         uri = f"sqlite:///{tmp_path}/mlflow.db"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        monkeypatch.chdir(tmp_path)  # where artifacts go
         together = threading.Barrier(2)
 
         def objective(params):
@@ -591,49 +620,3 @@ class TestASharedCluster:
         for run in trials:
             assert run.data.metrics["number"] == float(run.data.tags["manyfit.trial"])
             assert run.data.metrics["loss"] == 1.0
-
-
-CTRL_C = """
-import sys, threading, time
-from pathlib import Path
-
-sys.path.insert(0, {demo!r})
-from cluster import session
-import manyfit
-from manyfit.executors.spark_driver import DriverExecutor
-
-folder = Path({folder!r})
-
-
-def job(seconds):
-    def sleep(batches):
-        import time
-
-        time.sleep(seconds)
-        yield from batches
-
-    return float(spark.range(0, 1, 1, 1).mapInArrow(sleep, "id long").count())
-
-
-def busy():
-    tracker = spark.sparkContext.statusTracker()
-    stages = [tracker.getStageInfo(number) for number in tracker.getActiveStageIds()]
-    return sum(stage.numActiveTasks for stage in stages if stage is not None)
-
-
-def announce():
-    while busy() < 3:
-        time.sleep(0.05)
-    print("running", flush=True)
-
-
-with session("local[3]", folder / "driver.log") as spark:
-    threading.Thread(target=job, args=(60.0,), daemon=True).start()
-    threading.Thread(target=announce, daemon=True).start()
-    result = manyfit.tune(
-        lambda params: job(60.0), {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", n_trials=9,
-        executor=DriverExecutor(spark, 2), folder=folder, name="c", tracker=None, progress=None,
-    )
-    lost = [trial for trial in result if trial.state.name == "WAITING"]
-    print(f"{{result.reason}}: {{len(lost)}} lost; tasks of others: {{busy()}}")
-"""

@@ -1,6 +1,7 @@
 """Anything may die at any moment: no finished trial is lost, none is run to an end twice.
 
-`MANYFIT_ROUNDS` says how many times each is killed, at random moments; by default, once.
+`MANYFIT_ROUNDS` says how many times each is killed, at random moments; by default, once. Each study
+has a name of its own, by which its processes are known: others may run on this machine.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from secrets import token_hex
 
 import psutil
 import pytest
@@ -22,20 +24,22 @@ import pytest
 import manyfit
 from manyfit import Float, SparkExecutor, State
 from manyfit.trial import Lost
+from manyfit.worker.timings import Timings
 
 pytestmark = pytest.mark.integration
 
 DEMO = Path(__file__).parents[2] / "demo"
-N_TRIALS = 16
+N_TRIALS = 12
 CHILD = "manyfit.worker.child"
+LONGEST = 1.5  # seconds after a study's first process that something is killed
 
 
 def objective_into(folder):
-    """Return an objective of half a second, which notes where it ran to its end."""
+    """Return an objective of 0.3 seconds, which notes where it ran to its end."""
 
     def objective(params):
         trial = manyfit.current_trial()
-        for step in range(5):
+        for step in range(3):
             manyfit.report(step, loss=params["x"] + 1 / (1 + step))
             time.sleep(0.1)
         (folder / f"{trial.number}-{trial.attempt}").touch()
@@ -44,20 +48,26 @@ def objective_into(folder):
     return objective
 
 
-def tune(spark, folder, n_trials=N_TRIALS):
+@pytest.fixture
+def name():
+    """A name that no other study has."""
+    return f"kills_{token_hex(4)}"
+
+
+def tune(spark, folder, name):
     done = folder / "done"
     done.mkdir(exist_ok=True)
     return manyfit.tune(
         objective_into(done),
         {"x": Float(0.0, 1.0)},
         metric="loss",
-        n_trials=n_trials,
-        executor=SparkExecutor(spark, 4, host="127.0.0.1"),
+        n_trials=N_TRIALS,
+        executor=SparkExecutor(spark, 4, timings=Timings(pause=0.1)),
         sampler="random",
         pruner=None,
         max_attempts=5,
         max_failures=0,
-        name="kills",
+        name=name,
         folder=folder,
         tracker=None,
         progress=None,
@@ -77,51 +87,54 @@ def check(result, folder):
     assert set(ran) == set(range(N_TRIALS))
 
 
-def processes(word):
-    return [
-        p for p in psutil.process_iter(["cmdline"]) if word in " ".join(p.info["cmdline"] or [])
-    ]
+def children(name):
+    """Return the processes that run a study's trials."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = " ".join(process.info["cmdline"] or [])
+        if CHILD in command and f"/{name}-" in command:
+            found.append(process)
+    return found
 
 
-def nothing_is_left(within=10.0):
-    """Neither processes of trials nor folders of studies are on this machine."""
+def nothing_is_left(name, within=10.0):
+    """Neither processes nor folders of a study are on this machine."""
     root = Path(tempfile.gettempdir()) / f"manyfit-{os.getuid()}"
     deadline = time.monotonic() + within
     while True:
-        left = [str(p) for p in processes(CHILD)]
-        left += [path.name for path in root.glob("kills-*")]
+        left = [str(p) for p in children(name)]
+        left += [path.name for path in root.glob(f"{name}-*")]
         if not left or time.monotonic() > deadline:
             return left == [] or left
         time.sleep(0.1)
 
 
-def kill_child():
-    for process in random.sample(found := processes(CHILD), min(1, len(found))):
-        process.kill()
+def kill_child(child):
+    child.kill()
 
 
-def kill_python_worker():
-    for process in random.sample(found := processes(CHILD), min(1, len(found))):
-        process.parent().kill()
+def kill_python_worker(child):
+    if "pyspark" in " ".join(child.parent().cmdline()):  # and not where orphans go
+        child.parent().kill()
 
 
-def kill_executor():
-    for process in random.sample(
-        found := processes("CoarseGrainedExecutorBackend"), min(1, len(found))
-    ):
-        process.kill()
+def kill_executor(child):
+    for process in child.parents():
+        if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in process.cmdline():
+            process.kill()
 
 
-def at_a_random_moment(kill):
-    """Kill once trials run, up to two seconds later."""
+def at_a_random_moment(name, kill):
+    """Kill once trials run, up to so many seconds later; `kill` is given one of their processes."""
 
     def wait_and_kill():
         deadline = time.monotonic() + 60
-        while not processes(CHILD) and time.monotonic() < deadline:
+        while not children(name) and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(random.uniform(0.0, 2.0))
+        time.sleep(random.uniform(0.0, LONGEST))
         with contextlib.suppress(psutil.NoSuchProcess):
-            kill()
+            for child in random.sample(found := children(name), min(1, len(found))):
+                kill(child)
 
     thread = threading.Thread(target=wait_and_kill)
     thread.start()
@@ -130,28 +143,31 @@ def at_a_random_moment(kill):
 
 @pytest.mark.soak("kills", also_in_test=True)
 @pytest.mark.parametrize("kill", [kill_child, kill_python_worker, kill_executor])
-def test_a_process_of_the_cluster_is_killed(standalone_spark, tmp_path, kill, round_):
+def test_a_process_of_the_cluster_is_killed(standalone_spark, tmp_path, name, kill, round_):
     """SIGKILL costs the attempts that it hit, and nothing else."""
-    killer = at_a_random_moment(kill)
-    result = tune(standalone_spark, tmp_path)
+    killer = at_a_random_moment(name, kill)
+    result = tune(standalone_spark, tmp_path, name)
     killer.join()
 
     check(result, tmp_path)
-    assert nothing_is_left()
+    assert nothing_is_left(name)
 
 
 @pytest.mark.soak("kills", also_in_test=True)
-def test_a_machine_is_killed(standalone_spark, cluster, tmp_path, round_):
+def test_a_machine_is_killed(standalone_spark, cluster, tmp_path, name, round_):
     """A machine that goes takes its workers with it; the study goes on, and uses a new one."""
-    killer = at_a_random_moment(lambda: cluster.kill_worker(random.choice(list(cluster.workers))))
+    killer = at_a_random_moment(
+        name, lambda _: cluster.kill_worker(random.choice(list(cluster.workers)))
+    )
     try:
-        result = tune(standalone_spark, tmp_path)
+        result = tune(standalone_spark, tmp_path, name)
     finally:
         killer.join()
-        cluster.add_workers()
+        while len(cluster.workers) < 2:
+            cluster.add_workers()
 
     check(result, tmp_path)
-    assert nothing_is_left()
+    assert nothing_is_left(name)
 
 
 DRIVER = """
@@ -165,25 +181,28 @@ from test_spark_kills import tune
 folder = Path({folder!r})
 settings = {{"spark.cores.max": "4", "spark.executor.cores": "2"}}
 with session({url!r}, folder / "driver.log", settings) as spark:
-    tune(spark, folder)
+    tune(spark, folder, {name!r})
 """
 
 
 @pytest.mark.soak("kills", also_in_test=True)
-def test_the_driver_is_killed(cluster, classic, tmp_path, round_):
+def test_the_driver_is_killed(cluster, classic, tmp_path, name, round_):
     """SIGKILL of the driver ends its trials everywhere within 10 s; run again, it goes on."""
     classic.stop()  # its cores are wanted
     program = textwrap.dedent(DRIVER).format(
-        demo=str(DEMO), here=str(Path(__file__).parent), folder=str(tmp_path), url=cluster.url
+        demo=str(DEMO),
+        here=str(Path(__file__).parent),
+        folder=str(tmp_path),
+        url=cluster.url,
+        name=name,
     )
-    command = [sys.executable, "-c", program]
-    driver = subprocess.Popen(command)
-    killer = at_a_random_moment(lambda: os.kill(driver.pid, signal.SIGKILL))
+    driver = subprocess.Popen([sys.executable, "-c", program])
+    killer = at_a_random_moment(name, lambda _: os.kill(driver.pid, signal.SIGKILL))
     driver.wait(120)
     killer.join()
-    assert nothing_is_left()
+    assert nothing_is_left(name)
 
-    subprocess.run(command, check=True, timeout=180)
+    result = tune(classic.on(cluster.url), tmp_path, name)
 
-    check(manyfit.load_study("kills", folder=tmp_path), tmp_path)
-    assert nothing_is_left()
+    check(result, tmp_path)
+    assert nothing_is_left(name)

@@ -3,6 +3,7 @@
 import json
 import queue
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from manyfit.errors import ExecutorError
 from manyfit.executors.spark_pilots import Ended, Pilots, UnreachableDriverError
 from manyfit.worker.timings import Timings
 
-QUICK = Timings(home=0.1, pause=0.05, outage=0.5)
+QUICK = Timings(home=0.1, pause=0.05, outage=60.0)
 
 
 class FakeSession:
@@ -132,15 +133,26 @@ def test_jobs_that_keep_failing(pilots, end):
         pilots.take(end(RuntimeError("no such queue")), first=True)
 
 
-def test_an_outage_is_waited_for(pilots, end, session):
-    """While a cluster that has had workers restarts, failures count only when it takes long."""
+def test_an_outage_is_waited_for(pilots, end):
+    """A cluster that has had workers may restart: its failures end nothing until it takes long."""
     pilots.start()
     pilots.joined()
-    for _ in range(3):  # with pauses of 0.05, 0.1 and 0.2 s
+    for _ in range(4):
+        assert pilots.take(end(RuntimeError("no master")), first=False) is None
+
+
+def test_an_outage_has_an_end(session, end, inbox):
+    """When there has been no worker for too long, the third failure in a row is the last."""
+    timings = replace(QUICK, outage=0.0)
+    pilots = Pilots(
+        session, None, tag="t", title="Trials", profile=None, inbox=inbox, timings=timings
+    )
+    pilots.start()
+    for _ in range(2):
         assert pilots.take(end(RuntimeError("no master")), first=False) is None
     with pytest.raises(ExecutorError, match=r"can't run Manyfit's workers\. no master"):
-        for _ in range(3):
-            pilots.take(end(RuntimeError("no master")), first=False)
+        pilots.take(end(RuntimeError("no master")), first=False)
+    pilots.close(lambda: 0)
 
 
 def test_closing_cancels_what_does_not_leave(session, inbox):
