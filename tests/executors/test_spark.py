@@ -204,7 +204,8 @@ def test_secrets_reach_the_objective_and_nothing_else(
     """A named secret is in no file of study, MLflow or cluster, no command, no page of the UI."""
     canary = token_hex(12)
     monkeypatch.setenv("MF_PLAIN_NAME", canary)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)  # where MLflow's artifacts go
     looked = tmp_path / "looked"
 
@@ -236,7 +237,9 @@ def test_secrets_reach_the_objective_and_nothing_else(
         looking = threading.Thread(target=look, args=(spark,))
         looking.start()
         executor = SparkExecutor(spark, 2, env={"MODE": "3"}, secrets=["MF_PLAIN_NAME"])
-        result = tune(train, executor, n_trials=4, progress="plain", tracker="auto")
+        result = tune(
+            train, executor, n_trials=4, progress="plain", tracker=manyfit.MlflowTracker(uri)
+        )
         looking.join()
 
     assert {trial.metrics["known"] for trial in result} == {float(len(canary))}
