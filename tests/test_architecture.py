@@ -64,6 +64,11 @@ def parsed(path):
 
 
 @functools.cache
+def nodes(path):
+    return tuple(ast.walk(parsed(path)))
+
+
+@functools.cache
 def modules():
     return sorted(SOURCE.rglob("*.py"))
 
@@ -94,12 +99,12 @@ def imports_of(path):
     """Every import at run time: its node, and the module, with `x` of `from manyfit import x`."""
     hidden = {
         id(inner)
-        for node in ast.walk(parsed(path))
+        for node in nodes(path)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
     found = []
-    for node in ast.walk(parsed(path)):
+    for node in nodes(path):
         if id(node) in hidden:
             continue
         if isinstance(node, ast.Import):
@@ -169,9 +174,9 @@ def test_third_party_packages_have_one_home():
     assert homeless == []
 
 
-def functions_in(tree):
+def functions_in(path):
     return [
-        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
 
 
@@ -181,7 +186,7 @@ def test_modules_and_functions_are_short():
     for path in modules():
         lines = path.read_text().count("\n")
         long += [f"{path.relative_to(ROOT)}: {lines} lines"] if lines > LIMIT_LINES else []
-        for node in functions_in(parsed(path)):
+        for node in functions_in(path):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             size = node.end_lineno - body[0].lineno + 1 if body else 0
             if size > LIMIT_FUNCTION:
@@ -228,7 +233,7 @@ def test_every_test_says_what_it_shows():
     silent = [
         f"{place(path, node)} {node.name}"
         for path in files_of_tests("test_*.py")
-        for node in functions_in(parsed(path))
+        for node in functions_in(path)
         if node.name.startswith("test_") and not ast.get_docstring(node)
     ]
 
@@ -240,7 +245,7 @@ def test_no_test_touches_another_modules_private_parts():
     reaching = [
         f"{place(path, node)} .{node.attr}"
         for path in files_of_tests("*.py")
-        for node in ast.walk(parsed(path))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute)
         and node.attr.startswith("_")
         and not node.attr.startswith("__")

@@ -173,13 +173,13 @@ class SamplerContract:
 
     def test_the_same_study_twice(self, space: Space) -> None:
         """The same seed gives the same study."""
-        one, other = (rehearse(self.make_sampler(space, LOSS, 7), space, 30) for _ in range(2))
+        one, other = (rehearse(self.make_sampler(space, LOSS, 7), space, 20) for _ in range(2))
 
         assert one == other
 
     def test_another_seed(self, space: Space) -> None:
         """Another seed gives another study, where the sampler has any use for one."""
-        one, other = (rehearse(self.make_sampler(space, LOSS, s), space, 30) for s in (0, 1))
+        one, other = (rehearse(self.make_sampler(space, LOSS, s), space, 12) for s in (0, 1))
 
         assert (one != other) is self.seeded
 
