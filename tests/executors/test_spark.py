@@ -198,6 +198,7 @@ def test_a_large_closure_is_told(standalone_spark, tune, caplog):
     assert "manyfit.share(x_train=...)" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore")  # those of what MLflow imports
 def test_secrets_reach_the_objective_and_nothing_else(
     own_session, cluster, tune, tmp_path, tmp_path_factory, monkeypatch, capfd
 ):
