@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 import urllib.request
-from functools import partial
+from functools import lru_cache, partial
 
 import pytest
 from pyspark.ml import Estimator, Model, Transformer
@@ -15,8 +15,6 @@ from pyspark.ml.feature import HashingTF, Tokenizer
 from pyspark.ml.param import Param, TypeConverters
 from pyspark.sql import functions
 
-WORDS = ("red", "green", "blue", "round", "square", "large", "small", "old")
-
 
 @pytest.fixture(autouse=True)
 def calm():
@@ -24,22 +22,25 @@ def calm():
     logging.getLogger("py4j").setLevel(logging.ERROR)
 
 
-def make_rows(spark, n=240):
-    """Return rows of words, numbers and a label that depends on them; the same for any session."""
-    found = []
-    for i in range(n):
-        words = [WORDS[(i * k + k) % len(WORDS)] for k in (1, 3, 5)]
-        x, z = (i * 37 % 100) / 100, (i * 53 % 97) / 97
-        label = float(("red" in words) + x + 0.3 * z > 0.9)
-        found.append((words, x, z, label, i % 4))
-    names = ["words", "x", "z", "label", "part"]
-    return spark.createDataFrame(found, names).repartition(2)
+@lru_cache(maxsize=1)
+def rows_of(spark):
+    """Return the rows of a session; in one part, since each shuffle takes longer than the rest."""
+    rows = spark.range(0, 240, 1, 1).selectExpr(
+        "(id * 37 % 100) / 100 AS x", "(id * 53 % 97) / 97 AS z", "int(id % 4) AS part"
+    )
+    return rows.selectExpr("*", "double(x + 0.3 * z > 0.6) AS label")
+
+
+@pytest.fixture(scope="session")
+def make_rows():
+    """Makes the rows of a session, once."""
+    return rows_of
 
 
 @pytest.fixture
 def rows(spark):
-    """240 rows of words, two numbers, a label and a part from 0 to 3."""
-    return make_rows(spark)
+    """240 rows of two numbers, a label and a part from 0 to 3."""
+    return rows_of(spark)
 
 
 class Calls:
@@ -150,6 +151,12 @@ class Toys(Calls):
         self.Doubled = Doubled
 
 
+@pytest.fixture(scope="session")
+def make_toys():
+    """Makes quick stages, for what several tests look at."""
+    return Toys
+
+
 @pytest.fixture
 def toys():
     """Quick stages."""
@@ -198,11 +205,11 @@ class Storage:
         """Return the same once there are as many tables as expected, or after 20 s."""
         deadline = time.monotonic() + 20
         while len(found := self.sizes(spark)) != tables and time.monotonic() < deadline:
-            time.sleep(0.1)  # its listener is a little behind
+            time.sleep(0.02)  # its listener is a little behind
         return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def storage():
     """Looks at Spark's storage."""
     return Storage()

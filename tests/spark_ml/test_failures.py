@@ -30,8 +30,8 @@ def make_rows(spark):
     return rows.selectExpr("*", "double(x + 0.5 * z + 0.3 * sin(1000 * x) > 0.8) AS label")
 
 
-def tune(pipeline, space, evaluator, rows, folder, name):
-    """Tune as any user would, two trials at a time, all points of the space."""
+def tune(pipeline, space, evaluator, rows, folder, name, parallelism=2):
+    """Tune as any user would, all points of the space."""
     from manyfit.spark_ml import tune_pipeline
 
     return tune_pipeline(
@@ -42,7 +42,7 @@ def tune(pipeline, space, evaluator, rows, folder, name):
         sampler="grid",
         pruner=None,
         folds=FOLDS,
-        parallelism=2,
+        parallelism=parallelism,
         train_metrics=False,
         name=name,
         folder=folder,
@@ -52,14 +52,14 @@ def tune(pipeline, space, evaluator, rows, folder, name):
     )
 
 
-def tune_toys(toys, rows, folder, name):
+def tune_toys(toys, rows, folder, name, parallelism=2):
     """Tune quick stages: a front that trials share, and a model."""
     from pyspark.ml import Pipeline
 
     first, last = toys.Shift("first"), toys.Constant()
     space = {first.by: Choice([0.0, 1.0]), last.value: Choice([0.0, 0.5])}
     pipeline = Pipeline(stages=[first, last])
-    return tune(pipeline, space, toys.MeanError(), rows, folder, name)
+    return tune(pipeline, space, toys.MeanError(), rows, folder, name, parallelism)
 
 
 def same(result, other):
@@ -87,7 +87,7 @@ class TestMachine:
         class Fatal(BinaryClassificationEvaluator):
             def evaluate(self, dataset, params=None):
                 calls.append(dataset)
-                if len(calls) == 5:
+                if len(calls) == 3:
                     cluster.kill_worker(next(iter(cluster.workers)))
                     cluster.add_workers()
                 return super().evaluate(dataset, params)
@@ -97,15 +97,15 @@ class TestMachine:
             scaler = StandardScaler(inputCol="raw", outputCol="features")
             lr = LogisticRegression(maxIter=3)
             pipeline = Pipeline(stages=[assembler, scaler, lr])
-            space = {scaler.withMean: Choice([True, False]), lr.regParam: Choice([0.0, 0.1])}
+            space = {lr.regParam: Choice([0.0, 0.1])}
             return tune(pipeline, space, evaluator, make_rows(spark), tmp_path, name)
 
         whole = found(BinaryClassificationEvaluator(), "whole")
         hit = found(Fatal(), "hit")
 
-        assert len(calls) == SETTINGS * FOLDS
-        assert hit.count(State.COMPLETE) == SETTINGS
-        assert [len(trial.attempts) for trial in hit] == [1] * SETTINGS
+        assert len(calls) == 2 * FOLDS
+        assert hit.count(State.COMPLETE) == 2
+        assert [len(trial.attempts) for trial in hit] == [1, 1]
         assert same(hit, whole)
         assert hit.savings.hits == whole.savings.hits > 0
 
@@ -131,6 +131,7 @@ with session("local[2]", folder / "driver.log") as spark:
 """
 
 
+@pytest.mark.soak("kills")
 class TestDriver:
     """The process that tunes is killed."""
 
@@ -174,21 +175,21 @@ def fits(folder, stage):
 class TestSession:
     """Spark is stopped under a study."""
 
-    def test_a_clear_end_and_a_record_to_go_on_from(self, classic, toys, tmp_path):
-        """It ends with what happened, and in another session it goes on where it was."""
+    def test_a_clear_end_and_a_record_to_go_on_from(self, spark, classic, toys, tmp_path):
+        """It ends with what happened, and in another session it goes on at the fold it was at."""
 
         stopped = threading.Event()
 
         def gate(stage, _):
-            if stage == "constant" and toys.count("constant") == 5:
+            if stage == "constant" and toys.count("constant") == 4:
                 classic.stop()
                 stopped.set()
 
-        rows = make_rows(classic.on("local[4]"))
+        rows = make_rows(spark)
         toys.gate = gate
         began = time.monotonic()
         with pytest.raises(ExecutorError, match="the Spark session has ended"):
-            tune_toys(toys, rows, tmp_path, "stopped")
+            tune_toys(toys, rows, tmp_path, "stopped", parallelism=1)
         assert time.monotonic() - began < 60
         assert stopped.wait(60)
         before = manyfit.load_study("stopped", folder=tmp_path)
@@ -197,11 +198,12 @@ class TestSession:
         lost = [end for end in ends if isinstance(end, Lost)]
 
         toys.gate = None
-        result = tune_toys(toys, make_rows(classic.on("local[4]")), tmp_path, "stopped")
+        rows = make_rows(classic.on("local[4]"))
+        result = tune_toys(toys, rows, tmp_path, "stopped", parallelism=1)
 
-        assert 0 < done < SETTINGS
+        assert done == 1
         assert lost
         assert not any(end.counts for end in lost)
         assert result.count(State.COMPLETE) == SETTINGS
-        assert toys.count("constant") <= SETTINGS * FOLDS + 2
-        assert same(result, tune_toys(toys, make_rows(classic.on("local[4]")), tmp_path, "whole"))
+        assert toys.count("constant") == SETTINGS * FOLDS + 1
+        assert same(result, tune_toys(toys, rows, tmp_path, "whole"))

@@ -12,20 +12,19 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def server(tmp_path):
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
     """Where runs go."""
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    mlflow.create_experiment("pipelines", artifact_location=str(tmp_path / "artifacts"))
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
     yield mlflow
     mlflow.set_tracking_uri(None)  # back to what the environment says
 
 
-def children(mlflow):
-    """Return the trials' runs, by number."""
-    (experiment,) = mlflow.search_experiments(filter_string="name = 'pipelines'")
+def children(mlflow, name):
+    """Return the runs of an experiment's trials in their order, and how many others it has."""
+    (experiment,) = mlflow.search_experiments(filter_string=f"name = '{name}'")
     client = mlflow.MlflowClient()
     runs = client.search_runs([experiment.experiment_id])
     found = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
@@ -36,11 +35,12 @@ def test_runs_of_trials(rows, toys, tmp_path, server):
     """Each trial has a run with its own times, params, a series over folds and all means."""
     from manyfit.spark_ml import tune_pipeline
 
+    server.create_experiment("means", artifact_location=str(tmp_path / "artifacts"))
     seen = []
 
     def gate(*_):
         time.sleep(0.2)
-        seen.append(len(children(server)[0]))
+        seen.append(len(children(server, "means")[0]))
 
     toys.gate = gate
     last = toys.Constant()
@@ -52,13 +52,13 @@ def test_runs_of_trials(rows, toys, tmp_path, server):
         sampler="grid",
         folds=2,
         parallelism=1,
-        tracker=MlflowTracker(experiment="pipelines"),
+        tracker=MlflowTracker(experiment="means"),
         progress=None,
         folder=tmp_path,
     )
 
     assert result.count(State.COMPLETE) == 2
-    (first, second), parents = children(server)
+    (first, second), parents = children(server, "means")
     assert parents == 1
     assert seen[-1] == 2, "the second trial's run was not there while it ran"
     assert first.info.end_time - first.info.start_time >= 400
@@ -82,6 +82,7 @@ def test_autologging_is_off_meanwhile(spark, rows, tmp_path, server):
 
     from manyfit.spark_ml import tune_pipeline
 
+    server.create_experiment("logged", artifact_location=str(tmp_path / "artifacts"))
     server.pyspark.ml.autolog(log_models=False, silent=True)
     try:
         model = LinearRegression(maxIter=1)
@@ -94,18 +95,19 @@ def test_autologging_is_off_meanwhile(spark, rows, tmp_path, server):
             sampler="grid",
             folds=2,
             parallelism=2,
-            tracker=MlflowTracker(experiment="pipelines"),
+            train_metrics=False,
+            tracker=MlflowTracker(experiment="logged"),
             progress=None,
             folder=tmp_path,
         )
-        runs, parents = children(server)
+        runs, parents = children(server, "logged")
         assert result.count(State.COMPLETE) == 2
         assert (len(runs), parents) == (2, 1)
         assert set(runs[0].data.params) == {"linearRegression.regParam"}
         assert "estimator_class" not in runs[0].data.tags
 
         # Not by `set_experiment`, which nobody can take back: the tests that follow would have it.
-        (experiment,) = server.search_experiments(filter_string="name = 'pipelines'")
+        (experiment,) = server.search_experiments(filter_string="name = 'logged'")
         with server.start_run(experiment_id=experiment.experiment_id) as mine:
             pipeline.fit(rows)
         logged = server.get_run(mine.info.run_id)
