@@ -86,6 +86,14 @@ def within(seconds, condition):
     return condition()
 
 
+def of_two(folder):
+    """Note a trial of this process; returns whether two processes have had three trials each."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{os.getpid()}-{manyfit.current_trial().number}").touch()
+    pids = [path.name.partition("-")[0] for path in folder.iterdir()]
+    return len({pid for pid in pids if pids.count(pid) >= 3}) >= 2
+
+
 def executors_of(result):
     return {trial.attempts[-1].worker.rpartition(":")[0] for trial in result}
 
@@ -338,20 +346,22 @@ def test_a_worker_that_joins_later_is_used(own_session, cluster, tune, tmp_path)
     assert len(set(workers[:slots])) <= slots < len(set(workers))
 
 
-def test_more_cores_for_each_trial(standalone_spark, tune):
+def test_more_cores_for_each_trial(standalone_spark, tune, tmp_path):
     """With a profile of two cores, an executor of two runs one trial, with two threads."""
 
     def objective(params):
-        time.sleep(0.2)
-        return {"loss": params["x"], "threads": float(os.environ["OMP_NUM_THREADS"])}
+        time.sleep(0.1)
+        loss = -1.0 if of_two(tmp_path / "seen") else params["x"]
+        return {"loss": loss, "threads": float(os.environ["OMP_NUM_THREADS"])}
 
     executor = SparkExecutor(standalone_spark, 4)
     sizes = set()
     submit = executor.submit
     executor.submit = lambda task: (sizes.add(executor.parallelism), submit(task))
-    result = tune(objective, executor, n_trials=6, cpus_per_trial=2)
+    target = manyfit.Target(-0.5)
+    result = tune(objective, executor, n_trials=500, cpus_per_trial=2, stop=target)
 
-    assert {trial.metrics["threads"] for trial in result} == {2.0}
+    assert {trial.metrics["threads"] for trial in result if trial.state is State.COMPLETE} == {2.0}
     assert max(sizes) == 2
 
 
@@ -376,25 +386,28 @@ def test_gpus_on_local_spark_are_refused(spark, tune):
         tune(lambda _: 0.0, SparkExecutor(spark, 2, gpus_per_trial=1))
 
 
-def test_gpus_are_handed_out_one_each(own_session, cluster, tune):
+def test_gpus_are_handed_out_one_each(own_session, cluster, tune, tmp_path):
     """A worker with two GPUs runs two trials at once, each of which sees its own."""
     gpu = {"spark_executor_resource_gpu_amount": "2", "spark_task_resource_gpu_amount": "1"}
 
     def objective(params):
-        time.sleep(0.3)
+        time.sleep(0.1)
         print(os.environ["CUDA_VISIBLE_DEVICES"])
-        return params["x"]
+        return -1.0 if of_two(tmp_path / "seen") else params["x"]
 
     with one_more_worker(cluster), own_session(spark_cores_max="4", **gpu) as spark:
         executor = SparkExecutor(spark, 4, gpus_per_trial=1)
         sizes = set()
         submit = executor.submit
         executor.submit = lambda task: (sizes.add(executor.parallelism), submit(task))
-        result = tune(objective, executor, n_trials=8)
+        result = tune(objective, executor, n_trials=500, stop=manyfit.Target(-0.5))
 
-    seen = [result.log_of(trial).read_text().strip() for trial in result]
-    assert set(seen) == {"4", "7"}
-    assert len({trial.attempts[-1].worker for trial in result}) == 2
+    done = [trial for trial in result if trial.state is State.COMPLETE]
+    gpus = {}
+    for trial in done:
+        seen = gpus.setdefault(trial.attempts[-1].worker, set())
+        seen.add(result.log_of(trial).read_text().strip())
+    assert sorted(gpus.values(), key=str) == [{"4"}, {"7"}]
     assert max(sizes) == 2
 
 
