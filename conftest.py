@@ -33,6 +33,8 @@ GROUPS = {
 }
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
+# What pytest, MLflow's databases and TensorFlow's AutoGraph leave in the temporary folder.
+OTHERS = ("pytest-of-", "db_init_lock-", "__pycache__")
 GRACE = 10.0  # seconds for processes that were told to end
 FOLDER, CHECKOUT = pytest.StashKey[Path](), pytest.StashKey[set[str]]()
 LEFT = pytest.StashKey[list[str]]()
@@ -156,10 +158,10 @@ def left_of(folder):
 
 
 def files_in(folder):
-    """Yield what is in a run's folder, but for pytest's, and what goes with this process."""
+    """Yield what is in a run's folder, but for others' files, and what goes with this process."""
     shared = f"driver-{os.getpid()}-"  # the folder of `manyfit.share`
     for path in folder.iterdir():
-        if path.name.startswith("pytest-of-"):
+        if path.name.startswith(OTHERS):
             continue
         with contextlib.suppress(OSError):  # it has just gone, or is no folder
             names = [inner.name for inner in path.iterdir()]

@@ -291,6 +291,7 @@ else:
 
 
 @pytest.mark.integration
+@pytest.mark.soak("tensorflow")
 def test_tfrecords(tmp_path: Path) -> None:
     """Files that TensorFlow wrote arrive as an array for each feature, of all files in order."""
     pytest.importorskip("tensorflow")

@@ -202,6 +202,16 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One for all tests: making one takes seconds."""
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+    mlflow.MlflowClient(uri).get_experiment("0")
+    return uri
+
+
+@pytest.fixture(scope="session")
 def mlflow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowProcess]:
     process = MlflowProcess(tmp_path_factory.mktemp("server"))
     yield process

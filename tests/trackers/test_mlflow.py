@@ -18,18 +18,13 @@ import pytest
 from mlflow.entities import Run
 
 from manyfit.testing.trackers import Story
+from manyfit.trackers import mlflow_courier
 from manyfit.trackers.mlflow import MlflowTracker
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore"),  # MLflow's own, about what it imports
 ]
-
-
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One for all tests: making one takes seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +34,14 @@ def nothing_configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     yield
     mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(autouse=True)
+def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine has the time it needs to write all, but where a server is mute on purpose."""
+    if "black_hole" not in request.fixturenames:
+        monkeypatch.setattr(mlflow_courier, "CLOSE_QUIET", 60.0)
+        monkeypatch.setattr(mlflow_courier, "CLOSE_TOTAL", 300.0)
 
 
 def runs_of(uri: str, experiment: str) -> tuple[Run, dict[int, Run]]:
@@ -222,20 +225,20 @@ def test_a_trial_costs_four_writes_and_no_read(counting: Any, tmp_path: Path) ->
 def test_a_server_that_dies_in_the_middle(mlflow_process: Any, tmp_path: Path) -> None:
     """SIGKILL, a second of nothing, a new one: nothing is lost and nothing is there twice."""
     story = Story(MlflowTracker(mlflow_process.uri, experiment="killed"), folder=tmp_path)
-    story.run(5, steps=3)
+    story.run(2, steps=3)
     mlflow_process.kill()
     begun = time.monotonic()
     story.run(20, steps=3)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10  # not a second for each
     time.sleep(1)
     mlflow_process.start()
-    story.run(5, steps=3)
+    story.run(2, steps=3)
     story.end()
     parent, runs = runs_of(mlflow_process.uri, "killed")
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    assert sorted(runs) == list(range(30))
+    assert sorted(runs) == list(range(24))
     assert parent.info.status == "FINISHED"
-    for number in (0, 4, 5, 17, 29):
+    for number in (0, 1, 2, 17, 23):
         steps = [step for step, _ in curve(mlflow_process.uri, runs[number], "accuracy")]
         assert steps == [0, 1, 2, 2]
         assert runs[number].data.metrics["loss"] == 1.0 / (number + 1)
@@ -244,16 +247,18 @@ def test_a_server_that_dies_in_the_middle(mlflow_process: Any, tmp_path: Path) -
 def test_a_mute_server_holds_up_no_trial(
     black_hole: str, short_http: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It accepts and never answers: 200 trials lose two seconds at most, the end a few more."""
+    """It accepts and never answers: of 200 trials one waits, and the end some seconds."""
+    others = set(threading.enumerate())
     story = Story(MlflowTracker(black_hole), folder=tmp_path, n_trials=200)
     begun = time.monotonic()
     story.run(200)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10  # not a second for each
     begun = time.monotonic()
     story.end()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 15
     assert "200 of 200 trials are not written in full" in caplog.text
-    wait_until(lambda: "manyfit-mlflow" not in {thread.name for thread in threading.enumerate()})
+    mine = [each for each in {*threading.enumerate()} - others if each.name == "manyfit-mlflow"]
+    wait_until(lambda: not any(each.is_alive() for each in mine))
 
 
 STUDY = """
@@ -271,18 +276,22 @@ def train(params):
 manyfit.tune(
     train, {{"x": manyfit.Float(0.0, 1.0)}}, metric="loss", n_trials=8, executor="inline", seed=0,
     sampler="random", pruner=None, name="again", folder={folder!r}, progress=None,
-    tracker=manyfit.MlflowTracker({uri!r}, experiment="again"),
+    tracker=manyfit.MlflowTracker({uri!r}, experiment={experiment!r}),
 )
 """
 
 
-def test_a_driver_killed_again_and_again(database: str, tmp_path: Path) -> None:
-    """SIGKILL of the driver in two trials: the resumed study has each run once, all finished."""
-    for kill_at in (1, 5, None):
-        code = STUDY.format(kill_at=kill_at, folder=str(tmp_path), uri=database)
+@pytest.mark.soak("kills", also_in_test=True)
+def test_a_driver_that_is_killed(database: str, tmp_path: Path, round_: int) -> None:
+    """SIGKILL of the driver in a trial, or two: resumed, it has each run once, all finished."""
+    experiment = f"again {round_}"
+    for kill_at in (*([round_ % 3] if round_ else []), 3 + round_ % 5, None):
+        code = STUDY.format(
+            kill_at=kill_at, folder=str(tmp_path), uri=database, experiment=experiment
+        )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True)
         assert done.returncode == (0 if kill_at is None else -signal.SIGKILL), done.stderr.decode()
-    parent, runs = runs_of(database, "again")
+    parent, runs = runs_of(database, experiment)
     assert sorted(runs) == list(range(8))
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert parent.info.status == "FINISHED"
@@ -291,7 +300,7 @@ def test_a_driver_killed_again_and_again(database: str, tmp_path: Path) -> None:
 
 
 def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)

@@ -23,6 +23,7 @@ from manyfit.metric import Metric
 from manyfit.result import StudyResult
 from manyfit.space import Space
 from manyfit.testing.remote import LocalSpark
+from manyfit.trackers import mlflow_courier
 from manyfit.trackers.base import StudyInfo
 from manyfit.trackers.mlflow import MlflowTracker
 from manyfit.trackers.mlflow_relay import Relay
@@ -43,6 +44,8 @@ def driver_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[P
     for name in ("TRACKING_URI", "EXPERIMENT_ID", "EXPERIMENT_NAME", "RUN_ID"):
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setattr(mlflow_courier, "CLOSE_QUIET", 60.0)  # a busy machine has the time it needs
+    monkeypatch.setattr(mlflow_courier, "CLOSE_TOTAL", 300.0)
     folder = tmp_path / "driver"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -73,13 +76,15 @@ def objective_in(folder: Path) -> Callable[[dict[str, Any]], float]:
     return objective
 
 
-def study(spark: Any, objective: Callable[..., float], **options: Any) -> StudyResult:
+def study(
+    spark: Any, objective: Callable[..., float], slots: int = 1, **options: Any
+) -> StudyResult:
     result = tune(
         objective,
         {"x": Float(0.0, 1.0)},
         metric="loss",
         n_trials=3,
-        executor=SparkExecutor(spark, parallelism=2, host="127.0.0.1"),
+        executor=SparkExecutor(spark, parallelism=slots, host="127.0.0.1"),
         sampler="random",
         pruner=None,
         progress=None,
@@ -124,7 +129,7 @@ def said(result: StudyResult) -> list[str]:
 
 def test_a_database_of_the_driver(driver_folder: Path, tmp_path: Path) -> None:
     """With nothing configured, all is in `mlflow.db` and `mlruns` here, and nothing elsewhere."""
-    result = study(LocalSpark(tmp_path / "workers"), objective_in(tmp_path / "workers"))
+    result = study(LocalSpark(tmp_path / "workers"), objective_in(tmp_path / "workers"), slots=2)
     assert_all_is_there(result, f"sqlite:///{driver_folder}/mlflow.db")
     inside, *artifacts = said(result)
     assert inside == "[]"
@@ -148,16 +153,6 @@ def test_a_folder_of_the_driver(
     assert said(result)[0] == "[]"
 
 
-def test_a_server_of_the_driver(mlflow_process: Any, tmp_path: Path) -> None:
-    """One on loopback is reached by way of the driver."""
-    tracker = MlflowTracker(mlflow_process.uri, experiment="mine")
-    result = study(
-        LocalSpark(tmp_path / "workers"), objective_in(tmp_path / "workers"), tracker=tracker
-    )
-    assert_all_is_there(result, mlflow_process.uri, "mine")
-    assert not (result.folder / "mlflow-server.log").exists()
-
-
 def test_a_server_without_a_tracker(
     mlflow_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,10 +166,10 @@ def test_a_server_without_a_tracker(
     assert [run.data.params for run in runs] == [{"mine": "yes"}] * 3
 
 
-def test_credentials_of_the_environment(
+def test_a_server_of_the_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_process: Any
 ) -> None:
-    """A user's token reaches the objective's MLflow, and nothing that is written."""
+    """One on loopback is reached by way of the driver, with a user's token, which isn't written."""
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "canary-of-the-user")
     folder = tmp_path / "workers"
     work = objective_in(folder)
@@ -189,6 +184,7 @@ def test_credentials_of_the_environment(
     tracker = MlflowTracker(mlflow_process.uri, experiment="token")
     result = study(LocalSpark(folder), objective, tracker=tracker)
     assert_all_is_there(result, mlflow_process.uri, "token")
+    assert not (result.folder / "mlflow-server.log").exists()
     written = b"".join(path.read_bytes() for path in result.folder.rglob("*") if path.is_file())
     assert b"canary" not in written
 
@@ -223,7 +219,7 @@ def test_a_real_cluster(
 ) -> None:
     """On Spark, what is logged with MLflow lands in the trials' runs here, and nothing there."""
     (tmp_path / "workers").mkdir()
-    result = study(standalone_spark, objective_in(tmp_path / "workers"))
+    result = study(standalone_spark, objective_in(tmp_path / "workers"), slots=2)
     assert_all_is_there(result, f"sqlite:///{driver_folder}/mlflow.db")
     assert said(result)[0] == "[]"
 
@@ -250,14 +246,6 @@ def processes_with(word: str) -> list[list[str]]:
     """Return the command lines of processes that have a word in them."""
     lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     return [line for line in lines if word in " ".join(line)]
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One for all tests: making one takes seconds."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('database')}/some.db"
-    mlflow.MlflowClient(uri).get_experiment("0")
-    return uri
 
 
 def test_it_is_there_only_for_remote_workers(database: str, tmp_path: Path) -> None:
