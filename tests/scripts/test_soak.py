@@ -1,16 +1,13 @@
 """The soak: its parts, and the line that each of them prints."""
 
 import ast
-import sys
 from pathlib import Path
 
 import pytest
+import soak
 import yaml
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import soak
 
 
 @pytest.mark.parametrize(
