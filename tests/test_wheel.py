@@ -1,14 +1,37 @@
-"""The package as its users get it: built, installed alone, and light to import."""
+"""The package as its users get it: built, alone, and light to import."""
 
+import os
+import re
 import subprocess
 import sys
 import venv
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+# What each extra brings.
+EXTRAS = {
+    "arrow": "pyarrow",
+    "connect": "grpc",
+    "delta": "deltalake",
+    "demo": "keras",
+    "mlflow": "mlflow",
+    "pandas": "pandas",
+    "plots": "plotly",
+    "spark": "pyspark",
+    "storage": "fsspec",
+    "tensorflow": "tensorflow",
+}
+NEEDED = {"cloudpickle", "numpy", "optuna", "psutil", "rich", "scipy", "threadpoolctl"}
+# Python runs it before anything else: what an extra brings is not to be found.
+ALONE = f"""
+import sys
+sys.modules.update(dict.fromkeys({[*EXTRAS.values(), "sklearn", "jax"]!r}))
+"""
 
 OBJECTIVE = """
 import manyfit
@@ -30,11 +53,12 @@ if __name__ == "__main__":
     )
     assert len(result) == 4, result
     for missing in ("mlflow", "pandas", "keras", "sklearn"):
-        assert missing not in sys.modules
+        assert sys.modules.get(missing) is None
     try:
         result.table()
     except manyfit.MissingExtraError as error:
         print(error)
+    print(manyfit.__file__)
 """
 MLFLOW = """
 import manyfit
@@ -44,11 +68,23 @@ try:
 except manyfit.MissingExtraError as error:
     print(error)
 """
+LIST = "import sys; from manyfit.cli import main; sys.exit(main())"
+
+pytestmark = pytest.mark.integration
 
 
-def run(*command: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: object, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     words = [str(word) for word in command]
-    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        words,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +98,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python that has the wheel and what it depends on, without any extra."""
-    folder = tmp_path_factory.mktemp("alone")
+def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is in the wheel, in a folder that hides what extras bring."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    zipfile.ZipFile(wheel).extractall(folder)
+    (folder / "sitecustomize.py").write_text(ALONE)
+    return folder
+
+
+def fresh(folder: Path, what: str) -> Path:
+    """Return a new Python that has a package and what that depends on."""
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet")
@@ -72,12 +115,28 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     reached = run(*pip, *pinned, "--retries", "1", "cloudpickle")
     if reached.returncode != 0:
         pytest.skip(f"no package index can be reached: {reached.stderr.strip()[-200:]}")
-    done = run(*pip, *pinned, wheel)
+    done = run(*pip, *pinned, what)
     assert done.returncode == 0, done.stderr
     return python
 
 
-@pytest.mark.integration
+def check_alone(python: Path | str, folder: Path, env: dict[str, str]) -> str:
+    """Tune in worker processes without any extra, list it, and ask for extras; say what from."""
+    (folder / "training.py").write_text(OBJECTIVE)
+    (folder / "tune.py").write_text(TUNE)
+    done = run(python, "tune.py", cwd=folder, env=env)
+    assert done.returncode == 0, done.stderr
+    *_, refused, place = done.stdout.splitlines()
+    assert "pip install 'manyfit[pandas]'" in refused
+    listed = run(python, "-c", LIST, "list", cwd=folder, env=env)
+    assert listed.returncode == 0, listed.stderr
+    assert "tiny" in listed.stdout
+    asked = run(python, "-c", MLFLOW, cwd=folder, env=env)
+    assert asked.returncode == 0, asked.stderr
+    assert "pip install 'manyfit[mlflow]'" in asked.stdout
+    return place
+
+
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     """Tests, demo and documents stay at home; the types and the licence travel."""
     names = zipfile.ZipFile(wheel).namelist()
@@ -86,25 +145,41 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-@pytest.mark.integration
-def test_tunes_without_any_extra(python: Path, tmp_path: Path) -> None:
+def test_what_it_needs(unpacked: Path) -> None:
+    """It asks for few packages; the others are extras; and it brings a command."""
+    (metadata,) = unpacked.glob("*.dist-info/METADATA")
+    found = message_from_bytes(metadata.read_bytes())
+    wanted = [line for line in found.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert {re.split(r"[^\w-]", line)[0] for line in wanted} == NEEDED
+    assert set(found.get_all("Provides-Extra", [])) == EXTRAS.keys()
+    commands = metadata.with_name("entry_points.txt").read_text()
+    assert "[console_scripts]\nmanyfit = manyfit.cli:main\n" in commands
+
+
+def test_it_is_enough_by_itself(unpacked: Path, tmp_path: Path) -> None:
     """A study in worker processes; only what needs an extra is refused, and names it."""
-    (tmp_path / "training.py").write_text(OBJECTIVE)
-    (tmp_path / "tune.py").write_text(TUNE)
-    done = run(python, "tune.py", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "pip install 'manyfit[pandas]'" in done.stdout
+    env = {"PYTHONPATH": str(unpacked)}
+    assert Path(check_alone(sys.executable, tmp_path, env)).is_relative_to(unpacked)
+
+
+@pytest.mark.soak("wheels")
+def test_installed_alone(wheel: Path, tmp_path: Path) -> None:
+    """In a fresh Python it is installed with what it needs, tunes, and has its command."""
+    python = fresh(tmp_path / "python", str(wheel))
+    check_alone(python, tmp_path, {})
     listed = run(python.with_name("manyfit"), "list", cwd=tmp_path)
-    assert listed.returncode == 0, listed.stderr
     assert "tiny" in listed.stdout
 
 
-@pytest.mark.integration
-def test_mlflow_is_an_extra(python: Path, tmp_path: Path) -> None:
-    """Asked for by name where it isn't installed, it says how to install it."""
-    done = run(python, "-c", MLFLOW, cwd=tmp_path)
+@pytest.mark.soak("wheels")
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_installed_with_an_extra(wheel: Path, tmp_path: Path, extra: str) -> None:
+    """Each extra can be installed with it, and brings what it is for."""
+    if extra == "tensorflow" and sys.version_info >= (3, 14):
+        pytest.skip("TensorFlow has no wheels for this Python yet")
+    python = fresh(tmp_path / "python", f"{wheel}[{extra}]")
+    done = run(python, "-c", f"import manyfit, {EXTRAS[extra]}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "pip install 'manyfit[mlflow]'" in done.stdout
 
 
 def test_import_is_quick() -> None:

@@ -57,7 +57,10 @@ print(json.dumps(facts))
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module", params=["jax", "tensorflow"])
+@pytest.fixture(
+    scope="module",
+    params=["jax", pytest.param("tensorflow", marks=pytest.mark.soak("tensorflow"))],
+)
 def facts(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What became of a few short trainings."""
     if importlib.util.find_spec(request.param) is None:

@@ -38,9 +38,12 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("backend", "executor", "name", "n_trials"),
     [
-        ("jax", "processes", "digits", 4),
-        ("jax", "spark", "digits", 3),
-        ("tensorflow", "processes", "digits-tensorflow", 2),
+        ("jax", "processes", "digits", 2),
+        pytest.param("jax", "spark", "digits", 3, marks=pytest.mark.soak("contracts")),
+        pytest.param(
+            *("tensorflow", "processes", "digits-tensorflow", 2),
+            marks=pytest.mark.soak("tensorflow"),
+        ),
     ],
 )
 def test_demo_without_network(

@@ -41,10 +41,10 @@ def fit(spark, folder=None, seconds=0.0, error=None):
     spark.range(0, 4, 1, 4).mapInArrow(work, "id long", barrier=True).collect()
 
 
-@pytest.fixture(params=["classic", "connect"])
+@pytest.fixture(params=["cluster", pytest.param("connect_spark", marks=pytest.mark.soak("kills"))])
 def session_and_kill(request, monkeypatch):
     """A session and what kills a part of its cluster: a machine, or an executor through Connect."""
-    if request.param == "connect":
+    if request.param == "connect_spark":
         monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
         return request.getfixturevalue("connect_spark"), kill_executor
     cluster, classic = (request.getfixturevalue(name) for name in ("cluster", "classic"))

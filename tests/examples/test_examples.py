@@ -143,6 +143,7 @@ class TestXGBoost:
         assert "Spark Connect" in result[0].reason
 
 
+@pytest.mark.soak("torch")
 class TestTorch:
     """Processes that train one model together."""
 

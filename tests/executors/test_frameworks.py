@@ -43,6 +43,7 @@ def test_keras_is_seeded_and_tensorflow_not_imported_for_it(tmp_path, monkeypatc
     assert first["tensorflow"] == 0.0
 
 
+@pytest.mark.soak("tensorflow")
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="no TensorFlow here")
 def test_tensorflow_is_seeded(tmp_path):
     """TensorFlow draws the same for the same seed, from the trial that imports it on."""
@@ -57,7 +58,6 @@ def test_tensorflow_is_seeded(tmp_path):
 
 
 NOTEBOOK = """
-import tempfile
 from pathlib import Path
 from manyfit.executors.processes import ProcessExecutor
 from manyfit.testing.rig import Rig
@@ -70,7 +70,7 @@ def train(params):
     report(0, loss=1.0)
     return FACTOR * params["x"]
 
-run = Rig(ProcessExecutor(1), train, Path(tempfile.mkdtemp()))
+run = Rig(ProcessExecutor(1), train, Path.cwd())
 end = run.run(x=0.5)
 run.executor.close()
 print(end.metrics, run.log())

@@ -79,6 +79,7 @@ print([trial.state.name for trial in result], len(result[1].measurements), resul
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.soak("spark35"),
     pytest.mark.skipif(
         not (ROOT / ".venv/.spark35").exists(),
         reason="PySpark 3.5 is not here: make .venv/.spark35",
