@@ -11,6 +11,17 @@ sys.path.insert(0, str(ROOT / "demo"))
 
 
 @pytest.fixture(scope="session")
+def jax_that_compiles_soon(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment: as quick as it gets, and never the same twice."""
+    return {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("jax")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
+@pytest.fixture(scope="session")
 def fashion() -> Path:
     """A folder with the official files of Fashion-MNIST."""
     places = [os.environ.get("MANYFIT_DATA"), ROOT.parent / "shared" / "fashion-mnist"]

@@ -61,13 +61,18 @@ pytestmark = pytest.mark.integration
     scope="module",
     params=["jax", pytest.param("tensorflow", marks=pytest.mark.soak("tensorflow"))],
 )
-def facts(request: pytest.FixtureRequest) -> dict[str, Any]:
+def facts(request: pytest.FixtureRequest, jax_that_compiles_soon: dict[str, str]) -> dict[str, Any]:
     """What became of a few short trainings."""
     if importlib.util.find_spec(request.param) is None:
         pytest.skip(f"there is no {request.param} for this Python")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
-        env={**os.environ, "PYTHONPATH": str(DEMO), "KERAS_BACKEND": request.param},
+        env={
+            **os.environ,
+            **jax_that_compiles_soon,
+            "PYTHONPATH": str(DEMO),
+            "KERAS_BACKEND": request.param,
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -47,7 +47,13 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_demo_without_network(
-    tmp_path: Path, backend: str, executor: str, name: str, n_trials: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    jax_that_compiles_soon: dict[str, str],
+    backend: str,
+    executor: str,
+    name: str,
+    n_trials: int,
 ) -> None:
     """It says so, tunes on the digits, and leaves a summary, a journal and runs in MLflow.
 
@@ -55,6 +61,8 @@ def test_demo_without_network(
     """
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: it may have no wheels for this Python yet")
+    for variable, value in jax_that_compiles_soon.items():
+        monkeypatch.setenv(variable, value)
     options = ["--backend", backend, "--executor", executor, "--trials", f"{n_trials}"]
     done = demo(tmp_path, *options, "--parallelism", "2")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -198,7 +198,7 @@ class Storage:
         """Return the bytes of each table that a session holds."""
         context = spark.sparkContext
         url = f"{context.uiWebUrl}/api/v1/applications/{context.applicationId}/storage/rdd"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return [rdd["memoryUsed"] + rdd["diskUsed"] for rdd in json.load(answer)]
 
     def settled(self, spark, tables):
