@@ -55,6 +55,13 @@ class ClassicSession:
         self._master = None
 
 
+@pytest.fixture
+def patient_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have mirrors in MLflow wait as long as it takes: on a busy machine, nothing is left out."""
+    for name, seconds in (("PATIENCE", 30.0), ("CLOSE_QUIET", 60.0), ("CLOSE_TOTAL", 300.0)):
+        monkeypatch.setattr(f"manyfit.trackers.mlflow_courier.{name}", seconds)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A standalone cluster of two workers with 4 slots each."""

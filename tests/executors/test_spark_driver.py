@@ -588,6 +588,7 @@ class TestASharedCluster:
         assert result.reason == "interrupted"
         assert [trial.state for trial in result] == [State.WAITING] * 2
 
+    @pytest.mark.usefixtures("patient_mlflow")
     @pytest.mark.filterwarnings("ignore")  # MLflow's own, about what it imports
     def test_what_objectives_log_with_mlflow(self, spark, tmp_path, monkeypatch):
         """`mlflow.log_metric` in trials that run at once lands in the run of each."""

@@ -8,6 +8,7 @@ from manyfit import Choice, MlflowTracker, State
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.usefixtures("patient_mlflow"),
     pytest.mark.filterwarnings("ignore"),  # MLflow's own, about what it imports
 ]
 

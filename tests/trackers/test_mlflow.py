@@ -18,7 +18,6 @@ import pytest
 from mlflow.entities import Run
 
 from manyfit.testing.trackers import Story
-from manyfit.trackers import mlflow_courier
 from manyfit.trackers.mlflow import MlflowTracker
 
 pytestmark = [
@@ -37,11 +36,10 @@ def nothing_configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def patient(request: pytest.FixtureRequest) -> None:
     """A busy machine has the time it needs to write all, but where a server is mute on purpose."""
     if "black_hole" not in request.fixturenames:
-        monkeypatch.setattr(mlflow_courier, "CLOSE_QUIET", 60.0)
-        monkeypatch.setattr(mlflow_courier, "CLOSE_TOTAL", 300.0)
+        request.getfixturevalue("patient_mlflow")
 
 
 def runs_of(uri: str, experiment: str) -> tuple[Run, dict[int, Run]]:

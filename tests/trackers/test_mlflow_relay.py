@@ -23,7 +23,6 @@ from manyfit.metric import Metric
 from manyfit.result import StudyResult
 from manyfit.space import Space
 from manyfit.testing.remote import LocalSpark
-from manyfit.trackers import mlflow_courier
 from manyfit.trackers.base import StudyInfo
 from manyfit.trackers.mlflow import MlflowTracker
 from manyfit.trackers.mlflow_relay import Relay
@@ -39,13 +38,13 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def driver_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+def driver_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, patient_mlflow: None
+) -> Iterator[Path]:
     """Nothing is configured, and the driver works in a folder of its own."""
     for name in ("TRACKING_URI", "EXPERIMENT_ID", "EXPERIMENT_NAME", "RUN_ID"):
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    monkeypatch.setattr(mlflow_courier, "CLOSE_QUIET", 60.0)  # a busy machine has the time it needs
-    monkeypatch.setattr(mlflow_courier, "CLOSE_TOTAL", 300.0)
     folder = tmp_path / "driver"
     folder.mkdir()
     monkeypatch.chdir(folder)
