@@ -97,10 +97,8 @@ class TestRun:
     def test_ames(self, generated, monkeypatch, capsys):
         """It compares both ways by rows that decided and by rows kept out, and on test rows."""
         module = generated["ames_neighborhoods"]
-        inline = partial(
-            manyfit.tune_groups, executor="inline"
-        )  # in three passes, each with new workers
-        monkeypatch.setattr(manyfit, "tune_groups", inline)
+        # In three passes, each with new workers.
+        monkeypatch.setattr(manyfit, "tune_groups", partial(manyfit.tune_groups, parallelism=1))
         said = self.printed(module, monkeypatch, capsys, "--trials", "3")
 
         assert "By the rows that decided: params for each group" in said
