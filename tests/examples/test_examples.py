@@ -90,6 +90,7 @@ def xgboost(monkeypatch):
 class TestXGBoost:
     """Fits that need their slots all at once."""
 
+    @pytest.mark.soak("contracts")
     def test_each_takes_all_slots(self, standalone_spark, ames, xgboost, quiet):
         """Two trials that need the whole cluster each run one after the other: no deadlock."""
         result = xgboost.tune(standalone_spark, ames, 4, parallelism=2, n_trials=2, **quiet)
@@ -119,6 +120,7 @@ class TestXGBoost:
         assert result[0].seconds == 0
         assert jobs(standalone_spark) == before
 
+    @pytest.mark.soak("contracts")
     def test_workers_in_the_space(self, standalone_spark, ames, xgboost, quiet):
         """In a pipeline the number of workers is a param like any other."""
         from manyfit.spark_ml import tune_pipeline
@@ -140,6 +142,7 @@ class TestXGBoost:
         assert result.count(State.COMPLETE) == 2, reasons(result)
         assert sorted(trial.params["sparkXGBRegressor.num_workers"] for trial in result) == [1, 2]
 
+    @pytest.mark.soak("contracts")
     def test_through_connect(self, remote, connect_url, classic, ames, xgboost, quiet, monkeypatch):
         """XGBoost on Spark knows no Connect: a trial fails soon, and says what is lacking."""
         classic.stop()  # else it would be taken for the session

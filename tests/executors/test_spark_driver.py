@@ -488,6 +488,7 @@ class TestTheEndOfTheSession:
 class TestASharedCluster:
     """What befalls a cluster, and who else uses it."""
 
+    @pytest.mark.soak("kills")
     def test_a_machine_is_killed(self, standalone_spark, cluster, tmp_path):
         """Spark runs lost tasks again; the trial has one attempt, and its result."""
         begun = tmp_path / "begun"

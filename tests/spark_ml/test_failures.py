@@ -70,6 +70,7 @@ def same(result, other):
     return True
 
 
+@pytest.mark.soak("kills")
 class TestMachine:
     """A machine of the cluster goes in the middle of ordinary fits."""
 
