@@ -41,7 +41,7 @@ def fit(spark, folder=None, seconds=0.0, error=None):
     spark.range(0, 4, 1, 4).mapInArrow(work, "id long", barrier=True).collect()
 
 
-@pytest.fixture(params=["cluster", pytest.param("connect_spark", marks=pytest.mark.soak("kills"))])
+@pytest.fixture(params=["cluster", "connect_spark"])
 def session_and_kill(request, monkeypatch):
     """A session and what kills a part of its cluster: a machine, or an executor through Connect."""
     if request.param == "connect_spark":
@@ -63,6 +63,7 @@ def kill_executor(task):
     next(process for process in parents if process.name() == "java").kill()
 
 
+@pytest.mark.soak("kills")
 def test_it_is_made_again(session_and_kill, quiet, tmp_path):
     """Spark gives the fit up, and that is not the trial's fault: another attempt is made."""
     spark, kill = session_and_kill

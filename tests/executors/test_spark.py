@@ -101,7 +101,9 @@ def executors_of(result):
 # ── data ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("size", [100_000, 4_000_000])
+@pytest.mark.parametrize(
+    "size", [pytest.param(100_000, marks=pytest.mark.soak("contracts")), 4_000_000]
+)
 def test_shared_data_are_one_file_on_a_machine(standalone_spark, tune, size):
     """However they travel, and in whichever executor, trials map the same file, and can't write."""
     data = manyfit.share(x=np.arange(size, dtype=float), offset=7)
@@ -293,6 +295,7 @@ def test_a_client_that_workers_cannot_dial(connect_spark, tune, caplog):
 # ── the cluster ───────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.soak("contracts")
 def test_workers_spread_over_executors(standalone_spark, tune, tmp_path):
     """Two workers on two executors with two slots each end up on one each."""
     seen = tmp_path / "seen"
@@ -309,6 +312,7 @@ def test_workers_spread_over_executors(standalone_spark, tune, tmp_path):
     assert len(executors_of(result)) == 2
 
 
+@pytest.mark.soak("contracts")
 def test_a_worker_that_joins_later_is_used(own_session, cluster, tune, tmp_path):
     """A study that wants more slots than there are begins, and grows when the cluster does."""
     seen, begun = tmp_path / "seen", tmp_path / "begun"
@@ -346,6 +350,7 @@ def test_a_worker_that_joins_later_is_used(own_session, cluster, tune, tmp_path)
     assert len(set(workers[:slots])) <= slots < len(set(workers))
 
 
+@pytest.mark.soak("contracts")
 def test_more_cores_for_each_trial(standalone_spark, tune, tmp_path):
     """With a profile of two cores, an executor of two runs one trial, with two threads."""
 
@@ -386,6 +391,7 @@ def test_gpus_on_local_spark_are_refused(spark, tune):
         tune(lambda _: 0.0, SparkExecutor(spark, 2, gpus_per_trial=1))
 
 
+@pytest.mark.soak("contracts")
 def test_gpus_are_handed_out_one_each(own_session, cluster, tune, tmp_path):
     """A worker with two GPUs runs two trials at once, each of which sees its own."""
     gpu = {"spark_executor_resource_gpu_amount": "2", "spark_task_resource_gpu_amount": "1"}

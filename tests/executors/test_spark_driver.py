@@ -464,6 +464,7 @@ class TestTheEndOfTheSession:
             classic.stop()
         self.check(options, classic.on("local[4]"))
 
+    @pytest.mark.soak("kills")
     def test_the_cluster_ends_it(self, classic, cluster, options):
         """So does a master that kills the application."""
         spark = classic.on(cluster.url)

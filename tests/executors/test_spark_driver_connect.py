@@ -118,6 +118,7 @@ def test_slots(remote):
     assert DriverExecutor(remote, 8, slots_per_trial=2).parallelism == 2
 
 
+@pytest.mark.soak("contracts")
 def test_spark_ml(remote, tmp_path):
     """Models of Spark ML are fitted in two trials at once."""
     from pyspark.ml.classification import LogisticRegression
@@ -231,6 +232,7 @@ def study(url, folder, need):
             process.kill()
 
 
+@pytest.mark.soak("kills")
 def test_the_server_is_killed(classic, cluster, remote, tmp_path):
     """Studies notice before their jobs do, their processes end, and another server resumes them.
 

@@ -292,7 +292,9 @@ SPARK_SCHEMA = "g string, n int, x double, at timestamp, big bigint"
 KEYS = pa.schema([("g", pa.string()), ("n", pa.int64())])
 
 
-@pytest.fixture(params=["spark", "connect_spark"])
+@pytest.fixture(
+    params=["spark", pytest.param("connect_spark", marks=pytest.mark.soak("contracts"))]
+)
 def session(request):
     return request.getfixturevalue(request.param)
 

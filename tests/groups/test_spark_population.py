@@ -330,6 +330,7 @@ class TestFailures:
         with pytest.raises(ArgumentError, match=rf"can't hand the column {name!r} to Python"):
             tuned(data, lambda group, params: 1.0)
 
+    @pytest.mark.soak("kills")
     def test_a_lost_executor(self, standalone_spark, tuned, here, tmp_path):
         """Its groups are tuned elsewhere, and each has one row."""
         begun = tmp_path / "begun"

@@ -213,6 +213,7 @@ def test_autologging_and_runs_of_the_objectives_own(driver_folder: Path, tmp_pat
     }
 
 
+@pytest.mark.soak("contracts")
 def test_a_real_cluster(
     standalone_spark: "SparkSession", driver_folder: Path, tmp_path: Path
 ) -> None:
