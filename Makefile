@@ -15,7 +15,7 @@ demo: .venv/$(if $(filter spark,$(EXECUTOR)),.spark,.demo) ## Tune a classifier 
 	$(python) demo/fashion.py --executor $(EXECUTOR) $(ARGS)
 
 test: check ## Check the code and run the tests. A part of them: make test ARGS="-k space"
-	$(python) -m pytest -n logical --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(python) -m pytest -n logical --maxprocesses 4 $(ARGS)
 
 soak: .venv/.dev $(soak_needs) ## Run what takes hours: before a release, or at night. One part: make soak PART=kills
 	$(python) scripts/soak.py $(PART)

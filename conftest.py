@@ -78,6 +78,13 @@ def pytest_collection_modifyitems(config, items):
         item.add_marker(pytest.mark.xdist_group(f"{numbers.setdefault(group, len(numbers))}"))
 
 
+def pytest_collection_finish(session):
+    """Refuse to run in several processes what pytest-xdist has not put into groups."""
+    is_worker = hasattr(session.config, "workerinput")
+    if is_worker and not all("@" in item.nodeid for item in session.items):
+        raise pytest.UsageError("this pytest-xdist keeps no groups: see pytest in pyproject.toml")
+
+
 def belongs(item, part):
     """Whether a test is in a part of `make soak`; without a part, whether it is in `make test`."""
     soak = item.get_closest_marker("soak")
