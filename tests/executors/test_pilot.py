@@ -31,32 +31,32 @@ SILENCE = 3.0
 
 
 @pytest.fixture
-def spark(tmp_path):
+def machine(tmp_path):
     """A stand-in for a session."""
     return LocalSpark(tmp_path / "machine")
 
 
 @pytest.fixture
-def rig(tmp_path, spark):
+def rig(tmp_path, machine):
     """A function that opens an executor on an objective; nothing may survive it."""
     with contextlib.ExitStack() as stack:
 
         def start(objective, parallelism=1, *, secrets=(), timings=QUICK, **limits):
-            executor = SparkExecutor(spark, parallelism, secrets=secrets, timings=timings)
+            executor = SparkExecutor(machine, parallelism, secrets=secrets, timings=timings)
             stack.callback(executor.close)
             return Rig(executor, objective, tmp_path, Limits(**limits))
 
         yield start
-    assert eventually(lambda: processes_of(spark) == [])
-    assert eventually(lambda: list(spark.folder.iterdir()) == [])
+    assert eventually(lambda: processes_of(machine) == [])
+    assert eventually(lambda: list(machine.folder.iterdir()) == [])
 
 
-def processes_of(spark):
+def processes_of(machine):
     """What runs on its machine: below this process, or left to itself."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # it has just ended
-            if process.environ().get("TMPDIR") == str(spark.folder):
+            if process.environ().get("TMPDIR") == str(machine.folder):
                 found.append(process)
     return found
 
@@ -75,11 +75,11 @@ def is_dead(pid):
         return True
 
 
-def family(spark):
+def family(machine):
     """The process number of each worker, and that of the process that runs its trials."""
     return {
         task.pid: [child.pid for child in psutil.Process(task.pid).children()]
-        for task in spark.tasks
+        for task in machine.tasks
     }
 
 
@@ -112,12 +112,12 @@ def endings(run, *whose):
 # ── deaths ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_worker_that_is_killed(rig, spark, tmp_path):
+def test_a_worker_that_is_killed(rig, machine, tmp_path):
     """Its trial's process dies with it, its attempt is lost once, and another worker comes."""
     run = rig(waits(tmp_path))
     run.submit()
     pilot = pilot_of(run, tmp_path)
-    (child,) = family(spark)[pilot]
+    (child,) = family(machine)[pilot]
     os.kill(pilot, signal.SIGKILL)
     lost = run.end_of()
     assert isinstance(lost, AttemptLost)
@@ -130,7 +130,7 @@ def test_a_worker_that_is_killed(rig, spark, tmp_path):
     assert len(endings(run, 0, 1)) == len(endings(run, 0, 2)) == 1
 
 
-def test_one_of_two_is_killed(rig, spark, tmp_path):
+def test_one_of_two_is_killed(rig, machine, tmp_path):
     """The other doesn't notice, and the folder that they share stays."""
     run = rig(waits(tmp_path), parallelism=2)
     run.submit(0, x=0.25)
@@ -138,7 +138,7 @@ def test_one_of_two_is_killed(rig, spark, tmp_path):
     pilots = pilot_of(run, tmp_path, 0.25), pilot_of(run, tmp_path, 0.75)
     os.kill(pilots[0], signal.SIGKILL)
     assert isinstance(run.end_of(0), AttemptLost)
-    (folder,) = spark.folder.glob("manyfit-*/contract-*")
+    (folder,) = machine.folder.glob("manyfit-*/contract-*")
     assert endings(run, 1) == []
     (tmp_path / "go").touch()
     assert run.end_of(1).metrics == {"loss": 0.75}
@@ -146,19 +146,19 @@ def test_one_of_two_is_killed(rig, spark, tmp_path):
     assert folder.is_dir()
 
 
-def test_all_are_killed(rig, spark, tmp_path):
+def test_all_are_killed(rig, machine, tmp_path):
     """Of workers that are killed at once nothing is left on their machine; others begin anew."""
     run = rig(waits(tmp_path), parallelism=2)
     (tmp_path / "go").touch()
     run.run()
-    everybody = family(spark)
+    everybody = family(machine)
     assert len(everybody) == 2
     for pilot in everybody:
         os.kill(pilot, signal.SIGKILL)
     for child in chain(*everybody.values()):
         assert eventually(lambda child=child: is_dead(child))
     run.until(lambda: run.executor.parallelism == 0)
-    assert eventually(lambda: list(spark.folder.iterdir()) == [])
+    assert eventually(lambda: list(machine.folder.iterdir()) == [])
     run.until(lambda: run.executor.parallelism == 2)
     assert isinstance(run.run(1), AttemptFinished)
 
@@ -330,7 +330,7 @@ def test_output_comes_home_while_a_trial_runs(rig, tmp_path):
     assert run.log() == "epoch 1\nepoch 2\n"
 
 
-def test_secrets_stay_where_they_are(rig, spark, tmp_path, monkeypatch):
+def test_secrets_stay_where_they_are(rig, machine, tmp_path, monkeypatch):
     """What C code prints of a secret, in one piece or two, is at no time in the driver's file."""
     hidden = token_hex(16)  # made here, since this file travels, too
     monkeypatch.setenv("BACKUP", hidden)  # a name that gives nothing away
@@ -355,7 +355,7 @@ def test_secrets_stay_where_they_are(rig, spark, tmp_path, monkeypatch):
         assert run.log(number).split("\n")[:20] == [f"{n} [redacted]" for n in range(20)]
     assert hidden[:10] not in repr(seen)
     assert any("0 [redacted]" in log for event, log in seen if isinstance(event, Reported))
-    for task in spark.tasks:
+    for task in machine.tasks:
         process = psutil.Process(task.pid)
         for each in (process, *process.children(recursive=True)):
             assert hidden not in " ".join(each.cmdline())

@@ -11,7 +11,7 @@ from manyfit.testing.remote import LocalSpark
 
 
 @pytest.fixture
-def spark(tmp_path):
+def machine(tmp_path):
     return LocalSpark(tmp_path / "machine")
 
 
@@ -40,34 +40,34 @@ def tune_once(objective, executor, folder):
         ({"secrets": ["MF_NOT_SET"]}, "secrets names MF_NOT_SET, which this process's environment"),
     ],
 )
-def test_bad_arguments(spark, options, message):
+def test_bad_arguments(machine, options, message):
     """Each names the argument, the rule and what was given."""
     with pytest.raises(ArgumentError, match=message):
-        SparkExecutor(spark, **options)
+        SparkExecutor(machine, **options)
 
 
 def test_no_session():
     """What is no session is refused by what it is."""
-    with pytest.raises(ArgumentError, match="spark must be a SparkSession, but got 'local'"):
+    with pytest.raises(ArgumentError, match="machine must be a SparkSession, but got 'local'"):
         SparkExecutor("local")
 
 
-def test_a_port_that_is_taken(spark, tmp_path):
+def test_a_port_that_is_taken(machine, tmp_path):
     """Where it can't listen, it says where that was, and what to give; what was offered is gone."""
     storage = tmp_path / "storage"
     data = manyfit.share(x=np.zeros(2_000_000))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        executor = SparkExecutor(spark, 1, port=port, storage=str(storage))
+        executor = SparkExecutor(machine, 1, port=port, storage=str(storage))
         with pytest.raises(ExecutorError, match=f"can't listen for workers at .*port {port}"):
             tune_once(lambda _: float(data["x"][0]), executor, tmp_path)
 
     assert not storage.exists() or list(storage.iterdir()) == []
 
 
-def test_no_more_workers_than_trials(spark, tmp_path):
+def test_no_more_workers_than_trials(machine, tmp_path):
     """A study of one trial on a cluster of many slots starts one worker."""
-    executor = SparkExecutor(spark, 8)
+    executor = SparkExecutor(machine, 8)
     sizes = set()
     poll = executor.poll
     executor.poll = lambda *args: (poll(*args), sizes.add(executor.parallelism))

@@ -143,6 +143,7 @@ def test_spark_ml(remote, tmp_path):
             assert run.end_of(number).metrics == {"loss": 1.0}
 
 
+@pytest.mark.soak("contracts")  # now and then, PySpark's client waits for ever in its stop()
 def test_an_objective_stops_the_session(remote, connect_url, tmp_path):
     """`spark.stop()` in a trial ends the study in order; it can be resumed in another session."""
     from pyspark.sql import SparkSession
