@@ -48,7 +48,7 @@ def test_bad_arguments(machine, options, message):
 
 def test_no_session():
     """What is no session is refused by what it is."""
-    with pytest.raises(ArgumentError, match="machine must be a SparkSession, but got 'local'"):
+    with pytest.raises(ArgumentError, match="spark must be a SparkSession, but got 'local'"):
         SparkExecutor("local")
 
 
