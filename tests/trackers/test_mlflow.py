@@ -18,6 +18,7 @@ import pytest
 from mlflow.entities import Run
 
 from manyfit.testing.trackers import Story
+from manyfit.trackers import mlflow_courier
 from manyfit.trackers.mlflow import MlflowTracker
 
 pytestmark = [
@@ -36,10 +37,11 @@ def nothing_configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def patient(request: pytest.FixtureRequest) -> None:
+def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine has the time it needs to write all, but where a server is mute on purpose."""
     if "black_hole" not in request.fixturenames:
-        request.getfixturevalue("patient_mlflow")
+        monkeypatch.setattr(mlflow_courier, "CLOSE_QUIET", 60.0)
+        monkeypatch.setattr(mlflow_courier, "CLOSE_TOTAL", 300.0)
 
 
 def runs_of(uri: str, experiment: str) -> tuple[Run, dict[int, Run]]:
