@@ -258,6 +258,21 @@ def test_joining_while_it_is_removed(root: Path) -> None:
     assert soon(lambda: not root.exists())
 
 
+def test_a_folder_that_goes_while_it_is_made(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is told that the folder is there, and then finds it gone, makes it anew."""
+    make, told = os.mkdir, ["node", "study"]
+
+    def mkdir(path: str, mode: int = 0o777) -> None:
+        if told and Path(path).name == told[0]:
+            raise FileExistsError(17, told.pop(0))
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with NodeFolder("study", root) as node:
+        assert node.path.is_dir()
+    assert told == []
+
+
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -125,7 +125,8 @@ def _join(folder: Path) -> int:
     while True:
         _make_private(folder.parent)
         try:
-            folder.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # or did until a moment ago
+                folder.mkdir(mode=0o700)
             lock = open_held(folder / janitor.LOCK, 0o600)
         except FileNotFoundError:  # its janitor has just removed it
             continue
@@ -142,7 +143,8 @@ def _join(folder: Path) -> int:
 
 def _make_private(root: Path) -> None:
     """Make the root, and refuse one that others could put their own files into."""
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        root.mkdir(mode=0o700, parents=True)
     with contextlib.suppress(FileNotFoundError):
         found = root.lstat()
         if not stat.S_ISDIR(found.st_mode):
