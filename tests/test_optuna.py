@@ -411,7 +411,7 @@ class TestAtOnce:
         for round_ in range(3):
             trials = [study.ask() for _ in range(8)]
             values = [bowl(trial) for trial in trials]
-            assert len({trial.params["x"] for trial in trials}) == 8
+            assert len({tuple(trial.params.values()) for trial in trials}) == 8
             for index in np.random.default_rng(round_).permutation(8):
                 study.tell(trials[index], values[index])
 
@@ -423,7 +423,7 @@ class TestAtOnce:
         study.optimize(bowl, n_trials=10)
 
         proposals = [space_of(study) for _ in range(6)]
-        assert len({proposal["x"] for proposal in proposals}) == 6
+        assert len({tuple(proposal.values()) for proposal in proposals}) == 6
 
     def test_threads(self):
         """With `n_jobs`, trials of all threads differ."""
@@ -437,7 +437,7 @@ class TestAtOnce:
         study = study_of()
         study.optimize(objective, n_trials=24, n_jobs=4)
 
-        assert len({t.params["x"] for t in study.trials}) == 24
+        assert len({tuple(t.params.values()) for t in study.trials}) == 24
         assert study.best_value < 1.0
 
     def test_a_trial_that_hangs(self):
