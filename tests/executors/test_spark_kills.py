@@ -125,7 +125,7 @@ def kill_executor(child):
 
 
 def at_a_random_moment(name, kill):
-    """Kill once trials run, up to so many seconds later; `kill` is given one of their processes."""
+    """Kill once trials run, after a random wait; `kill` is given one of their processes."""
 
     def wait_and_kill():
         deadline = time.monotonic() + 60

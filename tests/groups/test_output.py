@@ -80,7 +80,7 @@ class TestGathering:
         assert pq.read_table(file).column("model").to_pylist() == [b"m"] * 3
 
     def test_large_models_are_not_held_back(self, tmp_path):
-        """From so many bytes on, they are written at once."""
+        """Rows that exceed `most_bytes` are written at once."""
         output = Output.of(tmp_path / "out", "call")
         large = rows("a", model=bytes(70_000))
         tables = output.through(iter([large, rows("b")]), most_bytes=64_000)
