@@ -32,9 +32,6 @@ GROUPS = {
     "classic": LOCAL,
 }
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
-CACHES |= {
-    "mlruns"
-}  # a test of MLflow still works in the checkout's folder: find it, and drop this
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
 # What pytest, MLflow's databases and TensorFlow's AutoGraph leave in the temporary folder.
 OTHERS = ("pytest-of-", "db_init_lock-", "__pycache__")

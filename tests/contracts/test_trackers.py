@@ -60,6 +60,11 @@ class TestMlflow(TrackerContract):
         """Use one database for all tests: making one takes seconds."""
         cls.uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
 
+    @pytest.fixture(autouse=True)
+    def elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Work in the test's folder: a database's artifacts go to mlruns of the working one."""
+        monkeypatch.chdir(tmp_path)
+
     def make_tracker(self, folder: Path) -> Tracker:
         """Make it."""
         return MlflowTracker(self.uri, experiment=folder.name)
