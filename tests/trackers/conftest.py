@@ -1,5 +1,6 @@
 """Servers for the trackers' tests: in memory, and real ones that can be counted, killed, muted."""
 
+import contextlib
 import http.client
 import http.server
 import itertools
@@ -206,8 +207,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One for all tests: making one takes seconds."""
     import mlflow
 
-    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-    mlflow.MlflowClient(uri).get_experiment("0")
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    with contextlib.chdir(folder):  # its artifacts go to mlruns of the folder where it is made
+        mlflow.MlflowClient(uri).get_experiment("0")
     return uri
 
 
