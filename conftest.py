@@ -50,6 +50,14 @@ def _public_names_in_examples(doctest_namespace):
     doctest_namespace.update({name: getattr(manyfit, name) for name in manyfit.__all__})
 
 
+@pytest.fixture(autouse=True)
+def _nothing_new_in_the_checkout():
+    """Blame the test that leaves something in the checkout, or one that ran beside it."""
+    before = in_checkout()
+    yield
+    assert in_checkout() <= before, "this test, or one beside it, left something in the checkout"
+
+
 def pytest_addoption(parser):
     """Add `--soak`."""
     parser.addoption("--soak", metavar="PART", help="run one part of `make soak`, and nothing else")
