@@ -52,7 +52,7 @@ def _public_names_in_examples(doctest_namespace):
 
 @pytest.fixture(autouse=True)
 def _nothing_new_in_the_checkout():
-    """Blame the test that leaves something in the checkout, or one that ran beside it."""
+    """A test that leaves something in the checkout fails, and one beside it may, too."""
     before = in_checkout()
     yield
     assert in_checkout() <= before, "this test, or one beside it, left something in the checkout"
