@@ -244,6 +244,17 @@ class TestEnding:
 
         assert study.decide(free=1) == EndStudy("FatalError: disk full")
 
+    def test_a_fatal_error_in_a_later_attempt(self):
+        """It counts as well when the trial's first worker died."""
+        study = engine()
+        ask(study)
+        start(study, 0)
+        study.apply(AttemptLost(0, 1, "the worker died", True, 2.0))
+        start(study, 0, attempt=2)
+        study.apply(AttemptFailed(0, 2, "disk full", "FatalError", "", True, seconds=1.0, at=2.0))
+
+        assert study.decide(free=1) == EndStudy("disk full")
+
 
 class TestAskingAhead:
     def test_asks_while_no_slot_is_free_for_as_many_as_may_wait(self):

@@ -137,6 +137,14 @@ class TestShelf:
 
         assert shelf.make_room(("new",), 60, worth=50) == [("large",)]
 
+    def test_no_more_goes_than_must(self):
+        """What fits exactly once one thing has gone costs no second."""
+        shelf = Shelf(100)
+        shelf.make_room(("a",), 50, worth=1)
+        shelf.make_room(("b",), 50, worth=2)
+
+        assert shelf.make_room(("c",), 50, worth=10) == [("a",)]
+
     def test_what_is_worth_more_stays(self):
         """Nothing makes way for what saves less; that is then not kept, and all stays as it was."""
         shelf = Shelf(100)

@@ -678,6 +678,17 @@ def test_opening_starts_nothing(rig):
     assert workers() == []
 
 
+def test_polling_ends_with_the_first_event(rig):
+    """However long it might wait."""
+    run = rig(lambda _: 0.0)
+    run.run()
+    run.submit(1)
+    began = time.monotonic()
+    run.poll(timeout=30)
+    assert time.monotonic() - began < 15
+    run.end_of(1)
+
+
 def test_idle_workers_exit_by_themselves(rig, tmp_path):
     """When the executor closes, an idle worker may run what it has registered for its exit."""
 

@@ -125,6 +125,33 @@ def test_the_environment_is_everybodys(tmp_path):
         assert run.end_of().metrics == {"loss": 0.0}
 
 
+def test_closing_ends_the_threads(tmp_path):
+    """None of them is left waiting for trials."""
+    others = set(threading.enumerate())
+    with opened(lambda _: 0.0, tmp_path) as run:
+        run.run()
+    assert set(threading.enumerate()) <= others
+
+
+def test_what_others_print_is_not_a_trials(tmp_path, capsys):
+    """A trial's log has what its own thread prints; the rest goes where it always went."""
+    begun, go = threading.Event(), threading.Event()
+
+    def objective(params):
+        begun.set()
+        go.wait(30)
+        return 0.0
+
+    with opened(objective, tmp_path, parallelism=1) as run:
+        run.submit()
+        run.until(begun.is_set)
+        print("of the caller")
+        go.set()
+        run.end_of()
+        assert run.log() is None
+    assert capsys.readouterr().out == "of the caller\n"
+
+
 def test_closing_does_not_wait_for_what_does_not_listen(tmp_path):
     """A trial that never reports is left behind, after a short grace."""
     go = threading.Event()

@@ -1,5 +1,6 @@
 """Groups of a pandas DataFrame, in real worker processes."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -219,10 +220,22 @@ class TestDeaths:
                 os.kill(os.getpid(), signal.SIGKILL)
             return params["x"]
 
-        rows = in_processes(objective, keep_trials=True)
+        many = frame(24)  # so that a process has done others before this one
+        rows = in_processes(objective, many, keep_trials=True)
         assert mark.exists()
         request.getfixturevalue("here")
-        assert histories(rows) == histories(in_processes(loss, keep_trials=True))
+        assert histories(rows) == histories(in_processes(loss, many, keep_trials=True))
+
+    def test_a_process_that_will_not_exit(self, in_processes):
+        """One that hangs in its exit is killed after a short grace."""
+
+        def objective(group, params):
+            atexit.register(time.sleep, 120)
+            return params["x"]
+
+        began = time.monotonic()
+        assert len(in_processes(objective)) == 4
+        assert time.monotonic() - began < 60
 
     def test_a_trial_that_always_kills(self, in_processes):
         """It has failed with the signal as the reason; its group goes on without it."""

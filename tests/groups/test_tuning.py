@@ -61,6 +61,14 @@ def test_each_mode_has_a_row_a_group(tuned, mode):
     assert result.table["params_x"].nunique() == (1 if mode == "shared" else 5)
 
 
+def test_what_shared_params_are_compared_with(tuned):
+    """Without a baseline, each group's fit is compared with that of the first `start_with`."""
+    result = tuned(mode="shared", start_with=[{"x": 0.25}])
+    assert list(result.table["baseline"]) == [
+        loss(group, {"x": 0.25}) for _, group in frame().groupby("g")
+    ]
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize(("mode", "parallelism"), [("shared", 2), ("transfer", 1)])
 def test_processes_make_no_difference(in_processes, request, mode, parallelism):
