@@ -202,6 +202,12 @@ def free_port() -> int:
         return port
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in the test's folder: a database's artifacts go to `mlruns` of the working one."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One for all tests: making one takes seconds."""
