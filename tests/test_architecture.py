@@ -24,7 +24,7 @@ SECTIONS = (
     ),
     ("samplers", "pruners", "commands", "engine", "prefixes"),
     ("worker",),
-    ("data", "ship"),
+    ("data", "ship", "digest", "fingerprint"),
     ("executors", "journal", "trackers"),
     ("recorder", "driver", "result", "archive", "prior", "asking", "arguments", "study", "tuning"),
     ("cli", "groups", "optuna", "spark_ml", "testing"),

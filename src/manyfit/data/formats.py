@@ -51,7 +51,7 @@ def kind_of(value: object) -> str:
     if type(value) in (np.ndarray, np.memmap):
         array: npt.NDArray[Any] = value  # type: ignore[assignment]
         return "object" if array.dtype.hasobject else "numpy"
-    return "table" if _is_from("pyarrow", "Table", value) else "object"
+    return "table" if is_from("pyarrow", "Table", value) else "object"
 
 
 def lend(value: Any) -> Any:
@@ -60,7 +60,7 @@ def lend(value: Any) -> Any:
     Its memory is shared and read-only, but columns can be added to it and names changed, which the
     next trial in the process must not see.
     """
-    if _is_from("pandas", "DataFrame", value) or _is_from("pandas", "Series", value):
+    if is_from("pandas", "DataFrame", value) or is_from("pandas", "Series", value):
         return value.copy(deep=False)
     return value
 
@@ -71,14 +71,15 @@ def settle(value: Any) -> None:
     The indices of pandas build a table of their labels then, and a thread that comes meanwhile
     finds it half built: a KeyError for a label that is there.
     """
-    if _is_from("pandas", "DataFrame", value) or _is_from("pandas", "Series", value):
+    if is_from("pandas", "DataFrame", value) or is_from("pandas", "Series", value):
         for axis in value.axes:
             if len(axis) <= _MOST_LABELS:
                 axis.is_unique  # noqa: B018 - it builds the table
 
 
-def _is_from(package: str, name: str, value: object) -> bool:
-    kind = type(value)  # by name, since importing the package takes long, and it may not be there
+def is_from(package: str, name: str, value: object) -> bool:
+    """Whether a value is of a package's class, by name: nothing is imported, or need be there."""
+    kind = type(value)
     return kind.__name__ == name and kind.__module__.partition(".")[0] == package
 
 

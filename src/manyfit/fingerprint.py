@@ -1,0 +1,180 @@
+"""What work consists of, as short digests by name: so that a resume can say what has changed.
+
+A digest is the same in every process of one version of Python. Code counts, and what it refers to:
+the project's functions, classes and variables. Comments, docstrings and lines that move don't, and
+of installed packages only the names.
+"""
+
+import dis
+import functools
+import sys
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import starmap
+from typing import Any, TypeAlias
+
+from manyfit._redact import is_secret_name
+from manyfit.digest import PLAIN, digest, digest_of, told
+from manyfit.ship.places import Places
+from manyfit.worker.blame import name_of, names_in
+
+Fingerprint: TypeAlias = Mapping[str, str]
+
+PYTHON = "Python"  # the entry that says which version compiled the code
+_MOST_PARTS = 500
+
+
+def fingerprint(work: object) -> dict[str, str]:
+    """Return digests of a function's code and of all that it refers to, by names people know.
+
+    Followed are global and closure variables, defaults, decorators, methods and what objects hold,
+    as far as the project's own code goes. Variables that the code itself sets are left out, and so
+    are those that look like credentials.
+
+    Example:
+        >>> import functools
+        >>> before = fingerprint(functools.partial(pow, exp=2))
+        >>> differences(before, fingerprint(functools.partial(pow, exp=3)))
+        ['exp']
+    """
+    found = {PYTHON: f"{sys.version_info.major}.{sys.version_info.minor}"}
+    places = Places()
+    queue: deque[_Part] = deque([_Part(name_of(work), work)])
+    seen: dict[int, object] = {}  # holds what it has seen: an address may be used again
+    while queue and len(seen) < _MOST_PARTS:
+        part = queue.popleft()
+        if id(part.value) in seen and not isinstance(part.value, PLAIN):
+            continue
+        seen[id(part.value)] = part.value
+        own, further = _look_at(part, places)
+        if own is not None:
+            found[part.name] = digest(found.get(part.name, ""), own)
+        queue.extend(further)
+    return found
+
+
+def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
+    """Return the names of what has changed, came or went; none if another Python compiled it.
+
+    Example:
+        >>> differences({"Python": "3.11", "train": "1f"}, {"Python": "3.11", "train": "2e"})
+        ['train']
+    """
+    if before.get(PYTHON) != now.get(PYTHON):
+        return []
+    return [name for name in {**before, **now} if before.get(name) != now.get(name)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Something that work refers to, and the names that the code which led here mentions."""
+
+    name: str
+    value: Any
+    mentioned: frozenset[str] = frozenset()
+
+
+def _look_at(part: _Part, places: Places) -> tuple[str | None, Iterable[_Part]]:
+    """Return the digest of a part itself, if it has one, and the parts to go on with."""
+    value = part.value
+    if isinstance(value, type | types.FunctionType):
+        return _look_at_code(value, places)
+    inner = _inside(part, places)
+    return (digest_of(value), ()) if inner is None else (None, inner)
+
+
+def _inside(part: _Part, places: Places) -> list[_Part] | None:
+    """Return what a thing that is no data consists of; None for data."""
+    match part.value:
+        case types.ModuleType() as module:
+            ours = part.mentioned & vars(module).keys() if _is_ours(module, places) else ()
+            return [_Part(name, vars(module)[name], part.mentioned) for name in sorted(ours)]
+        case types.MethodType() as method:
+            return [_named(method.__func__), _Part(part.name, method.__self__)]
+        case functools.partial() as partial:
+            placed = [_Part(f"argument {i}", each) for i, each in enumerate(partial.args)]
+            return [_named(partial.func), *placed, *starmap(_Part, partial.keywords.items())]
+        case staticmethod() | classmethod() as method:
+            return [_named(method.__func__)]
+        case value if _is_ours(type(value), places) and hasattr(value, "__dict__"):
+            held = [_Part(name, each) for name, each in vars(value).items() if _counts(name)]
+            return [_named(type(value)), *held]
+    return None
+
+
+def _look_at_code(value: type | types.FunctionType, places: Places) -> tuple[str, list[_Part]]:
+    if not _is_ours(value, places):
+        return digest(value.__module__, value.__qualname__), _wrapped(value)
+    if isinstance(value, type):
+        members = [
+            _Part(f"{value.__name__}.{name}", each)
+            for name, each in vars(value).items()
+            if isinstance(each, types.FunctionType | staticmethod | classmethod | type)
+            or (isinstance(each, PLAIN) and not name.startswith("__"))
+        ]
+        return digest(value.__qualname__), [*map(_named, value.__bases__), *members]
+    return digest(*_code(value.__code__, value.__doc__)), list(_referred(value))
+
+
+def _wrapped(value: type | types.FunctionType) -> list[_Part]:
+    """Return what a library's decorator was given: the function that it wraps."""
+    wrapped = getattr(value, "__wrapped__", None)
+    return [] if wrapped is None else [_named(wrapped)]
+
+
+def _referred(function: types.FunctionType) -> Iterator[_Part]:
+    code = function.__code__
+    names = frozenset(names_in(code))
+    stored = frozenset(_stored(code))
+    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    known = {name: each.cell_contents for name, each in cells.items() if _is_filled(each)}
+    known |= {name: each for name, each in function.__globals__.items() if name in names - stored}
+    known |= function.__kwdefaults__ or {}
+    known |= {f"default {i}": each for i, each in enumerate(function.__defaults__ or ())}
+    known |= vars(function)
+    for name, value in sorted(known.items()):
+        if _counts(name) and value is not function:
+            yield _Part(name, value, names)
+
+
+def _is_filled(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - raises where nothing is in it yet
+    except ValueError:
+        return False
+    return True
+
+
+def _stored(code: types.CodeType) -> Iterator[str]:
+    """Yield the names of global variables that code sets: counters, caches, and no settings."""
+    yield from (step.argval for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL")
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _stored(constant)
+
+
+def _counts(name: str) -> bool:
+    return not is_secret_name(name) and not (name.startswith("__") and name != "__wrapped__")
+
+
+def _is_ours(value: Any, places: Places) -> bool:
+    is_module = isinstance(value, types.ModuleType)
+    module = value.__name__ if is_module else getattr(value, "__module__", None) or ""
+    return places.is_project(module) or module not in sys.modules
+
+
+def _named(value: object) -> _Part:
+    return _Part(name_of(value).rpartition("<locals>.")[2], value)
+
+
+def _code(code: types.CodeType, doc: str | None) -> Iterator[str]:
+    yield from (code.co_code.hex(), str(code.co_flags), str(code.co_argcount))
+    yield from (str(code.co_kwonlyargcount), code.co_exceptiontable.hex())
+    yield from (*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _code(constant, None)
+        elif doc is None or constant != doc:
+            yield from told(constant)
