@@ -17,6 +17,16 @@ SHAPES = {
     "databricks": "dapi" + "0123456789abcdef" * 2,
     "huggingface": "hf_" + "abcDEF123" * 4,
     "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w",
+    "gitlab": "glpat-abcdEFGH1234ijkl5678",
+    "google-oauth": "ya29.a0AfH6SMBabcdefgh1234",
+    "stripe": "sk_live_a1B2c3D4e5F6",
+    "sendgrid": "SG.abcdefghijklmnop12.abcdefghijklmnop34",
+    "npm": "npm_" + "a1B2" * 9,
+    "vault": "hvs.CAESIabcdefgh1234567890",
+    "encrypted-pem": (
+        "-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-128-CBC,AB\n\nMIIE\n"
+        "-----END RSA PRIVATE KEY-----"
+    ),
     "pem": "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\nabc=\n-----END RSA PRIVATE KEY-----",
 }
 
@@ -44,6 +54,30 @@ def test_shape_is_redacted(secret: str) -> None:
         ("error: token='abcdefgh12'", "error: token='[redacted]'"),
         ("a: b: c=d: secret: x1y2z3", "a: b: c=d: secret: [redacted]"),
         ("password=ab:cd=ef==", "password=[redacted]"),
+        ("mysql://ann:a1/b2/c3@db/x", "mysql://[redacted]@db/x"),
+        ("https://a1b2c3d4e5f6@github.com/org/x.git", "https://[redacted]@github.com/org/x.git"),
+        ("https://h/c?sv=1&sig=a%2Bb%3D&se=2", "https://h/c?sv=1&sig=[redacted]&se=2"),
+        ("https://s3/x?X-Amz-Signature=abcdef01", "https://s3/x?X-Amz-Signature=[redacted]"),
+        ("https://hooks.slack.com/services/T0/B0/xyz", "https://hooks.slack.com/[redacted]"),
+        ("https://h/api/webhooks/123/a-b_c", "https://h/api/webhooks/[redacted]"),
+        ("https://api.telegram.org/bot1:abcde/get", "https://api.telegram.org/bot[redacted]"),
+        ("PGPASSWORD=hunter2 psql", "PGPASSWORD=[redacted] psql"),
+        ("MYSQL_PWD=/a/b/c1", "MYSQL_PWD=[redacted]"),
+        ("Server=x;UID=sa;PWD=hunter2;", "Server=x;UID=sa;PWD=[redacted];"),
+        ("pwd='hunter2'", "pwd='[redacted]'"),
+        ("SMTP_PASS=hunter2", "SMTP_PASS=[redacted]"),
+        ("AccountKey=a1b2==;EndpointSuffix=x", "AccountKey=[redacted];EndpointSuffix=x"),
+        ("Ocp-Apim-Subscription-Key: a1b2c3", "Ocp-Apim-Subscription-Key: [redacted]"),
+        ("Authorization: Token abcdefgh", "Authorization: Token [redacted]"),
+        ("{'Authorization': 'SSWS a1'}", "{'Authorization': 'SSWS a1'}"),
+        ("{'Authorization': 'a1b2c3d4e5', 'x': 1}", "{'Authorization': '[redacted]', 'x': 1}"),
+        ("authorization: BEARER abcdefgh", "authorization: BEARER [redacted]"),
+        ("Set-Cookie: session=a1b2c3d4; Path=/", "Set-Cookie: [redacted]"),
+        ("login --password hunter2 --user ann", "login --password [redacted] --user ann"),
+        ('{\\"password\\": \\"a1b2\\"}', '{\\"password\\": \\"[redacted]\\"}'),
+        ("connect(password=b'hunter2')", "connect(password='[redacted]')"),
+        ("password := hunter2", "password := [redacted]"),
+        ("auth=a1b2c3d4e5", "auth=[redacted]"),
     ],
 )
 def test_assignment_and_header(text: str, expected: str) -> None:
@@ -65,6 +99,15 @@ def test_assignment_and_header(text: str, expected: str) -> None:
         "http://localhost:5000/#/experiments/1",
         "epoch 3/10 - loss: 0.123 - val_loss: 0.456",
         "risk-adjusted-return-over-a-year",
+        "token_count=5 n_pass=2 pass@1=0.451234567",
+        "pwd && ls; cd $OLDPWD; the command pwd: prints /home/ann/project1",
+        "PWD=/home/ann/project1 OLDPWD=/tmp",
+        "signature=infer_signature(x, y), sig=1.234567e-05, signature: v1",
+        "sort_key='name2', key=lambda row1: row1, public_key=abcd1234, auth: ok, author: jane12345",
+        "https://github.com/org/repo.git ssh://git@host/x git@host:org/repo ann@example.com",
+        "abfss://data2024set@account.dfs.core.windows.net/x http://localhost:8080/a@b",
+        "http://[::1]:5000/a@b file:///C:/a@b https://h/x?page=2&key=rate#top",
+        "authorization: required, cookie: none, https://react.dev/reference/hooks/useState",
     ],
 )
 def test_training_output_is_left_alone(text: str) -> None:
@@ -78,6 +121,8 @@ def test_training_output_is_left_alone(text: str) -> None:
         "password", "DB_PASSWORD", "userPasswd", "client_secret", "AWS_SECRET_ACCESS_KEY",
         "AWS_ACCESS_KEY_ID", "OPENAI_API_KEY", "apiKey", "APIKey", "apikey", "HF_TOKEN", "token",
         "MLFLOW_TRACKING_TOKEN", "private_key", "GOOGLE_APPLICATION_CREDENTIALS", "token_2",
+        "PGPASSWORD", "MYSQL_PWD", "db_pwd", "pwd", "account_key", "AccountKey", "SharedAccessKey",
+        "auth_header", "connection_string", "AZURE_STORAGE_KEY", "DB_PASS", "authToken",
     ],
 )  # fmt: skip
 def test_secret_names(name: str) -> None:
@@ -97,6 +142,11 @@ def test_secret_names(name: str) -> None:
         "secretary",
         "",
         "PWD",
+        "OLDPWD",
+        "SSH_AUTH_SOCK",
+        "n_pass",
+        "signature",
+        "sort_key",
     ],
 )
 def test_plain_names(name: str) -> None:
@@ -137,7 +187,12 @@ def test_twice_is_once(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 200_000, "key=" * 50_000, "://" + ":" * 50_000, "'" * 100_000 + "key"]
+    "text",
+    [
+        *("a" * 200_000, "key=" * 50_000, "://" + ":" * 50_000, "'" * 100_000 + "key"),
+        *("://a:b/" * 20_000, "-----BEGIN PRIVATE KEY-----" * 5000, "://" + "hooks/a" * 20_000),
+        *("cookie: a=" * 20_000, "authorization: " * 10_000, "?sig=" * 30_000, "://1a" * 30_000),
+    ],
 )
 def test_time_is_linear(text: str) -> None:
     """No text makes it hang: an objective may print anything."""

@@ -4,6 +4,7 @@ It finds what has the shape of a credential, what is assigned to a secret-lookin
 the environment holds under such a name. It is a net, not a proof: a password in plain words passes.
 """
 
+import contextlib
 import functools
 import itertools
 import os
@@ -18,50 +19,115 @@ SECRET_NAMES = "MANYFIT_SECRETS"  # noqa: S105 - the name of a variable
 _T = TypeVar("_T")
 
 _SECRET_WORDS = frozenset(
-    {"password", "passwd", "passphrase", "secret", "secrets", "credential", "credentials"}
-    | {"apikey", "accesskey", "privatekey", "secretkey"}
+    {"secret", "secrets", "credential", "credentials", "creds", "passcode", "pwd", "connstr"}
 )
-_SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key")})
+# Also at the end of longer words: PGPASSWORD, dbpwd, openaiapikey.
+_SECRET_ENDS = (
+    *("password", "passwd", "passphrase", "apikey", "accesskey", "accountkey", "privatekey"),
+    *("secretkey", "sharedkey", "storagekey", "signingkey", "encryptionkey", "authkey"),
+    *("dbpass", "userpass", "dbpwd", "authtoken", "accesstoken", "refreshtoken", "clientsecret"),
+)
+_SECRET_KEYS = frozenset(
+    {"api", "access", "account", "auth", "encryption", "functions", "license", "master", "private"}
+    | {"shared", "signing", "ssh", "storage", "subscription"}
+)
+_SECRET_PASSES = frozenset({"db", "database", "mail", "mysql", "pg", "redis", "smtp", "user"})
+_SECRET_PAIRS = frozenset(
+    {(word, "key") for word in _SECRET_KEYS}
+    | {(word, "pass") for word in _SECRET_PASSES}
+    | {("auth", "header"), ("connection", "string"), ("conn", "str"), ("webhook", "url")}
+)
+# Shell variables that hold folders.
+_FOLDERS = frozenset({"PWD", "OLDPWD"})
 # Tokens of language models, which are no secret: pad_token, eos_token.
 _PLAIN_TOKENS = frozenset(
     {"pad", "eos", "bos", "unk", "cls", "sep", "mask", "special", "start", "end", "stop", "next"}
 )
 
+# A token, a key or a whole private key, by who gives it out.
 _SHAPES = re.compile(
     r"""
-    -----BEGIN[A-Z ]*PRIVATE\ KEY-----[^-]*(?:-----END[A-Z ]*PRIVATE\ KEY-----)?
-    | (?<=://)[^\s/:@'"]*:[^\s/'"]+(?=@)
-    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
-    | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,} | \bglpat-[\w-]{16,}
-    | \bxox[a-z]-[A-Za-z0-9-]{10,}
+    -----BEGIN[A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----(?:(?!-----)[\s\S])*
+        (?:-----END[A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----)?
+    | \b(?:AKIA|ASIA|ABIA)[A-Z0-9]{16}\b
+    | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,} | \bgl(?:pat|dt|rt|ptt|soat)-[\w-]{16,}
+    | \bxox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{10,} | \bxapp-[A-Za-z0-9-]{10,}
     | \bsk-[A-Za-z0-9_-]{16,}
-    | \bhf_[A-Za-z0-9]{20,}
+    | \b(?:hf|gsk|npm|lin_api|dckr_pat|shp(?:at|ca|pa|ss)|dop_v1|whsec)_[A-Za-z0-9]{20,}
+    | \b[sr]k_(?:live|test)_[A-Za-z0-9]{10,}
+    | \b(?:nvapi|pypi|xai|pplx|tskey|GOCSPX|glsa|r8)[-_](?=[\w-]*\d)[\w-]{20,}
+    | \bSG\.[\w-]{16,}\.[\w-]{16,} | \bhv[sb]\.[\w-]{20,} | \bya29\.[\w-]{20,}
     | \bAIza[\w-]{35}
-    | \bdapi[0-9a-f]{32}(?:-\d)?
+    | \bda(?:pi|se)[0-9a-f]{32}(?:-\d)?
     | \beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*
-    | (?<=[Bb]earer\ )[\w.~+/=-]{8,}
-    | (?<=[Bb]asic\ )[A-Za-z0-9+/]{12,}=*(?=['"\s]|$)
     """,
     re.VERBOSE,
 )
-# name = value, name: value and 'name': 'value', where the value is a literal, not a piece of code.
-# Apart from each other, since what follows a plain name may be a secret's: "Error: password=...".
-_NAME = re.compile(r"""(?<![\w.-])([\w.-]++)["']?\s*[=:]\s*""")
+_SHAPE_HINTS = (
+    *("-----begin", "akia", "asia", "abia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+    *("glpat-", "gldt-", "glrt-", "glptt-", "glsoat-", "xox", "xapp-", "sk-", "hf_", "gsk_"),
+    *("npm_", "lin_api_", "dckr_pat_", "shpat_", "shpca_", "shppa_", "shpss_", "dop_v1_", "whsec_"),
+    *("sk_live_", "sk_test_", "rk_live_", "rk_test_", "nvapi", "pypi", "xai", "pplx", "tskey"),
+    *("gocspx", "glsa", "r8_", "sg.", "hvs.", "hvb.", "ya29.", "aiza", "dapi", "dase", "eyj"),
+)
+# What stands in a certain place of a URL: user and password, which may have a slash in it; a token
+# as the user (but containers of Azure's file systems stand there too); a signature; a web hook. The
+# groups stay, so that a message still tells what it was about.
+_IN_URLS = re.compile(
+    r"""
+      (?<=://)[^\s/:@'"\[]*:[^\s/'"]+(?=@)
+    | (?<=://)[^\s/:@'"\[]*:(?!\d{1,5}[/?]|[/\\])[^\s'"]{1,300}(?=@)
+    | (?<!abfs://)(?<!abfss://)(?<!wasb://)(?<!wasbs://)(?<=://)
+        (?=[^\s/:@]*\d)(?=[^\s/:@]*[A-Za-z])[^\s/:@'"<>\[]{8,}(?=@)
+    | (?P<signed>(?i:[?&;](?:sig|signature|x-(?:amz|goog)-signature|hmac)=))[^\s&'"<>\\]{6,}
+    | (?P<keyed>(?i:[?&;](?:key|code|auth|hash)=))(?=[^\s&'"<>\\]*\d)[^\s&'"<>\\]{8,}
+    | (?P<hook>(?i:://(?:
+          hooks?\.[\w.-]+/ | [\w.-]+\.webhook\.office\.com/ | api\.telegram\.org/bot
+        | [\w.-]+/(?:[\w./-]*/)?(?:web)?hooks?/ )))(?=[^\s'"<>\\]*\d)[^\s'"<>\\]{6,}
+    """,
+    re.VERBOSE,
+)
+# What stands in a certain header of HTTP.
+_IN_HEADERS = re.compile(
+    r"""
+      (?P<known>(?i:\bauthorization(?:\\?["'])?\s*[:=,]\s*(?:\\?["'])?
+        (?:bearer|basic|token|key|api-?key|negotiate|sharedkey|splunk|sso-key)[ ]+))
+        [^\s'"\\]{6,}[^\n'"\\]*
+    | (?P<other>(?i:\bauthorization(?:\\?["'])?\s*[:=,]\s*(?:\\?["'])?))
+        (?=[^\s'"\\]*\d)[^\s'"\\]{8}[^\n'"\\]*
+    | (?P<jar>(?i:\bcookie(?:\\?["'])?\s*[:=,]\s*(?:\\?["'])?))[\w.-]+=[^\s'"\\]{6,}[^\n'"\\]*
+    | (?P<bearer>(?i:\bbearer[ ]))[\w.~+/=-]{8,}
+    | (?P<basic>(?i:\bbasic[ ]))[A-Za-z0-9+/]{12,}=*(?=['"\s]|$)
+    """,
+    re.VERBOSE,
+)
+_HEADER_HINTS = ("authorization", "cookie", "bearer ", "basic ")
+# name = value, name: value, 'name': 'value' and --name value, where the value is a literal, not a
+# piece of code. Apart from each other, since what follows a plain name may be a secret's:
+# "Error: password=...".
+_NAME = re.compile(
+    r"""
+    (?<![\w.-])
+    (?: (?P<name>[\w.-]++) (?:\\?["'])? \s* (?P<sign>[:=]{1,2}>?) \s* | (?P<option>--[\w-]++)[ ]+ )
+    """,
+    re.VERBOSE,
+)
 _VALUE = re.compile(
     r"""
-      (?P<quote>["']) (?P<quoted>(?:(?!(?P=quote))[^\\\n]|\\.)+) (?P=quote)
-    | (?P<bare>[^\s'"`,;&(){}\[\]<>]{4,}+) (?![(\[])
+      [bBrRuU]{0,2}(?P<quote>\\?["']) (?P<quoted>(?:(?!(?P=quote))(?:[^\\\n]|\\.))+) (?P=quote)
+    | (?P<bare>[^\s'"`,;&(){}\[\]<>\\]{4,}+) (?![(\[])
     """,
     re.VERBOSE,
 )
-# The patterns are slow, and most output has nothing for them: text with none of these, in lower
-# case, is left alone.
-_SHAPE_HINTS = (
-    *("-----begin", "://", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-    *("glpat-", "xox", "sk-", "hf_", "aiza", "dapi", "eyj", "bearer ", "basic "),
+# The patterns are slow, and most output has nothing for them: text with none of these hints, in
+# lower case, is left alone.
+_NAME_HINTS = (
+    *("pass", "secret", "token", "credential", "creds", "pwd", "key", "auth", "conn", "hook"),
+    *("sig", "cookie"),
 )
-_NAME_HINTS = ("pass", "secret", "token", "credential", "api", "access", "private")
 _LITERALS = frozenset({"None", "True", "False", "null", "true", "false"})
+# Names that have other meanings, too: what they are given is secret if it looks like a token.
+_AMBIGUOUS = frozenset({"token", "auth", "authorization", "cookie", "pass", "sig", "signature"})
 
 
 def redact(text: str, secrets: Iterable[str] | None = None) -> str:
@@ -84,6 +150,10 @@ def redact(text: str, secrets: Iterable[str] | None = None) -> str:
     lowered = text.lower()
     if any(hint in lowered for hint in _SHAPE_HINTS):
         text = _SHAPES.sub(REDACTED, text)
+    if "=" in text or "://" in text:
+        text = _IN_URLS.sub(_but_for_its_group, text)
+    if any(hint in lowered for hint in _HEADER_HINTS):
+        text = _IN_HEADERS.sub(_but_for_its_group, text)
     if any(hint in lowered for hint in _NAME_HINTS):
         text = _redact_assigned(text)
     return text
@@ -109,12 +179,18 @@ def is_secret_name(name: str) -> bool:
         >>> [is_secret_name(name) for name in ("AWS_SECRET_ACCESS_KEY", "hfToken", "max_tokens")]
         [True, True, False]
     """
-    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
-    if not _SECRET_WORDS.isdisjoint(words):
+    if name in _FOLDERS:
+        return False
+    words = _words(name)
+    if not _SECRET_WORDS.isdisjoint(words) or any(word.endswith(_SECRET_ENDS) for word in words):
         return True
     if not _SECRET_PAIRS.isdisjoint(itertools.pairwise(words)):
         return True
     return words[-1:] == ["token"] and _PLAIN_TOKENS.isdisjoint(words[-2:-1])
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
 def secret_values(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -132,13 +208,18 @@ def secret_values(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda value: (-len(value), value)))
 
 
+def _but_for_its_group(found: re.Match[str]) -> str:
+    return (found[found.lastgroup] if found.lastgroup else "") + REDACTED
+
+
 def _redact_assigned(text: str) -> str:
     """Replace the values that stand after secret names."""
     parts, done, position = [], 0, 0
-    while name := _NAME.search(text, position):
-        position = name.end()
-        value = _VALUE.match(text, position) if is_secret_name(name[1]) else None
-        if value is None or not (value["quote"] or _may_be_secret(name[1], value["bare"])):
+    while found := _NAME.search(text, position):
+        position = found.end()
+        name = found["name"] or found["option"]
+        value = _VALUE.match(text, position) if _may_name_a_secret(name) else None
+        if value is None or not _is_secret(name, value, found["sign"] or " "):
             continue
         quote = value["quote"] or ""
         parts += [text[done:position], f"{quote}{REDACTED}{quote}"]
@@ -146,10 +227,27 @@ def _redact_assigned(text: str) -> str:
     return "".join((*parts, text[done:]))
 
 
-def _may_be_secret(name: str, bare: str) -> bool:
-    """Whether an unquoted value is one: `token = tokens` is code, `token=a1b2c3d4` is not."""
-    if bare in _LITERALS:
+@functools.lru_cache(maxsize=4096)
+def _may_name_a_secret(name: str) -> bool:
+    return is_secret_name(name) or name in _FOLDERS or not _AMBIGUOUS.isdisjoint(_words(name)[-1:])
+
+
+def _is_secret(name: str, value: re.Match[str], sign: str) -> bool:
+    """Whether a value is one: `token = tokens` is code, `token=a1b2c3d4` is not."""
+    text = value["quoted"] or value["bare"]
+    if not value["quote"] and text in _LITERALS:
         return False
-    if not name.lower().endswith("token"):
+    if name.upper() in _FOLDERS:  # the user of a database has a PWD, too: PWD=hunter2;
+        return sign == "=" and not text.startswith(("/", "~", ".", "$")) and text[1:2] != ":"
+    if is_secret_name(name) and (value["quote"] or not name.lower().endswith("token")):
         return True
-    return len(bare) >= 8 and any(c.isdigit() for c in bare) and any(c.isalpha() for c in bare)
+    return _looks_like_a_token(text)
+
+
+def _looks_like_a_token(text: str) -> bool:
+    if len(text) < 8 or any(c.isspace() for c in text):
+        return False
+    with contextlib.suppress(ValueError):
+        float(text)
+        return False
+    return any(c.isdigit() for c in text) and any(c.isalpha() for c in text)
