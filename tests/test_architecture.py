@@ -15,6 +15,7 @@ SECTIONS = (
         "domain",
         "choice",
         "_labels",
+        "_own",
         "_tree",
         "metric",
         "trial",

@@ -229,14 +229,16 @@ class TestSpace:
         assert SPACE.materialize(FOREST) == {**FOREST, "trees": 100, "epochs": 10}
         assert SPACE.materialize(SVM) == {**SVM, "epochs": 10}
 
-    def test_options_are_handed_over_as_they_are(self):
-        """The objective receives the very object that is an option."""
+    def test_options_are_handed_over_as_copies(self):
+        """The objective receives what is an option, and may change it: it is a copy."""
         option = {"layers": [64, 64]}
         space = Space({"net": Choice([option, max])})
         stored = space.store({"net": option})
 
         assert stored == {"net": "{'layers': [64, 64]}"}
-        assert space.materialize(stored)["net"] is option
+        assert space.materialize(stored)["net"] == option
+        space.materialize(stored)["net"]["layers"].append(1)
+        assert space.materialize(stored)["net"] == option == {"layers": [64, 64]}
         assert space.materialize({"net": "builtins.max"})["net"] is max
 
     def test_of_takes_both(self):

@@ -2,6 +2,7 @@ import json
 import logging
 import math
 import random
+from typing import ClassVar
 
 import pytest
 
@@ -126,6 +127,48 @@ class TestTune:
 
         assert [t.params for t in result][:2] == points
         assert [t.origin for t in result] == ["start_with", "start_with", "sampler"]
+
+
+class TestCopies:
+    """What a trial, or a reader of the record, does to an option or a constant."""
+
+    SPACE: ClassVar = {"layers": Choice([[64], [64, 32]]), "net": {"sizes": [1]}, "x": Int(0, 99)}
+
+    @pytest.mark.parametrize("executor", ["inline", "threads"])
+    def test_no_other_trial_and_no_record_sees_it(self, inline, executor):
+        """Each trial gets options and constants of its own, also in the driver's process."""
+
+        def train(params):
+            params["layers"].append(10)
+            params["net"]["sizes"].append(2)
+            return len(params["layers"]) + 10 * len(params["net"]["sizes"])
+
+        options = {**inline, "executor": executor, "sampler": "random", "parallelism": 1}
+        result = tune(train, self.SPACE, n_trials=6, **options)
+
+        assert all(t.value == len(t.params["layers"]) + 1 + 20 for t in result)
+        assert self.SPACE["layers"].options == ([64], [64, 32])
+        assert {str(t.params["net"]) for t in result} == {"{'sizes': [1]}"}
+
+    def test_training_on_the_best_params_changes_no_record(self, inline):
+        """What a result hands out may be changed too; the result shows what was tried."""
+        result = tune(lambda p: p["x"], self.SPACE, n_trials=3, **inline)
+        before = str([trial.params for trial in result])
+
+        for trial in (result.best, result[0], *result, result.best_by("loss")):
+            trial.params["layers"].clear()
+            trial.params.pop("x")
+
+        assert str([trial.params for trial in result]) == before
+
+    def test_a_trial_asked_for_is_ones_own(self, quiet):
+        """What becomes of its params in your own loop is not what it is told with."""
+        with Study(self.SPACE, **quiet) as study:
+            asked = study.ask()
+            asked.params["net"]["sizes"].clear()
+            told = study.tell(asked, 1.0)
+
+            assert told.params["net"] == study.result()[0].params["net"] == {"sizes": [1]}
 
 
 class TestFailing:

@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from manyfit._labels import is_label
+from manyfit._own import own
 from manyfit.engine import Engine, IllegalEventError
 from manyfit.errors import ArgumentError, JournalCorruptError, StudyChangedError
 from manyfit.events import DriverStarted, Event, SpaceChanged, StudyCreated, StudyEnded, TrialAsked
@@ -125,19 +127,37 @@ def replay(events: Iterable[Event], engine: Engine, header: Header) -> None:
 
 
 def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResult:
-    """Return an engine's trials as a result, with params as the objective received them."""
+    """Return an engine's trials as a result, with params as the objective received them.
+
+    What the space has is copied once for all of them: a large constant may be in each.
+    """
+    copies: dict[int, Any] = {}
+
+    def copied(value: Any) -> Any:
+        if is_label(value):
+            return value
+        if id(value) not in copies:
+            copies[id(value)] = own(value)
+        return copies[id(value)]
+
+    def shown(trial: Trial) -> Trial:
+        if trial.number in engine.outside:
+            return trial
+        params = engine.space.look_up(trial.params)
+        return replace(trial, params={name: copied(value) for name, value in params.items()})
+
     return StudyResult(
         name=name,
         folder=folder,
         metric=engine.metric,
         reason=reason,
-        trials=tuple(materialized(engine, trial) for trial in engine.trials),
+        trials=tuple(map(shown, engine.trials)),
         outside=frozenset(engine.outside),
     )
 
 
 def materialized(engine: Engine, trial: Trial) -> Trial:
-    """Return a trial with params as the objective receives them."""
+    """Return a trial with params as the objective receives them, copies of its own."""
     if trial.number in engine.outside:
         return trial
     return replace(trial, params=engine.space.materialize(trial.params))

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from manyfit import _optional
+from manyfit._own import own_values
 from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.metric import Direction, Metric
@@ -49,7 +50,8 @@ class StudyResult:
         folder: The study's own folder: journal and logs.
         metric: What was tuned.
         reason: Why the study ended, in one line.
-        trials: All trials by number; `params` as the objective received them.
+        trials: All trials by number; `params` as the objective received them. `best`, indexing and
+            iterating give copies, to be changed at will; from here they are to be read only.
         outside: Numbers of trials that lie outside the space because that was changed since. They
             are on record, and are never best.
     """
@@ -74,7 +76,7 @@ class StudyResult:
         best = best_trial(self._inside, self.metric)
         if best is None:
             raise NoResultError(self._why_nothing(self.metric.name))
-        return best
+        return _copy_of(best)
 
     @property
     def repeated(self) -> tuple[Repeated, ...]:
@@ -97,7 +99,7 @@ class StudyResult:
         ]
         if not scored:
             raise NoResultError(self._why_nothing(name))
-        return min(scored)[2]
+        return _copy_of(min(scored)[2])
 
     def table(self) -> "pd.DataFrame":
         """Return one row a trial, by number.
@@ -225,14 +227,14 @@ class StudyResult:
         return len(self.trials)
 
     def __iter__(self) -> Iterator[Trial]:
-        return iter(self.trials)
+        return map(_copy_of, self.trials)
 
     def __getitem__(self, number: int) -> Trial:
         if not 0 <= number < len(self.trials):
             raise ArgumentError(
                 f"there is no trial {number}: {self.name} has {len(self.trials)}, numbered from 0"
             )
-        return self.trials[number]
+        return _copy_of(self.trials[number])
 
     def __repr__(self) -> str:
         trials = "1 trial" if len(self.trials) == 1 else f"{len(self.trials)} trials"
@@ -277,6 +279,11 @@ class StudyResult:
             alike = f"{len(failure.numbers)} failed with: {failure.reason}"
             message += f". {alike}\n\n{failure.traceback}".rstrip()
         return message
+
+
+def _copy_of(trial: Trial) -> Trial:
+    """Return a trial to hand out: whoever changes its params changes no record."""
+    return replace(trial, params=own_values(trial.params))
 
 
 def _cause(reason: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit._labels import Label, constant_to_json, same
+from manyfit._own import own_values
 from manyfit._tree import Path, at, branches_of, exclude_one_another, flatten, walk, when
 from manyfit.choice import Choice, Domain, Entry, from_json, size_of, to_entries, to_json
 from manyfit.domain import Float, Int, broken
@@ -28,7 +29,9 @@ class Space:
     included: it reaches the objective and is never tuned.
 
     Params have two forms. The stored form is plain JSON: labels for options, active params only, no
-    constants. `materialize` turns it into what the objective receives.
+    constants. `materialize` turns it into what the objective receives: copies, so that no trial
+    sees what another does to an option or a constant. What can't be copied, such as a lock, and
+    what `manyfit.share` made, all trials of a process have in common.
 
     Coming from another library, `"x": Float(a, b)` in the space stands for:
 
@@ -177,7 +180,14 @@ class Space:
         return params
 
     def materialize(self, params: Params) -> dict[str, Any]:
-        """Return what the objective receives: options for labels, and the active constants."""
+        """Return what the objective receives: options for labels, and the active constants.
+
+        Each is a copy that the caller may change; what can't be copied is handed out as it is.
+        """
+        return own_values(self.look_up(params))
+
+    def look_up(self, params: Params) -> dict[str, Any]:
+        """Return what `materialize` returns copies of: the space's own objects, to be read only."""
         return {
             name: entry.option(params[name])
             if isinstance(entry, Choice)

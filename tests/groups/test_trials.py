@@ -123,6 +123,29 @@ class TestSearch:
         assert row.params["f"] in ("min", "max")
         assert list(row.params) == ["f"]
 
+    def test_what_a_fit_does_to_a_constant_no_other_sees(self):
+        """Each trial, and each fold of one, gets options and constants of its own."""
+        space, seen = Space({"x": Float(0.0, 1.0), "net": {"sizes": [1]}}), []
+
+        def fit(train, valid, params):
+            seen.append(len(params["net"]["sizes"]))
+            params["net"]["sizes"].append(2)
+            return params["x"]
+
+        job = GroupJob(
+            ("g",),
+            fit,
+            space,
+            Metric("loss"),
+            holdout=Holdout(folds=2),
+            n_trials=3,
+            sampler="random",
+            start_with=({"x": 0.5},),
+        )
+        tune_group(job, '["a"]', frame(), Notes())
+
+        assert set(seen) == {1}
+
 
 class TestRows:
     """What a fit gets."""

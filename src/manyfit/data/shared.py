@@ -103,6 +103,9 @@ class Shared(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Shared({', '.join(self)}: {megabytes(self.size)})"
 
+    def __deepcopy__(self, _memo: object) -> "Shared":  # all trials of a process share it
+        return self
+
     def __reduce__(self) -> Any:
         travelling = _travelling.get()
         if travelling is not None and self not in travelling:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from manyfit._own import own_values
 from manyfit.errors import MetricError
 from manyfit.groups.holdout import Holdout, take
 from manyfit.metric import Metric
@@ -77,7 +78,7 @@ class Fits:
         self, function: Callable[..., Any], parts: Sequence[Any], params: Sequence[Any]
     ) -> tuple[Any, Any]:
         frames = [part.copy() for part in parts]  # what one fit changes, no other shall see
-        given = [dict(each) if isinstance(each, Mapping) else each for each in params]
+        given = [own_values(each) if isinstance(each, Mapping) else each for each in params]
         began = time.perf_counter()
         try:
             returned = function(*frames, *given)

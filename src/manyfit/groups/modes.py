@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from manyfit._own import own_values
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Aggregate, Joint, cluster_texts
 from manyfit.groups.keys import group_seed, key_text
@@ -121,7 +122,7 @@ def _tell_pass(call: Call, trials: Sequence[Trial]) -> None:
 
 
 def _fit_default(objective: Callable[..., Any], params: Mapping[str, Any], *frames: Any) -> Any:
-    return objective(*frames, dict(params))
+    return objective(*frames, own_values(params))
 
 
 def _drawn(keys: Table, job: GroupJob, count: int) -> list[int]:

@@ -133,7 +133,7 @@ def params(study: StudyInfo, trial: Trial) -> dict[str, str]:
     """
     values = dict(trial.params)
     if study.space.contains(trial.params):  # not so for a trial of an earlier space
-        values = {**study.space.materialize(trial.params), **values}
+        values = {**study.space.look_up(trial.params), **values}
     return {
         key: str(redact_value(name, _text(value)))[:MAX_PARAM]
         for key, (name, value) in _keyed(values)

@@ -98,6 +98,6 @@ def secrets_of(work: Work, task: Task) -> tuple[str, ...]:
 
 def secret_params(work: Work, task: Task) -> tuple[str, ...]:
     """Return the values of a task's params whose names say that they are secret."""
-    params = work.space.materialize(task.params)
+    params = work.space.look_up(task.params)
     texts = {name: value for name, value in params.items() if isinstance(value, str)}
     return secret_values(texts) if any(map(is_secret_name, texts)) else ()
