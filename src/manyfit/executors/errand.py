@@ -12,6 +12,7 @@ from manyfit.events import encode
 from manyfit.executors.kit import unpacked
 from manyfit.executors.mailbox import Mailbox
 from manyfit.executors.outfit import Outfit
+from manyfit.executors.sealed import opened
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.follow import Follower
 from manyfit.worker.slot import Slot
@@ -25,13 +26,13 @@ def run(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Run one attempt to its end; returns its events and its log.
 
     Args:
-        settings: `kit` as it was packed, `task`, `secrets` among its params, `broadcasts` by
-            digest, `mailbox` (None if there is none), and `place`.
+        settings: A parcel of the `kit` as it was packed, `task`, `secrets` among its params,
+            `broadcasts` by digest, `mailbox` (None if there is none), and `place`.
     """
     if settings["place"]["attempt"]:
         # Spark runs a lost task again by itself. Whether a trial is, the driver decides.
         return {"lost": "Spark lost its task"}
-    kit = unpacked(*settings["kit"])
+    kit = unpacked(*opened(settings["kit"]))
     task = Task(**settings["task"])
     outfit = Outfit(kit, settings["place"], settings["broadcasts"])
     with contextlib.closing(outfit):

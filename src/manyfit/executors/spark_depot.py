@@ -1,4 +1,4 @@
-"""Where the driver holds shared data out to the machines of a cluster, while a study runs."""
+"""Where the driver holds data and kits out to the machines of a cluster, while a study runs."""
 
 import contextlib
 import logging
@@ -9,13 +9,14 @@ from manyfit.data.routes import choose_route
 from manyfit.data.shared import Shared
 from manyfit.data.stock import remove, upload
 from manyfit.executors.kit import Goods
+from manyfit.executors.sealed import seal
 from manyfit.executors.spark_session import Session
 
 logger = logging.getLogger("manyfit")
 
 
 class Depot:
-    """Brings shared data on their way, each set by the cheapest route that exists.
+    """Brings shared data on their way, each set by the cheapest route that exists; and parcels.
 
     Args:
         session: Classic sessions can broadcast.
@@ -27,6 +28,7 @@ class Depot:
         self._session = session
         self._storage = storage
         self._urls: list[str] = []
+        self._parcels: list[Any] = []
 
     def offer(self, shared: Sequence[Shared]) -> tuple[Goods, ...]:
         """Make the data available to workers; returns what these must know to get them.
@@ -50,11 +52,35 @@ class Depot:
             return Goods(shared.manifest, route.kind)
         return Goods(shared.manifest, route.kind, files=files)
 
+    def parcel(self, value: object) -> tuple[bytes, Any]:
+        """Return a value as the settings of tasks may have it, secrets included; see `opened`.
+
+        In a broadcast, which goes to each machine once, where the session has such.
+        """
+        key, sealed = seal(value)
+        if self._session.is_connect:
+            return key, sealed
+        broadcast = self._session.broadcast(sealed)
+        self._parcels.append(broadcast)
+        return key, broadcast
+
+    def take_back(self, parcel: tuple[bytes, Any]) -> None:
+        """Take a parcel back that no task needs any more."""
+        _, held = parcel
+        if held in self._parcels:
+            self._parcels.remove(held)
+            _destroy(held)
+
     def close(self) -> None:
         """Take everything back. Safe to call twice."""
         while self.broadcasts:
-            _, broadcast = self.broadcasts.popitem()
-            with contextlib.suppress(Exception):  # a session that is stopped raises what it likes
-                broadcast.destroy()
+            _destroy(self.broadcasts.popitem()[1])
+        while self._parcels:
+            _destroy(self._parcels.pop())
         while self._urls:
             remove(self._urls.pop())
+
+
+def _destroy(broadcast: Any) -> None:
+    with contextlib.suppress(Exception):  # a session that is stopped raises what it likes
+        broadcast.destroy()

@@ -14,6 +14,7 @@ from typing import Any, cast
 from manyfit.events import AttemptEvent, AttemptLost, decode
 from manyfit.executors.kit import Kit
 from manyfit.executors.mailbox import Mailbox
+from manyfit.executors.spark_depot import Depot
 from manyfit.executors.spark_pilots import gist_of
 from manyfit.executors.spark_session import Session
 from manyfit.executors.spark_task import task_function
@@ -48,7 +49,7 @@ class Jobs:
         work: The study's work.
         kit: What each job is given.
         size: How many may run at once.
-        broadcasts: Spark's broadcasts of shared data, by digest.
+        depot: Holds shared data out to them, and the kit.
         channel: A folder or URL that the driver and all workers see; None if there is none.
         profile: The resources of a task; None for the session's own.
         inbox: Where ends are put.
@@ -62,7 +63,7 @@ class Jobs:
         kit: Kit,
         *,
         size: int,
-        broadcasts: Mapping[str, Any],
+        depot: Depot,
         channel: str | None,
         profile: Any,
         inbox: "queue.SimpleQueue[Any]",
@@ -73,7 +74,8 @@ class Jobs:
         self.events: deque[AttemptEvent] = deque()
         self._session = session
         self._work = work
-        self._settings = {"kit": kit.packed(), "broadcasts": broadcasts}
+        kept = {"kit": depot.parcel(kit.packed()), "broadcasts": dict(depot.broadcasts)}
+        self._settings: dict[str, Any] = kept
         self._tag = f"manyfit-{kit.token}"
         self._channel = f"{channel.rstrip('/')}/manyfit-{kit.token}" if channel else None
         self._profile = profile

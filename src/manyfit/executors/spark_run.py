@@ -191,7 +191,7 @@ class Run:
             self._work,
             self._kit,
             size=self._parallelism,
-            broadcasts=self._depot.broadcasts,
+            depot=self._depot,
             channel=self._channel,
             profile=self._profile,
             inbox=self._inbox,

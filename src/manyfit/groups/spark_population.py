@@ -198,6 +198,7 @@ class SparkPopulation:
             yield from waves.run(plan, at_once=points is not None)
         finally:
             waves.end()
+            self._fitting.take_back(settings)
 
     def _tuned(
         self,
@@ -248,6 +249,7 @@ class _Fitting:
         self._executor = executor
         self._job: GroupJob | None = None
         self._equipment: Equipment | None = None
+        self._kit: Any = None  # in a parcel
 
     def settings(self, job: GroupJob, points: Points | None) -> dict[str, Any]:
         """Return the settings of tasks.
@@ -259,17 +261,26 @@ class _Fitting:
             self.close()
             work = TuneBatch(job, None).work(Path(), job.limits(self._executor.cpus))
             self._equipment, self._job = self._executor.equip(work), job
+            self._kit = self._equipment.depot.parcel(self._equipment.kit.packed())
+        depot = self._equipment.depot
+        told = None if points is None else {key: list(each) for key, each in points.items()}
         return {
-            "kit": self._equipment.kit.packed(),
-            "broadcasts": dict(self._equipment.depot.broadcasts),
+            "token": self._equipment.kit.token,
+            "kit": self._kit,
+            "broadcasts": dict(depot.broadcasts),
             "by": job.by,
             "dropped": [_HASH, _CELL, _BIN],
-            "points": None if points is None else {key: list(each) for key, each in points.items()},
+            "points": None if told is None else depot.parcel(told),
             "metric": (job.metric.name, job.metric.direction),
             "seconds": job.seconds,
             "trial_timeout": job.trial_timeout,
             "seed": job.seed,
         }
+
+    def take_back(self, settings: Mapping[str, Any]) -> None:
+        """Take back what only one run needed: its points."""
+        if self._equipment is not None and settings["points"] is not None:
+            self._equipment.depot.take_back(settings["points"])
 
     def close(self) -> None:
         """Take back what was held out to workers."""

@@ -7,6 +7,7 @@ from typing import Any
 from manyfit._optional import load
 from manyfit.executors.kit import unpacked
 from manyfit.executors.outfit import Outfit
+from manyfit.executors.sealed import opened
 from manyfit.groups.batch import Portion
 from manyfit.groups.bench import Batch, Bench, run_batch
 from manyfit.groups.job import GroupJob
@@ -28,10 +29,13 @@ def tune(batches: Iterator[Any], settings: Mapping[str, Any]) -> Iterator[Any]:
 
     Args:
         batches: Rows, those of a group one after another.
-        settings: `kit` as it was packed, `broadcasts` by digest, `place`, `by`, `dropped` columns,
-            `points`, and of the job `metric`, `trial_timeout`, `seconds` and `seed`.
+        settings: Parcels of the `kit` as it was packed and of the `points` (None if there are
+            none), the kit's `token`, `broadcasts` by digest, `place`, `by`, `dropped` columns, and
+            of the job `metric`, `trial_timeout`, `seconds` and `seed`.
     """
     bench: Bench | None = None
+    points = settings["points"]
+    settings = {**settings, "points": None if points is None else opened(points)}
     by = tuple(settings["by"])
     job = GroupJob(
         by,
@@ -54,11 +58,10 @@ def _elsewhere(*_: Any) -> None:
 
 
 def _outfit_of(settings: Mapping[str, Any]) -> Outfit:
-    message, blob = settings["kit"]
-    token = message["token"]
+    token = settings["token"]
     if token not in _outfits:
         close_all()
-        kit = unpacked(message, blob)
+        kit = unpacked(*opened(settings["kit"]))
         _outfits[token] = Outfit(kit, settings["place"], settings["broadcasts"])
     return _outfits[token]
 

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+import pickle
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,12 +21,16 @@ _BOOT = (
 )
 
 
+_MOST_IN_MEMORY = 1 << 20  # bytes of a function, as Spark's UDFCompressionThreshold has it
+
+
 class LocalSpark:
     """As much of a SparkSession as `SparkExecutor` needs; each task is a Python process here.
 
     All between driver and worker is as on a cluster: pickled functions, the network, a folder of
-    the machine. What there is of Spark itself is that a job fails when its process dies, and that
-    cancelling a job kills it.
+    the machine. What there is of Spark itself is that a job fails when its process dies, that
+    cancelling a job kills it, and which of the driver's values are written to disk: broadcasts
+    until they are destroyed, and functions above 1 MB for good.
 
     Args:
         folder: Where workers make their temporary files.
@@ -60,8 +66,8 @@ class LocalSpark:
                 process.kill()
 
     def broadcast(self, value: Any) -> "Broadcast":
-        """Return a value to be sent along with each task."""
-        return Broadcast(value)
+        """Put a value where every task finds it."""
+        return Broadcast(self._written(pickle.dumps(value)))
 
     def range(self, *_: int) -> "LocalSpark":
         """Return rows, of which only their being there matters."""
@@ -79,25 +85,39 @@ class LocalSpark:
         """
         command = [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path)]
         env = {**os.environ, "TMPDIR": str(self.folder)}
+        pickled = cloudpickle.dumps(function)
+        if len(pickled) > _MOST_IN_MEMORY:
+            self._written(pickled)
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=env) as process:  # noqa: S603
             self.tasks[process] = self._own.tag
-            said, _ = process.communicate(cloudpickle.dumps(function))
+            said, _ = process.communicate(pickled)
             del self.tasks[process]
         if process.returncode:
             raise RuntimeError(f"Python worker exited unexpectedly ({process.returncode})")
         texts: list[str] = json.loads(said)
         return texts
 
+    def _written(self, data: bytes) -> Path:
+        with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
+            file.write(data)
+        return Path(file.name)
+
 
 @dataclass(frozen=True)
 class Broadcast:
-    """A value that every task has."""
+    """A value in a file, until it is destroyed."""
 
-    value: Any
+    file: Path
+
+    @property
+    def value(self) -> Any:
+        """The value, as a task gets it."""
+        return pickle.loads(self.file.read_bytes())  # noqa: S301 - its own
 
     def destroy(self) -> None:
-        """Hold nothing, so that there is nothing to give up."""
+        """Remove the file."""
+        self.file.unlink()
 
 
 @dataclass(frozen=True)
