@@ -1,11 +1,17 @@
+import contextlib
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import manyfit
 from manyfit import Choice, Float, Study
 from manyfit.archive import study_folder
 
+GOLDEN = Path(__file__).parent / "golden" / "journal_v1.jsonl"
 SPACE = {"x": Float(0.0, 1.0), "f": Choice([min, max])}
 
 
@@ -85,3 +91,37 @@ class TestLoading:
 
         with pytest.raises(manyfit.JournalCorruptError, match="contradicts itself at line 3"):
             read()
+
+    @given(data=st.data())
+    def test_whatever_is_in_a_journal(self, data):
+        """A record without checksums, damaged anywhere, is read or refused, by an error of ours."""
+        journal = bytearray(GOLDEN.read_bytes())
+        place = data.draw(st.integers(0, len(journal) - 1))
+        journal[place] = data.draw(st.sampled_from(b'09a"{}[],:.-ntx\n'))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "s" / "journal.jsonl"
+            path.parent.mkdir()
+            path.write_bytes(journal)
+            with contextlib.suppress(manyfit.ManyfitError):
+                str(manyfit.load_study("s", folder=folder))
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ('"metrics":{"val_loss":0.25,"test', '"metrics":{"val_lass":0.25,"test'),
+            ('"low"', '"lov"'),
+            ('"minimize"', '"minimise"'),
+            ('"number":0', '"number":null'),
+            ('"low":0.0001', '"low":"0.0001"'),
+            ('"params":{"learning_rate":0.001', '"params":{"learning_rate":{}'),
+        ],
+    )
+    def test_what_was_edited_badly(self, tmp_path, old, new):
+        """What is no event, or none that can have happened, is damage, in words."""
+        text = GOLDEN.read_text()
+        (tmp_path / "s").mkdir()
+        (tmp_path / "s" / "journal.jsonl").write_text(text.replace(old, new, 1))
+        assert old in text
+
+        with contextlib.suppress(manyfit.JournalCorruptError):
+            assert 0 in manyfit.load_study("s", folder=tmp_path).outside

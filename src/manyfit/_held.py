@@ -12,8 +12,13 @@ from pathlib import Path
 _held: set[int] = set()
 
 
-def open_held(path: Path, mode: int) -> int:
+def open_held(path: Path, mode: int, flags: int = 0) -> int:
     """Open a file to read and write, making it if need be; returns its descriptor.
+
+    Args:
+        path: The file.
+        mode: What may be done with a new one, less what the umask takes away.
+        flags: More of what `os.open` takes: `os.O_APPEND`, `os.O_EXCL`.
 
     Example:
         >>> descriptor = open_held(Path(getfixture("tmp_path")) / "lock", 0o600)
@@ -23,7 +28,7 @@ def open_held(path: Path, mode: int) -> int:
         >>> is_held(descriptor)
         False
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, mode)
     _held.add(descriptor)
     return descriptor
 

@@ -29,6 +29,7 @@ class Header:
 
     created: StudyCreated | None = None
     space: Space | None = None
+    metric: Metric | None = None
     driver: DriverStarted | None = None
     reason: str = "not started"
     asked: int = 0
@@ -38,9 +39,10 @@ class Header:
         match event:
             case StudyCreated():
                 self.created = event
-                self.space = Space.from_json(event.space)
-            case SpaceChanged(space):
-                self.space = Space.from_json(space)
+                self.space = _space_of(event)
+                self.metric = _metric_of(event)
+            case SpaceChanged():
+                self.space = _space_of(event)
             case DriverStarted():
                 self.driver = event
                 self.reason = "not ended: its driver is running, or was killed"
@@ -50,13 +52,6 @@ class Header:
                 self.asked += 1
             case _:
                 pass
-
-    @property
-    def metric(self) -> Metric | None:
-        """The metric being tuned, once the journal's first line has been read."""
-        if self.created is None:
-            return None
-        return Metric(self.created.metric, cast("Direction", self.created.direction))
 
     def check_metric(self, metric: Metric) -> None:
         """Refuse to go on with another metric or direction.
@@ -87,6 +82,26 @@ class Header:
                 "Pass on_space_change='keep' to go on with the trials that still fit "
                 "(the others stay on record and count no more), or give the study another name"
             )
+
+
+def _space_of(event: StudyCreated | SpaceChanged) -> Space:
+    try:
+        return Space.from_json(event.space)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise JournalCorruptError(
+            f"the space on record can't be read ({type(error).__name__}: {error}). The journal was "
+            "damaged or edited: restore it from a backup"
+        ) from error
+
+
+def _metric_of(event: StudyCreated) -> Metric:
+    try:
+        return Metric(event.metric, cast("Direction", event.direction))
+    except ValueError as error:
+        raise JournalCorruptError(
+            f"the metric on record can't be read ({error}). The journal was damaged or edited: "
+            "restore it from a backup"
+        ) from error
 
 
 def study_folder(name: object, folder: str | Path) -> Path:

@@ -35,6 +35,7 @@ from manyfit.events import (
     StudyEnded,
     TrialAbandoned,
     TrialAsked,
+    WorkDescribed,
 )
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner
@@ -148,7 +149,7 @@ class Engine:
             case DriverStarted():
                 self._failures_alike = True
                 self.tally = replace(self.tally, failed=0, same_failure=None, fatal=None)
-            case StudyCreated() | SpaceChanged() | StudyEnded():
+            case StudyCreated() | SpaceChanged() | WorkDescribed() | StudyEnded():
                 pass
             case _:
                 if not self.accepts(event):
@@ -205,6 +206,8 @@ class Engine:
                 self._to_stop.pop(number, None)
                 self.trials[number] = _with_last(trial, stop_reason=reason)
             case AttemptFinished(_, _, metrics, seconds, at):
+                if self.metric.name not in metrics:
+                    raise IllegalEventError(f"{event} lacks the tuned metric, {self.metric.name}")
                 self._close(trial, Finished(metrics[self.metric.name], metrics), at, seconds)
             case AttemptPruned(_, _, reason, seconds, at):
                 self._close(trial, Pruned(reason), at, seconds)

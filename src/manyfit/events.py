@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,20 @@ class SpaceChanged:
     """The study goes on over another space; trials outside it stay on record and count no more."""
 
     space: Mapping[str, Any]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDescribed:
+    """What a driver runs, where it differs from what the one before it ran.
+
+    Attributes:
+        objective: Digests of its code and of what that refers to, by name (see `fingerprint`).
+        settings: How params are proposed and trials ended, in words.
+    """
+
+    objective: Mapping[str, str]
+    settings: Mapping[str, str]
     at: float
 
 
@@ -165,13 +179,16 @@ AttemptEvent: TypeAlias = (
     | AttemptLost
 )
 TrialEvent: TypeAlias = TrialAsked | AttemptEvent | TrialAbandoned
-Event: TypeAlias = StudyCreated | DriverStarted | SpaceChanged | TrialEvent | StudyEnded
+Event: TypeAlias = (
+    StudyCreated | DriverStarted | SpaceChanged | WorkDescribed | TrialEvent | StudyEnded
+)
 
 # Names in the journal are for ever: add to this table, never change or reuse a key.
 _KINDS: dict[str, type[Event]] = {
     "study-created": StudyCreated,
     "driver-started": DriverStarted,
     "space-changed": SpaceChanged,
+    "work-described": WorkDescribed,
     "asked": TrialAsked,
     "started": AttemptStarted,
     "reported": Reported,
@@ -185,6 +202,11 @@ _KINDS: dict[str, type[Event]] = {
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _FIELDS = {kind: tuple(f.name for f in fields(kind)) for kind in _NAMES}
+# What JSON makes of a field's type: `true` is no number, and a whole number may stand for a float.
+_TYPES: dict[Any, tuple[type, ...]] = {int: (int,), float: (float, int), str: (str,), bool: (bool,)}
+_CHECKS = {
+    kind: tuple((f.name, _TYPES.get(f.type, (dict,))) for f in fields(kind)) for kind in _NAMES
+}
 
 
 def encode(event: Event) -> str:
@@ -232,8 +254,21 @@ def from_record(record: Any) -> Event:
             raise ValueError(f"not an event of version {VERSION}")
         kind = _KINDS[record.pop("event")]
         metrics = record.get("metrics")
-        if metrics is not None and any(isinstance(value, str) for value in metrics.values()):
-            record["metrics"] = {name: float(value) for name, value in metrics.items()}
-        return kind(**record)
+        if metrics is not None:
+            record["metrics"] = {name: _number(value) for name, value in metrics.items()}
+        event = kind(**record)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not an event: {error}") from error
+    for name, types in _CHECKS[kind]:
+        if type(getattr(event, name)) not in types:
+            raise ValueError(f"not an event: {name} is {getattr(event, name)!r:.100}")
+    return event
+
+
+def _number(value: Any) -> float:
+    """Return a metric as it was before JSON, which has no NaN and no infinity."""
+    if type(value) in (float, int):
+        return value  # type: ignore[no-any-return] # mypy doesn't narrow by `in`
+    if type(value) is str:
+        return float(value)
+    raise ValueError(f"not an event: a metric is {value!r:.100}")

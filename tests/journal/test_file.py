@@ -4,13 +4,15 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,12 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyfit.errors import JournalCorruptError, JournalError, StudyLockedError
-from manyfit.events import Event, Reported, StudyEnded, TrialAsked, encode
+from manyfit.events import VERSION, Event, Reported, StudyEnded, TrialAsked
 from manyfit.journal.file import FileJournal, read_events
+from manyfit.journal.line import to_line
 
 FIRST = TrialAsked(0, {"learning_rate": 0.01, "structure": "größer"}, "sampler", at=1.0)
 SECOND = Reported(0, 1, 0, {"val_loss": 0.5, "val_accuracy": float("nan")}, at=2.0)
-LINES = [f"{encode(event)}\n".encode() for event in (FIRST, SECOND)]
+LINES = [to_line(event) for event in (FIRST, SECOND)]
 
 WRITE_UNTIL_KILLED = """
 import sys
@@ -105,7 +108,7 @@ class TestLayout:
         assert sorted(path.name for path in folder.iterdir()) == ["journal.jsonl", "lock"]
 
     def test_one_strict_line_an_event(self, tmp_path: Path) -> None:
-        """The file holds what `events.encode` gives, a line an event."""
+        """The file holds what `line.to_line` gives, a line an event."""
         with FileJournal(tmp_path) as journal:
             journal.append(FIRST)
             journal.append(SECOND)
@@ -156,9 +159,7 @@ class TestTornEnd:
             assert len(events) == (2 if whole else 1), f"{cut} bytes cut off"
             assert len(read(tmp_path)) == len(events) + 1, f"{cut} bytes cut off"
 
-    @pytest.mark.parametrize(
-        "tail", [b"\x00" * 5000, b"\x00\n", b"\xff\xfe", b"\n", b'{"v":1,\n', b"x" * 200_000]
-    )
+    @pytest.mark.parametrize("tail", [b"\x00" * 5000, b"\xff\xfe", b'{"v":1,', b"[" * 200_000])
     def test_garbage(self, tmp_path: Path, tail: bytes) -> None:
         """Zeros or noise that a power cut left in the last line are cut off."""
         path = write(tmp_path, *LINES, tail)
@@ -246,17 +247,50 @@ class TestDamage:
         with pytest.raises(JournalCorruptError, match=r"line 1 of"):
             read(tmp_path)
 
-    def test_a_whole_last_line_is_never_cut_off(self, tmp_path: Path) -> None:
-        """A last line that is whole but no event was not torn: it is refused, not thrown away."""
-        path = write(tmp_path, LINES[0], b'{"v":1,"event":"danced"}\n')
+    @pytest.mark.parametrize(
+        "line", [b'{"v":1,"event":"danced"}', b'{"v":1,"event":"da', b"\0\0", b"", b"[" * 200_000]
+    )
+    def test_a_last_line_with_its_newline_is_never_cut_off(
+        self, tmp_path: Path, line: bytes
+    ) -> None:
+        """A line with a newline was written whole: damaged, it is refused, not thrown away."""
+        path = write(tmp_path, LINES[0], line + b"\n")
 
-        with pytest.raises(JournalCorruptError, match="line 2"):
+        for look in (read, lambda folder: list(read_events(folder))):
+            with pytest.raises(JournalCorruptError, match="line 2"):
+                look(tmp_path)
+        assert path.read_bytes() == LINES[0] + line + b"\n"
+
+    @given(data=st.data())
+    def test_no_flipped_bit_passes(self, data: st.DataObject) -> None:
+        """Whatever bits of whatever byte flip: it is noticed, and no event is lost or altered."""
+        whole = b"".join(LINES)
+        place = data.draw(st.integers(0, len(whole) - 1))
+        damaged = bytearray(whole)
+        damaged[place] ^= data.draw(st.integers(1, 255))
+        with tempfile.TemporaryDirectory() as folder:
+            path = write(Path(folder), bytes(damaged))
+
+            try:
+                events = read(Path(folder))
+            except JournalCorruptError:
+                assert path.read_bytes() == damaged
+            else:  # the last newline, which was written anew
+                assert repr(events) == repr([FIRST, SECOND])
+                assert path.read_bytes() == whole
+
+    def test_a_lost_checksum_is_damage(self, tmp_path: Path) -> None:
+        """Only lines of the first version are read without one."""
+        write(tmp_path, LINES[0], re.sub(rb',"crc":"\w+"', b"", LINES[1]), LINES[0])
+
+        with pytest.raises(JournalCorruptError, match=r"line 2 .*checksum is missing"):
             read(tmp_path)
-        assert b"danced" in path.read_bytes()
 
     def test_a_newer_journal_is_refused(self, tmp_path: Path) -> None:
         """What a newer Manyfit wrote is neither damage nor torn; the message says to upgrade."""
-        path = write(tmp_path, LINES[0], b'{"v":2,"event":"asked","colour":"red"}\n')
+        path = write(
+            tmp_path, LINES[0], b'{"v":%d,"event":"asked","colour":"red"}\n' % (VERSION + 1)
+        )
 
         with pytest.raises(JournalError, match=rf"line 2 of {path}: .*newer Manyfit") as caught:
             read(tmp_path)
@@ -465,6 +499,82 @@ class TestPlacesThatRefuse:
             "2",
             f"can't make the lock file {folder}/lock: Permission denied",
         ]
+
+
+class TestGoingAway:
+    """The file is lost while its study runs."""
+
+    @pytest.mark.parametrize(
+        ("lose", "said"),
+        [
+            (lambda path: shutil.rmtree(path.parent), "was deleted"),
+            (lambda path: path.unlink(), "was deleted"),
+            (lambda path: os.truncate(path, 0), "was cut short"),
+            (lambda path: os.truncate(path, 20), "was cut short"),
+        ],
+        ids=["folder", "file", "emptied", "truncated"],
+    )
+    @pytest.mark.parametrize("commits", [0, 1])
+    def test_it_is_written_again(
+        self,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        lose: Callable[[Path], None],
+        said: str,
+        commits: int,
+    ) -> None:
+        """All of it, also what an earlier driver wrote, and the person is told."""
+        folder = tmp_path / "study"
+        with FileJournal(folder) as journal:
+            journal.append(FIRST)
+        with FileJournal(folder) as journal:
+            journal.append(SECOND)
+            lose(journal.path)
+            for _ in range(commits):
+                journal.append(SECOND)
+                journal.commit()
+                with pytest.raises(StudyLockedError):
+                    FileJournal(folder)
+
+        assert repr(read(folder)) == repr([FIRST, *[SECOND] * (commits + 1)])
+        assert [said in record.getMessage() for record in caplog.records] == [True]
+
+    def test_without_the_lock_file_it_is_held_all_the_same(self, tmp_path: Path) -> None:
+        """Whoever takes the lock file for stale and deletes it lets nobody in."""
+        with FileJournal(tmp_path) as journal:
+            (tmp_path / "lock").unlink()
+
+            for _ in range(2):
+                with pytest.raises(StudyLockedError, match="held by another driver"):
+                    FileJournal(tmp_path)
+            journal.append(FIRST)
+
+        assert read(tmp_path) == [FIRST]
+
+    @pytest.mark.parametrize("is_open", [True, False])
+    def test_what_somebody_else_put_there_stays(self, tmp_path: Path, is_open: bool) -> None:
+        """Another driver's record is not touched; this one's becomes a study beside it."""
+        folder = tmp_path / "study"
+        journal = FileJournal(folder)
+        journal.append(FIRST)
+        journal.commit()
+        shutil.rmtree(folder)
+        other = FileJournal(folder)
+        other.append(SECOND)
+        if not is_open:
+            other.close()
+        journal.append(FIRST)
+
+        with pytest.raises(JournalError, match=r"changed by somebody else .* study 'study-saved-"):
+            journal.commit()
+        with pytest.raises(JournalError, match="changed by somebody else"):
+            journal.append(FIRST)
+        journal.close()
+        other.close()
+
+        (saved,) = tmp_path.glob("study-saved-*")
+        assert read(saved) == [FIRST, FIRST]
+        assert repr(read(folder)) == repr([SECOND])
 
 
 class TestDeath:

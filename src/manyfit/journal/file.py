@@ -2,22 +2,27 @@
 
 A line is whole once its newline is there. Only the last one can be torn, because a failed write is
 taken back before the next one starts; a torn one was never committed, so nobody has acted on it.
+
+A file that is deleted or cut short while its study runs is noticed at the next commit, and written
+again. One that somebody else has put in its place is left alone: what this driver has recorded then
+becomes a study of its own beside it, and the study ends.
 """
 
 import contextlib
-import fcntl
-import json
 import logging
 import os
-import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import NoReturn, Self
 
-from manyfit.errors import JournalCorruptError, JournalError
-from manyfit.events import Event, encode, from_record
-from manyfit.journal.lock import StudyLock
-from manyfit.journal.upgrade import upgrade
+from manyfit._held import close_held, is_held, open_held
+from manyfit.errors import JournalCorruptError, JournalError, StudyLockedError
+from manyfit.events import Event
+from manyfit.journal.copy import Copy
+from manyfit.journal.disk import make_folder, sync, sync_folder, write
+from manyfit.journal.line import from_line, is_sealed, is_whole, to_line
+from manyfit.journal.lock import StudyLock, hold
 
 FILE_NAME = "journal.jsonl"
 LOCK_NAME = "lock"
@@ -49,16 +54,19 @@ class FileJournal:
     def __init__(self, folder: Path) -> None:
         folder = folder.absolute()  # an objective may change the working folder
         self.path = folder / FILE_NAME
-        _make_folder(folder)
+        make_folder(folder)
         self._lock = StudyLock(folder / LOCK_NAME)
         self._file: int | None = None
         try:
             self._file = _open(self.path)
-            self._size = self._durable = _repair(self._file, self.path)
+            self._durable = _repair(self._file, self.path)
+            self._copy = Copy()
+            self._copy.add_file(self._file)
         except BaseException:
             self._release()
             raise
-        self._torn = False  # bytes beyond `_size` are in the file, or may be
+        self._batch = bytearray()  # appended, and yet to be committed
+        self._torn = False  # other bytes than these follow what is durable, or may
         self._refusal: str | None = None
 
     def __enter__(self) -> Self:
@@ -83,14 +91,14 @@ class FileJournal:
             JournalError: It can't be written; what was written before stays readable.
         """
         file = self._writable()
-        line = f"{encode(event)}\n".encode("ascii")
+        line = to_line(event)
         self._torn = True  # also if a signal's exception comes between two partial writes
         try:
-            _write(file, line)
+            write(file, line)
         except OSError as error:
             self._take_back(file)
             raise JournalError(f"can't write to {self.path}: {error.strerror}") from error
-        self._size += len(line)
+        self._batch += line
         self._torn = False
 
     def commit(self) -> None:
@@ -101,27 +109,80 @@ class FileJournal:
                 no more: after a failed sync the kernel forgets what it could not write.
         """
         file = self._writable()
-        if self._size == self._durable:
+        if not self._batch:
             return
+        file = self._in_place(file)
         try:
-            _sync(file)
+            sync(file)
         except OSError as error:
             self._refusal = f"can't save {self.path}: {error.strerror}"
-            self._size = self._durable
+            self._batch.clear()
             with contextlib.suppress(OSError):
-                os.ftruncate(file, self._size)
+                os.ftruncate(file, self._durable)
             raise JournalError(self._refusal) from error
-        self._durable = self._size
+        self._copy.add(bytes(self._batch))
+        self._durable += len(self._batch)
+        self._batch.clear()
 
     def close(self) -> None:
         """Commit, and let another driver have the study. Safe to call twice."""
         if self._file is None:
             return
         try:
-            if self._refusal is None:
+            if self._refusal is None and is_held(self._file):  # else this is a fork's copy
                 self.commit()
+                self._in_place(self._file)
         finally:
             self._release()
+
+    def _in_place(self, file: int) -> int:
+        """Return the open file, once all that was written is in it and it is at its path."""
+        try:
+            state = _state(file, self.path, self._durable + len(self._batch))
+            if state == "whole":
+                return file
+            if state == "taken":
+                self._leave()
+            file = self._write_again(None if state == "deleted" else file)
+        except StudyLockedError:
+            self._leave()
+        except OSError as error:
+            self._refusal = f"{self.path} is gone, and can't be written again: {error.strerror}"
+            raise JournalError(self._refusal) from error
+        _log.warning(
+            "%s was %s while the study ran. What is on record was written again; what else was in "
+            "its folder, such as logs, is not",
+            self.path,
+            state,
+        )
+        return file
+
+    def _write_again(self, file: int | None) -> int:
+        """Write the whole record into its file, or into a new one if there is none."""
+        if file is None:
+            make_folder(self.path.parent)
+            self._release()
+            self._lock = StudyLock(self.path.with_name(LOCK_NAME))
+            file = self._file = _open(self.path)
+            if os.fstat(file).st_size:
+                self._leave()
+        os.ftruncate(file, 0)
+        for part in (*self._copy, bytes(self._batch)):
+            write(file, part)
+        return file
+
+    def _leave(self) -> NoReturn:
+        """Make a study of what this driver has recorded, and leave the other one alone."""
+        folder = self.path.parent
+        saved = folder.with_name(f"{folder.name}-saved-{time.strftime('%Y%m%d-%H%M%S')}")
+        make_folder(saved)
+        (saved / FILE_NAME).write_bytes(b"".join((*self._copy, self._batch)))
+        self._refusal = (
+            f"{self.path} was changed by somebody else while the study ran, so this driver has "
+            f"ended. What it has recorded is in study {saved.name!r} ({saved}): load_study reads "
+            "it, and tune goes on with it under that name"
+        )
+        raise JournalError(self._refusal)
 
     def _writable(self) -> int:
         if self._file is None:
@@ -134,16 +195,28 @@ class FileJournal:
 
     def _take_back(self, file: int) -> None:
         try:
-            os.ftruncate(file, self._size)
+            os.ftruncate(file, self._durable + len(self._batch))
         except OSError as error:
             raise JournalError(f"can't mend {self.path}: {error.strerror}") from error
         self._torn = False
 
     def _release(self) -> None:
         if self._file is not None:
-            os.close(self._file)
+            close_held(self._file)
             self._file = None
         self._lock.release()
+
+
+def _state(file: int, path: Path, size: int) -> str:
+    """Say what has become of an open file of so many bytes."""
+    here = os.fstat(file)
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return "deleted"
+    if not os.path.samestat(here, there) or here.st_size > size:
+        return "taken"
+    return "whole" if here.st_size == size else "cut short"
 
 
 def read_events(path: Path) -> Iterator[Event]:
@@ -167,9 +240,9 @@ def _decode_lines(path: Path, *, may_be_torn: bool) -> Iterator[Event]:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    yield from_record(upgrade(json.loads(line.decode())))
-                except (ValueError, TypeError, AttributeError) as error:
-                    if may_be_torn and not _is_whole(line) and _is_last(line, file):
+                    yield from_line(line)
+                except ValueError as error:
+                    if may_be_torn and not line.endswith(b"\n") and not _holds_event(line):
                         return
                     raise JournalCorruptError(_damage(path, number, line, error)) from error
     except OSError as error:
@@ -189,42 +262,25 @@ def _damage(path: Path, number: int, line: bytes, error: Exception) -> str:
     )
 
 
-def _is_whole(line: bytes) -> bool:
-    """Whether a line is JSON; no proper beginning of an object is."""
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+def _holds_event(line: bytes) -> bool:
+    """Whether the end of a file is more than the beginning of a line."""
+    return is_whole(line) or is_sealed(line[:-1])
 
 
-def _is_last(line: bytes, file: BinaryIO) -> bool:
-    # Without its newline it was the end of the file when it was read, though a driver may have
-    # written the rest since.
-    return not line.endswith(b"\n") or not file.read(1)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder so that it survives a power cut: each new name is synced in its parent."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise JournalError(
-            f"can't make the study's folder {folder}: {error.strerror}. "
-            "Give tune(folder=...) a folder you may write to"
-        ) from error
-    for path in missing:
-        _sync_folder(path.parent)
-
-
-def _open(path: Path) -> int:
+def _open(path: Path, flags: int = 0) -> int:
+    """Open a journal and hold it, even if somebody removes the file that says so."""
     is_new = not path.exists()
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        file = open_held(path, 0o666, os.O_APPEND | flags)
     except OSError as error:
         raise JournalError(f"can't write to {path}: {error.strerror}") from error
+    try:
+        hold(file, path)
+    except BaseException:
+        close_held(file)
+        raise
     if is_new:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     return file
 
 
@@ -233,23 +289,33 @@ def _repair(file: int, path: Path) -> int:
     size = os.fstat(file).st_size
     try:
         start, line = _last_line(file, size)
-        if line and not _is_whole(line):
-            os.ftruncate(file, start)
-            _log.warning(
-                "%s: its last line was torn when a driver died while writing it. Its %d bytes were "
-                "cut off; nothing that was acted on is lost",
-                path,
-                size - start,
-            )
-            size = start
-        elif line and not line.endswith(b"\n"):  # edited by hand, and saved without it
-            _write(file, b"\n")
-            size += 1
+        if line and not line.endswith(b"\n"):
+            size = _mend(file, path, start, line)
         # What a dead driver wrote and never committed is about to be acted on.
-        _sync(file)
+        sync(file)
     except OSError as error:
         raise JournalError(f"can't repair the end of {path}: {error.strerror}") from error
     return size
+
+
+def _mend(file: int, path: Path, start: int, line: bytes) -> int:
+    end = start + len(line)
+    if is_sealed(line[:-1]):
+        _log.warning("%s: the newline of its last line was damaged, and is written anew", path)
+        os.ftruncate(file, end - 1)
+    elif is_whole(line):  # edited by hand, and saved without it
+        end += 1
+    else:
+        os.ftruncate(file, start)
+        _log.warning(
+            "%s: its last line was torn when a driver died while writing it. Its %d bytes were "
+            "cut off; nothing that was acted on is lost",
+            path,
+            len(line),
+        )
+        return start
+    write(file, b"\n")
+    return end
 
 
 def _last_line(file: int, size: int) -> tuple[int, bytes]:
@@ -265,25 +331,3 @@ def _last_line(file: int, size: int) -> tuple[int, bytes]:
         if newline >= 0:
             return start + newline + 1, tail[newline + 1 :]
     return 0, tail
-
-
-def _write(file: int, data: bytes) -> None:
-    written = os.write(file, data)
-    while written < len(data):  # a disk that is nearly full takes a part, and refuses the rest
-        written += os.write(file, data[written:])
-
-
-def _sync(file: int) -> None:
-    if sys.platform == "darwin":
-        fcntl.fcntl(file, fcntl.F_FULLFSYNC)  # fsync there stops at the drive's cache
-    else:
-        os.fdatasync(file)
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # some network file systems can't sync a folder
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

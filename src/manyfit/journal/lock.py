@@ -34,11 +34,11 @@ class StudyLock:
 
     def __init__(self, path: Path) -> None:
         try:
-            descriptor = open_held(path, 0o644)
+            descriptor = open_held(path, 0o666)
         except OSError as error:
             raise JournalError(f"can't make the lock file {path}: {error.strerror}") from error
         try:
-            _lock(descriptor, path)
+            hold(descriptor, path)
             _sign(descriptor, path)
         except BaseException:
             close_held(descriptor)
@@ -57,7 +57,13 @@ class StudyLock:
         close_held(descriptor)
 
 
-def _lock(descriptor: int, path: Path) -> None:
+def hold(descriptor: int, path: Path) -> None:
+    """Lock an open file of a study until it is closed.
+
+    Raises:
+        StudyLockedError: Somebody else holds it.
+        JournalError: It can't be locked.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,0 +1,37 @@
+"""A journal as version 2 wrote it: that of version 1, with checksums and one kind of event more."""
+
+from pathlib import Path
+
+from manyfit.events import WorkDescribed
+from manyfit.journal.file import FileJournal, read_events
+
+GOLDEN = Path(__file__).with_name("journal_v2.jsonl")
+
+DESCRIBED = WorkDescribed(
+    {"Python": "3.11", "train": "0123456789abcdef", "größe": "fedcba9876543210"},
+    {"sampler": "gp", "pruner": "auto", "lag": "None"},
+    1767225600.375,
+)
+
+
+def test_its_events_are_those_of_version_1_and_what_the_driver_ran() -> None:
+    """Each line is read as the event it has always been."""
+    first, second, described, *others = read_events(GOLDEN)
+
+    before = list(read_events(GOLDEN.with_name("journal_v1.jsonl")))
+    assert repr([first, second, *others]) == repr(before)  # NaN doesn't equal itself
+    assert described == DESCRIBED
+
+
+def test_it_is_never_repaired(tmp_path: Path) -> None:
+    """A driver that opens it finds nothing to mend."""
+    (tmp_path / "journal.jsonl").write_bytes(GOLDEN.read_bytes())
+    with FileJournal(tmp_path) as journal:
+        assert len(list(journal.read())) == 41
+
+    assert (tmp_path / "journal.jsonl").read_bytes() == GOLDEN.read_bytes()
+
+
+def test_every_line_has_a_checksum() -> None:
+    """It stands at the end, where it can be checked before anything is parsed."""
+    assert all(line[-18:-10] == b',"crc":"' for line in GOLDEN.read_bytes().splitlines())
