@@ -2,12 +2,15 @@ import json
 import logging
 import math
 import random
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
 
 import manyfit
 from manyfit import Choice, Float, Int, State, Study, tune
+from manyfit.events import AttemptStarted
+from manyfit.journal.file import FileJournal
 from manyfit.testing.scripted import ScriptedExecutor, finishes
 
 SPACE = {"x": Float(0.0, 1.0), "kind": Choice(["a", "b"])}
@@ -563,8 +566,10 @@ class TestAskAndTell:
         """A trial lost too often is a FAIL, and the next one is given out instead."""
         with Study(SPACE, name="s", **quiet) as study:
             first = study.ask()
-        journal = tmp_path / "s" / "journal.jsonl"
-        journal.write_text(journal.read_text().replace('"counts":false', '"counts":true'))
+        with FileJournal(tmp_path / "s") as journal:
+            *_, lost = journal.read()
+            journal.append(AttemptStarted(first.number, 2, "process-0", at=1.0))
+            journal.append(replace(lost, attempt=2, counts=True))
         with Study(SPACE, name="s", max_attempts=1, **quiet) as study:
             assert study.ask().number == first.number + 1
             assert study.result()[0].state is State.FAIL
