@@ -21,6 +21,7 @@ SECTIONS = (
         "trial",
         "events",
         "repeats",
+        "same_failure",
         "budget",
     ),
     ("samplers", "pruners", "commands", "engine", "prefixes"),

@@ -220,17 +220,34 @@ class TestFailing:
         assert result.reason == "FatalError: the disk is full"
         assert len(result) == 2
 
-    def test_a_bug_ends_the_study_after_three_trials(self, inline):
-        """When the first trials all fail alike, best says how, with the traceback."""
+    def test_a_bug_ends_the_study(self, inline):
+        """When trials all over the space fail alike, best says how, with the traceback."""
 
         def train(params):
             return params["learning_rate"]
 
         result = tune(train, SPACE, n_trials=50, **inline)
 
-        assert len(result) == 3
+        assert len(result) < 15
+        assert "all over the space, all failed with KeyError: 'learning_rate'" in result.reason
         with pytest.raises(manyfit.NoResultError, match="KeyError: 'learning_rate'"):
             result.best  # noqa: B018
+        assert len(tune(train, SPACE, n_trials=20, max_failures=20, **inline)) == 20
+
+    @pytest.mark.parametrize("sampler", ["auto", "random", "tpe"])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_half_a_space_that_fails_costs_its_trials_only(self, inline, sampler, seed):
+        """What a param causes is no bug: NaN, or an exception in the same line every time."""
+
+        def train(params):
+            if params["x"] > 0.3:
+                return math.nan
+            if params["kind"] == "a":
+                raise ValueError("needs a package")
+            return params["x"]
+
+        options = {**inline, "sampler": sampler, "seed": seed}
+        assert len(tune(train, SPACE, n_trials=15, **options)) == 15
 
     @pytest.mark.parametrize(
         ("metric", "direction", "value", "suspicion"),
@@ -524,16 +541,20 @@ class TestAskAndTell:
             assert study.tell(study.ask(), math.nan).state is State.FAIL
             assert study.fail(study.ask(), "the robot fell over").reason == "the robot fell over"
 
-    def test_three_that_fail_alike_are_a_bug(self, quiet):
-        """Told as errors, the first three end the study; their traceback is on record."""
+    def test_trials_that_fail_alike_are_a_bug(self, quiet):
+        """Told as errors all over the space, they end the study; their traceback is on record."""
+
+        def fail_all(study):
+            while (trial := study.ask()) is not None and trial.number < 40:
+                study.fail(trial, "KeyError: 'price'", error="KeyError", traceback="line 3")
+            return trial
+
         with Study(SPACE, name="s", **quiet) as study:
-            for _ in range(3):
-                study.fail(study.ask(), "KeyError: 'price'", error="KeyError", traceback="line 3")
-            assert study.ask() is None
+            assert fail_all(study) is None
             (failure,) = study.result().failures()
-        assert (failure.numbers, failure.traceback) == ((0, 1, 2), "line 3")
-        with Study(SPACE, name="s", **quiet) as study:
-            assert study.ask().number == 3
+        assert failure.traceback == "line 3"
+        with Study(SPACE, name="s", max_failures=99, **quiet) as study:
+            assert fail_all(study).number == 40
 
     def test_what_is_not_told_is_given_out_again(self, quiet):
         """A process that ends in the middle loses no trial, and no number is used twice."""

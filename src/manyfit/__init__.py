@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         StudyChangedError,
         StudyLockedError,
         TrialStopped,
+        UndefinedMetricError,
     )
     from manyfit.executors.spark import SparkExecutor
     from manyfit.executors.spark_driver import DriverExecutor
@@ -91,6 +92,7 @@ __all__ = [
     "Target",
     "Trial",
     "TrialStopped",
+    "UndefinedMetricError",
     "__version__",
     "current_trial",
     "load_study",
@@ -123,6 +125,7 @@ _HOMES = {
         "StudyChangedError",
         "StudyLockedError",
         "TrialStopped",
+        "UndefinedMetricError",
     ),
     "executors.spark": ("SparkExecutor",),
     "executors.spark_driver": ("DriverExecutor",),

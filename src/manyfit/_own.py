@@ -43,5 +43,6 @@ def own_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_fixed(value: object) -> bool:
-    is_array = isinstance(value, np.ndarray)
-    return is_array and not value.flags.writeable and not value.dtype.hasobject
+    if not isinstance(value, np.ndarray):
+        return False
+    return not (value.flags.writeable or value.dtype.hasobject)

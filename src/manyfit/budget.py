@@ -9,9 +9,6 @@ from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
 from manyfit.repeats import LEADERS
 
-# So many first trials that all fail alike mean a bug in the objective, not bad params.
-SAME_FAILURE_LIMIT = 3
-
 
 def is_number(value: object, *, whole: bool = False) -> bool:
     """Whether a value is a number, of Python or NumPy; `True` is none."""
@@ -71,8 +68,8 @@ class Tally:
         best: The best value; None until a trial completes.
         since_best: Trials finished since the best one.
         failed: Trials that failed under the present driver; an earlier one's bugs may be mended.
-        same_failure: The reason shared by all trials finished under the present driver, if all of
-            them failed alike, else None.
+        same_failure: How all trials finished under the present driver failed, if that can't depend
+            on their params (`SameFailure`), else None.
         fatal: The reason of a `FatalError` raised under the present driver, else None.
         elapsed: Seconds since the present driver started.
     """
@@ -94,7 +91,8 @@ class Budget:
     Args:
         n_trials: How many trials finish in all, over all drivers; None for no limit.
         timeout: Seconds of one call; running trials are cut off, and go on when the study resumes.
-        max_failures: How many trials may fail in one call; None for any number.
+        max_failures: How many trials may fail in one call; None for any number, unless all of them
+            fail in the same way, all over the space.
         stop: Rules that look at the values: `Target`, `NoImprovement`.
         repeats: How often each of the leading trials is run again once the search is over, on top
             of `n_trials`; None for not at all.
@@ -166,12 +164,20 @@ class Budget:
     def _failures(self, tally: Tally) -> str | None:
         if tally.fatal is not None:
             return tally.fatal
-        if tally.same_failure is not None and tally.failed >= SAME_FAILURE_LIMIT:
-            return f"the first {tally.failed} trials all failed with {tally.same_failure}"
-        if self.max_failures is not None and tally.failed > self.max_failures:
+        if self.max_failures is None:
+            return self._same_failure(tally)
+        if tally.failed > self.max_failures:
             failed = "1 trial" if tally.failed == 1 else f"{tally.failed} trials"
             return f"{failed} failed, more than max_failures={self.max_failures}"
         return None
+
+    def _same_failure(self, tally: Tally) -> str | None:
+        if tally.same_failure is None:
+            return None
+        return (
+            f"the first {tally.failed} trials, all over the space, all failed with "
+            f"{tally.same_failure}. To go on nevertheless, give max_failures"
+        )
 
     def _values(self, tally: Tally, metric: Metric) -> str | None:
         if tally.best is None:

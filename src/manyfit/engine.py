@@ -40,6 +40,7 @@ from manyfit.events import (
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner
 from manyfit.repeats import LEADERS
+from manyfit.same_failure import SameFailure
 from manyfit.samplers.base import Sampler
 from manyfit.samplers.distinct import distinct_params
 from manyfit.samplers.lagged import LaggedSampler
@@ -55,7 +56,6 @@ from manyfit.trial import (
     Pruned,
     State,
     Trial,
-    gist,
 )
 
 
@@ -113,7 +113,7 @@ class Engine:
         self._to_abandon: dict[int, str] = {}
         self._leaders: list[tuple[float, int]] = []  # loss and number, best first
         self._repeats: dict[int, int] = {}  # a repeat's number → that of the trial it repeats
-        self._failures_alike = True
+        self._same_failure = SameFailure(space)
 
     # ── facts ─────────────────────────────────────────────────────────────────────────────────
 
@@ -147,7 +147,7 @@ class Engine:
             case TrialAbandoned(number, reason):
                 self._apply_abandoned(number, reason)
             case DriverStarted():
-                self._failures_alike = True
+                self._same_failure = SameFailure(self.space)
                 self.tally = replace(self.tally, failed=0, same_failure=None, fatal=None)
             case StudyCreated() | SpaceChanged() | WorkDescribed() | StudyEnded():
                 pass
@@ -274,25 +274,9 @@ class Engine:
             if tally.best is None or self.metric.is_better(value, than=tally.best):
                 self.best = trial
                 tally = replace(tally, best=value, since_best=0)
-        if trial.state is State.FAIL:
-            tally = self._count_failure(tally, trial)
-        else:
-            self._failures_alike = False
-            tally = replace(tally, same_failure=None)
-        self.tally = tally
-
-    def _count_failure(self, tally: Tally, trial: Trial) -> Tally:
-        end = trial.attempts[-1].end
-        of_limit = isinstance(end, Failed) and not end.error
-        known = tally.same_failure
-        self._failures_alike &= not of_limit and (
-            known is None or gist(known) == gist(trial.reason)
-        )
-        return replace(
-            tally,
-            failed=tally.failed + 1,
-            same_failure=(known or trial.reason) if self._failures_alike else None,
-        )
+        self._same_failure.take_in(trial)
+        failed = tally.failed + (trial.state is State.FAIL)
+        self.tally = replace(tally, failed=failed, same_failure=self._same_failure.reason)
 
     # ── decisions ─────────────────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,8 @@
     ManyfitError
     ├── SpaceError (ValueError)       a space, or a point of it, breaks a rule: nothing has run
     ├── ArgumentError (ValueError)    an argument breaks a rule: fix it, nothing has run
-    ├── MetricError (ValueError)      a metric is missing, no number, NaN or infinite: no retry
+    ├── MetricError (ValueError)      a metric is missing, or no number: no retry
+    │   └── UndefinedMetricError      it is NaN or infinite, or the objective says it failed
     ├── ObjectiveError (TypeError)    the objective can't be called or shipped: nothing has run
     ├── ExecutorError (RuntimeError)  workers can't be started: retry once that is mended
     ├── JournalError (RuntimeError)   the record can't be read or written
@@ -36,6 +37,10 @@ class ArgumentError(ManyfitError, ValueError):
 
 class MetricError(ManyfitError, ValueError):
     """A metric is missing, is no number, is NaN or is infinite."""
+
+
+class UndefinedMetricError(MetricError):
+    """A metric is NaN or infinite, or the objective says that it failed: its params may be why."""
 
 
 class ObjectiveError(ManyfitError, TypeError):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, SupportsFloat, TypeAlias, cast
 
-from manyfit.errors import ArgumentError, MetricError
+from manyfit.errors import ArgumentError, MetricError, UndefinedMetricError
 
 Direction: TypeAlias = Literal["minimize", "maximize"]
 
@@ -56,16 +56,19 @@ class Metric:
         """Return a tuned value as a finite float.
 
         Raises:
-            MetricError: `value` is not a number, is NaN, or is infinite.
+            UndefinedMetricError: `value` is NaN or infinite.
+            MetricError: It is not a number.
         """
         number = to_number(self.name, value)
         if math.isnan(number):
-            raise MetricError(
+            raise UndefinedMetricError(
                 f"{self.name} is NaN. The model diverged or a score was undefined; "
                 "a NaN never counts as a result"
             )
         if math.isinf(number):
-            raise MetricError(f"{self.name} is {number}. An infinity never counts as a result")
+            raise UndefinedMetricError(
+                f"{self.name} is {number}. An infinity never counts as a result"
+            )
         return number
 
     def to_metrics(self, returned: object) -> dict[str, float]:

@@ -68,6 +68,8 @@ class Study:
         start_with: Points to try first, in order.
         prior_from: Earlier studies to learn from; see `manyfit.tune`.
         n_trials: How many trials `ask` gives out in all; None for no limit.
+        max_failures: `ask` gives out no more once more trials than this have failed; None for any
+            number, unless all of them fail in the same way, all over the space.
         max_attempts: How often a trial whose worker dies is started in all.
         lag: Trial n is proposed from the results of trials up to n - lag only; see `manyfit.tune`.
             While one of those still runs, `ask` gives out none.
@@ -107,6 +109,7 @@ class Study:
         start_with: Iterable[Params] = (),
         prior_from: Iterable[Any] = (),
         n_trials: int | None = None,
+        max_failures: int | None = None,
         max_attempts: int = 2,
         lag: int | None = None,
         tracker: "Literal['auto'] | Tracker | None" = "auto",
@@ -136,7 +139,7 @@ class Study:
                 metric=self.metric,
                 sampler=proposer,
                 pruner=judge,
-                budget=Budget(n_trials),
+                budget=Budget(n_trials, max_failures=max_failures),
                 start_with=points,
                 max_attempts=max_attempts,
                 lag=lag,
@@ -280,9 +283,10 @@ class Study:
         Args:
             trial: The trial.
             reason: What happened, in one line.
-            error: The class of the exception, if it was one. Where the first three trials all
-                failed so, with reasons alike, that is taken for a bug: `ask` gives out no more.
-            traceback: That exception's.
+            error: The class of the exception, if it was one.
+            traceback: That exception's, as `traceback.format_exc` gives it. Where trials all over
+                the space failed by the same line, with reasons alike, and none has succeeded, that
+                is taken for a bug: `ask` gives out no more, unless `max_failures` says otherwise.
 
         Raises:
             ArgumentError: The trial is not one that `ask` gave out and that still runs.

@@ -54,9 +54,9 @@ def tune(
     Run again with the same `name`, it resumes: `n_trials` counts the trials of all runs together,
     so a study that was killed goes on to the same total, and a finished one returns at once. A
     trial whose objective raises, or gives NaN, infinity, or no number for `metric`, is a FAIL; the
-    others go on. When the first three all fail alike the study ends, since that is a bug and not
-    bad luck. A first Ctrl-C ends the study in order and returns what there is; a second one is
-    immediate.
+    others go on. Where all trials fail in the same line, in every quarter of each range and with
+    every option, the study ends: that is a bug and not bad luck. `max_failures` lets it go on. A
+    first Ctrl-C ends the study in order and returns what there is; a second one is immediate.
 
     Args:
         objective: Takes the params as one dict; returns the tuned metric as a number, or a dict of
@@ -91,7 +91,8 @@ def tune(
         cpus_per_trial: Threads for each trial's BLAS, OpenMP, TensorFlow and XLA pools; by default
             the cores divided by `parallelism`.
         max_attempts: How often a trial whose worker dies is started in all.
-        max_failures: End the study when more trials than this have failed in this call.
+        max_failures: End the study when more trials than this have failed in this call. With None
+            that may be any number, unless it is a bug (see above).
         repeats: For an objective that is noisy. When the search is over, each of its five best
             trials is run again so many times, under new numbers and so over fresh seeds, to the end
             and on top of `n_trials`. Then `best` is the one with the best mean of these repeats:

@@ -233,7 +233,7 @@ class TestFailures:
 
         row = tuned(objective)
         assert (row.state, row.error, row.value) == ("FAIL", "KeyError", None)
-        assert row.reason.startswith("all 3 trials failed; the first with KeyError: ")
+        assert row.reason.startswith("all 8 trials failed; the first with KeyError: ")
         assert "no such thing" in row.traceback
         assert row.traceback.splitlines()[1].lstrip().startswith("File")
         assert "test_trials.py" in row.traceback.splitlines()[1]

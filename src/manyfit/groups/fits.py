@@ -65,7 +65,7 @@ class Fits:
             try:
                 scores.append(self._metric.to_metrics(returned))
             except MetricError as error:
-                raise MetricError(f"fold {fold}: {error}") from error
+                raise type(error)(f"fold {fold}: {error}") from error
             report(fold, **{name: scores[-1][name]})
         shared = set.intersection(*(set(each) for each in scores))
         return {

@@ -9,6 +9,7 @@ import copy
 import json
 import os
 import socket
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,8 @@ from manyfit.worker.work import Task, Work
 BASELINE_TRIAL = -1  # the number under which a baseline that is no trial runs
 _MOST_ATTEMPTS = 2
 _NOTHING = Space({})
+# A trial that fails costs its group that trial, however many do.
+_ANY_NUMBER = sys.maxsize
 
 
 class Notes(Protocol):
@@ -103,7 +106,7 @@ class _GroupStudy:
             metric=job.metric,
             sampler=NoSampler() if points else _sampler(job, seed),
             pruner=_pruner(job, self._fits),
-            budget=Budget(len(points) or job.n_trials, job.seconds, None, job.stop),
+            budget=Budget(len(points) or job.n_trials, job.seconds, _ANY_NUMBER, job.stop),
             start_with=self._start_with,
             max_attempts=_MOST_ATTEMPTS,
             seed=seed,

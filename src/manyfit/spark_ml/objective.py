@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as File
 from typing import Any, Self
 
-from manyfit.errors import MetricError
+from manyfit.errors import UndefinedMetricError
 from manyfit.executors.spark_session import Session
 from manyfit.prefixes import Demand, Path, Shelf
 from manyfit.spark_ml.frames import Rows
@@ -76,7 +76,7 @@ class FoldObjective:
         """Evaluate a trial's params.
 
         Raises:
-            MetricError: The tuned metric is NaN or infinite on a fold.
+            UndefinedMetricError: The tuned metric is NaN or infinite on a fold.
         """
         stages = self._recipe.stages(params)
         paths = [path_of(fold, stages) for fold in range(len(self._split))]
@@ -145,7 +145,9 @@ class FoldObjective:
     def _check(self, fold: int, metrics: Mapping[str, float]) -> None:
         value = metrics[self._scores.tuned]
         if not math.isfinite(value):
-            raise MetricError(f"{self._scores.tuned} is {value} on {self._split.names[fold]}")
+            raise UndefinedMetricError(
+                f"{self._scores.tuned} is {value} on {self._split.names[fold]}"
+            )
 
 
 def path_of(fold: int, stages: Sequence[Stage]) -> Path:

@@ -85,7 +85,8 @@ def tune_pipeline(
         name: Names the study; by default a new name with date and time.
         seed: Makes proposals and folds repeatable; drawn at random by default.
         trial_timeout: Seconds a trial may take; then its jobs are cancelled and it is a FAIL.
-        max_failures: End the study when more trials than this have failed in this call.
+        max_failures: End the study when more trials than this have failed in this call; None for
+            any number, unless all of them fail in the same way, all over the space.
         train_metrics: Whether training rows are judged too, as `train_...`.
         cache: Whether trials share work, and the bytes that rows persisted for it may take in all;
             True for half of what Spark's executors have for such. They are released in the end.

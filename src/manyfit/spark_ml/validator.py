@@ -191,7 +191,11 @@ class ManyfitValidator(
             n_trials = self.getNumTrials()
             if points is not None:
                 n_trials = len(finished_keys(study) | {*map(study.space.key, points)})
-            return run.tune(study, points=points, n_trials=n_trials, models=fitted)
+            # As in Spark's own, a setting that fails costs only itself, however many do.
+            may_fail = recipe.space.finite_size() if n_trials is None else n_trials
+            return run.tune(
+                study, points=points, n_trials=n_trials, models=fitted, max_failures=may_fail
+            )
 
     def _recipe(self) -> Recipe | Maps:
         maps, space = self.getEstimatorParamMaps(), self.getSpace()

@@ -262,7 +262,7 @@ class ExecutorContract(StoppingContract):
         assert isinstance(none, AttemptFailed)
         assert nan.reason.startswith("loss is NaN")
         assert none.reason.startswith("the objective returned None")
-        assert (nan.error, nan.traceback) == ("MetricError", "")
+        assert (nan.error, nan.traceback) == ("UndefinedMetricError", "")
 
     def test_sys_exit_is_a_failure(self, rig: Callable[..., Rig]) -> None:
         """`sys.exit` in an objective fails its trial; the executor goes on."""

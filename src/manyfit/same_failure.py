@@ -1,0 +1,88 @@
+"""Whether trials fail whatever their params: a bug in the objective, and no bad luck.
+
+Params are often to blame: half a space may diverge, or an option may need a package that is not
+there. So a study is not given up before every option, and every quarter of every range, has failed
+in the same way, and nothing has succeeded.
+"""
+
+import re
+
+from manyfit.domain import cell
+from manyfit.errors import MetricError, UndefinedMetricError
+from manyfit.space import Choice, Domain, Space
+from manyfit.trial import Failed, State, Trial, gist
+
+# Fewer trials say nothing, however far apart they are.
+_FEWEST = 3
+# So many equal parts of a range, and so many options, must have been tried.
+_PARTS = 4
+_OPTIONS = 8
+
+
+class SameFailure:
+    """Looks at the trials of one call as they end, until one succeeds or fails otherwise.
+
+    Failures are the same if the same exception came from the same line, with messages alike but for
+    numbers. Metrics that are NaN or infinite, and limits, are never taken for bugs.
+
+    Args:
+        space: Where the trials' params are from.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._cause: tuple[str, str, str] | None = None
+        self._reason = ""
+        self._count = 0
+        self._is_ruled_out = False
+        self._untried = {name: _parts(domain) for name, domain in space.params.items()}
+        self._may_stay = {name: len(parts) - _OPTIONS for name, parts in self._untried.items()}
+
+    def take_in(self, trial: Trial) -> None:
+        """Look at a trial that has ended."""
+        cause = _cause(trial)
+        if cause is None or self._cause not in (None, cause):
+            self._is_ruled_out = True
+        if self._is_ruled_out:
+            return
+        if self._cause is None:
+            self._cause, self._reason = cause, trial.reason
+        self._count += 1
+        for name, domain in self._space.walk(trial.params):
+            self._untried[name].discard(_part(domain, trial.params[name]))
+
+    @property
+    def reason(self) -> str | None:
+        """How all trials failed, once they were all over the space; else None."""
+        is_known = not self._is_ruled_out and self._count >= _FEWEST
+        left = self._untried.items()
+        if is_known and all(len(parts) <= max(0, self._may_stay[name]) for name, parts in left):
+            return self._reason
+        return None
+
+
+def _cause(trial: Trial) -> tuple[str, str, str] | None:
+    """Return exception, line and message of a failure that may be a bug; None of any other end."""
+    end = trial.attempts[-1].end if trial.attempts else None
+    if trial.state is not State.FAIL or not isinstance(end, Failed):
+        return None
+    # What was returned comes from no line; but to return nothing, say, is a bug.
+    if end.error != MetricError.__name__ and not end.traceback:
+        return None
+    if end.error == UndefinedMetricError.__name__:
+        return None
+    lines = re.findall(r'^  File ".*", line \d+', end.traceback, re.MULTILINE)
+    return end.error, lines[-1] if lines else "", gist(end.reason)
+
+
+def _parts(domain: Domain) -> set[int]:
+    size = domain.size
+    if isinstance(domain, Choice):
+        return set(range(len(domain.labels)))
+    return set(range(_PARTS if size is None else min(size, _PARTS)))
+
+
+def _part(domain: Domain, value: object) -> int | None:
+    if isinstance(domain, Choice):
+        return domain.place(value)
+    return cell(domain.encode(value), len(_parts(domain)))  # type: ignore[arg-type]
