@@ -78,7 +78,11 @@ def is_dead(pid):
 def family(machine):
     """The process number of each worker, and that of the process that runs its trials."""
     return {
-        task.pid: [child.pid for child in psutil.Process(task.pid).children()]
+        task.pid: [
+            child.pid
+            for child in psutil.Process(task.pid).children()
+            if "manyfit.worker.child" in " ".join(child.cmdline())
+        ]
         for task in machine.tasks
     }
 

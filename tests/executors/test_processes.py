@@ -188,6 +188,59 @@ def test_a_worker_killed_while_it_starts(rig):
     assert len(run.events) == 2
 
 
+def test_deaths_at_the_start_after_others_have_worked(rig, tmp_path):
+    """When workers can't start any more, an attempt is lost; the study, and the next one, go on."""
+    full = tmp_path / "full"
+    loading = Unloadable(f"import os, pathlib; pathlib.Path({str(full)!r}).exists() and os.abort()")
+    run = rig(lambda _: float(loading is None))
+    assert isinstance(run.run(0), AttemptFinished)
+    (worker,) = workers()
+    worker.kill()
+    full.touch()
+    end = run.run(1)
+    assert (type(end), end.counts) == (AttemptLost, True)
+    assert "could start 3 times" in end.reason
+    assert "SIGABRT" in end.reason
+    full.unlink()
+    assert isinstance(run.run(1, attempt=2), AttemptFinished)
+
+
+@pytest.fixture
+def frozen(rig):
+    """A function that returns a rig whose only worker is idle and stopped."""
+
+    def freeze(**limits):
+        run = rig(lambda _: 0.0, **limits)
+        run.run(0)
+        (worker,) = workers()
+        worker.suspend()
+        return run
+
+    return freeze
+
+
+MEGABYTES = Task(1, 1, {"x": 0.5, "act": "math.sin", "layers": 3}, 0, {"PAD": "x" * 3_000_000})
+
+
+def test_a_frozen_worker_holds_nobody_up(frozen):
+    """A task of any size is submitted at once, and can be cut off, though nobody takes it."""
+    run = frozen()
+    began = time.monotonic()
+    run.executor.submit(MEGABYTES)
+    run.poll(0.01)
+    run.executor.stop(1, 1, "over", kill=True)
+    assert isinstance(run.end_of(1), AttemptLost)
+    assert time.monotonic() - began < 10
+
+
+def test_a_frozen_worker_is_replaced(frozen):
+    """One that doesn't begin within the trial's time limit gives its task to another process."""
+    run = frozen(seconds=0.5)
+    run.executor.submit(MEGABYTES)
+    assert isinstance(run.end_of(1), AttemptFinished)
+    assert [type(event) for event in run.of(1)] == [AttemptStarted, AttemptFinished]
+
+
 # ── limits ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -234,11 +287,16 @@ def test_a_memory_limit_counts_the_whole_tree(rig):
 
 
 def test_descendants_die_with_a_killed_trial(rig, tmp_path):
-    """Whatever a trial started is gone when it is killed, also what left its session."""
+    """Whatever a trial started is gone when it is killed, also what left its session or parent."""
 
     def objective(params):
         sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
         pids = [subprocess.Popen(sleep, start_new_session=new).pid for new in (False, True)]
+        daemon = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdout=2).pid)"
+        told = subprocess.check_output(
+            [sys.executable, "-c", daemon, "sleep", "60"], start_new_session=True, text=True
+        )
+        pids.append(int(told))
         (tmp_path / "pids").write_text(json.dumps(pids))
         report(0, loss=1.0)
         time.sleep(60)
@@ -276,8 +334,9 @@ from manyfit.worker.context import report
 folder = Path(sys.argv[1])
 
 def objective(params):
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    (folder / f"{params['x']}").write_text(f"{os.getpid()} {child.pid}")
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    pids = [subprocess.Popen(sleep, start_new_session=new).pid for new in (False, True)]
+    (folder / f"{params['x']}").write_text(f"{os.getpid()} {pids[0]} {pids[1]}")
     if params["x"] > 0.5:
         re.fullmatch("(a+)+", "a" * 64 + "b")  # keeps the GIL for ever
     time.sleep(600)
@@ -290,9 +349,9 @@ while True:
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a loop that keeps the GIL lives on")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells whose a process is")
 def test_a_killed_driver_leaves_nobody(tmp_path):
-    """SIGKILL of the driver ends its workers and theirs, also one that never lets go of the GIL."""
+    """SIGKILL of the driver ends its workers, also one that keeps the GIL, and all they started."""
     (tmp_path / "driver.py").write_text(ORPHANS)
     with subprocess.Popen([sys.executable, tmp_path / "driver.py", tmp_path]) as driver:
         files = [tmp_path / "0.0", tmp_path / "1.0"]
@@ -303,7 +362,7 @@ def test_a_killed_driver_leaves_nobody(tmp_path):
         time.sleep(0.2)
         driver.kill()
     pids = [int(pid) for file in files for pid in file.read_text().split()]
-    assert len(pids) == 4
+    assert len(pids) == 6
     assert all(dies(pid, within=5) for pid in pids)
 
 

@@ -5,17 +5,14 @@
     slot ──tasks, stop requests──► inbox (a thread) ──► main thread ──events──► slot
 
 Nothing outlives the driver: when its end of a pipe closes, for whatever reason, this process and
-all that it started are killed.
+all that it started are killed, by itself and by the guard (`worker.guard`).
 """
 
-import contextlib
 import faulthandler
-import fcntl
 import gc
 import json
 import os
 import queue
-import signal
 import threading
 import time
 import traceback
@@ -40,15 +37,14 @@ def main(fds: Sequence[int], folder: str, name: str) -> None:
     """Serve until told to leave.
 
     Args:
-        fds: Four descriptors: where events are written to, where orders come from, what closes when
-            the parent dies, and the pickled work.
+        fds: Three descriptors: where events are written to, where orders come from, which closes
+            when the parent dies, and the pickled work.
         folder: Stands in for the study's folder here.
         name: Names the place where this process is.
     """
-    events, orders, lifeline, payload = fds
+    events, orders, payload = fds
     for fd in fds:
         os.set_inheritable(fd, False)
-    _die_with(lifeline)
     faulthandler.enable(file=2, all_threads=False)
     writer = PipeWriter(events)
     inbox = _Inbox(orders, writer)
@@ -68,20 +64,6 @@ def main(fds: Sequence[int], folder: str, name: str) -> None:
             os._exit(0)
         if time.monotonic() - began > _LONG:
             gc.collect()  # models refer to themselves: two would be in memory else, or on the GPU
-
-
-def _die_with(lifeline: int) -> None:
-    """Have the kernel kill this session when the pipe's other end closes.
-
-    The inbox does the same, but needs the GIL, which C code in an objective may never give back.
-    """
-    if not hasattr(fcntl, "F_SETSIG"):  # macOS
-        return
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
 
 
 class _Inbox:

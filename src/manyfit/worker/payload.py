@@ -2,7 +2,10 @@
 
 import functools
 import importlib.machinery
+import inspect
 import os
+import secrets
+import subprocess
 import sys
 import tempfile
 import types
@@ -11,15 +14,19 @@ from typing import Any
 import cloudpickle
 
 from manyfit.errors import ObjectiveError
+from manyfit.worker import guard
 from manyfit.worker.blame import blame
 from manyfit.worker.work import Site, Work
 
 
 class Payload:
-    """The pickled work, in a file that has no name and that every slot reads.
+    """The pickled work, in a file that has no name and that every slot reads, and its workers' end.
 
     A file, because writing a large objective to a pipe would wait for a worker that is still
     starting.
+
+    Attributes:
+        has_loaded: Whether a worker could unpack it; if another can't, its machine is to blame.
 
     Args:
         data: What `pack` returned.
@@ -29,6 +36,10 @@ class Payload:
     def __init__(self, data: bytes, site: Site) -> None:
         self.site = site
         self.size = len(data)
+        self.has_loaded = False
+        self._mark = secrets.token_hex(8)
+        self._marked = 0
+        self._guard: subprocess.Popen[bytes] | None = None
         self._file = tempfile.TemporaryFile(prefix="manyfit-")  # noqa: SIM115
         self._file.write(data)
         self._file.flush()
@@ -37,9 +48,37 @@ class Payload:
         """Return the descriptor to hand to a worker process."""
         return self._file.fileno()
 
+    def mark(self) -> str:
+        """Return what marks the next worker; from now on, none outlives this process.
+
+        Raises:
+            OSError: No process can be started.
+        """
+        if self._guard is None or self._guard.poll() is not None:
+            self._guard = _stand_guard(self._mark)
+        self._marked += 1
+        return f"{self._mark}-{self._marked}."
+
     def close(self) -> None:
-        """Give the file up; workers that have it open keep it."""
+        """Give the file up, when all workers have ended; those that have it open keep it."""
         self._file.close()
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
+
+
+def _stand_guard(mark: str) -> "subprocess.Popen[bytes]":
+    environ = {name: value for name, value in os.environ.items() if name != guard.MARK}
+    return subprocess.Popen(  # noqa: S603 - this Python, with a program of our own
+        [sys.executable, "-I", "-S", "-c", inspect.getsource(guard), mark],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env=environ,
+        start_new_session=True,
+    )
 
 
 def unpack(fd: int) -> Work:

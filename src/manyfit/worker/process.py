@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from manyfit.errors import ExecutorError
+from manyfit.worker.guard import MARK, end_marked
 from manyfit.worker.limits import kill_group, kill_tree, pool_variables
 from manyfit.worker.logs import end_of
 from manyfit.worker.payload import Payload
@@ -54,33 +55,33 @@ class Process:
         self.said = ""  # outside of trials; known when it is buried
         self._rest = b""
         self._lines: list[bytes] = []
-        self._output = tempfile.TemporaryFile(prefix="manyfit-")  # noqa: SIM115
-        self.events, events = os.pipe()
-        orders, self._orders = os.pipe()
-        lifeline, self._lifeline = os.pipe()
-        theirs = (events, orders, lifeline)
-        try:
-            self._popen = self._start(payload, cwd, theirs)
-        except OSError as error:
-            self._close()
-            raise ExecutorError(f"can't start a worker process in {cwd}: {error}") from error
-        finally:
-            for fd in theirs:
-                os.close(fd)
-        os.set_blocking(self.events, False)
-        if hasattr(fcntl, "F_SETPIPE_SZ"):
-            with contextlib.suppress(OSError):  # more than this user may have
-                fcntl.fcntl(self.events, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-        self.pid = self._popen.pid
-
-    def _start(
-        self, payload: Payload, cwd: Path, theirs: tuple[int, ...]
-    ) -> "subprocess.Popen[bytes]":
+        self._unsent = bytearray()  # orders that the process has not taken yet
         if not sys.executable:
             raise ExecutorError(
                 "this Python has no sys.executable to start: use executor='threads'"
             )
-        fds = (*theirs, payload.fileno())
+        with contextlib.ExitStack() as undo:
+            try:
+                self._mark = payload.mark()
+                self._output = undo.enter_context(tempfile.TemporaryFile(prefix="manyfit-"))
+                self.events, events = _pipe(undo)
+                orders, self._orders = _pipe(undo)
+                self._popen = self._start(payload, cwd, (events, orders, payload.fileno()))
+            except OSError as error:
+                raise ExecutorError(f"can't start a worker process in {cwd}: {error}") from error
+            undo.pop_all()
+        for theirs in (events, orders):
+            os.close(theirs)
+        for ours in (self.events, self._orders):
+            os.set_blocking(ours, False)
+            if hasattr(fcntl, "F_SETPIPE_SZ"):
+                with contextlib.suppress(OSError):  # more than this user may have
+                    fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        self.pid = self._popen.pid
+
+    def _start(
+        self, payload: Payload, cwd: Path, fds: tuple[int, ...]
+    ) -> "subprocess.Popen[bytes]":
         site = payload.site
         path = [*site.path, *map(str, sys.path)]
         boot = json.dumps([path, sys.argv, fds, [str(site.folder), site.name]])
@@ -91,7 +92,12 @@ class Process:
             stderr=self._output,
             pass_fds=fds,
             cwd=cwd,
-            env={**os.environ, **pool_variables(site.limits.cpus), **site.env},
+            env={
+                **os.environ,
+                **pool_variables(site.limits.cpus),
+                **site.env,
+                MARK: self._mark,
+            },
             start_new_session=True,
         )
 
@@ -100,11 +106,23 @@ class Process:
         return self._popen.poll() is not None
 
     def send(self, order: Mapping[str, Any]) -> None:
-        """Give an order; one that is dead or dying doesn't get it."""
-        data = memoryview(json.dumps(order).encode() + b"\n")
-        with contextlib.suppress(BrokenPipeError):
-            while data:
-                data = data[os.write(self._orders, data) :]
+        """Give an order; one that is dead or dying doesn't get it, one that is busy gets it later.
+
+        It never waits: what doesn't go into the pipe now, `flush` writes.
+        """
+        self._unsent += json.dumps(order).encode() + b"\n"
+        self.flush()
+
+    def flush(self) -> bool:
+        """Write what has not been taken yet, without waiting; returns whether all has been."""
+        try:
+            while self._unsent:
+                del self._unsent[: os.write(self._orders, self._unsent[:_PIPE_SIZE])]
+        except BlockingIOError:
+            return False
+        except BrokenPipeError:
+            self._unsent.clear()
+        return True
 
     def read(self) -> list[bytes]:
         """Return the whole lines that have arrived, without waiting; not more than a megabyte."""
@@ -132,6 +150,7 @@ class Process:
         else:
             kill_tree(self.pid)
             self.wait(5.0)  # longer only where the kernel itself is stuck
+        end_marked(self._mark)
         self._fill(None)
         self.said = end_of(self._output).strip()
         self._close()
@@ -165,7 +184,15 @@ class Process:
         self._lines += lines
 
     def _close(self) -> None:
-        for fd in (self.events, self._orders, self._lifeline):
+        for fd in (self.events, self._orders):
             os.close(fd)
         self.events = -1
         self._output.close()
+
+
+def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
+    """Return a pipe, both of whose ends are closed should something go wrong."""
+    ends = os.pipe()
+    for end in ends:
+        undo.callback(os.close, end)
+    return ends

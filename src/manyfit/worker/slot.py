@@ -23,6 +23,8 @@ from manyfit.worker.work import Task
 
 # How often a running worker is looked at: whether it lives, how much memory it uses.
 _LOOK = 0.2
+_SEND_AGAIN = 0.02  # seconds until a worker is tried that has not taken all of its task
+_LEAST_TO_BEGIN = 2.0  # seconds that a worker gets to begin, on a machine that has much to do
 _MOST_STARTS = 3
 
 
@@ -45,8 +47,10 @@ class Slot:
         self._task: Task | None = None
         self._secrets: Sequence[str] = ()
         self._began: float | None = None  # when the objective did, monotonic
+        self._could_begin: float | None = None  # when a child had the work loaded and a task
         self._next_look = 0.0
         self._starts = 0  # how many children have been started for the task at hand
+        self._broken = ""  # why the last one couldn't load the work
         self._news: list[AttemptEvent] = []
 
     @property
@@ -75,6 +79,7 @@ class Slot:
             ExecutorError: No process can be started.
         """
         self._task, self._secrets, self._began, self._starts = task, secrets, None, 0
+        self._could_begin = time.monotonic()
         if self._process is not None and self._process.is_dead():
             self._process.bury()
             self._process = None
@@ -101,7 +106,8 @@ class Slot:
         if process is not None:
             dead = process.is_dead()  # asked first, so that nothing it wrote before is missed
             self._take(process.read())
-            if dead or process.hung_up:
+            process.flush()
+            if dead or process.hung_up or self._is_frozen():
                 self._bury()
             elif self._task is not None and self._began is not None:
                 self._enforce(self._task, time.monotonic() - self._began)
@@ -116,6 +122,8 @@ class Slot:
             return 0.0
         if self._task is None:
             return float("inf")
+        if self._process is not None and not self._process.flush():
+            return _SEND_AGAIN
         if self._began is None or self._limits.seconds is None:
             return _LOOK
         return max(0.0, min(_LOOK, self._began + self._limits.seconds - time.monotonic() + 0.001))
@@ -137,14 +145,30 @@ class Slot:
     def _begin(self, task: Task) -> None:
         if self._process is None:
             self._starts += 1
-            self._process = Process(self._payload, self._cwd)
+            self._could_begin, self._broken = None, ""
+            try:
+                self._process = Process(self._payload, self._cwd)
+            except ExecutorError as error:
+                if not self._payload.has_loaded or self._starts >= _MOST_STARTS:
+                    self._give_up(task, str(error), error)
+                return  # the next poll tries again
         self._process.send({"task": asdict(task)})
+
+    def _is_frozen(self) -> bool:
+        """Whether the child has not begun within the time that the whole attempt may take."""
+        if self._began is not None or self._could_begin is None or self._limits.seconds is None:
+            return False
+        within = max(self._limits.seconds, _LEAST_TO_BEGIN)
+        return self._task is not None and time.monotonic() - self._could_begin > within
 
     def _take(self, lines: Iterable[bytes]) -> None:
         """Take in what the child wrote; a line that it died over is dropped."""
         for line in lines:
-            if line.startswith(b'{"broken"'):
-                self._give_up(json.loads(line)["broken"])
+            if line.startswith(b'{"ready"'):
+                self._payload.has_loaded = True
+                self._could_begin = time.monotonic()
+            elif line.startswith(b'{"broken"'):
+                self._is_broken(json.loads(line)["broken"])
             with contextlib.suppress(ValueError):
                 if self._task is not None:
                     self._note(cast("AttemptEvent", decode(line)))
@@ -202,14 +226,35 @@ class Slot:
         self._task = None
 
     def _check_starts(self, process: Process | None) -> None:
-        if process is not None and self._starts >= _MOST_STARTS:
-            self._give_up(f"it {process.death()}\n{redact(process.said)}")
+        if process is not None and self._task is not None and self._starts >= _MOST_STARTS:
+            why = self._broken or f"it {process.death()}\n{redact(process.said)}"
+            self._give_up(self._task, why.strip())
 
-    def _give_up(self, remote: str) -> None:
+    def _is_broken(self, traceback: str) -> None:
+        """Take note that the child can't load the work; if none ever could, none will."""
+        self._broken = traceback
+        if self._task is not None and not self._payload.has_loaded:
+            self._give_up(self._task, traceback)
+
+    def _give_up(self, task: Task, why: str, error: ExecutorError | None = None) -> None:
+        """End the study, which can't begin; or this attempt alone, where others have begun.
+
+        What stops a worker from starting that has started before is the machine's doing: it has no
+        memory left, say, or no place for a process.
+        """
+        if self._payload.has_loaded:
+            whose, at = (task.number, task.attempt), time.time()
+            reason = f"no worker process could start {self._starts} times; at last: {why}"
+            self._news.append(AttemptStarted(*whose, self._site.name, at))
+            self._news.append(AttemptLost(*whose, reason, counts=True, at=at))
+            self._task = None
+            return
         self.close()
+        if error is not None:
+            raise error
         raise ExecutorError(
             "a worker process can't load the objective. What it imports must be found from "
-            f"sys.path as it is here. From the worker:\n{remote}"
+            f"sys.path as it is here. From the worker:\n{why}"
         )
 
 
