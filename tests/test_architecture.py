@@ -28,7 +28,18 @@ SECTIONS = (
     ("worker",),
     ("data", "ship", "digest", "fingerprint"),
     ("executors", "journal", "trackers"),
-    ("recorder", "driver", "result", "archive", "prior", "asking", "arguments", "study", "tuning"),
+    (
+        "recorder",
+        "driver",
+        "described",
+        "result",
+        "archive",
+        "prior",
+        "asking",
+        "arguments",
+        "study",
+        "tuning",
+    ),
     ("cli", "groups", "optuna", "spark_ml", "testing"),
 )
 # The decisions and the worker stand beside each other: neither knows the other.

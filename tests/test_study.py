@@ -5,6 +5,7 @@ import random
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 import manyfit
@@ -612,6 +613,60 @@ class TestAskAndTell:
             study.ask()
             with pytest.raises(manyfit.ArgumentError, match="can't tune as well"):
                 study.tune(train, n_trials=2)
+
+
+class TestOtherWork:
+    """A study is resumed with what is not the same as before."""
+
+    @pytest.fixture
+    def said(self, inline, caplog):
+        """Run two calls of one name; return what the second one says."""
+
+        def said(first, second):
+            for n_trials, (objective, space, options) in enumerate((first, second), start=2):
+                caplog.clear()
+                tune(objective, space, name="s", n_trials=n_trials, **inline, **options)
+            return [record.getMessage() for record in caplog.records]
+
+        return said
+
+    def test_the_same_work_is_not_mentioned(self, said):
+        """Nothing is said where nothing has changed, `n_trials` aside."""
+        space = {**SPACE, "rows": np.arange(3)}
+
+        assert said((train, space, {}), (train, dict(space), {})) == []
+
+    def test_another_objective_is_told(self, said):
+        """The message names what has changed, what becomes of the results, and a way out."""
+        (message,) = said((train, SPACE, {}), (lambda params: params["x"], SPACE, {}))
+
+        assert "train is gone" in message
+        assert "Its 2 results so far are kept and compared" in message
+        assert "give tune another name" in message
+
+    def test_other_data_is_told(self, said):
+        """A constant that its label can't tell apart, and what a closure holds."""
+
+        def over(rows):
+            return lambda params: params["x"] * rows.sum()
+
+        (message,) = said(
+            (over(np.arange(3)), {**SPACE, "table": np.zeros(999)}, {}),
+            (over(np.arange(4)), {**SPACE, "table": np.append(np.zeros(998), 1.0)}, {}),
+        )
+
+        assert "rows has changed" in message
+        assert "the constant table has changed" in message
+
+    def test_other_settings_are_told(self, said):
+        """The sampler, the pruner and the lag, as they were and as they are."""
+        (message,) = said(
+            (train, SPACE, {"sampler": "random", "pruner": manyfit.MedianPruner(min_steps=3)}),
+            (train, SPACE, {"sampler": "quasirandom", "pruner": None}),
+        )
+
+        assert "sampler is quasirandom, and was random" in message
+        assert "pruner is none, and was MedianPruner(" in message
 
 
 class TestTrackers:

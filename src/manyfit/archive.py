@@ -11,7 +11,15 @@ from manyfit._labels import is_label
 from manyfit._own import own
 from manyfit.engine import Engine, IllegalEventError
 from manyfit.errors import ArgumentError, JournalCorruptError, StudyChangedError
-from manyfit.events import DriverStarted, Event, SpaceChanged, StudyCreated, StudyEnded, TrialAsked
+from manyfit.events import (
+    DriverStarted,
+    Event,
+    SpaceChanged,
+    StudyCreated,
+    StudyEnded,
+    TrialAsked,
+    WorkDescribed,
+)
 from manyfit.journal.file import FILE_NAME, read_events
 from manyfit.metric import Direction, Metric
 from manyfit.pruners.auto import make_pruner
@@ -31,6 +39,7 @@ class Header:
     space: Space | None = None
     metric: Metric | None = None
     driver: DriverStarted | None = None
+    work: WorkDescribed | None = None
     reason: str = "not started"
     asked: int = 0
 
@@ -43,6 +52,8 @@ class Header:
                 self.metric = _metric_of(event)
             case SpaceChanged():
                 self.space = _space_of(event)
+            case WorkDescribed():
+                self.work = event
             case DriverStarted():
                 self.driver = event
                 self.reason = "not ended: its driver is running, or was killed"

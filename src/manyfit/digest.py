@@ -17,6 +17,7 @@ PLAIN = (str, bytes, bytearray, int, float, complex, type(None), range, np.gener
 _MOST_ROWS = 1 << 20  # of longer data, so many rows are looked at, evenly spread
 _LONGEST = 10_000  # characters of a repr
 _DEEPEST = 8
+_DISTANT = ("pyspark.", "py4j.")  # where a repr may run a job
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -104,6 +105,8 @@ def _shown(value: object) -> str:
     """Return the name of code, or the repr of an object where it tells more than its address."""
     if callable(value) and hasattr(value, "__qualname__"):
         return str(value.__qualname__)
+    if type(value).__module__.startswith(_DISTANT):
+        return ""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - objects raise what they like from their own hooks

@@ -21,6 +21,7 @@ from manyfit.arguments import (
 )
 from manyfit.asking import Asking
 from manyfit.budget import Budget, Stop
+from manyfit.described import changes, describe
 from manyfit.driver import Driver
 from manyfit.engine import Engine
 from manyfit.errors import ArgumentError
@@ -39,6 +40,7 @@ from manyfit.samplers.base import Sampler
 from manyfit.space import Space
 from manyfit.trackers.auto import make_trackers
 from manyfit.trackers.base import StudyInfo, Tracker
+from manyfit.trackers.progress import counted
 from manyfit.trial import Params, Trial
 from manyfit.worker.work import Limits, Objective, Work
 
@@ -123,6 +125,7 @@ class Study:
         self.seed = secrets.randbits(32) if seed is None else int(seed)
         self._tracker = tracker
         self._lag = lag
+        self._settings = {"sampler": sampler, "pruner": pruner_with(lag, pruner), "lag": lag}
         self._notes: tuple[str, ...] = ()
         self._asking: Asking | None = None
         points = [self.space.store(point) for point in points_of(start_with)]
@@ -167,6 +170,7 @@ class Study:
         if not keep:
             header.check_space(self.name, self.space)
         self._reason = header.reason
+        self._work = header.work
         self._orphans_count = header.driver is not None and not header.driver.isolated
         self._recorder = Recorder(self._engine, self._journal)
         if news := self._news(header):
@@ -212,6 +216,7 @@ class Study:
             executor, parallelism=parallelism, cpus_per_trial=cpus_per_trial, n_trials=most
         )
         limits = Limits(trial_timeout, trial_memory, cpus_per_trial or runner.cpus)
+        self._describe(objective)
         work = Work(objective, self.space, self.metric, self.name, self.folder, limits, most)
         if suspicion := self.metric.suspicion():
             logger.warning("%s.", suspicion)
@@ -229,6 +234,23 @@ class Study:
         finally:
             self._close_trackers()
         return self.result()
+
+    def _describe(self, objective: Objective) -> None:
+        """Put on record what runs, where that is not what ran before, and say what has changed."""
+        before, now = self._work, describe(objective, self.space, self._settings, time.time())
+        if before and (before.objective, before.settings) == (now.objective, now.settings):
+            return
+        phrases = changes(before, now) if before else []
+        count = sum(trial.state.is_finished for trial in self._engine.trials)
+        if phrases and count:
+            logger.warning(
+                "study %s is not what it was: %s. Its %s so far are kept and compared with the new "
+                "ones. If values of then and now can't be compared, give tune another name",
+                *(self.name, ", ".join(phrases), counted(count, "result")),
+            )
+        self._recorder.put(now)
+        self._recorder.commit()
+        self._work = now
 
     def _check_ends(self, budget: Budget) -> None:
         endless = Budget(max_failures=budget.max_failures, repeats=budget.repeats)

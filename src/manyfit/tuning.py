@@ -52,7 +52,9 @@ def tune(
     """Find the params with which a training function does best.
 
     Run again with the same `name`, it resumes: `n_trials` counts the trials of all runs together,
-    so a study that was killed goes on to the same total, and a finished one returns at once. A
+    so a study that was killed goes on to the same total, and a finished one returns at once. What
+    has changed since (the objective's code, the functions and variables that it uses, constants,
+    the sampler) is said in a warning; what it reads from files is not looked at. A
     trial whose objective raises, or gives NaN, infinity, or no number for `metric`, is a FAIL; the
     others go on. Where all trials fail in the same line, in every quarter of each range and with
     every option, the study ends: that is a bug and not bad luck. `max_failures` lets it go on. A

@@ -1,0 +1,68 @@
+"""What a study runs, put on record: so that whoever resumes it hears what has changed since."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+from manyfit._redact import is_secret_name
+from manyfit.choice import Choice
+from manyfit.digest import digest_of
+from manyfit.events import WorkDescribed
+from manyfit.fingerprint import differences, fingerprint
+from manyfit.space import Space
+
+
+def describe(
+    objective: object, space: Space, settings: Mapping[str, object], at: float
+) -> WorkDescribed:
+    """Return what is on record of the work: digests of code and data, and the settings in words.
+
+    The space itself is on record elsewhere; of its constants and options, which are labels there,
+    this has what they consist of.
+    """
+    parts = {**fingerprint(objective), **dict(_values(space))}
+    return WorkDescribed(parts, {name: in_words(each) for name, each in settings.items()}, at)
+
+
+def _values(space: Space) -> Iterator[tuple[str, str]]:
+    for name, value in space.constants.items():
+        if not is_secret_name(name):
+            yield f"the constant {name}", digest_of(value)
+    for name, domain in space.params.items():
+        if isinstance(domain, Choice) and domain.branches is None:
+            for label, option in zip(domain.labels, domain.options, strict=True):
+                if callable(option):
+                    yield f"{name}={label}", digest_of(sorted(fingerprint(option).items()))
+
+
+def in_words(setting: Any) -> str:
+    """Return what a person calls a sampler or pruner: the word, the settings, or the class.
+
+    Example:
+        >>> in_words("gp"), in_words(None), in_words(Space({}))
+        ('gp', 'none', 'Space')
+    """
+    if setting is None:
+        return "none"
+    plain = isinstance(setting, str | int | float) or is_dataclass(setting)
+    return str(setting) if plain else type(setting).__name__
+
+
+def changes(before: WorkDescribed, now: WorkDescribed) -> list[str]:
+    """Say what differs between two descriptions, a phrase each.
+
+    Example:
+        >>> one = WorkDescribed({"train": "1f"}, {"sampler": "gp"}, 0.0)
+        >>> changes(one, WorkDescribed({"train": "2e"}, {"sampler": "tpe"}, 1.0))
+        ['train has changed', 'sampler is tpe, and was gp']
+    """
+    phrases = []
+    for name in differences(before.objective, now.objective):
+        how = "is gone" if name not in now.objective else "is new"
+        known = name in before.objective and name in now.objective
+        phrases.append(f"{name} {'has changed' if known else how}")
+    return phrases + [
+        f"{name} is {value}, and was {before.settings[name]}"
+        for name, value in now.settings.items()
+        if before.settings.get(name, value) != value
+    ]
