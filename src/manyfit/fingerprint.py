@@ -13,17 +13,21 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import starmap
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from manyfit._redact import is_secret_name
 from manyfit.digest import PLAIN, digest, digest_of, told
-from manyfit.ship.places import Places
 from manyfit.worker.blame import name_of, names_in
 
 Fingerprint: TypeAlias = Mapping[str, str]
 
 PYTHON = "Python"  # the entry that says which version compiled the code
 _MOST_PARTS = 500
+_HAS_DOCSTRING = 0x4000000  # a flag of code, from Python 3.13 on
+_SCRIPTS = frozenset({"__main__", "__mp_main__"})
+_SITES = frozenset({"site-packages", "dist-packages"})
+_LIBRARIES = frozenset({"manyfit", "pyspark", "py4j", *sys.stdlib_module_names})
 
 
 def fingerprint(work: object) -> dict[str, str]:
@@ -40,7 +44,6 @@ def fingerprint(work: object) -> dict[str, str]:
         ['exp']
     """
     found = {PYTHON: f"{sys.version_info.major}.{sys.version_info.minor}"}
-    places = Places()
     queue: deque[_Part] = deque([_Part(name_of(work), work)])
     seen: dict[int, object] = {}  # holds what it has seen: an address may be used again
     while queue and len(seen) < _MOST_PARTS:
@@ -48,7 +51,7 @@ def fingerprint(work: object) -> dict[str, str]:
         if id(part.value) in seen and not isinstance(part.value, PLAIN):
             continue
         seen[id(part.value)] = part.value
-        own, further = _look_at(part, places)
+        own, further = _look_at(part)
         if own is not None:
             found[part.name] = digest(found.get(part.name, ""), own)
         queue.extend(further)
@@ -76,20 +79,20 @@ class _Part:
     mentioned: frozenset[str] = frozenset()
 
 
-def _look_at(part: _Part, places: Places) -> tuple[str | None, Iterable[_Part]]:
+def _look_at(part: _Part) -> tuple[str | None, Iterable[_Part]]:
     """Return the digest of a part itself, if it has one, and the parts to go on with."""
     value = part.value
     if isinstance(value, type | types.FunctionType):
-        return _look_at_code(value, places)
-    inner = _inside(part, places)
+        return _look_at_code(value)
+    inner = _inside(part)
     return (digest_of(value), ()) if inner is None else (None, inner)
 
 
-def _inside(part: _Part, places: Places) -> list[_Part] | None:
+def _inside(part: _Part) -> list[_Part] | None:
     """Return what a thing that is no data consists of; None for data."""
     match part.value:
         case types.ModuleType() as module:
-            ours = part.mentioned & vars(module).keys() if _is_ours(module, places) else ()
+            ours = part.mentioned & vars(module).keys() if _is_ours(module) else ()
             return [_Part(name, vars(module)[name], part.mentioned) for name in sorted(ours)]
         case types.MethodType() as method:
             return [_named(method.__func__), _Part(part.name, method.__self__)]
@@ -98,14 +101,14 @@ def _inside(part: _Part, places: Places) -> list[_Part] | None:
             return [_named(partial.func), *placed, *starmap(_Part, partial.keywords.items())]
         case staticmethod() | classmethod() as method:
             return [_named(method.__func__)]
-        case value if _is_ours(type(value), places) and hasattr(value, "__dict__"):
+        case value if _is_ours(type(value)) and hasattr(value, "__dict__"):
             held = [_Part(name, each) for name, each in vars(value).items() if _counts(name)]
             return [_named(type(value)), *held]
     return None
 
 
-def _look_at_code(value: type | types.FunctionType, places: Places) -> tuple[str, list[_Part]]:
-    if not _is_ours(value, places):
+def _look_at_code(value: type | types.FunctionType) -> tuple[str, list[_Part]]:
+    if not _is_ours(value):
         return digest(value.__module__, value.__qualname__), _wrapped(value)
     if isinstance(value, type):
         members = [
@@ -159,10 +162,17 @@ def _counts(name: str) -> bool:
     return not is_secret_name(name) and not (name.startswith("__") and name != "__wrapped__")
 
 
-def _is_ours(value: Any, places: Places) -> bool:
+def _is_ours(value: Any) -> bool:
+    """Whether the user's own code defines it: neither Python nor an installed package."""
     is_module = isinstance(value, types.ModuleType)
-    module = value.__name__ if is_module else getattr(value, "__module__", None) or ""
-    return places.is_project(module) or module not in sys.modules
+    name = value.__name__ if is_module else getattr(value, "__module__", None) or ""
+    top = name.partition(".")[0]
+    if name in _SCRIPTS or name not in sys.modules:
+        return True
+    file = getattr(sys.modules[name], "__file__", None)
+    if file is None or top in _LIBRARIES:
+        return False
+    return _SITES.isdisjoint(Path(file).parts)
 
 
 def _named(value: object) -> _Part:
@@ -170,11 +180,11 @@ def _named(value: object) -> _Part:
 
 
 def _code(code: types.CodeType, doc: str | None) -> Iterator[str]:
-    yield from (code.co_code.hex(), str(code.co_flags), str(code.co_argcount))
+    yield from (code.co_code.hex(), str(code.co_flags & ~_HAS_DOCSTRING), str(code.co_argcount))
     yield from (str(code.co_kwonlyargcount), code.co_exceptiontable.hex())
     yield from (*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _code(constant, None)
-        elif doc is None or constant != doc:
-            yield from told(constant)
+        else:  # a function without a docstring has None in its place
+            yield from told(None if constant == doc else constant)
