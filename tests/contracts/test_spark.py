@@ -131,7 +131,7 @@ class SessionContract:
         """How many tasks run at once is told without a job."""
         assert session.slots().now == 4
         assert session.is_local == self.is_local
-        assert session.is_alive()
+        assert session.ended() is None
 
     def test_a_profile(self, session):
         """A task can be given two cores; on local Spark, which has no profiles, it takes two."""

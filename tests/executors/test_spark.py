@@ -17,6 +17,7 @@ import pytest
 import cluster as clusters
 import manyfit
 from manyfit import ArgumentError, ExecutorError, Float, ObjectiveError, SparkExecutor, State
+from manyfit.trial import Lost
 from manyfit.worker.timings import Timings
 
 SPACE = {"x": Float(0.0, 1.0)}
@@ -432,8 +433,10 @@ def test_a_session_that_is_stopped_ends_the_study(standalone_spark, classic, tun
 
     threading.Thread(target=stop).start()
     timings = Timings(pause=0.1, home=0.5, outage=2.0)
-    with pytest.raises(ExecutorError, match="Spark can't run Manyfit's workers"):
+    with pytest.raises(ExecutorError, match=r"session has ended: it was stopped.*name='stopped'"):
         tune(objective, SparkExecutor(standalone_spark, 2, timings=timings), 500, name="stopped")
-    done = manyfit.load_study("stopped", folder=tmp_path / "studies").count(State.COMPLETE)
+    found = manyfit.load_study("stopped", folder=tmp_path / "studies")
+    ends = [attempt.end for trial in found for attempt in trial.attempts]
 
-    assert 0 < done < 500
+    assert 0 < found.count(State.COMPLETE) < 500
+    assert not any(isinstance(end, Lost) and end.counts for end in ends)

@@ -69,9 +69,11 @@ def test_parallelism(options, parallelism):
 
 
 def test_a_session_that_has_ended():
-    """A study isn't begun in a session that doesn't answer."""
-    with pytest.raises(ExecutorError, match="the Spark session has ended: start one, and pass"):
-        DriverExecutor(LOCAL).open(None)
+    """A study isn't begun in a session that was stopped; how to go on is said."""
+    with pytest.raises(
+        ExecutorError, match=r"session has ended: it was stopped\. .* name='fashion' to resume"
+    ):
+        DriverExecutor(LOCAL).open(SimpleNamespace(study="fashion"))
 
 
 def test_order():

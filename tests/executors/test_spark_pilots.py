@@ -9,9 +9,10 @@ import pytest
 
 from manyfit.errors import ExecutorError
 from manyfit.executors.spark_pilots import Ended, Pilots, UnreachableDriverError
+from manyfit.executors.spark_watch import SessionEnded
 from manyfit.worker.timings import Timings
 
-QUICK = Timings(home=0.1, pause=0.05, outage=60.0)
+QUICK = Timings(home=0.1, pause=0.05, outage=60.0, aftermath=0.01)
 
 
 class FakeSession:
@@ -21,6 +22,11 @@ class FakeSession:
         self.ends = queue.SimpleQueue()
         self.began = threading.Semaphore(0)
         self.cancelled = []
+        self.timings = QUICK
+        self.end = None
+
+    def ended(self):
+        return self.end
 
     def run(self, function, *, tag, **_):
         self.began.release()
@@ -79,6 +85,14 @@ def test_a_job_that_fails_comes_in(pilots, end):
     pilots.start()
     error = ValueError("Task 0 failed\n    at org.apache.spark.Some.where(Some.scala:1)")
     assert end(error) == Ended(None, "Task 0 failed")
+
+
+def test_a_job_that_fails_with_its_session(pilots, end, session, inbox):
+    """That the session has ended comes in first: it explains the failure."""
+    session.end = "it was stopped"
+    pilots.start()
+    assert end(RuntimeError("Job 7 cancelled")) == SessionEnded("it was stopped")
+    assert inbox.get(timeout=5) == Ended(None, "Job 7 cancelled")
 
 
 def test_a_job_that_ends_is_begun_again(pilots, end, session):

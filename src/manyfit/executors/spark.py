@@ -25,6 +25,7 @@ from manyfit.executors.kit import Kit
 from manyfit.executors.spark_depot import Depot
 from manyfit.executors.spark_run import Run
 from manyfit.executors.spark_session import Session
+from manyfit.executors.spark_watch import explained, session_error
 from manyfit.ship.bundle import bundle
 from manyfit.ship.chosen import Shippable
 from manyfit.ship.listing import ShippingList, shipping_list
@@ -63,6 +64,10 @@ class SparkExecutor:
     Each task takes one trial after another in one child process, so that frameworks are imported
     and data loaded once, a crash takes only its own trial along, and limits are enforced by
     killing. Tasks for which the cluster has no room yet join when it grows.
+
+    If the session ends, so does the study, with an `ExecutorError`, and can be resumed with a new
+    one; attempts that ran then don't count. Where no worker is there to tell, the session is asked
+    every 10 s, and taken for gone if it doesn't answer for 20 s.
 
     Args:
         spark: The session.
@@ -137,7 +142,8 @@ class SparkExecutor:
         return self._asked
 
     def _slots(self) -> int:
-        slots = self._session.slots()
+        with explained(self._session):
+            slots = self._session.slots()
         number = slots.dependable if slots.now is None else slots.now
         if number is None or number == math.inf:
             raise ArgumentError("this cluster doesn't tell how many slots it has: give parallelism")
@@ -159,8 +165,14 @@ class SparkExecutor:
         Raises:
             ObjectiveError: The objective can't be pickled; names what in it is to blame.
             ArgumentError: The cluster can't give trials what they are to have.
-            ExecutorError: No worker could dial in here.
+            ExecutorError: No worker could dial in here, or the session has ended.
         """
+        if (reason := self._session.ended()) is not None:
+            raise session_error(reason, work.study)
+        with explained(self._session, work.study):
+            self._open(work)
+
+    def _open(self, work: Work) -> None:
         cpus = work.limits.cpus
         profile = self._session.profile(cpus, self._gpus)
         most = min(self.parallelism, work.n_trials or self.parallelism)
@@ -227,7 +239,7 @@ class SparkExecutor:
         """Hand over what has arrived, waiting up to `timeout` for a first event.
 
         Raises:
-            ExecutorError: Workers can't be started, or can't do this work.
+            ExecutorError: Workers can't be started, or can't do this work; or the session ended.
         """
         if self._run is None:
             raise ExecutorError("open(work) must come before poll")

@@ -28,7 +28,8 @@ from manyfit.executors.base import Capabilities, Handler
 from manyfit.executors.pace import Pace
 from manyfit.executors.spark_gate import Gate
 from manyfit.executors.spark_session import Session
-from manyfit.executors.spark_thread import News, SessionEnded, TrialThread, place_name, probe
+from manyfit.executors.spark_thread import News, TrialThread, place_name
+from manyfit.executors.spark_watch import SessionEnded, Watch, explained, session_error
 from manyfit.worker.channel import ENDINGS, Stop
 from manyfit.worker.context import timeout_reason
 from manyfit.worker.limits import limited_pools, usable_cpus
@@ -121,7 +122,7 @@ class DriverExecutor:
         self._token = secrets.token_hex(4)
         self._fair_pools = 1
         self._look_at = 0.0
-        self._probe_at = time.monotonic() + self._timings.probe
+        self._watch = Watch(self._session, self._news.put, self._timings)
 
     @property
     def parallelism(self) -> int:
@@ -131,7 +132,8 @@ class DriverExecutor:
         """
         if self._ended is not None:
             return 0
-        return self._gate.limit(self._pace.size if self._asked == "auto" else self._asked)
+        with explained(self._session):
+            return self._gate.limit(self._pace.size if self._asked == "auto" else self._asked)
 
     @property
     def cpus(self) -> int:
@@ -145,12 +147,13 @@ class DriverExecutor:
             ArgumentError: Trials need slots, and nothing tells how many there are.
             ExecutorError: The session has ended.
         """
-        if not self._session.is_alive():
-            raise ExecutorError("the Spark session has ended: start one, and pass that")
+        if (reason := self._session.ended()) is not None:
+            raise session_error(reason, work.study)
         self._begin()
-        self._gate.open()
-        self._fair_pools = 1 if self._session.is_connect else max(1, self._gate.slots.now or 1)
-        self._say_what_is_lacking()
+        with explained(self._session, work.study):
+            self._gate.open()
+            self._fair_pools = 1 if self._session.is_connect else max(1, self._gate.slots.now or 1)
+            self._say_what_is_lacking()
         self._work = work
         self._pools.enter_context(limited_pools(work.limits.cpus))
 
@@ -177,10 +180,7 @@ class DriverExecutor:
         if self._work is None:
             raise ExecutorError("open(work) must come before poll")
         if self._ended is not None and not self._tasks:
-            raise ExecutorError(
-                f"the Spark session has ended: {self._ended}. Start one, and run the same call "
-                f"again with name={self._work.study!r} to resume"
-            )
+            raise session_error(self._ended, self._work.study)
         self._tend(self._work)
         with contextlib.suppress(queue.Empty):
             news = self._news.get(timeout=max(0.0, timeout))
@@ -279,7 +279,8 @@ class DriverExecutor:
                 thread.stop(Stop(timeout_reason(limit), timeout=True))
         if self._ended is None:
             self._go_on(work)
-            self._watch()
+            if self._threads:
+                self._watch.look()
 
     def _go_on(self, work: Work) -> None:
         """Start what may start by now, and see how busy the cluster is."""
@@ -287,9 +288,11 @@ class DriverExecutor:
             self._admit(work)
             self._look()
         except Exception as error:
-            if not isinstance(error, TimeoutError) and self._session.is_alive():
+            late = isinstance(error, TimeoutError)
+            reason = message(error) if late else self._session.ended()
+            if reason is None:
                 raise
-            self._give_up(f"{type(error).__name__}: {message(error)}")
+            self._give_up(reason)
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -299,13 +302,6 @@ class DriverExecutor:
         tasks, slots = self._session.tasks(), self._gate.slots.dependable
         if tasks is not None and slots:
             self._pace.sample(now, len(self._threads), tasks / slots)
-
-    def _watch(self) -> None:
-        """Ask now and then whether the session is there, which trials learn after minutes."""
-        now = time.monotonic()
-        if self._threads and now >= self._probe_at:
-            self._probe_at = now + self._timings.probe
-            probe(self._session, self._news.put)
 
     # ── what people are told ──────────────────────────────────────────────────────────────────
 

@@ -18,6 +18,7 @@ from manyfit.executors.spark_depot import Depot
 from manyfit.executors.spark_pilots import gist_of
 from manyfit.executors.spark_session import Session
 from manyfit.executors.spark_task import task_function
+from manyfit.executors.spark_watch import end_behind
 from manyfit.worker.logs import write_log
 from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.tunnel import URI, own_address
@@ -167,6 +168,8 @@ class Jobs:
             ended = JobEnded(*key, loads(said[0]))
         except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark have errors of their own
             ended = JobEnded(*key, None, gist_of(error))
+            if key in self._running and (end := end_behind(self._session)) is not None:
+                self._inbox.put(end)
         self._inbox.put(ended)
 
     def _without_tunnel(self, task: Task) -> Task:

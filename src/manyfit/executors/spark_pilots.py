@@ -19,6 +19,7 @@ from typing import Any
 from manyfit.errors import ExecutorError
 from manyfit.executors.spark_session import Session, TaskFunction
 from manyfit.executors.spark_task import task_function
+from manyfit.executors.spark_watch import end_behind
 from manyfit.worker.timings import USUAL, Timings
 
 logger = logging.getLogger("manyfit")
@@ -193,6 +194,8 @@ class Pilots:
             ended = Ended(loads(said[0]))
         except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark each have errors of their own
             ended = Ended(None, gist_of(error))
+            if not self._closing.is_set() and (end := end_behind(self._session)) is not None:
+                self._inbox.put(end)
         self._inbox.put(ended)
 
 

@@ -5,10 +5,11 @@ import queue
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, TypeGuard
 
 from manyfit.errors import ExecutorError
+from manyfit.events import AttemptEvent, AttemptLost
 from manyfit.executors.base import Handler
 from manyfit.executors.crew import Crew
 from manyfit.executors.hub import Hub, News
@@ -18,6 +19,7 @@ from manyfit.executors.spark_jobs import JobEnded, Jobs
 from manyfit.executors.spark_pilots import Ended, Found, Pilots, UnreachableDriverError
 from manyfit.executors.spark_session import Session
 from manyfit.executors.spark_task import task_function
+from manyfit.executors.spark_watch import SessionEnded, Watch, session_error
 from manyfit.ship.listing import ShippingList
 from manyfit.ship.preflight import check
 from manyfit.worker.timings import USUAL, Timings
@@ -73,6 +75,8 @@ class Run:
         self._began = time.monotonic()
         inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._inbox = inbox
+        self._ended: str | None = None  # how the session did
+        self._watch = Watch(session, inbox.put, timings)
         secret = secrets.token_bytes(32)
         self._hub = Hub(secret, session.bind_address(), address[1], inbox, timings)
         self._crew = Crew(self._hub, work, kit, parallelism, self._inspect)
@@ -107,17 +111,35 @@ class Run:
         return self._jobs is None or self._channel is not None
 
     def poll(self, handle: Handler, timeout: float) -> None:
-        """Take news in until there are events, or time is up."""
+        """Take news in until there are events, or time is up.
+
+        Raises:
+            ExecutorError: Workers can't be started, or the session has ended.
+        """
         deadline = time.monotonic() + timeout
         self._take(0.0)
-        while not self.runner.events and (left := deadline - time.monotonic()) > 0:
+        while not (self.runner.events or self._ended) and (left := deadline - time.monotonic()) > 0:
             self._take(left)
+        self._hand_over(handle)
+        if self._ended is not None:
+            raise session_error(self._ended, self._work.study)
+
+    def _hand_over(self, handle: Handler) -> None:
+        """Hand events over; what was lost with the session is nobody's fault."""
         events = self.runner.events
+        if self._ended is None and any(map(_is_misfortune, events)):
+            self._ended = self._session.ended()
         while events:
-            handle(events.popleft())
+            event = events.popleft()
+            if self._ended is not None and _is_misfortune(event):
+                reason = f"the Spark session has ended: {self._ended}"
+                event = replace(event, reason=reason, counts=False)
+            handle(event)
 
     def close(self) -> None:
         """End everything."""
+        if self._ended is not None:
+            self._session.leave()  # else what is asked of it now might wait for minutes
         if self._jobs is not None:
             self._jobs.close()
         self._end_crew()
@@ -137,11 +159,16 @@ class Run:
                 news = self._inbox.get_nowait()
         except queue.Empty:
             self._explain_waiting()
+        if not self._crew.members:  # no worker tells that there is a cluster
+            self._watch.look()
         if self._jobs is not None:
             self._jobs.look()
 
     def _take_one(self, news: Any) -> None:
-        if isinstance(news, JobEnded) and self._jobs is not None:
+        if isinstance(news, SessionEnded):
+            # Workers that are there go on: a server that is slow is none that is gone.
+            self._ended = None if self._crew.members else news.reason
+        elif isinstance(news, JobEnded) and self._jobs is not None:
             self._jobs.take(news)
         elif isinstance(news, Ended) and self._jobs is None:
             self._take_end(news)
@@ -221,3 +248,8 @@ class Run:
         if sentence not in self._said:
             self._said.add(sentence)
             logger.warning("%s", sentence)
+
+
+def _is_misfortune(event: AttemptEvent) -> TypeGuard[AttemptLost]:
+    """Whether an attempt was lost, and nobody meant it to be."""
+    return isinstance(event, AttemptLost) and event.counts

@@ -3,6 +3,7 @@
 Jobs go through DataFrames, which both have; only classic has a SparkContext, and broadcasts.
 """
 
+import functools
 import inspect
 import re
 import socket
@@ -40,16 +41,26 @@ class Session:
     """
 
     def __init__(self, spark: "SparkSession", timings: Timings = USUAL) -> None:
-        if not all(hasattr(spark, name) for name in ("conf", "range", "version")):
+        # Not hasattr: through Connect it would ask for the version, of a server that may be gone.
+        if not {"conf", "range", "version"} <= {*dir(spark)}:
             raise ArgumentError(f"spark must be a SparkSession, but got {spark!r:.200}")
         self._spark = spark
-        self._patience = timings.answer
+        self.timings = timings
         self.is_connect = type(spark).__module__.startswith("pyspark.sql.connect")
 
     def setting(self, name: str, default: str = "") -> str:
-        """Return one of Spark's settings."""
+        """Return one of Spark's settings.
+
+        Raises:
+            TimeoutError: Spark hasn't answered for 20 s.
+        """
         # Not with the default: Spark would check it against the setting's type.
-        return str(self._spark.conf.get(name, None) or default)
+        return str(self._answer(lambda: self._spark.conf.get(name, None)) or default)
+
+    @functools.cached_property
+    def version(self) -> str:
+        """Spark's version."""
+        return str(self._answer(lambda: self._spark.version))
 
     @property
     def is_local(self) -> bool:
@@ -86,17 +97,19 @@ class Session:
         found = re.search(r"splits=(\d+)", str(plan))
         return int(found[1]) if found else None
 
-    def is_alive(self) -> bool:
-        """Whether the cluster still has this session; takes up to 20 s to say that it doesn't."""
+    def ended(self) -> str | None:
+        """Return how this session ended; None while it is there. Takes up to 20 s to say so."""
         try:
             self._answer(self._ask)
-        except Exception:  # noqa: BLE001 - Py4J, gRPC and a stopped session each have errors of their own
-            return False
-        return True
+        except TimeoutError as error:
+            return f"{error}"
+        except Exception as error:  # noqa: BLE001 - Py4J, gRPC and a stopped session each have errors of their own
+            return _how_it_ended(error)
+        return None
 
     def _ask(self) -> None:
         if self.is_connect:
-            self.setting("spark.master")
+            self._spark.conf.get("spark.master", None)
         else:
             self._spark.sparkContext.defaultParallelism  # noqa: B018 - it asks the JVM
 
@@ -114,9 +127,9 @@ class Session:
 
         threading.Thread(target=ask, name="manyfit-ask", daemon=True).start()
         try:
-            return future.result(self._patience)
+            return future.result(self.timings.answer)
         except TimeoutError:
-            raise TimeoutError(f"no answer for {self._patience:g} s") from None
+            raise TimeoutError(f"it gave no answer for {self.timings.answer:g} s") from None
 
     def leave(self) -> None:
         """Have a Connect client give up on a server that is gone; returns at once.
@@ -133,7 +146,7 @@ class Session:
         if load("pyspark.sql.utils").is_remote() != self.is_connect:
             return target  # PySpark then takes the session for one of the other kind
         wrapper = load("pyspark").inheritable_thread_target
-        if self._spark.version.startswith("3."):
+        if self.version.startswith("3."):
             return cast("Callable[[], None]", wrapper(target))
         return cast("Callable[[], None]", wrapper(self._spark)(target))
 
@@ -214,9 +227,13 @@ class Session:
         return [row[0] for row in frame.collect()]
 
     def cancel(self, tag: str) -> None:
-        """Cancel the jobs with a tag."""
+        """Cancel the jobs with a tag.
+
+        Raises:
+            TimeoutError: Spark hasn't answered for 20 s.
+        """
         if self.is_connect:
-            self._spark.interruptTag(tag)
+            self._answer(lambda: self._spark.interruptTag(tag))
         else:
             self._spark.sparkContext.cancelJobsWithTag(tag)
 
@@ -253,7 +270,7 @@ class Session:
             )
             raise ArgumentError(
                 f"{asked} is not what this session's tasks have (spark.task.cpus={self.cpus}), and "
-                f"Spark {self._spark.version} has no resource profiles for DataFrames (4.0 has): "
+                f"Spark {self.version} has no resource profiles for DataFrames (4.0 has): "
                 f"start the session with {setting}"
             )
         resource = load("pyspark.resource")
@@ -261,6 +278,21 @@ class Session:
         if gpus:
             needs = needs.resource("gpu", gpus)
         return resource.ResourceProfileBuilder().require(needs).build
+
+
+def _how_it_ended(error: Exception) -> str:
+    """Return what is wrong with a session that answers a question with an error.
+
+    Example:
+        >>> _how_it_ended(AttributeError("'NoneType' object has no attribute 'sc'"))
+        'it was stopped'
+        >>> _how_it_ended(ConnectionRefusedError(111, "Connection refused"))
+        'ConnectionRefusedError: [Errno 111] Connection refused'
+    """
+    said = " ".join(str(error).split())
+    if isinstance(error, AttributeError) or re.search("stopped|closed|NO_ACTIVE_SESSION", said):
+        return "it was stopped"
+    return f"{type(error).__name__}: {said:.300}"
 
 
 def _address_towards(host: str) -> str:

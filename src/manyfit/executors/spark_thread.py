@@ -7,11 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from manyfit.events import AttemptEvent, AttemptFailed, AttemptLost, AttemptStarted
 from manyfit.executors.spark_session import Session
+from manyfit.executors.spark_watch import SessionEnded, end_behind
 from manyfit.worker.channel import Channel, Stop
 from manyfit.worker.limits import limit_pools
 from manyfit.worker.router import in_driver
@@ -22,9 +22,6 @@ from manyfit.worker.work import Task, Work
 _AGAIN = 0.2
 # What may pass between an attempt's start and its objective's: a time limit is the objective's.
 _SETUP = 0.1
-# How long Spark may take to end a session after the jobs that died with it.
-_AFTERMATH = 0.5
-
 
 # How Spark tells of an executor's death under a barrier job, which none of them outlives, and under
 # an ordinary one, which outlives three. What an objective itself says has another beginning.
@@ -33,24 +30,7 @@ _LOST = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEnded:
-    """A trial failed since there is no Spark session any more; says what its failure was."""
-
-    reason: str
-
-
 News: TypeAlias = AttemptEvent | SessionEnded
-
-
-def probe(session: Session, send: Callable[[News], None]) -> None:
-    """Look whether a session is still there, in a thread that sends a word if it isn't."""
-
-    def look() -> None:
-        if not session.is_alive():
-            send(SessionEnded("it doesn't answer"))
-
-    threading.Thread(target=look, name="manyfit-probe", daemon=True).start()
 
 
 class TrialThread:
@@ -137,43 +117,29 @@ class TrialThread:
             self._session.mark(self._tag, title, self._pool)
             run_task(self._work, task, self._channel, place)
         except BaseException as error:  # noqa: BLE001 - dying silently would hang the study
-            reason = f"{type(error).__name__}: {message(error)}"
+            reason = f"the worker failed with {type(error).__name__}: {message(error)}"
+            ended = self._session.ended()
             self._send(
-                AttemptLost(
-                    task.number,
-                    task.attempt,
-                    f"the worker failed with {reason}",
-                    counts=True,
-                    at=time.time(),
-                )
-                if self._session.is_alive()
-                else SessionEnded(reason)
+                AttemptLost(task.number, task.attempt, reason, counts=True, at=time.time())
+                if ended is None
+                else SessionEnded(ended)
             )
 
     def _check(self, event: AttemptEvent) -> None:
         """Send an event home, unless it is a failure that only tells of the session's end."""
         if isinstance(event, AttemptStarted):
             self._began = time.monotonic()
-        if isinstance(event, AttemptFailed) and not event.fatal and self._has_lost_session(event):
-            self._send(SessionEnded(_cause(event)))
-            return
         if isinstance(event, AttemptFailed) and not event.fatal:
-            event = _as_lost(event)
-        self._send(event)
+            self._send(self._end_behind(event) or _as_lost(event))
+        else:
+            self._send(event)
 
-    def _has_lost_session(self, failure: AttemptFailed) -> bool:
-        if not self._session.is_alive():
-            return True
-        if "pyspark" not in failure.traceback:
-            return False
-        time.sleep(_AFTERMATH)
-        return not self._session.is_alive()
-
-
-def _cause(failure: AttemptFailed) -> str:
-    """Return what Java said, which Py4J has on the second line of its own message."""
-    said = (line[2:] for line in failure.traceback.splitlines() if line.startswith(": "))
-    return next(said, failure.reason)
+    def _end_behind(self, failure: AttemptFailed) -> SessionEnded | None:
+        """Return the session's end, if that is what made the attempt fail."""
+        if "pyspark" in failure.traceback:
+            return end_behind(self._session)
+        reason = self._session.ended()
+        return None if reason is None else SessionEnded(reason)
 
 
 def _as_lost(failure: AttemptFailed) -> AttemptFailed | AttemptLost:

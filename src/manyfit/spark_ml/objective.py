@@ -66,7 +66,7 @@ class FoldObjective:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not Session(self._split.sources[0].sparkSession).is_alive():
+        if Session(self._split.sources[0].sparkSession).ended() is not None:
             return  # what it held went with it
         if self._fronts is not None:
             self._fronts.close()

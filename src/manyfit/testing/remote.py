@@ -49,8 +49,27 @@ class LocalSpark:
         folder.mkdir(parents=True, exist_ok=True)
         self.conf = {"spark.master": f"local[{slots}]"}
         self.sparkContext = self
+        self._slots = slots
+        self._stopped = False
         self.tasks: dict[subprocess.Popen[bytes], str] = {}  # those that run, and their jobs' tags
         self._own = threading.local()  # jobs belong to the thread that runs them
+
+    @property
+    def defaultParallelism(self) -> int:  # noqa: N802
+        """How many tasks run at once.
+
+        Raises:
+            RuntimeError: It was stopped.
+        """
+        if self._stopped:
+            raise RuntimeError("Cannot call methods on a stopped SparkContext.")
+        return self._slots
+
+    def stop(self) -> None:
+        """Kill all tasks, and run no more."""
+        self._stopped = True
+        for process in tuple(self.tasks):
+            process.kill()
 
     def addJobTag(self, tag: str) -> None:  # noqa: N802 - these names are Spark's
         """Tag the jobs of this thread."""
@@ -81,8 +100,10 @@ class LocalSpark:
         """Run a task to its end.
 
         Raises:
-            RuntimeError: Its process died.
+            RuntimeError: Its process died, or all was stopped.
         """
+        if self._stopped:
+            raise AttributeError("'NoneType' object has no attribute 'sc'")  # as PySpark has it
         command = [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path)]
         env = {**os.environ, "TMPDIR": str(self.folder)}
         pickled = cloudpickle.dumps(function)

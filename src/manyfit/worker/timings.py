@@ -16,6 +16,7 @@ class Timings:
         answer: How long a session may take to answer: a Connect client whose server is gone tries
             for ten minutes.
         probe: How often it is looked whether the session is still there.
+        aftermath: How long Spark may take to end a session after the jobs that died with it.
         patience: How long something is waited for until people are told; also what executors have
             to come where settings promise none.
         outage: How long jobs may fail while there is no worker: a cluster may be restarting.
@@ -32,6 +33,7 @@ class Timings:
     handshake: float = 10.0
     answer: float = 20.0
     probe: float = 10.0
+    aftermath: float = 0.5
     patience: float = 20.0
     outage: float = 30.0
     pause: float = 0.5
