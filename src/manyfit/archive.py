@@ -28,6 +28,7 @@ from manyfit.samplers.base import NoSampler
 from manyfit.space import Space
 from manyfit.trial import Trial
 
+GROUPS_FILE = "groups.json"  # what a record of `tune_groups` has, and a study hasn't
 _MOST_NAME = 200  # bytes, well below what file systems take for one name
 
 
@@ -130,6 +131,20 @@ def study_folder(name: object, folder: str | Path) -> Path:
     if not isinstance(folder, str | os.PathLike):
         raise ArgumentError(f"folder must be a path, but got {folder!r:.200}")
     return Path(folder).absolute() / name
+
+
+def check_kind(folder: Path, *, groups: bool) -> None:
+    """Check that a record's folder has none of the other kind: a study's, or that of groups.
+
+    Raises:
+        ArgumentError: It has.
+    """
+    other, maker = (FILE_NAME, "tune") if groups else (GROUPS_FILE, "tune_groups")
+    if (folder / other).exists():
+        raise ArgumentError(
+            f"the name {folder.name!r} is taken in {folder.parent} by a call of {maker}: give this "
+            "one another name, or another folder"
+        )
 
 
 def replay(events: Iterable[Event], engine: Engine, header: Header) -> None:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from manyfit._version import __version__
-from manyfit.archive import Header, materialized, replay, result_of, study_folder
+from manyfit.archive import Header, check_kind, materialized, replay, result_of, study_folder
 from manyfit.arguments import (
     check_choices,
     check_limits,
@@ -122,6 +122,7 @@ class Study:
         self.metric = Metric(metric, direction)
         self.name = name if name is not None else _new_name()
         self.folder = study_folder(self.name, folder)
+        check_kind(self.folder, groups=False)
         self.seed = secrets.randbits(32) if seed is None else int(seed)
         self._tracker = tracker
         self._lag = lag

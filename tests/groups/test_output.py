@@ -1,6 +1,7 @@
 """Rows of groups in a Parquet folder or a Delta table."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from manyfit import Delta, Float, Parquet, tune_groups
-from manyfit.errors import ArgumentError, JournalError, NoResultError
+from manyfit.errors import ArgumentError, JournalError, NoResultError, StudyChangedError
 from manyfit.groups.output import Output
 from manyfit.groups.row import COMPLETE, GroupRow, row_schema, to_table
 from manyfit.metric import Metric
@@ -27,9 +28,9 @@ def output(request, tmp_path):
     """An output of each kind, not made yet."""
     if request.param == "delta":
         pytest.importorskip("deltalake")
-        return Output.of(Delta(str(tmp_path / "out")), "call")
+        return Output.of(Delta(str(tmp_path / "out")), tmp_path / "call")
     url = (tmp_path / "out").as_uri() if request.param == "url" else tmp_path / "out"
-    return Output.of(url, "call")
+    return Output.of(url, tmp_path / "call")
 
 
 def groups(table):
@@ -59,6 +60,27 @@ class TestPlaces:
         with pytest.raises(ArgumentError, match=r"its columns are call, g, .* have call, store,"):
             output.open(other)
 
+    def test_keys_of_another_type(self, tmp_path):
+        """They are refused: one folder with both could not be read."""
+        output = Output.of(tmp_path / "out", tmp_path / "call")
+        output.open(SCHEMA)
+        with pytest.raises(ArgumentError, match=r"columns are g string, but .* have g int64"):
+            output.open(row_schema(pa.schema([("g", pa.int64())])))
+
+    def test_files_of_another_format(self, output, tmp_path):
+        """They are refused, and not taken for an empty folder."""
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "notes.csv").write_text("a,b\n1,2\n")
+        with pytest.raises(ArgumentError, match=r"or can't be read as (parquet|delta)"):
+            output.open(SCHEMA)
+        assert [each.name for each in (tmp_path / "out").iterdir()] == ["notes.csv"]
+
+    def test_a_delta_table_given_as_a_folder(self, tmp_path):
+        """Files beside a Delta table's would be no part of it."""
+        (tmp_path / "out" / "_delta_log").mkdir(parents=True)
+        with pytest.raises(ArgumentError, match=r"is a Delta table: pass output=manyfit.Delta"):
+            Output.of(tmp_path / "out", tmp_path / "call").open(SCHEMA)
+
     def test_opening_again(self, output):
         """What is there stays."""
         output.open(SCHEMA)
@@ -72,7 +94,7 @@ class TestGathering:
 
     def test_small_tables_are_one_file(self, tmp_path):
         """Tables that come quickly are written together, and yielded without models."""
-        output = Output.of(tmp_path / "out", "call")
+        output = Output.of(tmp_path / "out", tmp_path / "call")
         (found,) = output.through(iter([rows("a"), rows("b"), rows("c")]))
         assert groups(found) == ['["a"]', '["b"]', '["c"]']
         assert found.column("model").null_count == 3
@@ -81,7 +103,7 @@ class TestGathering:
 
     def test_large_models_are_not_held_back(self, tmp_path):
         """Rows that exceed `most_bytes` are written at once."""
-        output = Output.of(tmp_path / "out", "call")
+        output = Output.of(tmp_path / "out", tmp_path / "call")
         large = rows("a", model=bytes(70_000))
         tables = output.through(iter([large, rows("b")]), most_bytes=64_000)
         assert groups(next(tables)) == ['["a"]']
@@ -89,7 +111,7 @@ class TestGathering:
 
     def test_an_interrupt_loses_nothing(self, tmp_path):
         """What had ended before a Ctrl-C is written, for the next call to find."""
-        output = Output.of(tmp_path / "out", "call")
+        output = Output.of(tmp_path / "out", tmp_path / "call")
 
         def interrupted():
             yield rows("a")
@@ -101,7 +123,7 @@ class TestGathering:
 
     def test_nothing(self, tmp_path):
         """Where no group ends, nothing is written."""
-        assert list(Output.of(tmp_path / "out", "call").through(iter(()))) == []
+        assert list(Output.of(tmp_path / "out", tmp_path / "call").through(iter(()))) == []
         assert not (tmp_path / "out").exists()
 
 
@@ -119,12 +141,12 @@ class TestArguments:
     def test_refused(self, given, message):
         """It is said what a place is."""
         with pytest.raises(ArgumentError, match=message):
-            Output.of(given, "call")
+            Output.of(given, Path("call"))
 
     def test_a_place_that_cant_be_written(self, tmp_path):
         """The path and the reason are told."""
         (tmp_path / "file").write_text("")
-        output = Output.of(tmp_path / "file" / "out", "call")
+        output = Output.of(tmp_path / "file" / "out", tmp_path / "call")
         with pytest.raises(JournalError, match="can't write to output="):
             output.write(rows("a"))
 
@@ -151,9 +173,8 @@ class TestTuning:
                 seed=0,
                 tracker=None,
                 progress=None,
-                folder=tmp_path,
                 name="call",
-                **settings,
+                **{"folder": tmp_path, **settings},
             )
 
         return run
@@ -196,3 +217,27 @@ class TestTuning:
         pq.write_table(pa.table({"a": [1]}), tmp_path / "out" / "a.parquet")
         with pytest.raises(ArgumentError, match="holds something else: its columns are a"):
             tuned()
+
+    def test_another_call_of_the_same_name(self, tuned, tmp_path):
+        """Rows that a call with another record has written are not taken for one's own."""
+        tuned()
+        with pytest.raises(StudyChangedError, match="3 rows of another call that is named 'call'"):
+            tuned(folder=tmp_path / "elsewhere")
+
+    def test_rows_that_are_gone_from_the_output(self, tuned, tmp_path):
+        """They are tuned again, since their models are gone, too."""
+        tuned()
+        for file in (tmp_path / "out").iterdir():
+            file.unlink()
+        result = tuned()
+        assert result.notes == (
+            "3 groups are tuned again: they are on record, but not in the output",
+        )
+        assert len(pq.read_table(tmp_path / "out")) == 3
+
+    @pytest.mark.parametrize("place", [".", "call", "call/out"])
+    def test_the_record_is_apart(self, tuned, tmp_path, place):
+        """An output that holds the record, or is in it, is refused."""
+        with pytest.raises(ArgumentError, match="must be a folder of its own"):
+            tuned(output=tmp_path / place)
+        assert not (tmp_path / "call").exists()

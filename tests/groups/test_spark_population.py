@@ -15,6 +15,7 @@ import pytest
 from manyfit import Choice, Float, Int, tune_groups
 from manyfit.errors import ArgumentError, ExecutorError, JournalError
 from manyfit.executors.spark import SparkExecutor
+from manyfit.groups import spark_output
 from manyfit.groups.spark_population import SparkPopulation
 
 pytestmark = pytest.mark.integration
@@ -370,6 +371,12 @@ def kill_executor(app, begun):
     return None
 
 
+def nothing_after_the_first(write):
+    """Return a way to write that works once."""
+    left = [write]
+    return lambda output, rows: left.pop()(output, rows) if left else None
+
+
 class TestOutput:
     """Rows that are written where they are."""
 
@@ -377,6 +384,42 @@ class TestOutput:
         """It is refused before anything runs."""
         spark.range(3).write.parquet(str(tmp_path / "out"))
         with pytest.raises(ArgumentError, match="its columns are id, but rows"):
+            tuned(numbered(spark, 2), lambda group, params: 1.0, output=tmp_path / "out")
+
+    def test_rows_that_another_process_takes_away(self, spark, tuned, tmp_path, monkeypatch):
+        """What is not there after it was written is written again, and nothing else is."""
+        write = spark_output._write
+        parts = [lambda rows: rows.where("g < 'g02'"), lambda rows: rows]
+        monkeypatch.setattr(
+            spark_output, "_write", lambda output, rows: write(output, parts.pop()(rows))
+        )
+        parts.insert(1, lambda rows: rows.where("g < 'g04'"))
+        parts.append(lambda rows: rows)  # of the empty table that an output begins with
+        there = tuned(numbered(spark, 5), lambda group, params: 1.0, output=tmp_path / "out")
+        found = pq.read_table(tmp_path / "out").column("g").to_pylist()
+        assert sorted(found) == [f"g{n:02}" for n in range(5)] == there.table["g"].tolist()
+
+    def test_rows_that_never_arrive(self, spark, tuned, tmp_path, monkeypatch):
+        """The call ends with what is missing, and has none of it on record."""
+        monkeypatch.setattr(spark_output, "_write", nothing_after_the_first(spark_output._write))
+        settings = {"output": tmp_path / "out", "name": "call"}
+        with pytest.raises(JournalError, match="5 of 5 rows are missing after 5 attempts"):
+            tuned(numbered(spark, 5), lambda group, params: 1.0, **settings)
+        assert not list((tmp_path / "call").glob("groups-*.arrows"))
+
+    def test_files_of_another_format(self, spark, tuned, tmp_path):
+        """They are refused, wherever they are below the folder."""
+        (tmp_path / "out" / "deep").mkdir(parents=True)
+        (tmp_path / "out" / "deep" / "notes.csv").write_text("a,b")
+        with pytest.raises(ArgumentError, match="or can't be read as parquet"):
+            tuned(numbered(spark, 2), lambda group, params: 1.0, output=tmp_path / "out")
+
+    def test_a_delta_table_given_as_a_folder(self, spark, tuned, tmp_path):
+        """Files beside a Delta table's would be no part of it."""
+        spark.range(3).write.parquet(str(tmp_path / "out"))
+        (tmp_path / "out" / "_delta_log").mkdir()
+        (tmp_path / "out" / "_delta_log" / "0.json").write_text("{}")
+        with pytest.raises(ArgumentError, match=r"is a Delta table: pass output=manyfit.Delta"):
             tuned(numbered(spark, 2), lambda group, params: 1.0, output=tmp_path / "out")
 
     def test_a_format_that_spark_lacks(self, spark, tuned, tmp_path):

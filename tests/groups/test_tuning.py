@@ -1,5 +1,7 @@
 """`tune_groups` as a whole, on pandas."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -202,7 +204,6 @@ def test_what_breaks_a_rule(tuned, settings, message):
 @pytest.mark.parametrize(
     ("first", "changed"),
     [
-        ({}, {"n_trials": 7}),
         ({}, {"group_timeout": 60.0}),
         ({"mode": "shared"}, {"mode": "shared", "aggregate": "median"}),
     ],
@@ -212,6 +213,74 @@ def test_rows_of_unlike_calls_do_not_mix(tuned, first, changed):
     tuned(frame(1), name="call", **first)
     with pytest.raises(StudyChangedError, match=list(changed)[-1]):
         tuned(frame(1), name="call", **changed)
+
+
+def test_more_trials_than_before(tuned):
+    """Groups that were tuned with fewer trials are tuned with all of them, in the same order."""
+    first = tuned(name="call", keep_trials=True)
+    more = tuned(name="call", n_trials=9, keep_trials=True)
+    assert more.notes[0] == "5 groups are tuned again: n_trials was raised"
+    assert list(more.table["trials"]) == [9] * 5
+    pairs = zip(*(map(json.loads, histories(each)) for each in (first, more)), strict=True)
+    assert all(longer[:6] == shorter for shorter, longer in pairs)
+    assert tuned(name="call", n_trials=6).rows.equals(more.rows)
+
+
+def histories(result):
+    return result.rows.column("history").to_pylist()
+
+
+def test_models_that_are_asked_for_later(tuned):
+    """Groups whose models were not kept are tuned again; those without any model, once."""
+    tuned(name="call")
+    settings = {"name": "call", "keep_models": True}
+    result = tuned(objective=lambda g, p: (loss(g, p), p["x"]), **settings)
+    assert "5 groups are tuned again: their models were not kept" in result.notes
+    assert result.model_of("g1") == result.params_of("g1")["x"]
+    tuned(name="none", keep_models=True)
+    assert not any("again" in note for note in tuned(**{**settings, "name": "none"}).notes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"objective": lambda group, params: 1.0}, "2 groups are kept as tuned with another obj"),
+        ({"sampler": "random"}, "2 groups are kept as tuned with another sampler:"),
+        ({"baseline": lambda group: 1.0}, "2 groups are kept as tuned with another baseline:"),
+        ({"start_with": [{"x": 0.25}]}, "2 groups are kept as tuned with another start_with:"),
+        ({"seed": 2}, "'call' keeps its first seed, 1"),
+        ({"data": frame(5).query("g != 'g1'")}, "1 group is kept that the data no longer have"),
+        (
+            {"data": frame(2).assign(region=["a", "b"] * 4)},
+            "2 groups are kept as tuned, though the rows have changed:",
+        ),
+        ({"data": frame(2).iloc[:-1]}, "1 group is kept as tuned, though the rows have changed:"),
+    ],
+)
+def test_what_is_not_as_before_is_told(tuned, settings, message):
+    """Rows that were tuned otherwise stay, and the result says each time that they are others."""
+    tuned(frame(2), name="call")
+    for _ in range(2):
+        assert any(note.startswith(message) for note in tuned(**{"name": "call", **settings}).notes)
+
+
+def test_nothing_has_changed(tuned):
+    """The same call, or one with more groups, is told nothing."""
+    some = frame(5).query("g < 'g3'")
+    tuned(some, name="call")
+    assert [tuned(data, name="call").notes for data in (some, frame(5))] == [(), ()]
+
+
+def test_a_name_that_a_study_has(tuned, tmp_path):
+    """`tune` and `tune_groups` keep out of each other's records."""
+    settings = {"metric": "loss", "n_trials": 1, "folder": tmp_path, "tracker": None}
+    settings |= {"executor": "inline", "progress": None}
+    manyfit.tune(lambda params: params["x"], SPACE, name="a", **settings)
+    with pytest.raises(ArgumentError, match=r"the name 'a' is taken in .* by a call of tune:"):
+        tuned(name="a")
+    tuned(name="b")
+    with pytest.raises(ArgumentError, match=r"the name 'b' is taken in .* by a call of tune_gr"):
+        manyfit.tune(lambda params: params["x"], SPACE, name="b", **settings)
 
 
 def test_a_folder_of_models_is_where_the_caller_is(tuned, tmp_path, monkeypatch):

@@ -2,14 +2,15 @@
 
 import heapq
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from manyfit._optional import require
+from manyfit._optional import load, require
 from manyfit.data.shared import Shared, share
+from manyfit.digest import digest
 from manyfit.errors import ArgumentError
 from manyfit.groups.batch import SHARED, Portion, TuneBatch
 from manyfit.groups.bench import Batch, Bench, wait
@@ -18,6 +19,7 @@ from manyfit.groups.keys import key_text
 from manyfit.groups.output import Output
 from manyfit.groups.plan import FIXED
 from manyfit.groups.population import Points, check_columns
+from manyfit.groups.resume import digests_of
 from manyfit.groups.row import GroupRow, Schema, Table, row_schema, to_table
 from manyfit.metric import Metric
 from manyfit.worker.limits import usable_cpus
@@ -97,6 +99,21 @@ class LocalPopulation:
     def keys(self) -> Table:
         """Return a row a group, sorted by key."""
         return self._keys
+
+    def sizes(self, keys: Table) -> Mapping[str, int]:
+        """Return how many rows each of some groups has, by its text; those that are there."""
+        found = ((text, self._places.get(text)) for text in self._listed(keys))
+        return {text: self._sizes[place] for text, place in found if place is not None}
+
+    def digests(self) -> Table:
+        """Return a digest of each group's rows."""
+        hashes = _hashes(self._crew.frame)
+        columns = [f"{name}: {kind}" for name, kind in self._crew.frame.dtypes.items()]
+        found = []
+        for start, size in zip(self._starts, self._sizes, strict=True):
+            odd = np.arange(size, dtype=np.uint64) * np.uint64(2) + np.uint64(1)  # order counts
+            found.append(digest(*columns, str(np.sum(hashes[start : start + size] * odd))))
+        return digests_of(self._texts, found)
 
     def part(self, keys: Table) -> "LocalPopulation":
         """Return the population of these groups only."""
@@ -206,7 +223,7 @@ class _Crew:
 
     def __init__(self, frame: Any, folder: Path, cpus: int) -> None:
         self.is_held = False
-        self._frame = frame
+        self.frame = frame
         self._shared: Shared | None = None
         self._folder = folder
         self._cpus = cpus
@@ -229,7 +246,7 @@ class _Crew:
 
     def _packed(self, job: GroupJob) -> Payload:
         if self._shared is None:
-            self._shared = share(**{SHARED: self._frame})
+            self._shared = share(**{SHARED: self.frame})
         limits = job.limits(self._cpus)
         work = TuneBatch(job, self._shared).work(self._folder, limits)
         return Payload(pack(work), Site(self._folder, limits))
@@ -250,6 +267,18 @@ class _Crew:
 def _codes(frame: Any, by: Sequence[str]) -> Any:
     """Return a number for each row, the same for those of a group; missing values are a key."""
     return frame.groupby(list(by), dropna=False, sort=False, observed=True).ngroup().to_numpy()
+
+
+def _hashes(frame: Any) -> Any:
+    """Return a hash of each row: (rows,), of 64 bits."""
+    hashed = load("pandas").util.hash_pandas_object
+    try:
+        return hashed(frame, index=False).to_numpy()
+    except TypeError:  # a cell holds what can't be hashed, such as a list
+        texts = frame.copy(deep=False)
+        for name in frame.select_dtypes("object").columns:
+            texts[name] = frame[name].map(repr)
+        return hashed(texts, index=False).to_numpy()
 
 
 def _key_table(frame: Any) -> Table:

@@ -13,10 +13,10 @@ from manyfit.groups.population import Points, Population
 from manyfit.groups.portfolio import PortfolioSettings, Tuned, learn, worth_sharing
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record import GroupRecord
+from manyfit.groups.resume import GROUPS, NOTHING, Resumed, without
 from manyfit.groups.row import Schema, Table, keys_in, settled
 from manyfit.trial import Trial
 
-GROUPS = "groups"  # the stage of the record that the result is made of
 _CROSS = "cross"  # first groups, evaluated at what was best for others of them
 
 # How many groups are tuned in full before the others: a tenth, within these bounds.
@@ -35,6 +35,7 @@ class Call:
         record: Where rows go.
         schema: Of rows.
         mirrors: Told of rows that are on record, and of what people should know.
+        resumed: What earlier calls of the same name left.
     """
 
     population: Population
@@ -42,18 +43,12 @@ class Call:
     record: GroupRecord
     schema: Schema
     mirrors: Mirrors
+    resumed: Resumed = NOTHING
 
-
-def recall(call: Call) -> None:
-    """Put on record what the output has already: a driver may have died between the two."""
-    if call.job.output is None:
-        return
-    rows = settled(call.population.written(call.job.output))
-    known = set(settled(call.record.rows(GROUPS, call.schema)).column("group").to_pylist())
-    groups = rows.column("group").to_pylist()
-    missing = [place for place, group in enumerate(groups) if group not in known]
-    if missing:
-        call.record.append(GROUPS, rows.take(missing).cast(call.schema))
+    def done(self, stage: str = GROUPS) -> Table:
+        """Return the rows on record of groups that need not be tuned again."""
+        rows = settled(self.record.rows(stage, self.schema))
+        return without(rows, self.resumed.again) if stage == GROUPS else rows
 
 
 def independent(call: Call) -> None:
@@ -105,7 +100,7 @@ def _run(
     points: Points | None = None,
 ) -> None:
     """Run what is not on record yet, or failed: by now the objective may be mended."""
-    done = settled(call.record.rows(stage, call.schema))
+    done = call.done(stage)
     if len(done):
         population = population.without(keys_in(done, job.by))
     for rows in population.run(job, points):

@@ -62,6 +62,15 @@ class Population(Protocol):
         All groups' keys come to the driver.
         """
 
+    def sizes(self, keys: Table) -> Mapping[str, int]:
+        """Return how many rows each of some groups has, by its text; those that are there."""
+
+    def digests(self) -> Table | None:
+        """Return a digest of each group's rows (`resume.digests_of`).
+
+        None where that would take a pass over all of them.
+        """
+
     def part(self, keys: Table) -> "Population":
         """Return the population of these groups only."""
 

@@ -9,14 +9,14 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from manyfit._optional import load
+from manyfit.archive import GROUPS_FILE, check_kind
 from manyfit.errors import JournalCorruptError, JournalError, StudyChangedError
 from manyfit.groups.row import Schema, Table
 from manyfit.journal.lock import StudyLock
 
-HEADER = "groups.json"
 # How long a row may wait for the disk: what a crash of the machine, not of the driver, may cost.
 _SYNC = 1.0
 # What a call under the same name must have in common with the first one.
@@ -30,9 +30,10 @@ _FIXED = (
     "holdout",
     "mode",
     "aggregate",
-    "n_trials",
     "group_timeout",
 )
+_WORK = b"manyfit.work"  # in the schema of a file: what the call that wrote it did
+Work: TypeAlias = Mapping[str, Any]
 
 
 class GroupRecord:
@@ -41,34 +42,36 @@ class GroupRecord:
     Args:
         folder: The call's folder; made when missing.
         header: What the call does, as JSON values. Under a name that is known, it must fit.
+        work: What may differ from call to call: kept with the rows that this one appends.
 
     Raises:
+        ArgumentError: The folder has a study of `tune`.
         StudyLockedError: Another process holds it.
         StudyChangedError: The record is of a call that did something else.
         JournalError: The folder can't be written.
     """
 
-    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, header: Mapping[str, Any], work: Work | None = None) -> None:
+        check_kind(folder, groups=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise JournalError(f"can't make the folder {folder}: {error.strerror}") from error
         self.folder = folder
+        self._work = dict(work or {})
         self._lock = StudyLock(folder / "lock")
         self._writers: dict[str, _Writer] = {}
         try:
-            self.header = self._agreed(dict(header))
+            self.header = self._agreed({**header, "outputs": []})
         except BaseException:
             self._lock.release()
             raise
 
     def _agreed(self, header: dict[str, Any]) -> dict[str, Any]:
         """Return the header on disk, if there is one and it fits, else put this one there."""
-        path = self.folder / HEADER
+        path = self.folder / GROUPS_FILE
         if not path.exists():
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(header, indent=1))
-            part.replace(path)
+            self._put(header)
             return header
         known: dict[str, Any] = json.loads(path.read_text())
         changed = [name for name in _FIXED if known.get(name) != header.get(name)]
@@ -78,6 +81,48 @@ class GroupRecord:
                 f"{self.folder.name!r} was tuned otherwise:\n{lines}\nGive this call another name"
             )
         return known
+
+    def _put(self, header: Mapping[str, Any]) -> None:
+        path = self.folder / GROUPS_FILE
+        part = path.with_suffix(".part")
+        try:
+            part.write_text(json.dumps(header, indent=1))
+            part.replace(path)
+        except OSError as error:
+            raise JournalError(f"can't write {path}: {error.strerror}") from error
+
+    def has_output(self, place: str) -> bool:
+        """Whether rows of this call's name at a place are its own.
+
+        Records that are older than this question have not noted their places, and trust the name.
+        """
+        return place in self.header.get("outputs", (place,))
+
+    def note_output(self, place: str) -> None:
+        """Note that this call writes to a place; before it does.
+
+        Raises:
+            JournalError: The disk refuses.
+        """
+        known = self.header.get("outputs", [])
+        if place not in known:
+            self.header["outputs"] = [*known, place]
+            self._put(self.header)
+
+    def note_work(self, work: Work) -> None:
+        """Note what this call does, unless an earlier one has."""
+        if "work" not in self.header:
+            self.header["work"] = work
+            self._put(self.header)
+
+    def work_of(self, stage: str) -> dict[str, Work]:
+        """Return, by group, what the call did that its row is from; empty if that isn't known."""
+        found: dict[str, Work] = {}
+        for table in map(_read, self._files(stage)):
+            if table is not None:
+                work = json.loads((table.schema.metadata or {}).get(_WORK, b"{}"))
+                found.update(dict.fromkeys(table.column("group").to_pylist(), work))
+        return found
 
     def rows(self, stage: str, schema: Schema) -> Table:
         """Return what is on record of a stage, one row a group, in the order of their keys.
@@ -108,7 +153,8 @@ class GroupRecord:
         if stage not in self._writers:
             number = len(self._files(stage)) + 1
             path = self.folder / f"{stage}-{number:04}.arrows"
-            self._writers[stage] = _Writer(path, rows.schema)
+            schema = rows.schema.with_metadata({_WORK: json.dumps(self._work).encode()})
+            self._writers[stage] = _Writer(path, schema)
         self._writers[stage].append(rows)
 
     def close(self) -> None:

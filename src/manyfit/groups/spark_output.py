@@ -1,17 +1,33 @@
-"""Rows of groups written by Spark, where they are; models never come to the driver."""
+"""Rows of groups written by Spark, where they are; models never come to the driver.
 
-from collections.abc import Callable
+Jobs that append to one folder at the same time share its `_temporary`: the first to end removes it,
+with what the others have there. So a process writes one wave at a time, each job has a part of that
+folder to itself, and rows count as written when they are found in the output. Those that are not,
+since another process writes to the same place, are written again.
+"""
+
+import secrets
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from manyfit._optional import load
+from manyfit.data.references import Parquet
 from manyfit.errors import ArgumentError, JournalError
 from manyfit.executors.spark_pilots import gist_of
-from manyfit.groups.output import MODEL, Output
+from manyfit.groups.output import DELTA_LOG, MODEL, Output
 from manyfit.groups.row import CALL, Table
+
+_TRIES = 5  # at writing rows
+_writing = threading.Lock()
+# What tells a row from another one of the same group.
+_IDENTITY = ["group", "seconds", "worker"]
+# The folder below `_temporary` is called after this number.
+_ATTEMPT = "mapreduce.job.application.attempt.id"
 
 
 def append(output: Output, rows: Any, collect: Callable[[Any], Table]) -> Table:
-    """Append the rows of a DataFrame, as a job that writes all of them or none; returns them.
+    """Append the rows of a DataFrame; returns them once they are there.
 
     They are kept on the cluster meanwhile, so that no group is tuned twice.
 
@@ -22,13 +38,55 @@ def append(output: Output, rows: Any, collect: Callable[[Any], Table]) -> Table:
 
     Returns:
         The rows without their models.
+
+    Raises:
+        JournalError: They can't be written, or are gone as soon as they are.
     """
     kept = rows.persist()
     try:
-        _write(output, kept)
-        return collect(_slim(kept))
+        count = kept.count()  # tunes them
+        problem: Exception | None = None
+        for attempt in range(_TRIES):
+            with _writing:
+                problem = _tried(output, kept if attempt == 0 else _missing(output, kept))
+            found = collect(_found(output, kept))
+            if len(found) == count:
+                return found
+        raise JournalError(
+            f"Spark can't write to output={output.place.path!r}, where {count - len(found)} of "
+            f"{count} rows are missing after {_TRIES} attempts:\n"
+            f"{gist_of(problem) if problem else 'does something else remove files there?'}"
+        ) from problem
     finally:
         kept.unpersist()
+
+
+def _tried(output: Output, rows: Any) -> Exception | None:
+    """Write rows; returns what went wrong, which need not mean that nothing was written."""
+    try:
+        _write(output, rows)
+    except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark have errors of their own
+        return error
+    return None
+
+
+def _written(output: Output, spark: Any) -> Any:
+    """Return all that this call has written."""
+    functions = load("pyspark.sql.functions")
+    frame = spark.read.format(output.format).load(output.place.path)
+    return frame.where(functions.col(CALL) == output.call).drop(CALL)
+
+
+def _found(output: Output, rows: Any) -> Any:
+    """Return, without models, those rows that are in the output."""
+    there = _written(output, rows.sparkSession).select(_IDENTITY)
+    return _slim(rows).join(there, _IDENTITY, "left_semi").select(rows.columns)
+
+
+def _missing(output: Output, rows: Any) -> Any:
+    """Return those rows that are not in the output."""
+    there = _written(output, rows.sparkSession).select(_IDENTITY)
+    return rows.join(there, _IDENTITY, "left_anti").select(rows.columns)
 
 
 def written(output: Output, spark: Any, ddl: str, collect: Callable[[Any], Table]) -> Table:
@@ -41,41 +99,60 @@ def written(output: Output, spark: Any, ddl: str, collect: Callable[[Any], Table
         collect: Returns a DataFrame as an Arrow table.
 
     Raises:
-        ArgumentError: What is there already has other columns.
-        JournalError: It can't be written.
+        ArgumentError: What is there already is something else.
+        JournalError: It can't be read or written.
     """
-    functions = load("pyspark.sql.functions")
     empty = spark.createDataFrame([], ddl)
-    wanted = [CALL, *empty.columns]
-    known = _known(output, spark)
-    if known is None:
-        try:
-            _write(output, empty)
-        except Exception as error:
+    if not _has_files(output.place.path, spark):
+        if (problem := _tried(output, empty)) is not None:
             raise JournalError(
-                f"Spark can't write to output={output.place.path!r}:\n{gist_of(error)}"
-            ) from error
+                f"Spark can't write to output={output.place.path!r}:\n{gist_of(problem)}"
+            ) from problem
         return collect(empty)
-    if known.columns != wanted:
-        raise ArgumentError(output.refusal(known.columns, wanted))
-    own = known.where(functions.col(CALL) == output.call)
-    return collect(_slim(own.drop(CALL)))
+    known = _columns(output, spark)
+    wanted = [(CALL, "string"), *empty.dtypes]
+    if known != wanted:
+        raise ArgumentError(output.refusal(known, wanted))
+    return collect(_slim(_written(output, spark)))
 
 
-def _known(output: Output, spark: Any) -> Any:
-    """Return what is there; None if nothing is."""
+def _columns(output: Output, spark: Any) -> Sequence[tuple[str, str]]:
+    """Return the names and types of the columns that are there.
+
+    Raises:
+        ArgumentError: What is there has another format.
+    """
+    path = output.place.path
+    if isinstance(output.place, Parquet) and _has_files(f"{path}/{DELTA_LOG}", spark):
+        raise ArgumentError(output.delta_advice)
     try:
-        frame = spark.read.format(output.format).load(output.place.path)
-        names = frame.columns  # through Connect nothing is looked for before
-    except Exception:  # noqa: BLE001 - whatever it is, writing will meet it too, and say it
-        return None
-    return frame if names else None
+        found: list[tuple[str, str]] = spark.read.format(output.format).load(path).dtypes
+    except Exception as error:
+        raise ArgumentError(output.unreadable(gist_of(error))) from error
+    return found
+
+
+def _has_files(path: str, spark: Any) -> bool:
+    """Whether there are files in a folder or below it, of any kind.
+
+    Raises:
+        JournalError: Spark can't tell.
+    """
+    files = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+    try:
+        return bool(files.load(path).select("path").limit(1).collect())
+    except Exception as error:
+        if "PATH_NOT_FOUND" in str(error):
+            return False
+        raise JournalError(f"Spark can't read output={path!r}:\n{gist_of(error)}") from error
 
 
 def _write(output: Output, rows: Any) -> None:
     functions = load("pyspark.sql.functions")
-    named = rows.select(functions.lit(output.call).alias(CALL), "*")
-    named.write.format(output.format).mode("append").save(output.place.path)
+    writer = rows.select(functions.lit(output.call).alias(CALL), "*").write.format(output.format)
+    if isinstance(output.place, Parquet):
+        writer = writer.option(_ATTEMPT, str(secrets.randbits(30)))
+    writer.mode("append").save(output.place.path)
 
 
 def _slim(rows: Any) -> Any:

@@ -112,6 +112,16 @@ class SparkPopulation:
         texts = [key_text(values) for values in zip(*columns, strict=True)]
         return table.take(sorted(range(len(texts)), key=texts.__getitem__))
 
+    def sizes(self, keys: Table) -> Mapping[str, int]:
+        """Return how many rows each of some groups has, by its text; those that are there."""
+        found = self.part(keys)._frame.groupBy(*self._by).count()
+        table = naive(_collected(found))
+        columns = [table.column(name).to_pylist() for name in (*self._by, "count")]
+        return {key_text(key): count for *key, count in zip(*columns, strict=True)}
+
+    def digests(self) -> None:
+        """Return None: all rows would have to be read for them."""
+
     def part(self, keys: Table) -> "SparkPopulation":
         """Return the population of these groups only."""
         return self._joined(keys, "left_semi")

@@ -17,13 +17,14 @@ from manyfit.groups.holdout import Holdout
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Aggregate
 from manyfit.groups.local import LocalPopulation
-from manyfit.groups.modes import GROUPS, Call, independent, recall, shared, transfer
+from manyfit.groups.modes import Call, independent, shared, transfer
 from manyfit.groups.output import Output
 from manyfit.groups.population import Population
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record import GroupRecord
 from manyfit.groups.result import GroupsResult
-from manyfit.groups.row import row_schema, settled
+from manyfit.groups.resume import GROUPS, resume, work_of
+from manyfit.groups.row import row_schema
 from manyfit.groups.settings import Mode, header_of, job_of
 from manyfit.groups.spark_population import SparkPopulation
 from manyfit.metric import Direction
@@ -71,8 +72,9 @@ def tune_groups(
     """Tune a model for each group of rows: each on its own, jointly, or the first for the rest.
 
     A group that fails is a row of the result that says why, and costs no other one anything. The
-    same call with the same name runs what is missing and what failed: other groups on record are
-    kept.
+    same call with the same name runs what is missing and what failed, and groups that have fewer
+    trials, or no model, where it asks for more. Other groups on record are kept, and the result's
+    notes say which of them were tuned otherwise, or on other rows.
 
     Args:
         data: The rows: a pandas or a Spark DataFrame, classic or Connect. Groups are tuned where
@@ -114,8 +116,8 @@ def tune_groups(
             model is the best trial's; with folds it is fitted again, on all rows.
         keep_trials: Whether the result has all trials of each group.
         output: Where each group's row is written as groups end, with its model if that is kept: the
-            path or URL of a Parquet folder, or `manyfit.Delta(path)`. Several calls may write to
-            one; the column `call` has their names. On Spark models then never come to the driver;
+            path or URL of a Parquet folder, or `manyfit.Delta(path)`, new or with rows of groups.
+            Several calls may write to one; the column `call` has their names. On Spark models then never come to the driver;
             the result has all else.
         name: Names the record's folder; by default a new name with date and time.
         folder: Where records are kept.
@@ -134,7 +136,8 @@ def tune_groups(
         SpaceError: The space, or a point, breaks a rule.
         ObjectiveError: The objective can't be sent to workers.
         StudyLockedError: Another process holds the record.
-        StudyChangedError: The record is of a call that did something else.
+        StudyChangedError: The record is of a call that did something else, or the output has rows
+            of another call of this name.
         JournalError: The record, or the output, can't be written.
         ExecutorError: Workers can't be started, or the cluster is gone; the record is intact.
 
@@ -179,13 +182,13 @@ def tune_groups(
     home = study_folder(name if name is not None else _new_name(), folder)
     mirrors = Mirrors.of(tracker, progress, child_runs=child_runs)
     population = _population(data, job, parallelism, executor, home)
-    place = None if output is None else Output.of(output, home.name)
-    record = GroupRecord(home, header_of(job, mode, aggregate))
+    place = None if output is None else Output.of(output, home)
+    record = GroupRecord(home, header_of(job, mode, aggregate), work_of(job))
     try:
         job = replace(job, seed=record.header["seed"], output=place)
-        call = Call(population, job, record, row_schema(population.keys_schema), mirrors)
-        recall(call)
-        return _tune(call, mode, aggregate)
+        schema = row_schema(population.keys_schema)
+        resumed = resume(population, job, record, schema, seed)
+        return _tune(Call(population, job, record, schema, mirrors, resumed), mode, aggregate)
     finally:
         population.close()
         record.close()
@@ -195,6 +198,8 @@ def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
     """Run a call to its end, or to a Ctrl-C, and return what is on record then."""
     mirrors = call.mirrors
     mirrors.open(_info_of(call, mode))
+    for note in call.resumed.notes:
+        mirrors.say(note)
     try:
         reason = "all groups are done"
         try:
@@ -221,7 +226,7 @@ def _run(call: Call, mode: Mode, how: Aggregate) -> None:
 def _info_of(call: Call, mode: Mode) -> GroupsInfo:
     job, population = call.job, call.population
     known = call.record.rows(GROUPS, call.schema)
-    before = len(settled(known))
+    before = len(call.done())
     return GroupsInfo(
         name=call.record.folder.name,
         folder=call.record.folder,
@@ -260,7 +265,7 @@ def _result(call: Call, mode: Mode, reason: str) -> GroupsResult:
         mode=mode,
         reason=reason,
         rows=rows,
-        notes=notes,
+        notes=(*call.resumed.notes, *notes),
         output=None if job.output is None else job.output.place.path,
     )
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from manyfit.errors import ExecutorError
+from manyfit.errors import ExecutorError, JournalError
 from manyfit.executors.spark_pilots import gist_of
 from manyfit.executors.spark_session import Session
 from manyfit.groups.plan import TASKS, Plan, Wave
@@ -50,6 +50,7 @@ class Waves:
             at_once: Have one wave of all that is left.
 
         Raises:
+            JournalError: The rows of a wave can't be written to the output.
             ExecutorError: A wave failed: the cluster is gone, or workers can't load the objective.
         """
         began = time.monotonic()
@@ -70,6 +71,8 @@ class Waves:
             wave, rows = self._ended.get()
             del running[id(wave)]
             done += wave.weight
+            if isinstance(rows, JournalError):
+                raise rows
             if isinstance(rows, Exception):
                 raise ExecutorError(
                     f"Spark failed while it tuned {wave.groups} groups; what is on record stays.\n"

@@ -1,0 +1,222 @@
+"""What earlier calls of the same name leave to a call: rows that count, and what people are told.
+
+A row that is on record counts whatever made it, unless this call asks for more than it has. So what
+differs from call to call is kept with the rows, and where rows of unlike calls stand side by side,
+the result says so.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from manyfit._optional import load
+from manyfit.digest import digest_of
+from manyfit.errors import StudyChangedError
+from manyfit.fingerprint import differences, fingerprint
+from manyfit.groups.job import GroupJob
+from manyfit.groups.population import Population
+from manyfit.groups.record import GroupRecord, Work
+from manyfit.groups.row import Schema, Table, keys_in, settled
+from manyfit.trackers.progress import counted
+
+GROUPS = "groups"  # the stage of the record that the result is made of
+_DATA = "data"  # that of the digests of groups' rows
+# Settings of a job that may change between calls; so may the functions.
+_SETTINGS = ("sampler", "pruner", "stop", "start_with", "trial_timeout", "trial_memory")
+_FUNCTIONS = ("objective", "baseline")
+_ANOTHER = "a call of another name tunes all groups alike"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What was found.
+
+    Attributes:
+        again: The groups on record that have less than this call asks for: they are tuned again.
+        notes: What people should know, in sentences.
+    """
+
+    again: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+NOTHING = Resumed()
+
+
+def work_of(job: GroupJob) -> dict[str, Any]:
+    """Return what may differ from call to call, as JSON values."""
+    functions = [(name, getattr(job, name)) for name in _FUNCTIONS]
+    return {
+        "n_trials": job.n_trials,
+        "models": bool(job.keep_models),
+        "functions": {name: fingerprint(each) for name, each in functions if each is not None},
+        "settings": {name: digest_of(getattr(job, name)) for name in _SETTINGS},
+    }
+
+
+def resume(
+    population: Population, job: GroupJob, record: GroupRecord, schema: Schema, seed: int | None
+) -> Resumed:
+    """Put on record what the output has already, and find out what is on record.
+
+    Args:
+        population: All groups.
+        job: What is done with each.
+        record: Of the call.
+        schema: Of rows.
+        seed: As it was asked for.
+
+    Raises:
+        ArgumentError: What is in the output's place is something else.
+        StudyChangedError: The output has rows of another call of this name.
+        JournalError: The output, or the record, can't be read or written.
+    """
+    written = _recalled(population, job, record, schema)
+    done = settled(record.rows(GROUPS, schema))
+    made, work = record.work_of(GROUPS), work_of(job)
+    names = set(done.column("group").to_pylist())
+    lacking = dict(_lacking({name: made[name] for name in names}, work, written))
+    again = frozenset[str]().union(*lacking.values())
+    kept = {name: made[name] for name in sorted(names - again)}
+    first = record.header["seed"]
+    notes = []
+    if seed not in (None, first):
+        notes = [f"{record.folder.name!r} keeps its first seed, {first}"]
+    notes += [f"{_groups(len(found))} tuned again: {why}" for why, found in lacking.items()]
+    notes += _changed_work(kept, record, work)
+    known = _noted(record, population.digests(), kept)
+    if kept:
+        notes += _changed_data(population, known, without(done, again), job.by)
+    record.note_work(work)
+    return Resumed(again, tuple(notes))
+
+
+def _recalled(
+    population: Population, job: GroupJob, record: GroupRecord, schema: Schema
+) -> set[str] | None:
+    """Take rows in that a driver has written and not put on record; returns all that are written.
+
+    None: there is no output.
+    """
+    if job.output is None:
+        return None
+    place = job.output.place.path
+    rows = settled(population.written(job.output))
+    groups: list[str] = rows.column("group").to_pylist()
+    if groups and not record.has_output(place):
+        raise StudyChangedError(
+            f"output={place!r} has {counted(len(groups), 'row')} of another call that is named "
+            f"{job.output.call!r}, too, and whose record is elsewhere: give this call another name "
+            "or another output, or the folder of that one"
+        )
+    record.note_output(place)
+    known = set(settled(record.rows(GROUPS, schema)).column("group").to_pylist())
+    missing = [at for at, group in enumerate(groups) if group not in known]
+    if missing:
+        record.append(GROUPS, rows.take(missing).cast(schema))
+    return set(groups)
+
+
+def _lacking(
+    made: Mapping[str, Work], work: Work, written: set[str] | None
+) -> Iterator[tuple[str, set[str]]]:
+    """Yield what rows on record lack, and whose; a row that lacks several things is named once."""
+    reasons: list[tuple[str, Callable[[str, Work], bool]]] = [
+        ("they are on record, but not in the output", lambda name, _: _is_missing(name, written)),
+        ("n_trials was raised", lambda _, was: _most(was) < _most(work)),
+        ("their models were not kept", lambda _, was: work["models"] and not was["models"]),
+    ]
+    left = dict(made)
+    for why, lacks in reasons:
+        if found := {name for name, was in left.items() if lacks(name, was or work)}:
+            left = {name: was for name, was in left.items() if name not in found}
+            yield why, found
+
+
+def _is_missing(name: str, written: set[str] | None) -> bool:
+    return written is not None and name not in written
+
+
+def _most(work: Work) -> float:
+    return float("inf") if work["n_trials"] is None else float(work["n_trials"])
+
+
+# ── what has changed ──────────────────────────────────────────────────────────────────────────────
+
+
+def _changed_work(kept: Mapping[str, Work], record: GroupRecord, work: Work) -> Iterator[str]:
+    """Yield a sentence if rows, or trials, are there that another function or setting has made."""
+    ways = {id(was): was for was in kept.values()}
+    changes = {key: _differences(was, work) for key, was in ways.items()}
+    count = sum(bool(changes[id(was)]) for was in kept.values())
+    if count:
+        listed = ", ".join(dict.fromkeys(name for found in changes.values() for name in found))
+        yield f"{_groups(count)} kept as tuned with another {listed}: {_ANOTHER}"
+    trials = (record.folder / "shared").exists() and record.header.get("work")
+    if trials and not count and (listed := ", ".join(_differences(trials, work))):
+        yield f"trials on record are of another {listed}: {_ANOTHER}"
+
+
+def _differences(was: Work, work: Work) -> list[str]:
+    if not was:
+        return []  # of a version that didn't note it
+    before, now = was["functions"], work["functions"]
+    found = [name for name in _FUNCTIONS if (name in before) != (name in now)]
+    parts = {name: differences(before[name], now[name]) for name in before.keys() & now.keys()}
+    found += [f"{name} ({', '.join(each):.200})" for name, each in parts.items() if each]
+    changed = (name for name in _SETTINGS if was["settings"].get(name) != work["settings"][name])
+    return [*found, *changed]
+
+
+def _noted(
+    record: GroupRecord, digests: Table | None, kept: Mapping[str, Work]
+) -> Mapping[str, bool]:
+    """Put digests of groups that will be tuned on record; returns which of the others differ."""
+    if digests is None:
+        return {}
+    known, now = _pairs(record.rows(_DATA, digests.schema)), _pairs(digests)
+    changed = [known.get(group) != digest for group, digest in now.items()]
+    new = [at for at, group in enumerate(now) if changed[at] and group not in kept]
+    if new:
+        record.append(_DATA, digests.take(new))
+    return {group: known[group] != now.get(group) for group in known}
+
+
+def _changed_data(
+    population: Population, differs: Mapping[str, bool], kept: Table, by: Sequence[str]
+) -> Iterator[str]:
+    """Yield sentences on groups whose rows have changed since they were tuned, or are gone."""
+    sizes = population.sizes(keys_in(kept, by))
+    rows = zip(kept.column("group").to_pylist(), kept.column("rows").to_pylist(), strict=True)
+    changed = gone = 0
+    for group, size in rows:
+        gone += group not in sizes
+        changed += group in sizes and (sizes[group] != size or differs.get(group, False))
+    if changed:
+        yield f"{_groups(changed)} kept as tuned, though the rows have changed: {_ANOTHER}"
+    if gone:
+        yield f"{_groups(gone)} kept that the data no longer have"
+
+
+def _pairs(digests: Table) -> dict[str, str]:
+    columns = [digests.column(name).to_pylist() for name in ("group", "digest")]
+    return dict(zip(*columns, strict=True))
+
+
+def digests_of(groups: Sequence[str], digests: Sequence[str]) -> Table:
+    """Return digests of groups' rows as a table."""
+    arrow = load("pyarrow")
+    text = arrow.string()
+    schema = arrow.schema([("group", text), ("digest", text)])
+    return arrow.table([list(groups), list(digests)], schema=schema)
+
+
+def without(rows: Table, groups: frozenset[str]) -> Table:
+    """Return the rows of all groups but some."""
+    arrow = load("pyarrow")
+    wanted = [group not in groups for group in rows.column("group").to_pylist()]
+    return rows.filter(arrow.array(wanted, arrow.bool_()))
+
+
+def _groups(count: int) -> str:
+    return f"{counted(count, 'group')} {'is' if count == 1 else 'are'}"
