@@ -723,12 +723,12 @@ def test_too_many_submissions(rig):
 
 def test_killing_what_has_not_begun(rig):
     """An attempt that is cut off while its worker starts comes back as lost."""
-    run = rig(lambda _: 0.0)
-    run.submit()
+    run = rig(lambda params: time.sleep(60 * params["x"]) or 0.0)
+    run.submit(x=1.0)
     run.executor.stop(0, 1, "over", kill=True)
     end = run.end_of()
     assert (type(end), end.reason, end.counts) == (AttemptLost, "over", False)
-    assert isinstance(run.run(1), AttemptFinished)
+    assert isinstance(run.run(1, x=0.0), AttemptFinished)
 
 
 def test_opening_starts_nothing(rig):
