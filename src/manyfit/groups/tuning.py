@@ -117,8 +117,8 @@ def tune_groups(
         keep_trials: Whether the result has all trials of each group.
         output: Where each group's row is written as groups end, with its model if that is kept: the
             path or URL of a Parquet folder, or `manyfit.Delta(path)`, new or with rows of groups.
-            Several calls may write to one; the column `call` has their names. On Spark models then never come to the driver;
-            the result has all else.
+            Several calls may write to one; the column `call` has their names. On Spark, models
+            then never come to the driver; the result has all else.
         name: Names the record's folder; by default a new name with date and time.
         folder: Where records are kept.
         seed: Makes everything repeatable; drawn at random by default.
