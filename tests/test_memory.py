@@ -14,13 +14,14 @@ SPACE = {
 }
 
 
-def study(n_trials, folder):
+def study(n_trials, folder, executor=None):
     return manyfit.tune(
         len,
         SPACE,
         metric="loss",
         n_trials=n_trials,
-        executor=ScriptedExecutor(lambda task: reports(task, [0.5, 0.25, 0.125]), parallelism=4),
+        executor=executor
+        or ScriptedExecutor(lambda task: reports(task, [0.5, 0.25, 0.125]), parallelism=4),
         sampler="random",
         seed=0,
         tracker=None,
@@ -42,3 +43,19 @@ def test_a_trial_takes_a_few_kilobytes(tmp_path, n_trials):
 
     assert len(result) == n_trials
     assert peak < 1_000_000 + 3_500 * n_trials
+
+
+def test_a_report_takes_as_much_whatever_came_before_it(tmp_path):
+    """A trial that reports every batch costs in proportion, in one long burst of reports too."""
+    n_reports = 5_000
+    reporting = ScriptedExecutor(lambda task: reports(task, [0.5] * n_reports), parallelism=1)
+    study(10, tmp_path / "first")
+    tracemalloc.start()
+    try:
+        result = study(1, tmp_path / "long", reporting)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(result[0].measurements) == n_reports
+    assert peak < 1_000_000 + 2_000 * n_reports

@@ -1,5 +1,6 @@
 """A trial's state follows from its facts."""
 
+import pickle
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
@@ -11,6 +12,7 @@ from manyfit.trial import (
     Finished,
     Lost,
     Measurement,
+    Measurements,
     Pruned,
     State,
     Trial,
@@ -53,6 +55,24 @@ def trial(*ends: End | None, reports: int = 0) -> Trial:
 def test_state_and_reason(trial: Trial, state: State, reason: str) -> None:
     """The last attempt decides, except that a trial given up has failed."""
     assert (trial.state, trial.reason) == (state, reason)
+
+
+def test_measurements_that_share_a_beginning_are_each_others_own_otherwise() -> None:
+    """Two that go on from one differ from there, and neither changes the one."""
+    points = [Measurement(step, {"loss": step / 8}, 0.0) for step in range(4)]
+    one = Measurements(points[:1])
+    left, right = one.with_one(points[1]), one.with_one(points[2])
+    further = left.with_one(points[3])
+
+    assert (list(one), one[-1], one[5:]) == (points[:1], points[0], ())
+    assert (tuple(left), tuple(right)) == ((points[0], points[1]), (points[0], points[2]))
+    assert further == (points[0], points[1], points[3])
+    assert further != left
+    assert list(reversed(further)) == [points[3], points[1], points[0]]
+    assert pickle.loads(pickle.dumps(left)) == left
+    assert repr(one) == repr((points[0],))
+    with pytest.raises(IndexError):
+        one[1]
 
 
 def test_which_states_are_final() -> None:

@@ -5,10 +5,12 @@ ends in one of four ways. Only a lost attempt (its machine or process died) is f
 """
 
 import enum
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from itertools import islice
+from typing import Any, TypeAlias, overload
 
 Params: TypeAlias = Mapping[str, Any]
 
@@ -35,6 +37,63 @@ class Measurement:
     step: int
     metrics: Mapping[str, float]
     at: float
+
+
+class Measurements(Sequence[Measurement]):
+    """Measurements, oldest first, that never change; one more costs the same after any number.
+
+    Those that grew out of one another share a list, of which each knows how much is its own.
+
+    Example:
+        >>> one = Measurements().with_one(Measurement(0, {"loss": 0.5}, 1.0))
+        >>> two = one.with_one(Measurement(1, {"loss": 0.25}, 2.0))
+        >>> len(one), len(two), two[:1] == one
+        (1, 2, True)
+    """
+
+    __slots__ = ("_count", "_shared")
+
+    def __init__(self, measurements: Iterable[Measurement] = ()) -> None:
+        self._shared = list(measurements)
+        self._count = len(self._shared)
+
+    def with_one(self, measurement: Measurement) -> "Measurements":
+        """Return these and one more."""
+        grown = Measurements.__new__(Measurements)
+        is_newest = len(self._shared) == self._count
+        grown._shared = self._shared if is_newest else self._shared[: self._count]
+        grown._shared.append(measurement)
+        grown._count = self._count + 1
+        return grown
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Measurement]:
+        return islice(self._shared, self._count)
+
+    @overload
+    def __getitem__(self, place: int) -> Measurement: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Measurement, ...]: ...
+    def __getitem__(self, place: int | slice) -> Measurement | tuple[Measurement, ...]:
+        if isinstance(place, slice):
+            return tuple(self._shared[i] for i in range(*place.indices(self._count)))
+        return self._shared[range(self._count)[place]]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Measurements | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(map(operator.eq, self, other))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+    def __reduce__(self) -> Any:
+        return Measurements, (tuple(self),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +158,7 @@ class Attempt:
     number: int
     worker: str
     started_at: float
-    measurements: tuple[Measurement, ...] = ()
+    measurements: Sequence[Measurement] = Measurements()
     stop_reason: str | None = None
     end: End | None = None
     ended_at: float | None = None
@@ -134,11 +193,13 @@ class Trial:
         # Spelled out, since `dataclasses.replace` takes three times as long, and replaying a long
         # journal is mostly this.
         *earlier, last = self.attempts
+        before = last.measurements
+        known = before if isinstance(before, Measurements) else Measurements(before)
         attempt = Attempt(
             last.number,
             last.worker,
             last.started_at,
-            (*last.measurements, measurement),
+            known.with_one(measurement),
             last.stop_reason,
         )
         attempts = (*earlier, attempt)
@@ -186,7 +247,7 @@ class Trial:
         return measurements[-1].metrics if measurements else {}
 
     @property
-    def measurements(self) -> tuple[Measurement, ...]:
+    def measurements(self) -> Sequence[Measurement]:
         """What the last attempt reported, in order."""
         return self.attempts[-1].measurements if self.attempts else ()
 

@@ -7,7 +7,8 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -147,12 +148,12 @@ def _text(value: object) -> str:
         return f"<{type(value).__name__}: {type(error).__name__}>"
 
 
-def reports(measurements: Iterable[Measurement], after: int | None = None) -> list[Point]:
+def reports(measurements: Sequence[Measurement], after: int | None = None) -> list[Point]:
     """Return what was reported at steps beyond `after`."""
+    known = 0 if after is None else bisect_right(measurements, after, key=lambda each: each.step)
     return [
         Point(key, value, milliseconds(measured.at), measured.step)
-        for measured in measurements
-        if after is None or measured.step > after
+        for measured in measurements[known:]
         for key, (_, value) in _keyed(measured.metrics)
     ]
 
