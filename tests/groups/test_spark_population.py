@@ -388,10 +388,10 @@ class TestOutput:
 
     def test_rows_that_another_process_takes_away(self, spark, tuned, tmp_path, monkeypatch):
         """What is not there after it was written is written again, and nothing else is."""
-        write = spark_output._write
+        write = spark_output.write
         parts = [lambda rows: rows.where("g < 'g02'"), lambda rows: rows]
         monkeypatch.setattr(
-            spark_output, "_write", lambda output, rows: write(output, parts.pop()(rows))
+            spark_output, "write", lambda output, rows: write(output, parts.pop()(rows))
         )
         parts.insert(1, lambda rows: rows.where("g < 'g04'"))
         parts.append(lambda rows: rows)  # of the empty table that an output begins with
@@ -401,7 +401,7 @@ class TestOutput:
 
     def test_rows_that_never_arrive(self, spark, tuned, tmp_path, monkeypatch):
         """The call ends with what is missing, and has none of it on record."""
-        monkeypatch.setattr(spark_output, "_write", nothing_after_the_first(spark_output._write))
+        monkeypatch.setattr(spark_output, "write", nothing_after_the_first(spark_output.write))
         settings = {"output": tmp_path / "out", "name": "call"}
         with pytest.raises(JournalError, match="5 of 5 rows are missing after 5 attempts"):
             tuned(numbered(spark, 5), lambda group, params: 1.0, **settings)

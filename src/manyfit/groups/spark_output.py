@@ -64,7 +64,7 @@ def append(output: Output, rows: Any, collect: Callable[[Any], Table]) -> Table:
 def _tried(output: Output, rows: Any) -> Exception | None:
     """Write rows; returns what went wrong, which need not mean that nothing was written."""
     try:
-        _write(output, rows)
+        write(output, rows)
     except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark have errors of their own
         return error
     return None
@@ -147,7 +147,8 @@ def _has_files(path: str, spark: Any) -> bool:
         raise JournalError(f"Spark can't read output={path!r}:\n{gist_of(error)}") from error
 
 
-def _write(output: Output, rows: Any) -> None:
+def write(output: Output, rows: Any) -> None:
+    """Append rows as one Spark job, apart from others until it is finished."""
     functions = load("pyspark.sql.functions")
     writer = rows.select(functions.lit(output.call).alias(CALL), "*").write.format(output.format)
     if isinstance(output.place, Parquet):
