@@ -2,6 +2,10 @@ import json
 import logging
 import math
 import random
+import re
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import ClassVar
 
@@ -491,6 +495,38 @@ class TestChangedSpace:
         assert result.outside == {1}
         assert manyfit.load_study("s", folder=inline["folder"]).outside == {1}
 
+    def test_what_is_outside_is_told_and_never_best(self, inline, caplog, capsys):
+        """Once at the change, and in the progress: neither counted nor announced as best."""
+        tune(train, {"x": Float(0, 1)}, n_trials=9, name="s", **inline)
+        options = {**inline, "progress": "plain", "on_space_change": "keep", "name": "s"}
+
+        for _ in range(2):  # the second time it is no news
+            result = tune(train, {"x": Float(0.6, 1)}, n_trials=9, **options)
+
+        outside = len(result.outside)
+        (record,) = caplog.records
+        assert record.message == (
+            f"{outside} of 9 trials of study s are outside its space as it is now, and count no "
+            "more (x: Float(0.0, 1.0) became Float(0.6, 1.0)). They stay on record: with the "
+            "former space they count again."
+        )
+        said = capsys.readouterr().err
+        left = f"{9 - outside} trials" if outside != 8 else "1 trial"
+        assert f"resumed, with {left} finished before; {outside} outside the space" in said
+        best = re.findall(r"best.*\(trial (\d+)", said)
+        assert best
+        assert not result.outside & set(map(int, best))
+        assert f"trial {result.best.number}" in str(result)
+
+    def test_a_new_param_leaves_no_trial_unsaid(self, inline, caplog):
+        """None of the trials has it, so that all of them are outside."""
+        tune(train, {"x": Float(0, 1)}, n_trials=3, name="s", **inline)
+        space = {"x": Float(0, 1), "y": Float(0, 1)}
+        tune(train, space, n_trials=1, name="s", on_space_change="keep", **inline)
+
+        assert "3 of 3 trials of study s are outside its space" in caplog.text
+        assert "+ y: Float(0.0, 1.0)" in caplog.text
+
     def test_kept_once_it_stays_kept(self, inline):
         """The new space is on record: resuming with it again needs no permission."""
         tune(train, SPACE, n_trials=2, name="s", **inline)
@@ -541,6 +577,26 @@ class TestAskAndTell:
         with Study(SPACE, name="s", **quiet) as study:
             assert study.tell(study.ask(), math.nan).state is State.FAIL
             assert study.fail(study.ask(), "the robot fell over").reason == "the robot fell over"
+
+    def test_threads_share_a_study(self, quiet):
+        """Each trial is given out once, whoever asks, and what each thread tells is on record."""
+        given, gate = Counter(), threading.Barrier(8)
+
+        def work(study):
+            gate.wait()
+            while (trial := study.ask()) is not None:
+                given[trial.number] += 1
+                study.report(trial, 0, loss=1.0)
+                study.tell(trial, trial.params["x"])
+                len(study.result())
+
+        with Study(SPACE, n_trials=40, **quiet) as study, ThreadPoolExecutor(8) as pool:
+            for done in [pool.submit(work, study) for _ in range(8)]:
+                done.result()
+            result = study.result()
+
+        assert given == Counter(range(40))
+        assert [trial.value for trial in result] == [trial.params["x"] for trial in result]
 
     def test_trials_that_fail_alike_are_a_bug(self, quiet):
         """Told as errors all over the space, they end the study; their traceback is on record."""

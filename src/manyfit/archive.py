@@ -1,5 +1,6 @@
 """Studies on disk: where they are, what is in them, whether they may be resumed as asked."""
 
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -27,6 +28,8 @@ from manyfit.result import StudyResult
 from manyfit.samplers.base import NoSampler
 from manyfit.space import Space
 from manyfit.trial import Trial
+
+logger = logging.getLogger("manyfit")
 
 GROUPS_FILE = "groups.json"  # what a record of `tune_groups` has, and a study hasn't
 _MOST_NAME = 200  # bytes, well below what file systems take for one name
@@ -93,6 +96,19 @@ class Header:
                 f"the space of study {name!r} has changed:\n{listed}\n"
                 "Pass on_space_change='keep' to go on with the trials that still fit "
                 "(the others stay on record and count no more), or give the study another name"
+            )
+
+    def say_what_counts_no_more(self, name: str, engine: Engine) -> None:
+        """Warn once, when the space has just been changed, of trials that are outside it now."""
+        changes = self.space.difference(engine.space) if self.space is not None else []
+        if engine.outside and changes:
+            logger.warning(
+                "%d of %d trials of study %s are outside its space as it is now, and count no more "
+                "(%s). They stay on record: with the former space they count again.",
+                len(engine.outside),
+                len(engine.trials),
+                name,
+                "; ".join(changes),
             )
 
 

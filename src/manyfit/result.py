@@ -244,7 +244,8 @@ class StudyResult:
         counts = ", ".join(
             f"{count} {state.value}" for state in State if (count := self.count(state))
         )
-        lines = [f"Study {self.name}: {self.reason}", f"  trials  {counts or 'none'}"]
+        outside = f"; {len(self.outside)} outside the space" if self.outside else ""
+        lines = [f"Study {self.name}: {self.reason}", f"  trials  {counts or 'none'}{outside}"]
         if any(True for _ in self._completed()):
             best = self.best
             lines.append(f"  best    {self.metric.name} {self._shown(best)}")

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
@@ -52,6 +53,8 @@ logger = logging.getLogger("manyfit")
 
 class Study:
     """A study on disk, held by this process until `close`: to `tune`, or to ask and tell.
+
+    Threads may share it to ask and tell: their calls are taken one after another.
 
     Made again with the same name, it resumes: finished trials are kept, a trial that was running is
     run again under its number, and the sampler continues exactly where it was. It keeps its first
@@ -129,6 +132,7 @@ class Study:
         self._settings = {"sampler": sampler, "pruner": pruner_with(lag, pruner), "lag": lag}
         self._notes: tuple[str, ...] = ()
         self._asking: Asking | None = None
+        self._lock = threading.RLock()  # for threads that ask and tell
         points = [self.space.store(point) for point in points_of(start_with)]
         earlier = earlier_studies(prior_from, self.space, self.metric, folder)
         # Refused before anything is on disk.
@@ -170,6 +174,7 @@ class Study:
         replay(() if first is None else chain((first,), events), self._engine, header)
         if not keep:
             header.check_space(self.name, self.space)
+        header.say_what_counts_no_more(self.name, self._engine)
         self._reason = header.reason
         self._work = header.work
         self._orphans_count = header.driver is not None and not header.driver.isolated
@@ -267,11 +272,15 @@ class Study:
         also while a trial that the next one builds on is yet to be told. Ask as often as you like
         before you tell. A trial that an earlier process left untold comes first.
         """
-        if self._asking is None:
-            self._open_trackers(self._engine.budget.n_trials, 1, (), progress=None)
-            self._recorder.take_over(time.time(), isolated=True, orphans_count=self._orphans_count)
-            self._asking = Asking(self._recorder)
-        return self._shown(self._asking.ask())
+        with self._lock:
+            if self._asking is None:
+                self._asking = self._begin_asking()
+            return self._shown(self._asking.ask())
+
+    def _begin_asking(self) -> Asking:
+        self._open_trackers(self._engine.budget.n_trials, 1, (), progress=None)
+        self._recorder.take_over(time.time(), isolated=True, orphans_count=self._orphans_count)
+        return Asking(self._recorder)
 
     def report(self, trial: Trial, step: int, **metrics: float) -> str | None:
         """Record metrics of a running trial; returns why it should end early, or None.
@@ -280,7 +289,8 @@ class Study:
             ArgumentError: The trial is not one that `ask` gave out and that still runs.
             MetricError: A metric is no number.
         """
-        return self._giver().report(trial, step, metrics)
+        with self._lock:
+            return self._giver().report(trial, step, metrics)
 
     def tell(self, trial: Trial, returned: float | Mapping[str, float]) -> Trial:
         """Record what a trial gave: the tuned metric, or a mapping with it and any others.
@@ -290,7 +300,8 @@ class Study:
         Raises:
             ArgumentError: The trial is not one that `ask` gave out and that still runs.
         """
-        return self._shown(self._giver().tell(trial, returned))
+        with self._lock:
+            return self._shown(self._giver().tell(trial, returned))
 
     def prune(self, trial: Trial) -> Trial:
         """Record that a trial was ended early, as `report` advised.
@@ -298,7 +309,8 @@ class Study:
         Raises:
             ArgumentError: The trial is not one that `ask` gave out and that still runs.
         """
-        return self._shown(self._giver().prune(trial))
+        with self._lock:
+            return self._shown(self._giver().prune(trial))
 
     def fail(self, trial: Trial, reason: str, *, error: str = "", traceback: str = "") -> Trial:
         """Record that a trial failed, and why.
@@ -314,7 +326,8 @@ class Study:
         Raises:
             ArgumentError: The trial is not one that `ask` gave out and that still runs.
         """
-        return self._shown(self._giver().fail(trial, reason, error, traceback))
+        with self._lock:
+            return self._shown(self._giver().fail(trial, reason, error, traceback))
 
     def _giver(self) -> Asking:
         if self._asking is None:
@@ -332,7 +345,8 @@ class Study:
 
     def result(self) -> StudyResult:
         """Return the trials as they stand."""
-        return result_of(self._engine, self.name, self.folder, self._reason)
+        with self._lock:
+            return result_of(self._engine, self.name, self.folder, self._reason)
 
     def close(self) -> None:
         """Give the study up, so that another process can have it. Safe to call twice.
@@ -340,11 +354,12 @@ class Study:
         Trials that were asked for and not told go on record as lost, and are given out again next
         time.
         """
-        if self._asking is not None:
-            self._recorder.write_off("the study was closed", time.time(), counts=False)
-            self._asking = None
-            self._close_trackers()
-        self._journal.close()
+        with self._lock:
+            if self._asking is not None:
+                self._recorder.write_off("the study was closed", time.time(), counts=False)
+                self._asking = None
+                self._close_trackers()
+            self._journal.close()
 
     def __enter__(self) -> Self:
         return self
@@ -376,6 +391,7 @@ class Study:
             parallelism=parallelism,
             notes=(*self._notes, *notes),
             remote=remote,
+            outside=frozenset(self._engine.outside),
         )
         self._recorder.trackers = make_trackers(self._tracker, progress)
         for tracker in self._recorder.trackers:

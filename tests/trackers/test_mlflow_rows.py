@@ -173,6 +173,17 @@ def test_repeats_name_the_best_trial_and_are_none() -> None:
     assert [point.value for point in rows.best_so_far(told.study, trials)] == [0.1]
 
 
+def test_the_best_is_within_the_space(tmp_path):
+    """Trials outside the space, which was changed since, are in no tag and no curve of the best."""
+    told = Story(folder=tmp_path)
+    told.run(4)
+    trials = tuple(told.trials.values())
+    order = sorted(trials, key=lambda trial: trial.value)
+    study = replace(told.study, outside={order[0].number})
+    assert rows.summary(study, trials, "done")["manyfit.best.trial"] == str(order[1].number)
+    assert order[0].value not in [point.value for point in rows.best_so_far(study, trials)]
+
+
 def test_a_study_without_a_best_trial_ends_too() -> None:
     """Nothing completed: there are counts and a reason, and no best."""
     told = story()

@@ -208,6 +208,24 @@ def test_the_opening(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_outside_the_space_is_not_counted(tmp_path: Path) -> None:
+    """The opening says how many there are; the best is one of the others, and so at the end."""
+    first = Story(folder=tmp_path)
+    first.run(3)
+    history = tuple(first.trials.values())
+    best = min(history, key=lambda trial: trial.value or 0.0)
+    study = replace(first.study, outside={best.number})
+    assert progress.opening(study, history)[-1] == (
+        "resumed, with 2 trials finished before; 1 outside the space count no more"
+    )
+    tally = progress.Tally(study, history, 0.0)
+    assert tally.counts.finished == 2
+    for _ in range(2):
+        assert tally.best is not None
+        assert tally.best.number != best.number
+        tally.settle(history)
+
+
 def test_the_opening_on_a_cluster(told: Told, tmp_path: Path) -> None:
     """How many run at a time is what was asked for, not what there is."""
     story = on_a_cluster(told, tmp_path, slots=8, n_trials=1)

@@ -1,6 +1,6 @@
 """The seam between the driver and mirrors of the study: MLflow, the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +26,8 @@ class StudyInfo:
         parallelism: How many trials run at once.
         notes: Sentences a person should read once, such as what an executor can't do.
         remote: Whether trials run where files and servers of this machine may not be seen.
+        outside: Numbers of trials that are outside the space, because it was changed since. They
+            are on record and count no more: neither are they best.
     """
 
     name: str
@@ -37,6 +39,11 @@ class StudyInfo:
     parallelism: int
     notes: Sequence[str] = ()
     remote: bool = False
+    outside: Container[int] = ()
+
+    def counting(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Return the trials that count: those that are not outside the space."""
+        return [trial for trial in trials if trial.number not in self.outside]
 
 
 class Tracker(Protocol):

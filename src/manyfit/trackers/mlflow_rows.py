@@ -181,6 +181,7 @@ def finals(trial: Trial, until: int = 0) -> list[Point]:
 
 def best_so_far(study: StudyInfo, trials: Sequence[Trial]) -> list[Point]:
     """Return each new best value, at the count of trials it took: the curve of the parent run."""
+    trials = study.counting(trials)
     ended = (trial for trial in trials if trial.state.is_finished and trial.attempts)
     points: list[Point] = []
     for count, trial in enumerate(sorted(ended, key=_end_of), start=1):
@@ -203,7 +204,7 @@ def summary(study: StudyInfo, trials: Sequence[Trial], reason: str) -> dict[str,
         "manyfit.reason": reason,
         "manyfit.trials": ", ".join(f"{count} {state}" for state, count in counts.items()),
     }
-    best = best_trial(trials, study.metric)
+    best = best_trial(study.counting(trials), study.metric)
     if best is not None:
         tags["manyfit.best.trial"] = str(best.number)
         tags["manyfit.best.value"] = str(best.value)

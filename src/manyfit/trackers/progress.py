@@ -91,6 +91,7 @@ class Tally:
         self.failures: Counter[str] = Counter()
         self.best: Trial | None = None
         self._repeated: Repeated | None = None
+        history = study.counting(history)
         self._states: Counter[State] = Counter(trial.state for trial in history)
         self._running: set[int] = set()
         self._before = self.counts.finished
@@ -134,6 +135,7 @@ class Tally:
 
     def settle(self, trials: Sequence[Trial]) -> None:
         """Take in all trials at the end: repeats may have found another one to be the best."""
+        trials = self.study.counting(trials)
         self.best = best_trial(trials, self.study.metric)
         again = repeated(trials, self.study.metric)
         of_best = (each for each in again if self.best and each.number == self.best.number)
@@ -211,9 +213,12 @@ def opening(study: StudyInfo, history: Sequence[Trial]) -> list[str]:
     aim = f"{study.name}: {metric.direction} {metric.name} over {searched}"
     at_once = f"{'up to ' if study.remote else ''}{study.parallelism}"
     lines = [f"{aim}, {total}, {at_once} at a time"]
-    finished = sum(trial.state.is_finished for trial in history)
-    if finished:
-        lines.append(f"resumed, with {counted(finished, 'trial')} finished before")
+    counting = study.counting(history)
+    finished = sum(trial.state.is_finished for trial in counting)
+    outside = len(history) - len(counting)
+    if finished or outside:
+        others = f"; {outside} outside the space count no more" if outside else ""
+        lines.append(f"resumed, with {counted(finished, 'trial')} finished before{others}")
     return [*lines, *study.notes]
 
 
