@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 from manyfit._labels import is_label
 from manyfit._own import own
+from manyfit._version import __version__
 from manyfit.engine import Engine, IllegalEventError
 from manyfit.errors import ArgumentError, JournalCorruptError, StudyChangedError
 from manyfit.events import (
@@ -97,6 +99,19 @@ class Header:
                 "Pass on_space_change='keep' to go on with the trials that still fit "
                 "(the others stay on record and count no more), or give the study another name"
             )
+
+    def news(
+        self, name: str, space: Space, metric: Metric, seed: int
+    ) -> StudyCreated | SpaceChanged | None:
+        """Return what is to go on record of a study that begins, or goes on, in this way."""
+        described, now = space.to_json(), time.time()
+        if self.space is None or not self.asked:
+            if self.metric == metric and self.space == space:
+                return None
+            return StudyCreated(
+                name, described, metric.name, metric.direction, seed, __version__, now
+            )
+        return SpaceChanged(described, now) if space.difference(self.space) else None
 
     def say_what_counts_no_more(self, name: str, engine: Engine) -> None:
         """Warn once, when the space has just been changed, of trials that are outside it now."""

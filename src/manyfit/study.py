@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from manyfit._version import __version__
 from manyfit.archive import Header, check_kind, materialized, replay, result_of, study_folder
 from manyfit.arguments import (
     check_choices,
@@ -26,7 +25,7 @@ from manyfit.described import changes, describe
 from manyfit.driver import Driver
 from manyfit.engine import Engine
 from manyfit.errors import ArgumentError
-from manyfit.events import SpaceChanged, StudyCreated
+from manyfit.events import StudyCreated
 from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Executor
 from manyfit.journal.file import FileJournal
@@ -179,18 +178,9 @@ class Study:
         self._work = header.work
         self._orphans_count = header.driver is not None and not header.driver.isolated
         self._recorder = Recorder(self._engine, self._journal)
-        if news := self._news(header):
+        if news := header.news(self.name, self.space, self.metric, self.seed):
             self._recorder.put(news)
             self._recorder.commit()
-
-    def _news(self, header: Header) -> StudyCreated | SpaceChanged | None:
-        space, now = self.space.to_json(), time.time()
-        if header.space is None or not header.asked:
-            if header.metric == self.metric and header.space == self.space:
-                return None
-            name, direction = self.metric.name, self.metric.direction
-            return StudyCreated(self.name, space, name, direction, self.seed, __version__, now)
-        return SpaceChanged(space, now) if self.space.difference(header.space) else None
 
     # ── a whole run ───────────────────────────────────────────────────────────────────────────
 
