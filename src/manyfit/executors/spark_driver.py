@@ -33,7 +33,7 @@ from manyfit.executors.spark_watch import SessionEnded, Watch, explained, sessio
 from manyfit.worker.channel import ENDINGS, Stop
 from manyfit.worker.context import timeout_reason
 from manyfit.worker.limits import limited_pools, usable_cpus
-from manyfit.worker.task import message
+from manyfit.worker.reason import message
 from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.work import Task, Work
 

@@ -14,8 +14,9 @@ from manyfit.executors.spark_session import Session
 from manyfit.executors.spark_watch import SessionEnded, end_behind
 from manyfit.worker.channel import Channel, Stop
 from manyfit.worker.limits import limit_pools
+from manyfit.worker.reason import message
 from manyfit.worker.router import in_driver
-from manyfit.worker.task import Place, message, run_task
+from manyfit.worker.task import Place, run_task
 from manyfit.worker.work import Task, Work
 
 # How often jobs are cancelled until the end: a cancel that comes between two does nothing.

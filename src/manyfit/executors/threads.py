@@ -12,8 +12,9 @@ from manyfit.events import AttemptEvent, AttemptLost
 from manyfit.executors.base import Capabilities, Handler
 from manyfit.worker.channel import ENDINGS, Channel, Stop
 from manyfit.worker.limits import limit_pools, limited_pools, usable_cpus
+from manyfit.worker.reason import message
 from manyfit.worker.router import in_driver
-from manyfit.worker.task import Place, message, run_task
+from manyfit.worker.task import Place, run_task
 from manyfit.worker.work import Task, Work
 
 # How long `close` waits for trials to notice that they are to stop.

@@ -42,8 +42,9 @@ from manyfit.samplers.base import NoSampler, Sampler
 from manyfit.space import Space
 from manyfit.trial import Failed, Params, State
 from manyfit.worker.channel import ENDINGS, Channel, Stop
+from manyfit.worker.reason import message
 from manyfit.worker.seeds import seeded
-from manyfit.worker.task import Place, message, run_within
+from manyfit.worker.task import Place, run_within
 from manyfit.worker.work import Task, Work
 
 BASELINE_TRIAL = -1  # the number under which a baseline that is no trial runs

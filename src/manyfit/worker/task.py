@@ -25,6 +25,7 @@ from manyfit.trial import log_name
 from manyfit.worker.active_run import active_run
 from manyfit.worker.channel import Channel
 from manyfit.worker.context import Context, CurrentTrial, entered
+from manyfit.worker.reason import message, one_line, reason_of
 from manyfit.worker.seeds import seeded
 from manyfit.worker.work import Task, Work, secrets_of
 
@@ -32,7 +33,6 @@ Capture: TypeAlias = Callable[[Path, Sequence[str]], AbstractContextManager[None
 
 # The objective is called from here, or from where one for a group of rows is.
 _OWN_FRAMES = tuple(str(Path(__file__).parents[1] / name) for name in ("worker", "groups"))
-_MOST_REASON = 300
 _MOST_TRACEBACK = 100_000
 
 
@@ -166,14 +166,11 @@ class _Attempt:
         return self._failed(error, seconds, now)
 
     def _failed(self, error: BaseException, seconds: float, now: float) -> AttemptFailed:
-        text = message(error).strip()
-        name = type(error).__name__
-        if not isinstance(error, MetricError):
-            text = f"{name}: {text}" if text else name
+        said = message(error) if isinstance(error, MetricError) else reason_of(error)
         return AttemptFailed(
             *self._whose,
-            reason=self._text(_one_line(text)),
-            error=name,
+            reason=one_line(self._text(said)),
+            error=type(error).__name__,
             # Of what was returned, there is no place in the code to show.
             traceback="" if self._returned else self._text(_shorten(_traceback(error))),
             fatal=isinstance(error, FatalError),
@@ -184,21 +181,6 @@ class _Attempt:
     def _text(self, text: str) -> str:
         """Return text as it may leave: without credentials, and fit for UTF-8."""
         return redact(text, self._secrets).encode("utf-8", "backslashreplace").decode()
-
-
-def message(error: BaseException) -> str:
-    """Return an exception's own text, whatever its `__str__` does."""
-    try:
-        return str(error)
-    except BaseException:  # noqa: BLE001 - it is the user's code
-        return "<its message can't be shown: str() of it failed>"
-
-
-def _one_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    first = lines[0] if lines else ""
-    cut = len(lines) > 1 or len(first) > _MOST_REASON
-    return first[:_MOST_REASON] + (" …" if cut else "")
 
 
 def _traceback(error: BaseException) -> str:

@@ -1,0 +1,76 @@
+"""What an exception says; one of Spark's, without what Java and Py4J wrap around it."""
+
+import re
+
+_MOST = 300
+_SPARKS = ("py4j", "pyspark")
+
+# What Python code in a Spark task raised: the line after its frames.
+_RAISED = re.compile(r"Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)+(\S.*)")
+# Java's exceptions, each up to its frames; the last one is the cause of the others.
+_THROWN = re.compile(
+    r"^(?:Caused by)?: ((?:.+\n?)+?)(?=\s+at |\s+\.\.\. \d+ more|\Z)", re.MULTILINE
+)
+_OF_TASK = re.compile(r"^.*Lost task .*? \(TID \d+\) \(.*?\): ", re.DOTALL)
+_PACKAGE = re.compile(r"^(?:[a-z][\w$]*\.)+(?=[A-Z])")
+# The name that Spark ML gives a stage, new for each object.
+_UID = re.compile(r"\b([A-Z]\w*)_[0-9a-f]{12}\b")
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an exception's class and message; of Spark's, those of what was thrown first.
+
+    Alike for alike causes: without the names that Spark ML makes up for each stage.
+
+    Example:
+        >>> reason_of(ValueError("no depth")), reason_of(KeyError())
+        ('ValueError: no depth', 'KeyError')
+    """
+    name, text = type(error).__name__, message(error).strip()
+    if type(error).__module__.partition(".")[0] in _SPARKS:
+        text = _UID.sub(r"\1", text)
+        if cause := _cause_in(text):
+            return cause
+        text = text.partition("\n\nJVM stacktrace:")[0]
+    return f"{name}: {text}" if text else name
+
+
+def _cause_in(text: str) -> str | None:
+    """Return what was thrown first, in a task or in Java; None if there is nothing but a message.
+
+    Example:
+        >>> _cause_in('''An error occurred while calling o12.fit.
+        ... : org.apache.spark.SparkException: failed due to: java.lang.Error: no
+        ...     at org.apache.spark.Some.where(Some.scala:1)
+        ... Caused by: java.lang.Error: no
+        ... way
+        ...     at java.base/java.lang.Thread.run(Thread.java:840)
+        ...     ... 24 more''')
+        'Error: no way'
+    """
+    if raised := _RAISED.findall(text):
+        return str(raised[-1])
+    if not (thrown := _THROWN.findall(text)):
+        return None
+    return _PACKAGE.sub("", _OF_TASK.sub("", " ".join(thrown[-1].split())))
+
+
+def message(error: BaseException) -> str:
+    """Return an exception's own text, whatever its `__str__` does."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - it is the user's code
+        return "<its message can't be shown: str() of it failed>"
+
+
+def one_line(text: str) -> str:
+    r"""Return the first line that isn't empty, or of a long one its beginning.
+
+    Example:
+        >>> one_line("no depth\\nof 3")
+        'no depth …'
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    first = lines[0] if lines else ""
+    cut = len(lines) > 1 or len(first) > _MOST
+    return first[:_MOST] + (" …" if cut else "")
