@@ -1,7 +1,10 @@
 """`ManyfitValidator` in place of Spark's own validators."""
 
 import math
+import os
 import random
+import re
+import signal
 from functools import lru_cache
 
 import pytest
@@ -206,6 +209,48 @@ class TestFailures:
         assert math.isnan(model.stdMetrics[0])
         assert model.bestModel.value == 0.0
 
+    def test_many_settings_that_fail(self, rows, toys, make):
+        """Each is tried, however many have failed before it, or had a metric of NaN."""
+        last, error = toys.Constant(), toys.MeanError()
+        error.seen = lambda value: math.nan if value > 5 else value
+
+        def gate(_, value):
+            if value < 0:
+                raise ValueError("no such constant")
+
+        toys.gate = gate
+        maps = [{last.value: value} for value in (9.0, 8.0, 7.0, 6.5, -1.0, -2.0, -3.0, -4.0, 0.5)]
+        model = make(
+            estimator=last,
+            estimatorParamMaps=maps,
+            evaluator=error,
+            trainRatio=0.5,
+            parallelism=1,
+        ).fit(rows.withColumn("x", rows.a))
+
+        assert [math.isnan(value) for value in model.avgMetrics] == [True] * 8 + [False]
+        assert len(model.result) == 9
+
+    def test_ctrl_c(self, rows, toys, make):
+        """It raises KeyboardInterrupt, which says how to go on; and so it does."""
+        last = toys.Constant()
+        toys.gate = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+        validator = make(
+            estimator=last,
+            estimatorParamMaps=[{last.value: value} for value in (0.5, 1.0)],
+            evaluator=toys.MeanError(),
+            trainRatio=0.5,
+            parallelism=1,
+        )
+        rows = rows.withColumn("x", rows.a)
+        with pytest.raises(KeyboardInterrupt, match="fit again with studyName='") as raised:
+            validator.fit(rows)
+        toys.gate = None
+        name = re.search("studyName='(.*?)'", str(raised.value))[1]
+        model = validator.setStudyName(name).fit(rows)
+        assert not any(map(math.isnan, model.avgMetrics))
+        assert model.result.name == name
+
     def test_all_fail(self, rows, parts, make):
         """When nothing is left, the error says how the first one failed."""
         lr = parts[2]
@@ -318,6 +363,33 @@ class TestSpaces:
 
 class TestParams:
     """Its params are read and set as those of Spark's."""
+
+    def test_copies(self, spark, parts):
+        """A copy's stages, maps, evaluators and sub-models are its own; the study is the same."""
+        scaler, lr = parts[1:]
+        maps = [{lr.regParam: 0.5}]
+        validator = ManyfitValidator(
+            estimator=lr, estimatorParamMaps=maps, evaluator=[RegressionEvaluator()]
+        )
+        sub_models = [[PipelineModel([scaler]), None]]
+        model = ManyfitValidatorModel(PipelineModel([scaler]), [1.0, 2.0], [], sub_models)
+        model.set(model.estimator, lr)
+        one, other = validator.copy(), model.copy({scaler.withMean: True})
+
+        one.getEstimator().setMaxIter(77)
+        one.getEstimatorParamMaps()[0].clear()
+        one.getEvaluator()[0].setMetricName("mae")
+        other.getEstimator().setMaxIter(77)
+        other.subModels[0][0].stages.clear()
+        other.avgMetrics.clear()
+        assert lr.getMaxIter() == 3
+        assert maps == [{lr.regParam: 0.5}]
+        assert validator.getEvaluator()[0].getMetricName() == "rmse"
+        assert sub_models[0][0].stages == [scaler]
+        assert other.subModels[0][1] is None
+        assert model.avgMetrics == [1.0, 2.0]
+        assert other.bestModel.stages[0].getWithMean()
+        assert not scaler.getWithMean()
 
     def test_setters(self, spark, parts, tmp_path):
         """Each param has a setter that returns the validator, and a getter."""
@@ -444,6 +516,46 @@ class TestFiles:
             ArgumentError, match=r"no manyfit\.spark_ml\.validator\.ManyfitValidator"
         ):
             ManyfitValidator.load(path)
+
+    @pytest.mark.parametrize("ratio", [None, 0.5])
+    def test_sub_models(self, rows, parts, make, tmp_path, ratio):
+        """Those there are come back where they were, or none by option, as with Spark's own."""
+        lr = LogisticRegression(maxIter=1, featuresCol="raw")
+        model = make(
+            estimator=lr,
+            estimatorParamMaps=[{lr.regParam: -1.0}, {lr.regParam: 0.1}],
+            numFolds=2,
+            trainRatio=ratio,
+            collectSubModels=True,
+        ).fit(parts[0].transform(rows))
+        with_them, without = str(tmp_path / "with"), str(tmp_path / "without")
+        model.save(with_them)
+        model.write().option("persistSubModels", "False").save(without)
+
+        found = ManyfitValidatorModel.load(with_them).subModels
+        folds = [(found, model.subModels)] if ratio else zip(found, model.subModels, strict=True)
+        for (failed, mine), (_, yours) in folds:
+            assert failed is None
+            assert mine.coefficients == yours.coefficients
+        place = tmp_path / "with" / "subModels" / ("1" if ratio else "fold1/1")
+        assert (place / "metadata").is_dir()
+        assert ManyfitValidatorModel.load(without).subModels is None
+
+    def test_options_of_the_writer(self, spark, tmp_path):
+        """What can't be done is refused before anything is written, or removed."""
+        model = ManyfitValidatorModel(PipelineModel([]))
+        path = tmp_path / "model"
+        model.save(str(path))
+        for key, value, message in (
+            ("persistSubModels", "true", "needs sub-models.* collectSubModels=True"),
+            ("persistSubModels", "maybe", "must be true or false, but got 'maybe'"),
+            ("persistSubModel", "true", "no option persistsubmodel: it has persistSubModels only"),
+        ):
+            with pytest.raises(ArgumentError, match=message):
+                model.write().overwrite().option(key, value).save(str(path))
+        assert ManyfitValidatorModel.load(str(path)).subModels is None
+        with pytest.raises(ArgumentError, match="no option persistsubmodels: it has none"):
+            ManyfitValidator().write().option("persistSubModels", "true").save(str(path))
 
     def test_maps_with_values_of_all_kinds(self, spark, parts, tmp_path):
         """Maps keep vectors, matrices, lists, and stages: those of the estimator as they are."""

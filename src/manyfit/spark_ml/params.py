@@ -8,6 +8,8 @@ from typing import Any, Self
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasCollectSubModels, HasSeed
 
+from manyfit.spark_ml.stages import copied
+
 
 def _parallelism(value: Any) -> Any:
     return value if value == "auto" else TypeConverters.toInt(value)
@@ -51,6 +53,15 @@ class ValidatorParams(HasSeed, HasCollectSubModels):
         self._setDefault(estimatorParamMaps=None, space=None, numTrials=None, pruning=None)
         self._setDefault(trainMetrics=False, cache=True, studyName=None, folder=".manyfit")
         self._setDefault(tracking=True)
+
+    def _with_own(self, extra: Mapping[Any, Any]) -> Self:
+        """Give a copy that shares what it holds stages, maps and a space of its own."""
+        for name in ("estimator", "evaluator", "space"):
+            if self.isSet(name):
+                self._set(**{name: copied(self.getOrDefault(name), extra)})
+        if self.isSet("estimatorParamMaps"):
+            self._set(estimatorParamMaps=[dict(each) for each in self.getEstimatorParamMaps()])
+        return self
 
     def getEstimator(self) -> Any:
         """Return what is tuned."""

@@ -29,6 +29,8 @@ from manyfit.spark_ml.stages import nested
 # Params whose values hold stages, or are keyed by them. The estimator's own come first.
 _HOLDERS = ("estimator", "evaluator", "estimatorParamMaps", "space")
 _MODEL = "bestModel"
+_SUB_MODELS = "subModels"
+_OPTION = "persistSubModels"
 
 
 class Writer(MLWriter):
@@ -38,17 +40,23 @@ class Writer(MLWriter):
         instance: Either.
         metrics: Of a model: its metrics, by attribute.
         model: Of a model: what it transforms with.
+        sub_models: Of a model: those of each fold, or of the one split; None if there are none.
 
     Raises:
         ArgumentError: It holds something that can't be saved.
     """
 
     def __init__(
-        self, instance: Params, metrics: Mapping[str, Any] | None = None, model: Any = None
+        self,
+        instance: Params,
+        metrics: Mapping[str, Any] | None = None,
+        model: Any = None,
+        sub_models: list[Any] | None = None,
     ) -> None:
         super().__init__()
         self._instance = instance
         self._model = model
+        self._sub_models = sub_models
         record = _Encoder()
         held = {
             name: record.encode(name, instance.getOrDefault(name))
@@ -60,7 +68,12 @@ class Writer(MLWriter):
         self._extra = {"held": held, "stages": len(record.stages), "metrics": metrics}
 
     def save(self, path: str) -> None:
-        """Save to a path: whatever is there stays, unless `overwrite` was called."""
+        """Save to a path: whatever is there stays, unless `overwrite` was called.
+
+        Raises:
+            ArgumentError: An option is unknown, or sub-models can't be saved; nothing is written.
+        """
+        self._parts()
         if self.shouldOverwrite and is_remote():  # Spark's own way is for classic sessions
             load("pyspark.ml.connect.readwrite").RemoteMLWriter.handleOverwrite(path, True)
             self.saveImpl(path)
@@ -76,14 +89,36 @@ class Writer(MLWriter):
             ).items()
             if self._instance.isSet(name)
         }
-        DefaultParamsWriter.saveMetadata(
-            self._instance, path, self.sparkSession, self._extra, plain
-        )
+        parts, places = self._parts()
+        extra = {**self._extra, _SUB_MODELS: places}
+        DefaultParamsWriter.saveMetadata(self._instance, path, self.sparkSession, extra, plain)
+        for folder, part in parts.items():
+            part.write().session(self.sparkSession).save(os.path.join(path, folder))  # noqa: PTH118
+
+    def _parts(self) -> tuple[dict[str, Any], list[Any] | None]:
+        """Return what has a folder of its own, by the folder; and the folders of sub-models."""
         parts = {f"stages/{place}": stage for place, stage in enumerate(self._stages)}
         if self._model is not None:
             parts[_MODEL] = self._model
-        for folder, part in parts.items():
-            part.write().session(self.sparkSession).save(os.path.join(path, folder))  # noqa: PTH118
+        if not self._keeps_sub_models():
+            return parts, None
+        places = _places(self._sub_models or [], _SUB_MODELS, parts)
+        return parts, places
+
+    def _keeps_sub_models(self) -> bool:
+        known = set() if self._model is None else {_OPTION.lower()}
+        if unknown := self.optionMap.keys() - known:
+            has = f"{_OPTION} only" if known else "none"
+            raise ArgumentError(f"the writer has no option {', '.join(unknown)}: it has {has}")
+        asked: str = self.optionMap.get(_OPTION.lower(), f"{self._sub_models is not None}").lower()
+        if asked not in ("true", "false"):
+            raise ArgumentError(f"{_OPTION} must be true or false, but got {asked!r:.100}")
+        if asked == "true" and self._sub_models is None:
+            raise ArgumentError(
+                f"{_OPTION}=true needs sub-models, and none were collected: fit with "
+                "collectSubModels=True"
+            )
+        return asked == "true"
 
 
 class Reader(MLReader[Any]):
@@ -115,13 +150,36 @@ class Reader(MLReader[Any]):
         else:
             model = self._part(path, _MODEL)
             found = self._kind(model, **metadata["metrics"])
+            found.subModels = self._sub_models(path, metadata.get(_SUB_MODELS))
         found._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(found, metadata)
         return found._set(**{name: record.decode(held) for name, held in metadata["held"].items()})
 
+    def _sub_models(self, path: str, places: Any) -> Any:
+        """Return the models of these folders, in lists as these are; None where there is none."""
+        if isinstance(places, list):
+            return [self._sub_models(path, place) for place in places]
+        return None if places is None else self._part(path, places)
+
     def _part(self, path: str, folder: str) -> Any:
         place = os.path.join(path, folder)  # noqa: PTH118 - it may be an address
         return DefaultParamsReader.loadParamsInstance(place, self.sparkSession)
+
+
+def _places(models: list[Any], folder: str, parts: dict[str, Any]) -> list[Any]:
+    """Return the folder of each model, where Spark has them too, and add it to the parts."""
+    places: list[Any] = []
+    for number, model in enumerate(models):
+        place = f"{folder}/{number}"
+        if isinstance(model, list):
+            places.append(_places(model, f"{folder}/fold{number}", parts))
+        elif model is None:
+            places.append(None)
+        else:
+            _check_writable(place, model)
+            parts[place] = model
+            places.append(place)
+    return places
 
 
 class _Encoder:

@@ -13,6 +13,7 @@ import cloudpickle
 from pyspark.ml import Pipeline
 from pyspark.ml.param import Params
 
+from manyfit.choice import Choice
 from manyfit.space import Space
 
 # What an option is called that leaves its stage out.
@@ -166,3 +167,17 @@ def short_name(stage: Any) -> str:
         return _LEFT_OUT
     name = type(stage).__name__
     return name[0].lower() + name[1:]
+
+
+def copied(value: Any, extra: Mapping[Any, Any]) -> Any:
+    """Return a value with copies of the stages in it, their params changed by `extra`."""
+    if isinstance(value, Params):
+        return value.copy(dict(extra))
+    if isinstance(value, Mapping):
+        return {key: copied(item, extra) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [copied(item, extra) for item in value]
+    if isinstance(value, Choice) and value.branches is None:
+        options = [copied(option, extra) for option in value.options]
+        return Choice(options, weights=value.weights)
+    return value

@@ -14,7 +14,7 @@ from manyfit.spark_ml.objective import path_of
 from manyfit.spark_ml.params import ValidatorParams
 from manyfit.spark_ml.result import PipelineResult
 from manyfit.spark_ml.saving import Reader, Writer
-from manyfit.spark_ml.stages import Configurations
+from manyfit.spark_ml.stages import Configurations, copied
 from manyfit.trial import State, Trial
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class ManyfitValidatorModel(
     """The best of the models that a `ManyfitValidator` tried, fitted on all rows.
 
     It transforms as `bestModel` does. Saved, it keeps the params it was made with, `bestModel`,
-    `avgMetrics` and `stdMetrics`; neither `subModels` nor `result`.
+    `avgMetrics`, `stdMetrics` and `subModels`, but not `result`. As in Spark's own, the writer's
+    option `persistSubModels` says whether sub-models are saved: by default where there are any.
 
     Attributes:
         bestModel: The fitted pipeline.
@@ -70,22 +71,30 @@ class ManyfitValidatorModel(
         return self.bestModel.transform(dataset)  # type: ignore[no-any-return]
 
     def copy(self, extra: Mapping[Any, Any] | None = None) -> "ManyfitValidatorModel":
-        """Return a copy with params changed, also those of `bestModel`."""
-        best = self.bestModel.copy(extra or {})
+        """Return a copy with params changed, also those of `bestModel`; and with its own stages.
+
+        Sub-models are copied as they are. The study is the same.
+        """
+        extra = dict(extra or {})
         that = ManyfitValidatorModel(
-            best, self.avgMetrics, self.stdMetrics, self.subModels, self.result
+            self.bestModel.copy(extra),
+            self.avgMetrics,
+            self.stdMetrics,
+            copied(self.subModels, {}),
+            self.result,
         )
         that._resetUid(self.uid)
-        return self._copyValues(that, dict(extra or {}))
+        return self._copyValues(that, extra)._with_own(extra)
 
     def write(self) -> Writer:
         """Return what saves it.
 
         Raises:
-            ArgumentError: It holds something that can't be saved.
+            ArgumentError: It holds something that can't be saved. Raised by `save`, too: an option
+                is unknown, or no sub-models were collected that could be saved.
         """
         metrics = {"avgMetrics": self.avgMetrics, "stdMetrics": self.stdMetrics}
-        return Writer(self, metrics, self.bestModel)
+        return Writer(self, metrics, self.bestModel, self.subModels)
 
     @classmethod
     def read(cls) -> Reader:

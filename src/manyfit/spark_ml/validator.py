@@ -10,7 +10,6 @@ from pyspark.ml import Estimator
 from pyspark.ml.param import Params
 from pyspark.ml.util import MLReadable, MLWritable
 
-from manyfit.choice import Choice
 from manyfit.errors import ArgumentError
 from manyfit.spark_ml.maps import Listed, Maps
 from manyfit.spark_ml.params import ValidatorSetters
@@ -69,6 +68,9 @@ class ManyfitValidator(
             both param maps and a space, or neither.
         SpaceError: At `fit`: the space breaks a rule.
         NoResultError: At `fit`: every trial failed. The message has the first error.
+        ExecutorError: At `fit`: the Spark session has ended. The study is on record.
+        KeyboardInterrupt: At `fit`, on a Ctrl-C. What had finished is on record; the message has
+            the name to give as `studyName`.
 
     Example:
         >>> grid = ParamGridBuilder().addGrid(lr.regParam, [0.0, 0.1]).build()  # doctest: +SKIP
@@ -112,12 +114,7 @@ class ManyfitValidator(
 
     def copy(self, extra: Mapping[Any, Any] | None = None) -> Self:
         """Return a copy with params changed, also those of the estimator and the evaluators."""
-        extra = dict(extra or {})
-        that = Params.copy(self, extra)
-        held = ("estimator", "evaluator", "space")
-        return that._given(
-            **{name: _copied(that.getOrDefault(name), extra) for name in held if that.isSet(name)}
-        )
+        return Params.copy(self, dict(extra or {}))._with_own(extra or {})
 
     def write(self) -> Writer:
         """Return what saves it.
@@ -139,6 +136,11 @@ class ManyfitValidator(
         run = self._run(recipe, dataset)
         fitted: Fitted | None = {} if self.getCollectSubModels() else None
         result = self._tune(run, recipe, fitted)
+        if result.reason.startswith("interrupted"):
+            raise KeyboardInterrupt(
+                f"the study is on record: to go on, fit again with studyName={result.name!r} and "
+                f"folder={self.getFolder()!r}"
+            )
         verdict = Verdict(result, recipe, run.folds)
         with autologging_off():
             best = recipe.assemble(verdict.best.params)
@@ -220,17 +222,3 @@ class ManyfitValidator(
         if not self.isSet(name):
             raise ArgumentError(f"{name} must be given: ManyfitValidator({name}=...)")
         return self.getOrDefault(name)
-
-
-def _copied(value: Any, extra: Mapping[Any, Any]) -> Any:
-    """Return a copy of the stages in a value, with params changed."""
-    if isinstance(value, Params):
-        return value.copy(dict(extra))
-    if isinstance(value, Mapping):
-        return {key: _copied(item, extra) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_copied(item, extra) for item in value]
-    if isinstance(value, Choice) and value.branches is None:
-        options = [_copied(option, extra) for option in value.options]
-        return Choice(options, weights=value.weights)
-    return value
