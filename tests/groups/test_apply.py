@@ -240,6 +240,20 @@ class TestApply:
         )
         assert applied["sum"].tolist() == [4.0, 6.0]
 
+    def test_what_a_call_changes(self):
+        """Cells of the data stay as they were, and a frame that is used again counts as it was."""
+        used = pd.DataFrame({"n": [0]})
+
+        def function(rows, params, model):
+            rows["l"].iloc[0].append(1)
+            used["n"] = len(rows["l"].iloc[0])
+            return used
+
+        rows = data(g=["b", "a", "a"], l=[[], [1, 2], []])
+        found = result({"a": None, "b": None}).apply(function, rows)
+        assert found["n"].tolist() == [1, 3]
+        assert rows["l"].tolist() == [[], [1, 2], []]
+
     def test_missing_groups(self, caplog):
         """Groups that have neither params nor a model are left out, and counted."""
         found = result({"a": None, "b": FAIL})

@@ -161,6 +161,24 @@ class TestRows:
 
         assert tuned(vandal).failed == 0
 
+    def test_cells_are_its_own(self):
+        """Lists in cells, and arrays that are read-only elsewhere, can be changed at will."""
+        array = np.ones(2)
+        array.flags.writeable = False
+        data = frame().assign(prices=[[1.0] for _ in range(10)], curve=[array] * 10)
+        seen = []
+
+        def vandal(train, valid, params):
+            for rows in (train, valid):
+                seen.append((rows["prices"].iloc[0], rows["curve"].iloc[0].sum()))
+                rows["prices"].iloc[0].append(2.0)
+                rows["curve"].iloc[0][:] = params["x"]
+            return params["x"]
+
+        assert tuned(vandal, data, holdout=Holdout.of("2 folds")).failed == 0
+        assert all(prices == [1.0, 2.0] and total == 2.0 for prices, total in seen)
+        assert data["prices"].tolist() == [[1.0]] * 10
+
     def test_order(self):
         """Rows are sorted if that is asked for."""
         data = pd.DataFrame({"t": [3, 1, 2], "best": 0.3})
@@ -319,6 +337,17 @@ class TestModels:
         row = tuned(self.fit, keep_models=True, notes=notes)
         assert pickle.loads(row.model) == (row.params["x"], 10)
         assert len(notes.begun) == 8
+
+    def test_an_estimator_that_is_used_again(self):
+        """The model is what the best trial left of it, and not what the last one did."""
+        model = {}
+
+        def fit(group, params):
+            model.update(params)
+            return (params["x"] - 0.3) ** 2, model
+
+        row = tuned(fit, keep_models=True)
+        assert pickle.loads(row.model) == row.params != model
 
     def test_none_is_kept_unasked(self):
         """Models cost memory."""

@@ -18,6 +18,7 @@ from manyfit.groups.calling import (
     key_texts,
     predictions_of,
 )
+from manyfit.groups.cells import changeable, owned
 from manyfit.groups.models import fetch
 from manyfit.groups.table import stored_params, text_schema
 from manyfit.trackers.progress import counted
@@ -87,7 +88,11 @@ def _called(
         else:
             missing[text] = len(at)
     _settle(missing, what, strict=strict)
-    portions = ((text, known[text], data.take(at).reset_index(drop=True)) for text, at in groups)
+    columns = changeable(data)
+    portions = (
+        (text, known[text], owned(data.take(at).reset_index(drop=True), columns))
+        for text, at in groups
+    )
     try:
         return [at for _, at in groups], called_with(call, portions)
     except BrokenRuleError as error:

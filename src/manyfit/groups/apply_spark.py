@@ -15,7 +15,7 @@ from typing import Any
 
 from manyfit._optional import load
 from manyfit.errors import ArgumentError
-from manyfit.groups import calling, keys
+from manyfit.groups import calling, cells, keys
 from manyfit.groups.calling import GROUP, PREDICTION, Found
 from manyfit.groups.population import check_names
 
@@ -99,7 +99,7 @@ def _met(
 def packed(function: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:
     """Return what gives a function of `calling` on a worker that may lack Manyfit."""
     pickler = load("pyspark.cloudpickle")
-    modules = (calling, keys)
+    modules = (calling, cells, keys)
     for module in modules:
         pickler.register_pickle_by_value(module)
     try:

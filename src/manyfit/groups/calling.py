@@ -1,6 +1,6 @@
 """What is done with one group's new rows; on Spark this file travels to workers by value.
 
-So it knows nothing of Manyfit but `keys`, and imports other packages where it uses them.
+So of Manyfit it knows `keys` and `cells` alone, and it imports other packages where it uses them.
 """
 
 import importlib
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from manyfit.groups.cells import changeable, owned
 from manyfit.groups.keys import key_text
 
 PREDICTION = "prediction"
@@ -70,7 +71,7 @@ def predictions_of(found: Found, rows: Any) -> Any:
             f"its model, {type(model).__name__}, has no predict and can't be called: use "
             "result.apply"
         )
-    values = numpy.asarray(predict(rows))
+    values = numpy.array(predict(rows))  # a copy: it may use one array again
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.shape != (len(rows),):
@@ -193,7 +194,7 @@ def called(function: Callable[..., Any], found: Found, frame: Any) -> Any:
     returned = function(frame, found.params, found.load())
     if not hasattr(returned, "columns") or not hasattr(returned, "index"):
         raise BrokenRuleError(f"the function must return a DataFrame, but got {returned!r:.100}")
-    return returned
+    return returned.copy()  # it may use one again for the next group
 
 
 def named(group: str, work: Callable[[], Any]) -> Any:
@@ -216,7 +217,8 @@ def _frame(rows: Any) -> Any:
     for place, field in enumerate(rows.schema):
         if getattr(field.type, "tz", None):
             rows = rows.set_column(place, field.name, compute.local_timestamp(rows.column(place)))
-    return rows.to_pandas(date_as_object=True)
+    frame = rows.to_pandas(date_as_object=True)
+    return owned(frame, changeable(frame))
 
 
 def _zoned(frame: Any, schema: Any) -> Any:

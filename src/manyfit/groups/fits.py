@@ -7,6 +7,7 @@ from typing import Any
 
 from manyfit._own import own_values
 from manyfit.errors import MetricError
+from manyfit.groups.cells import changeable, owned
 from manyfit.groups.holdout import Holdout, take
 from manyfit.metric import Metric
 from manyfit.worker.channel import Channel
@@ -27,6 +28,7 @@ class Fits:
         self.seconds = 0.0
         self.model: Any = None
         self._frame = frame.copy()  # in one piece, of which copies are five times as quick
+        self._changeable = changeable(frame)
         self._metric = metric
         self._parts: list[tuple[Any, ...]] = [(self._frame,)]
         if holdout is not None:
@@ -77,7 +79,7 @@ class Fits:
     def _call(
         self, function: Callable[..., Any], parts: Sequence[Any], params: Sequence[Any]
     ) -> tuple[Any, Any]:
-        frames = [part.copy() for part in parts]  # what one fit changes, no other shall see
+        frames = [owned(part, self._changeable) for part in parts]
         given = [own_values(each) if isinstance(each, Mapping) else each for each in params]
         began = time.perf_counter()
         try:

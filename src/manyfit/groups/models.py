@@ -8,14 +8,17 @@ from manyfit._optional import require
 from manyfit.data.references import open_binary
 
 
-def model_name(group: str) -> str:
+def model_name(group: str, data: bytes) -> str:
     """Return the file name of a group's model: keys can hold anything, file names can't.
 
+    Other models of the group, those of other calls, have other names: none is ever overwritten.
+
     Example:
-        >>> model_name('["north"]')
-        'e18f9743eb0e19cde3c4.pkl'
+        >>> model_name('["north"]', b"model")
+        'e18f9743eb0e19cde3c4-9372c470eeadd5ecd9c3.pkl'
     """
-    return f"{hashlib.sha256(group.encode('utf-8', 'surrogatepass')).hexdigest()[:20]}.pkl"
+    parts = (group.encode("utf-8", "surrogatepass"), data)
+    return "-".join(hashlib.sha256(part).hexdigest()[:20] for part in parts) + ".pkl"
 
 
 def store(folder: str, group: str, data: bytes) -> str:
@@ -25,7 +28,7 @@ def store(folder: str, group: str, data: bytes) -> str:
         OSError: There is no room, or no permission.
         MissingExtraError: A URL needs fsspec, which is not installed.
     """
-    path = f"{folder.rstrip('/')}/{model_name(group)}"
+    path = f"{folder.rstrip('/')}/{model_name(group, data)}"
     if "://" in path:
         fsspec = require("fsspec", extra="storage", purpose=f"models at {folder}")
         with fsspec.open(path, "wb") as file:

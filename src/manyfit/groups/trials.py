@@ -12,8 +12,8 @@ import socket
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,7 +112,7 @@ class _GroupStudy:
             max_attempts=_MOST_ATTEMPTS,
             seed=seed,
         )
-        self._model: Any = None  # of the best trial so far
+        self._model: Kept | None = None  # of the best trial so far
         self._modelled = -1  # that trial's number
         self._place = Place("", _no_capture, alone=True, killable=True)
 
@@ -158,7 +158,8 @@ class _GroupStudy:
         self._engine.apply(self._run_task(task, self._objective))
         best = self._engine.best
         if best is not None and best.number == number and self._job.keep_models:
-            self._model, self._modelled = self._fits.model, number
+            # At once: the objective may use the same object in the next trial.
+            self._model, self._modelled = kept(lambda: self._fits.model), number
         self._fits.model = None
 
     def _objective(self, params: dict[str, Any]) -> dict[str, float]:
@@ -270,26 +271,22 @@ class _GroupStudy:
     def _with_model(self, row: GroupRow) -> GroupRow:
         if not self._job.keep_models:
             return row
-        try:
-            model = self._kept_model(row)
-            data = None if model is None else cloudpickle.dumps(model)
-        except Exception as error:  # noqa: BLE001 - the user's code, or a model's own pickling
-            row = row.because(f"its model can't be kept: {type(error).__name__}: {message(error)}")
-            return replace(row, fit_seconds=self._fits.seconds)
-        return replace(row, model=data, fit_seconds=self._fits.seconds)
+        best = self._engine.best
+        model = self._model
+        if model is None or best is None or best.number != self._modelled or self._fits.folds > 1:
+            model = kept(lambda: self._refitted(row))
+        row = replace(row, model=model.data, fit_seconds=self._fits.seconds)
+        return row.because(model.problem) if model.problem else row
 
-    def _kept_model(self, row: GroupRow) -> Any:
-        """Return the model of what the group is left with, fitted again where there is none yet."""
-        job = self._job
+    def _refitted(self, row: GroupRow) -> Any:
+        """Return the model of what the group is left with, fitted again; None if there is none."""
+        job, best = self._job, self._engine.best
         if row.state == FAIL:
             return None
         if row.state == BASELINE and job.baseline is not None:
             return self._fits.whole(job.baseline, parts=self._parts)
         if row.params is None:
             return None
-        best = self._engine.best
-        if best is not None and best.number == self._modelled and self._fits.folds == 1:
-            return self._model
         params = job.space.materialize(row.params)
         with seeded(trial_seed(self._seed, 0 if best is None else best.number)):
             if best is None or self._fits.folds > 1:
@@ -300,6 +297,24 @@ class _GroupStudy:
     @property
     def _parts(self) -> int:
         return 1 if self._job.holdout is None else 2
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A model as it was at a moment: pickled, or why it is not; neither where there is none."""
+
+    data: bytes | None = None
+    problem: str = ""
+
+
+def kept(model: Callable[[], Any]) -> Kept:
+    """Return what a function gives, pickled."""
+    try:
+        found = model()
+        return Kept() if found is None else Kept(cloudpickle.dumps(found))
+    except Exception as error:  # noqa: BLE001 - the user's code, or a model's own pickling
+        why = f"{type(error).__name__}: {message(error)}"
+        return Kept(problem=f"its model can't be kept: {why}")
 
 
 def _why_no_baseline(ending: AttemptEvent | None) -> str:

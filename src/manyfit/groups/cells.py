@@ -1,0 +1,63 @@
+"""Cells that hold what can be changed, such as lists and arrays: each call gets its own of them.
+
+A copy of a frame shares what its cells refer to, and arrays that came from shared memory, or by way
+of Arrow, are read-only. On Spark this file travels to workers by value.
+"""
+
+import copy
+import datetime
+import decimal
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_FIXED = (
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    type(None),
+    np.generic,
+    decimal.Decimal,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+)
+
+
+def changeable(frame: Any) -> list[Any]:
+    """Return the names of the columns of which some cell could be changed.
+
+    Example:
+        >>> import pandas
+        >>> changeable(pandas.DataFrame({"shop": ["a"], "prices": [[1.0, 2.0]], "rows": [2]}))
+        ['prices']
+    """
+    objects = frame.columns[[kind.kind == "O" for kind in frame.dtypes]]
+    return [
+        name
+        for name in objects
+        if not all(issubclass(kind, _FIXED) for kind in set(map(type, frame[name])))
+    ]
+
+
+def owned(frame: Any, columns: Sequence[Any]) -> Any:
+    """Return a copy of a frame, in some columns with copies of what the cells hold.
+
+    Args:
+        frame: Any pandas DataFrame.
+        columns: As `changeable` returns them.
+    """
+    copied = frame.copy()
+    for name in columns:
+        cells = np.empty(len(frame), dtype=object)
+        for place, cell in enumerate(frame[name]):
+            cells[place] = cell.copy() if _is_plain_array(cell) else copy.deepcopy(cell)
+        copied[name] = cells
+    return copied
+
+
+def _is_plain_array(cell: Any) -> bool:
+    return type(cell) is np.ndarray and not cell.dtype.hasobject
