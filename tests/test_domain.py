@@ -26,6 +26,9 @@ class TestFloat:
 
     def test_a_high_off_the_grid_is_not_reached(self):
         """The last value is the last step within the bounds."""
+        assert list(Float(0, 1 - 0.9, step=0.05).values()) == [0.0, 0.05, 0.1], "but for dust"
+        assert Float(0, 0.9, step=0.1 * 3).size == 4
+        assert Float(0.1 * 3, 1, step=0.1).size == 8
         domain = Float(0, 0.95, step=0.1)
 
         assert domain.size == 10

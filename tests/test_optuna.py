@@ -52,6 +52,18 @@ def space_of(study):
     return study.sampler.sample_relative(study, study.trials[trial.number], space)
 
 
+def slope(trial):
+    """What is best for y hangs on x."""
+    return abs(trial.suggest_float("x", -5, 5) - trial.suggest_float("y", -5, 5))
+
+
+def worse_branch(trial):
+    """Branch b is worse than a, whatever y is, so that free trials leave it alone."""
+    if trial.suggest_categorical("model", ["a", "b"]) == "a":
+        return trial.suggest_float("x", 0, 1) ** 2
+    return 5 + (trial.suggest_float("y", -5, 5) - 4) ** 2
+
+
 class TestFinds:
     def test_better_than_random(self):
         """After 30 trials it is far closer to the optimum than random search, on average."""
@@ -366,17 +378,25 @@ class TestStudies:
         assert study.best_params == {"x": 2.0, "y": -1.0}
         assert all(t.params != {"x": 2.0, "y": -1.0} for t in study.trials[10:])
 
-    def test_some_params_fixed(self):
-        """It goes under a sampler that fixes some params."""
+    @pytest.mark.parametrize(
+        ("objective", "which", "fixed"),
+        [(slope, "x", 4.0), (worse_branch, "model", "b")],
+        ids=["a number", "a branch"],
+    )
+    def test_some_params_fixed(self, objective, which, fixed):
+        """Under a sampler that fixes some params, it proposes what goes with these."""
         study = study_of()
-        study.optimize(bowl, n_trials=8)
+        study.optimize(objective, n_trials=16)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.sampler = optuna.samplers.PartialFixedSampler({"x": 1.0}, study.sampler)
-        study.optimize(bowl, n_trials=5)
+            study.sampler = optuna.samplers.PartialFixedSampler({which: fixed}, study.sampler)
+        study.optimize(objective, n_trials=8)
 
-        assert [t.params["x"] for t in study.trials[8:]] == [1.0] * 5
-        assert len({t.params["y"] for t in study.trials[8:]}) == 5
+        then = [trial.params for trial in study.trials[16:]]
+        assert [params[which] for params in then] == [fixed] * 8
+        found = sorted(abs(params["y"] - 4) for params in then)
+        assert found[0] < 0.1
+        assert found[3] < 1.0
 
     def test_several_studies(self):
         """One sampler may serve several studies in turn."""

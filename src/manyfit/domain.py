@@ -74,6 +74,7 @@ class Float:
             raise SpaceError(
                 f"{self!r} needs 0 < step <= high - low. A value that is fixed is a plain constant"
             )
+        _set(self, high=max(self.high, self._at(self._count - 1)))
         if self._at(1) == self.low or self._at(self._count - 1) == self._at(self._count - 2):
             raise SpaceError(f"{self!r}: the step is too small to tell neighbouring floats apart")
 
@@ -88,7 +89,8 @@ class Float:
     @cached_property
     def _count(self) -> int:
         a, b, d = self._grid
-        return int((Fraction(repr(self.high)) * d - a) / b) + 1
+        # 1 - 0.9 is less than 0.1, by a dust that must not cost the largest value.
+        return int((Fraction(repr(self.high)) * d - a) / b + Fraction(_DUST)) + 1
 
     def _at(self, index: int) -> float:
         a, b, d = self._grid

@@ -94,13 +94,18 @@ class GPSampler(optuna.samplers.BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Propose params; empty while there is nothing to go by."""
+        """Propose params; empty while there is nothing to go by.
+
+        What a sampler around this one has taken out of the search space, as `PartialFixedSampler`
+        does, is given: the best of the others goes with it.
+        """
         with _LOCK:
             layout = _layout(study)
             if not layout.space.params or not search_space:
                 return {}
             model = self._brought_up_to_date(study, layout, trial.number)
-            stored = model.sampler.ask(trial.number) or {}
+            given = _given(study, trial, layout, search_space)
+            stored = model.sampler.ask(trial.number, given) or {}
             params = {
                 name: _from_stored(layout.distributions[name], value)
                 for name, value in stored.items()
@@ -165,6 +170,25 @@ class _Model:
         """
         is_same = self.study == study.study_name and self.space == layout.space
         return is_same and self.told <= {trial.number for trial in trials}
+
+
+def _given(
+    study: optuna.Study,
+    trial: FrozenTrial,
+    layout: "_Layout",
+    search_space: Mapping[str, BaseDistribution],
+) -> dict[str, Any]:
+    """Return what isn't searched because a sampler around this one sees to it, in stored form."""
+    given: dict[str, Any] = {}
+    if isinstance(study.sampler, GPSampler):
+        return given
+    for name, domain in layout.space.params.items():
+        if name not in search_space:
+            distribution = layout.distributions[name]
+            # Optuna says what is fixed nowhere else.
+            value = study.sampler.sample_independent(study, trial, name, distribution)
+            given[name] = _to_stored(domain, distribution, value)
+    return given
 
 
 # ── the space of a study ──────────────────────────────────────────────────────────────────────

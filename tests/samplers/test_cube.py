@@ -296,3 +296,29 @@ class TestNeighbours:
         )
 
         assert (one == other).all()
+
+
+def test_what_is_held_all_rows_have():
+    """Points anywhere, neighbours and the grid have the params that are given, where active."""
+    space = Space(
+        {
+            "model": Choice({"svm": {"k": Int(1, 3)}, "forest": {"depth": Int(1, 4)}}),
+            "on": Choice([True, False]),
+        }
+    )
+    rng = np.random.default_rng(0)
+    free = Cube(space)
+    base = free.from_units(rng.random((20, free.dimensions)))
+    cube = free.holding({"model": "forest", "k": 2})
+
+    for rows in (
+        cube.from_units(rng.random((50, cube.dimensions))),
+        cube.neighbours(base, 50, 0.2, rng),
+        cube.grid,
+    ):
+        found = [cube.params(row) for row in rows]
+        assert {params["model"] for params in found} == {"forest"}
+        assert all(space.contains(params) for params in found)
+        assert len({params["depth"] for params in found}) == 4
+    assert len(cube.grid) == 8
+    assert len(free.grid) == 14

@@ -7,6 +7,7 @@ have in common (the imputation of Lévesque et al., "Bayesian optimization for c
 hyperparameter spaces", 2017).
 """
 
+import copy
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -119,6 +120,7 @@ class Cube:
         self._conditional = [n for n in self._names if () not in space.paths(n)]
         self._corners, self._options = self._simplices()
         self._owners = np.unique(self._corners, return_inverse=True)[1]
+        self._held: dict[int, float] = {}
 
     def _simplices(self) -> tuple[NDArray[np.intp], Rows]:
         """Return a param and an option for each corner; none for a choice without alternatives."""
@@ -137,6 +139,28 @@ class Cube:
     def dimensions(self) -> int:
         """The number of params, and of entries of a row."""
         return len(self._names)
+
+    def holding(self, params: Params) -> "Cube":
+        """Return a cube of the configurations that have these stored params, where active."""
+        cube, row = copy.copy(self), self.row(params)
+        columns = [self._column[name] for name in params]
+        cube._held = {column: float(row[column]) for column in columns}
+        return cube
+
+    @property
+    def is_held(self) -> bool:
+        """Whether some params are given."""
+        return bool(self._held)
+
+    def held(self, rows: Rows) -> Rows:
+        """Return those of some rows that have the params that are given."""
+        same = self.settle(self._hold(rows.copy()))
+        return np.asarray(rows[(rows == same).all(axis=1)])
+
+    def _hold(self, rows: Rows) -> Rows:
+        for column, entry in self._held.items():
+            rows[:, column] = entry
+        return rows
 
     # ── to and from params ────────────────────────────────────────────────────────────────────
 
@@ -170,7 +194,7 @@ class Cube:
             if isinstance(domain, Choice):
                 places = np.searchsorted(domain.shares, rows[:, column], side="right")
                 rows[:, column] = np.minimum(places, len(domain.labels) - 1)
-        return self.settle(rows)
+        return self.settle(self._hold(rows))
 
     # ── what a row may be ─────────────────────────────────────────────────────────────────────
 
@@ -219,9 +243,13 @@ class Cube:
         units = np.random.default_rng(0).random((1000, self.dimensions))
         return float(self._active(self.from_units(units)).sum(axis=1).mean())
 
-    @cached_property
+    @property
     def grid(self) -> Rows:
         """The rows of all configurations of a finite space."""
+        return self.held(self._whole)
+
+    @cached_property
+    def _whole(self) -> Rows:
         return np.array([self.row(params) for params in self._space.grid()])
 
     # ── neighbours ────────────────────────────────────────────────────────────────────────────
@@ -248,7 +276,8 @@ class Cube:
                 if domain.size is not None:
                     moves += np.sign(moves) / (2 * domain.size)
                 found[which, column] = _reflected(base[which, column] + moves)
-        self._enliven(base, found, rng)
+        self._enliven(base, self._hold(found), rng)
+        self._hold(found)
         return self.settle(found)
 
     def _changed(self, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -115,32 +115,38 @@ class GPSampler:
         else:
             self._pending[trial.number] = row
 
-    def ask(self, number: int) -> Params | None:
-        """Propose params for trial `number`; something tried only where nothing else is found."""
+    def ask(self, number: int, held: Params | None = None) -> Params | None:
+        """Propose params for trial `number`; something tried only where nothing else is found.
+
+        Args:
+            number: The trial's number.
+            held: Stored params that are given: the best of the others with these is proposed.
+        """
+        cube = self._cube.holding(held) if held else self._cube
         known = len(self._rows) + len(self._pending)
         crowd = -(-len(self._pending) // _MOST_PENDING)
         known -= self._patience
         completed = self._outcomes.completed - self._patience
         if known < _STARTUP or completed < _COMPLETED or (crowd > 1 and number % crowd):
-            return self._first_params(number)
+            return self._first_params(number, cube)
         rng = np.random.default_rng((self._seed, number, _STREAM))
         with one_thread():
-            rows = self._best_rows(rng)
+            rows = self._best_rows(rng, cube)
         for row in rows:
             params = self._cube.params(row)
             if self._space.key(params) not in self._tried:
                 return params
-        return self._first_params(number)
+        return self._first_params(number, cube)
 
-    def _first_params(self, number: int) -> Params:
+    def _first_params(self, number: int, cube: Cube) -> Params:
         """Return the best of earlier studies, the middle of the space, then quasi-random points."""
-        middle = np.full((1, self._cube.dimensions), 0.5)
-        for row in [*self._transfer.best, self._cube.from_units(middle)[0]]:
-            params = self._cube.params(row)
+        middle = np.full((1, cube.dimensions), 0.5)
+        for row in [*self._transfer.best, cube.from_units(middle)[0]]:
+            params = cube.params(row)
             if self._space.key(params) not in self._tried:
                 return params
         units = self._units[number % len(self._units)]
-        return self._cube.params(self._cube.from_units(units[None])[0])
+        return cube.params(cube.from_units(units[None])[0])
 
     @cached_property
     def _transfer(self) -> Transfer:
@@ -150,7 +156,7 @@ class GPSampler:
 
     # ── with a model ──────────────────────────────────────────────────────────────────────────
 
-    def _best_rows(self, rng: np.random.Generator) -> Rows:
+    def _best_rows(self, rng: np.random.Generator, cube: Cube) -> Rows:
         """Return configurations, the most promising first."""
         losses = self._outcomes.losses()
         held = cross_section(losses, _MOST_HELD)
@@ -162,19 +168,22 @@ class GPSampler:
         posterior = Posterior(self._theta(), points, losses, self._points(pending))
         # Of pending ones too: what they are expected to bring is no improvement on them.
         best = float(posterior.expected.min()) - _GAIN
+        if cube.is_held:  # what counts is the best of those that are still possible
+            near = cube.held(np.concatenate([rows, cube.from_units(self._units[:_FEWEST])]))
+            best = float(posterior.predict(self._points(near))[0].min()) - _GAIN
 
         def score(rows: Rows) -> Array:
             return log_expected_improvement(*posterior.predict(self._points(rows)), best)
 
         if self._space.size is not None and self._space.size <= _SMALL:
-            grid = self._cube.grid
+            grid = cube.grid
             return grid[np.argsort(-score(grid), kind="stable")]
         pairs = _MOST_LOOKED_UP // max(self._cube.dimensions, 1)
         count = min(max(_EACH * self._cube.dimensions, _FEWEST), _MOST_POINTS, pairs // len(rows))
         # A random shift (Cranley and Patterson, 1976) makes new points of the same even ones.
         units = (self._units[:count] + rng.random(self._cube.dimensions)) % 1.0
         incumbents = rows[np.argsort(posterior.expected[: len(rows)], kind="stable")]
-        return candidates(self._cube, score, self._cube.from_units(units), incumbents, rng)
+        return candidates(cube, score, cube.from_units(units), incumbents, rng)
 
     def _theta(self) -> Theta:
         """Return the hyperparameters, learned anew whenever the trials have grown by a quarter.
