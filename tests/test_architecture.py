@@ -9,7 +9,7 @@ SOURCE = ROOT / "src" / "manyfit"
 
 # The tree, top to bottom: a module imports only from its own section or from above.
 SECTIONS = (
-    ("_version", "errors", "_optional", "_redact", "_held", "clock"),
+    ("_version", "errors", "_optional", "_redact", "_held", "clock", "orders"),
     (
         "space",
         "domain",

@@ -147,21 +147,53 @@ def test_sigkill_of_workers_costs_attempts_only(tmp_path, round_):
 
 
 class TestInterrupt:
-    def test_the_first_ctrl_c_ends_in_order(self, tmp_path):
-        """The study stops asking, cuts off what runs, and returns what there is."""
+    @pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_the_first_order_ends_in_order(self, tmp_path, order):
+        """The study stops asking, cuts off what runs, returns what there is, says how to go on."""
         driver = start(tmp_path, n_trials=10_000)
         journal = tmp_path / "s" / "journal.jsonl"
         wait_for(lambda: journal.exists() and journal.read_text().count('"finished"') > 5)
         workers = children_of(driver.pid)
-        driver.send_signal(signal.SIGINT)
-        _, errors = driver.communicate(timeout=15)
+        driver.send_signal(order)
+        _, errors = driver.communicate(timeout=10)
 
         assert driver.returncode == 0, errors
+        assert "make the same call with name='s'" in errors
         assert psutil.wait_procs(workers, timeout=5)[1] == []
         result = manyfit.load_study("s", folder=tmp_path)
         assert result.reason == "interrupted"
         assert result.count(manyfit.State.RUNNING) == 0
         assert result.count(manyfit.State.COMPLETE) > 5
+
+    def test_a_study_within_a_trial_ends_and_so_does_the_trial(self, tmp_path):
+        """An order that reaches an inner study ends that in order, then the outer one."""
+        code = """
+            import sys, time, manyfit
+            options = dict(metric="loss", n_trials=3, executor="inline", tracker=None,
+                           progress=None, folder=sys.argv[1])
+            def inner(params):
+                print("running", file=sys.stderr, flush=True)
+                time.sleep(60)
+            def outer(params):
+                return manyfit.tune(inner, {"x": manyfit.Float(0, 1)}, name="inner", **options)
+            print(manyfit.tune(outer, {"x": manyfit.Float(0, 1)}, name="outer", **options).reason)
+        """
+        script = tmp_path / "driver.py"
+        script.write_text(textwrap.dedent(code))
+        driver = subprocess.Popen(
+            [sys.executable, str(script), str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        driver.stderr.readline()
+        driver.send_signal(signal.SIGTERM)
+        output, errors = driver.communicate(timeout=15)
+
+        assert output.strip() == "interrupted", errors
+        assert manyfit.load_study("inner", folder=tmp_path).reason == "interrupted"
+        (attempt,) = manyfit.load_study("outer", folder=tmp_path)[0].attempts
+        assert attempt.end == Lost("interrupted", counts=False)
 
     def test_inline_it_reaches_the_objective(self, tmp_path):
         """A trial on the driver's own thread is interrupted in the middle, and runs again later."""

@@ -697,7 +697,7 @@ class TestOtherWork:
         (message,) = said((train, SPACE, {}), (lambda params: params["x"], SPACE, {}))
 
         assert "train is gone" in message
-        assert "Its 2 results so far are kept and compared" in message
+        assert "Its results so far (2) are kept and compared" in message
         assert "give tune another name" in message
 
     def test_other_data_is_told(self, said):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any
 
 from manyfit._redact import is_secret_name
@@ -66,3 +67,28 @@ def changes(before: WorkDescribed, now: WorkDescribed) -> list[str]:
         for name, value in now.settings.items()
         if before.settings.get(name, value) != value
     ]
+
+
+def same(before: WorkDescribed, now: WorkDescribed) -> bool:
+    """Whether two descriptions are the same, but for the time."""
+    return (before.objective, before.settings) == (now.objective, now.settings)
+
+
+def notice(study: str, before: WorkDescribed, now: WorkDescribed, results: int) -> str | None:
+    """Say what has changed since the results of a study, and what to do; None for nothing."""
+    phrases = changes(before, now)
+    if not phrases or not results:
+        return None
+    return (
+        f"study {study} is not what it was: {', '.join(phrases)}. Its results so far "
+        f"({results}) are kept and compared with the new ones. If values of then and now can't be "
+        "compared, give tune another name"
+    )
+
+
+def how_to_go_on(name: str, folder: Path) -> str:
+    """Say how an interrupted study is resumed."""
+    return (
+        f"study {name} was interrupted, and is on record in {folder}. To go on with it, make the "
+        f"same call with name={name!r}"
+    )

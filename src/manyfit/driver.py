@@ -9,13 +9,10 @@ Everything runs on the caller's thread. The clock is injected, so a test can run
 milliseconds.
 """
 
-import contextlib
 import hashlib
 import logging
 import signal
-import threading
-from collections.abc import Iterator
-from types import FrameType
+from dataclasses import replace
 
 from manyfit.clock import Clock
 from manyfit.commands import Abandon, Ask, Command, EndStudy, Start, StopAttempt
@@ -91,31 +88,31 @@ class Driver:
         self._effects_due = 0.0
         self._over: str | None = None
         self._interrupts = 0
-        self._may_raise = False  # whether a Ctrl-C would hit an objective, not the record
+        self._may_raise = True  # whether an order hits an objective or nothing, not the record
         self._suspicious = work.metric.suspicion() is None  # a value may still look wrong
 
     def run(self) -> str:
         """Run to the end; returns why the study ended.
 
-        A first Ctrl-C ends it in order; a second one is immediate.
+        A first order to end (see `heed`) ends it in order; a Ctrl-C after it is immediate.
 
         Raises:
             ObjectiveError: The objective can't be sent to workers; nothing has run.
             ExecutorError: Workers can't be started.
             JournalError: The record can't be written; nothing runs on unrecorded.
-            KeyboardInterrupt: On a second Ctrl-C.
+            KeyboardInterrupt: As `heed` does.
         """
         self._started = self._clock.monotonic()
         try:
             self._executor.open(self._work)
+            self._may_raise = False
             self._recorder.take_over(
                 self._clock.now(),
                 isolated=not self._executor.capabilities.in_driver_process,
                 orphans_count=self._orphans_count,
             )
-            with self._interruptible():
-                self._loop()
-                self._cut_off()
+            self._loop()
+            self._cut_off()
         except KeyboardInterrupt:
             # Somebody insisted. What ran was not its own driver's death, so it costs no attempt.
             self._recorder.write_off("interrupted", self._clock.now(), counts=False)
@@ -145,7 +142,7 @@ class Driver:
         return command is not None
 
     def _poll(self, timeout: float) -> None:
-        self._may_raise = True
+        self._may_raise = self._executor.capabilities.on_driver_thread
         try:
             self._executor.poll(self._handle, timeout)
         except KeyboardInterrupt:
@@ -159,13 +156,16 @@ class Driver:
         """Take in what happened to an attempt; called by the executor, on this thread."""
         self._may_raise = False  # a Ctrl-C must not tear what is being written
         self._take_in(event)
-        self._act(at_once=self._executor.capabilities.on_driver_thread)
-        self._may_raise = True
+        on_this_thread = self._executor.capabilities.on_driver_thread
+        self._act(at_once=on_this_thread)
+        self._may_raise = on_this_thread
 
     def _take_in(self, event: AttemptEvent) -> None:
         if self._over is not None and isinstance(event, AttemptPruned):
             # It was cut off together with the study, not judged: it goes on when that is resumed.
             event = AttemptLost(event.number, event.attempt, self._over, False, event.at)
+        if self._interrupts and isinstance(event, AttemptLost):
+            event = replace(event, counts=False)  # whoever ends all processes of a job ends workers
         ended = not isinstance(event, AttemptStarted | Reported)
         if ended and self._in_flight.get(event.number) == event.attempt:
             del self._in_flight[event.number]
@@ -247,20 +247,15 @@ class Driver:
             self._poll(_NAP)
         self._recorder.write_off(self._over or "interrupted", self._clock.now(), counts=False)
 
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Count Ctrl-C instead of dying of the first one, where this thread is told of it."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGINT, self._on_interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def heed(self, order: int) -> None:
+        """Take an order to end, from a signal's handler on this thread.
 
-    def _on_interrupt(self, _signum: int, _frame: FrameType | None) -> None:
+        Raises:
+            KeyboardInterrupt: It is a Ctrl-C after another order, or can't wait: it comes while a
+                trial runs on this thread, or before there is any.
+        """
+        if self._interrupts and order != signal.SIGINT:
+            return  # a machine repeats itself; only a person insists
         self._interrupts += 1
-        runs_here = self._executor.capabilities.on_driver_thread and self._may_raise
-        if self._interrupts > 1 or runs_here:
+        if self._interrupts > 1 or self._may_raise:
             raise KeyboardInterrupt

@@ -21,7 +21,7 @@ from manyfit.arguments import (
 )
 from manyfit.asking import Asking
 from manyfit.budget import Budget, Stop
-from manyfit.described import changes, describe
+from manyfit.described import describe, how_to_go_on, notice, same
 from manyfit.driver import Driver
 from manyfit.engine import Engine
 from manyfit.errors import ArgumentError
@@ -30,6 +30,7 @@ from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Executor
 from manyfit.journal.file import FileJournal
 from manyfit.metric import Direction, Metric
+from manyfit.orders import heeded
 from manyfit.prior import earlier_studies
 from manyfit.pruners.auto import make_pruner
 from manyfit.pruners.base import PrunerSettings
@@ -40,7 +41,6 @@ from manyfit.samplers.base import Sampler
 from manyfit.space import Space
 from manyfit.trackers.auto import make_trackers
 from manyfit.trackers.base import StudyInfo, Tracker
-from manyfit.trackers.progress import counted
 from manyfit.trial import Params, Trial
 from manyfit.worker.work import Limits, Objective, Work
 
@@ -218,10 +218,17 @@ class Study:
             logger.warning("%s.", suspicion)
         notes, remote = notes_on(runner, limits, repeats, self._lag), runner.capabilities.remote
         self._open_trackers(most, runner.parallelism, notes, progress, remote=remote)
+        driver = Driver(
+            self._recorder, runner, work, seed=self.seed, orphans_count=self._orphans_count
+        )
+        with heeded(driver.heed):
+            self._run(driver)
+        if self._reason == "interrupted":
+            logger.warning("%s", how_to_go_on(self.name, self.folder))
+        return self.result()
+
+    def _run(self, driver: Driver) -> None:
         try:
-            driver = Driver(
-                self._recorder, runner, work, seed=self.seed, orphans_count=self._orphans_count
-            )
             self._reason = driver.run()
         except BaseException as error:
             said = f": {error}" if str(error) else ""
@@ -229,24 +236,17 @@ class Study:
             raise
         finally:
             self._close_trackers()
-        return self.result()
 
     def _describe(self, objective: Objective) -> None:
         """Put on record what runs, where that is not what ran before, and say what has changed."""
-        before, now = self._work, describe(objective, self.space, self._settings, time.time())
-        if before and (before.objective, before.settings) == (now.objective, now.settings):
-            return
-        phrases = changes(before, now) if before else []
+        now = describe(objective, self.space, self._settings, time.time())
         count = sum(trial.state.is_finished for trial in self._engine.trials)
-        if phrases and count:
-            logger.warning(
-                "study %s is not what it was: %s. Its %s so far are kept and compared with the new "
-                "ones. If values of then and now can't be compared, give tune another name",
-                *(self.name, ", ".join(phrases), counted(count, "result")),
-            )
-        self._recorder.put(now)
-        self._recorder.commit()
-        self._work = now
+        if self._work is None or not same(self._work, now):
+            if self._work is not None and (said := notice(self.name, self._work, now, count)):
+                logger.warning("%s", said)
+            self._recorder.put(now)
+            self._recorder.commit()
+            self._work = now
 
     def _check_ends(self, budget: Budget) -> None:
         endless = Budget(max_failures=budget.max_failures, repeats=budget.repeats)

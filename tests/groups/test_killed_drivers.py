@@ -130,13 +130,14 @@ def test_resumed_is_as_undisturbed(tmp_path, request, mode, where, round_):
     pd.testing.assert_frame_equal(table_of(resumed), table_of(whole), check_exact=True)
 
 
+@pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("where", ["here", pytest.param("spark", marks=pytest.mark.soak("kills"))])
-def test_ctrl_c(tmp_path, request, where):
+def test_an_order_to_end(tmp_path, request, where, order):
     """The driver ends by itself, with what it has, and the next call goes on."""
     folder = tmp_path / "interrupted"
     driver = start(folder, "independent", on_spark=where == "spark")
     wait_for_the_record(driver, folder)
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(order)
     assert driver.wait(timeout=60) == 0, (folder / "driver.log").read_text()
     some = (folder / "table.json").read_text().count("\n")
     assert 0 < some < GROUPS

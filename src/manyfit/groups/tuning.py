@@ -28,6 +28,7 @@ from manyfit.groups.row import row_schema
 from manyfit.groups.settings import Mode, header_of, job_of
 from manyfit.groups.spark_population import SparkPopulation
 from manyfit.metric import Direction
+from manyfit.orders import heeded, interrupt
 from manyfit.pruners.base import PrunerSettings
 from manyfit.space import Space
 from manyfit.trackers.groups import GroupsInfo
@@ -195,7 +196,7 @@ def tune_groups(
 
 
 def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
-    """Run a call to its end, or to a Ctrl-C, and return what is on record then."""
+    """Run a call to its end, or to an order to end, and return what is on record then."""
     mirrors = call.mirrors
     mirrors.open(_info_of(call, mode))
     for note in call.resumed.notes:
@@ -203,9 +204,11 @@ def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
     try:
         reason = "all groups are done"
         try:
-            _run(call, mode, how)
+            with heeded(interrupt):
+                _run(call, mode, how)
         except KeyboardInterrupt:
-            reason = "interrupted: the same call with the same name goes on"
+            name = call.record.folder.name
+            reason = f"interrupted: the same call with name={name!r} goes on"
         result = _result(call, mode, reason)
     except BaseException as error:
         mirrors.abandon(f"ended with {type(error).__name__}: {error}")
