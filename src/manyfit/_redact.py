@@ -47,7 +47,8 @@ _PLAIN_TOKENS = frozenset(
 # A token, a key or a whole private key, by who gives it out.
 _SHAPES = re.compile(
     r"""
-    -----BEGIN[A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----(?:(?!-----)[\s\S])*
+    -----BEGIN[A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----
+        (?:(?:Proc-Type|DEK-Info|Comment|Version):[^\n]*\n|[A-Za-z0-9+/=\s\\])*+
         (?:-----END[A-Z ]*PRIVATE\ KEY(?:\ BLOCK)?-----)?
     | \b(?:AKIA|ASIA|ABIA)[A-Z0-9]{16}\b
     | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,} | \bgl(?:pat|dt|rt|ptt|soat)-[\w-]{16,}

@@ -89,8 +89,9 @@ def tune(
             on who finishes first, unless `lag` is given.
         trial_timeout: Seconds a trial may take; then it is killed and a FAIL. Threads and inline
             can't kill: there it ends at its next report, if it reports.
-        trial_memory: Resident bytes a trial's process and its children may use; beyond that it is
-            killed and a FAIL. Processes only.
+        trial_memory: Bytes a trial's process and its children may hold; beyond that it is killed
+            and a FAIL. What they share counts once, mapped files (as of `share`) not at all.
+            Processes only.
         cpus_per_trial: Threads for each trial's BLAS, OpenMP, TensorFlow and XLA pools; by default
             the cores divided by `parallelism`.
         max_attempts: How often a trial whose worker dies is started in all.

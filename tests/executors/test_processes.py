@@ -128,9 +128,11 @@ def test_last_words_are_quoted(rig):
 def test_a_crash_in_c_leaves_a_traceback(rig):
     """The log of a trial that segfaults shows where in the Python code it was."""
     run = rig(lambda _: segfault())
-    run.run()
+    end = run.run()
     assert "Segmentation fault" in run.log()
     assert "in segfault" in run.log()
+    assert "Segmentation fault in string_at (ctypes/__init__.py:" in end.reason
+    assert "called from segfault (test_processes.py:" in end.reason
 
 
 def test_a_death_is_noticed_though_others_hold_the_pipe(rig, tmp_path):
@@ -405,18 +407,44 @@ def test_logging_can_be_configured_by_the_objective(rig):
         assert run.log(number) == "<detail>\n"
 
 
-@pytest.mark.parametrize("megabytes", [1, pytest.param(10, marks=pytest.mark.soak("throughput"))])
+@pytest.mark.parametrize("megabytes", [1, 30])
 def test_megabytes_of_output(rig, megabytes):
-    """A trial may say a lot."""
+    """A trial may say a lot, from wherever; of very much, the beginning and the end are kept."""
 
     def objective(params):
-        for _ in range(10_000 * megabytes):
-            print("x" * 99)
+        print("the beginning", flush=True)
+        for _ in range(megabytes):
+            os.write(1, (b"x" * 99 + b"\n") * 10_000)
+        print("the end")
         return 0.0
 
     run = rig(objective)
     assert isinstance(run.run(), AttemptFinished)
-    assert len(run.log()) == 1_000_000 * megabytes
+    log = run.log()
+    assert log.startswith("the beginning\n")
+    assert log.endswith("the end\n")
+    assert len(log) == 1_000_022 if megabytes == 1 else len(log) < 4.2e6
+
+
+def test_a_full_disk(rig, tmp_path):
+    """Whoever prints never learns of it: the trial ends as it would have, and so does the next."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "00000-1.log").symlink_to("/dev/full")
+
+    def objective(params):
+        print("x" * 100_000, flush=True)
+        return 0.5
+
+    run = rig(objective)
+    assert isinstance(run.run(0), AttemptFinished)
+    assert isinstance(run.run(1), AttemptFinished)
+    assert run.log(1) == "x" * 100_000 + "\n"
+
+
+def test_a_folder_that_takes_no_logs(rig, tmp_path):
+    """A trial whose log can't be opened has none."""
+    (tmp_path / "logs").touch()
+    assert isinstance(rig(lambda _: print("epoch 1") or 0.5).run(), AttemptFinished)
 
 
 def test_output_in_no_encoding(rig, tmp_path):

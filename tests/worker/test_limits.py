@@ -63,6 +63,36 @@ def test_memory_is_the_whole_trees(family):
     assert 100_000_000 < tree_memory(parent.pid) < 400_000_000
 
 
+SHARED = """
+import mmap, os, sys, time
+from pathlib import Path
+size = 100_000_000
+Path(sys.argv[1]).write_bytes(bytes(size))
+file = open(sys.argv[1], "rb")
+mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+hoard = b"x" * size
+children = [child for child in map(lambda _: os.fork(), range(2)) if child]
+assert len(mapped[:]) + hoard.count(b"y") == size
+print(flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system doesn't tell")
+def test_shared_pages_count_once_and_files_do_not(tmp_path):
+    """What forked processes share is held once; a mapped file is the kernel's to drop."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SHARED, tmp_path / "data"],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as parent:
+        for _ in range(4):
+            parent.stdout.readline()
+        assert 100_000_000 < tree_memory(parent.pid) < 200_000_000
+        assert tree_memory(parent.pid, enough=10**12) > 800_000_000
+        kill_tree(parent.pid)
+
+
 def test_kill_tree_ends_all(family):
     """Nobody survives, not even who left for a session of its own."""
     parent, children = family

@@ -1,11 +1,20 @@
-"""A log as a file: redacted whatever is in it, gone when empty, quoted when its worker died."""
+"""A log as a file: redacted whatever is in it, of a bounded length, gone when empty."""
 
 import os
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyfit.worker.logs import finalise, redact_bytes, tail
+from manyfit.worker.logs import (
+    MOST,
+    extend_log,
+    finalise,
+    is_too_long,
+    redact_bytes,
+    shorten,
+    write_log,
+)
 
 
 def test_a_log_without_secrets_is_left_alone(tmp_path):
@@ -23,13 +32,13 @@ def test_secrets_are_redacted_wherever_they_are(tmp_path):
     log = tmp_path / "log"
     filler = b"x" * 99 + b"\n"
     log.write_bytes(
-        filler * 30_000 + b"\xffpassword=" + b"hunter2\xfe\n" + filler * 30_000 + b"a s3cr3t!\n"
+        filler * 20_000 + b"\xffpassword=" + b"hunter2\xfe\n" + filler * 20_000 + b"a s3cr3t!\n"
     )
     finalise(log, ["s3cr3t!"])
     text = log.read_bytes()
     assert b"hunter2" not in text
     assert b"s3cr3t!" not in text
-    assert text.count(filler) == 60_000
+    assert text.count(filler) == 40_000
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
@@ -49,26 +58,55 @@ def test_an_empty_or_missing_log(tmp_path):
     finalise(log, ())
     finalise(log, ())
     assert not log.exists()
-    assert tail(log) == ""
 
 
-def test_tail_is_what_was_said_last(tmp_path):
-    """The last lines that say anything, on one line and not too long."""
+def numbered(lines):
+    return b"".join(b"%09d\n" % number for number in lines)
+
+
+def test_a_log_that_grows_without_end(tmp_path):
+    """It is shortened while its writer goes on: the first, the last, and how much is missing."""
     log = tmp_path / "log"
-    log.write_bytes(b"first\n" * 10_000 + b"a\r50%\r100%\n\n  b  \n\xff\n\n")
-    assert tail(log) == "100% | b | \ufffd"
-    log.write_text("x" * 10_000)
-    assert len(tail(log)) == 300
+    written, step = 0, 300_000
+    with log.open("ab", 0) as writer:
+        for round_ in range(6):
+            writer.write(numbered(range(round_ * step, (round_ + 1) * step)))
+            written += 10 * step
+            if is_too_long(log):
+                shorten(log, ())
+            assert log.stat().st_size <= 3 * MOST
+    finalise(log, ())
+    text = log.read_bytes()
+    head, left_out, tail = re.split(rb"\n\.\.\. (\d+) bytes left out \.\.\.\n", text)
+    assert len(text) <= MOST
+    assert len(head) + int(left_out) + len(tail) == written
+    assert head.startswith(numbered(range(1000)))
+    assert tail.endswith(numbered(range(6 * step - 1000, 6 * step)))
 
 
-def test_tail_of_a_crash(tmp_path):
-    """Of a fatal error its headline is quoted, with what was said before it."""
+def test_a_disk_without_room(tmp_path, caplog):
+    """What can't be written is left out, and said to be; nothing is raised, no half file stays."""
+    (tmp_path / "logs").touch()
+    write_log(tmp_path, 3, 1, b"epoch 1")
+    extend_log(tmp_path, 3, 1, b"epoch 2")
+    assert "the log of trial 3 can't be kept" in caplog.text
+    (tmp_path / "logs").unlink()
+    (tmp_path / "logs" / "00003-1.log").mkdir(parents=True)
+    write_log(tmp_path, 3, 1, b"epoch 1")
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["00003-1.log"]
+
+
+def test_a_log_in_a_folder_that_takes_no_more_files(tmp_path, monkeypatch):
+    """It is redacted all the same, in the place that it has."""
     log = tmp_path / "log"
-    log.write_text(
-        "epoch 3\nFatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent "
-        "call first):\n  File a\n  File b\n\nExtension modules: numpy (total: 1)\n"
-    )
-    assert tail(log) == "epoch 3 | Fatal Python error: Segmentation fault"
+    log.write_text("password=hunter2\n")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    finalise(log, ())
+    assert log.read_text() == "password=[redacted]\n"
 
 
 @given(st.binary())

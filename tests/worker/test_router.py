@@ -72,6 +72,54 @@ def test_secrets_stay_on_the_terminal(tmp_path, make_terminal):
     assert (tmp_path / "log").read_text() == "[redacted]\npassword=[redacted]\n"
 
 
+def test_a_disk_without_room(tmp_path, make_terminal):
+    """Whoever prints never learns of it; the terminal still shows what the log can't take."""
+    terminal = make_terminal()
+    (tmp_path / "logs").touch()
+    with in_driver(tmp_path / "logs" / "log", (), alone=True):
+        print("lost")
+    assert terminal.getvalue() == "lost\n"
+
+
+def test_a_disk_that_has_room_again(tmp_path, make_terminal):
+    """The log says how much of it is missing."""
+    make_terminal()
+    (tmp_path / "logs").touch()
+    with in_driver(tmp_path / "logs" / "log", (), alone=True):
+        print("lost")
+        (tmp_path / "logs").unlink()
+        print("kept")
+    expected = "kept\n\n... 5 bytes could not be written ...\n"
+    assert (tmp_path / "logs" / "log").read_text() == expected
+
+
+def test_a_terminal_that_is_gone(tmp_path, monkeypatch):
+    """A trial goes on when whoever watched it has hung up, and its log has what it says."""
+
+    class Gone(io.StringIO):
+        def write(self, _):
+            raise BrokenPipeError
+
+        def flush(self):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    with in_driver(tmp_path / "log", (), alone=True):
+        print("epoch 1")
+        sys.stdout.flush()
+    assert (tmp_path / "log").read_text() == "epoch 1\n"
+
+
+def test_a_log_without_end(tmp_path, make_terminal):
+    """It is shortened while it grows."""
+    make_terminal()
+    with in_driver(tmp_path / "log", (), alone=False):
+        for _ in range(30):
+            print("x" * 999_999)
+            assert (tmp_path / "log").stat().st_size < 10_000_000
+    assert (tmp_path / "log").stat().st_size <= 4 << 20
+
+
 def test_no_output_no_log(tmp_path, make_terminal):
     """A silent trial leaves no file, and what an earlier driver left there is deleted."""
     make_terminal()

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from manyfit._redact import redact
 from manyfit.trackers.mlflow_app import NAME, PROXIED, ROOT
 from manyfit.trackers.mlflow_uris import is_folder
-from manyfit.worker.logs import end_of
+from manyfit.worker.last_words import end_of
 
 logger = logging.getLogger("manyfit.mlflow")
 

@@ -3,14 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from manyfit.worker.logs import redact_bytes
+from manyfit.worker.logs import HEAD, redact_bytes, shortened
 
-# Bytes of an attempt's log that leave the machine while it runs, and in all when it has ended.
-_MOST_LIVE = 1 << 20
-_MOST = 4 << 20
 _CHUNK = 1 << 18
-# Longer than a credential: what may be half of one, where a log is cut, is within so many bytes.
-_MARGIN = 1 << 12
 _SHORTEST = 8  # a line of a key that is shorter gives nothing away
 
 
@@ -31,8 +26,11 @@ class Follower:
         self._position = 0
 
     def news(self) -> bytes:
-        """Return the lines that have come since, redacted; nothing after the first megabyte."""
-        room = min(_CHUNK, _MOST_LIVE - self._position)
+        """Return the lines that have come since, redacted; nothing after the first megabyte.
+
+        That much of a log stays where it is when it is shortened.
+        """
+        room = min(_CHUNK, HEAD - self._position)
         if room <= 0:
             return b""
         try:
@@ -49,14 +47,6 @@ class Follower:
         """Return the log as it is now, redacted; of a very long one, the beginning and the end."""
         try:
             with self._path.open("rb") as file:
-                size = file.seek(0, 2)
-                file.seek(0)
-                if size <= _MOST:
-                    return redact_bytes(file.read(), self._secrets)
-                head = redact_bytes(file.read(_CHUNK), self._secrets)[:-_MARGIN]
-                file.seek(size - _MOST + _CHUNK)
-                tail = redact_bytes(file.read(_MOST - _CHUNK), self._secrets)[_MARGIN:]
+                return shortened(file, self._secrets)
         except FileNotFoundError:
             return b""
-        left_out = f"\n... {size - len(head) - len(tail)} bytes left out ...\n".encode()
-        return head + left_out + tail

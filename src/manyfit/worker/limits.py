@@ -5,8 +5,10 @@ The only file that imports psutil.
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 from threadpoolctl import ThreadpoolController
@@ -68,16 +70,39 @@ def machine_memory() -> tuple[int, int]:
     return memory.total, memory.available
 
 
-def tree_memory(pid: int) -> int:
-    """Return the resident bytes of a process and all its descendants; 0 once it is gone.
+def tree_memory(pid: int, enough: int = 0) -> int:
+    """Return the bytes of memory that a process and all its descendants hold; 0 once it is gone.
 
-    Pages that processes share are counted in each of them.
+    Pages that several of them share, as forked processes do, count once. Files that are mapped
+    don't: the kernel takes their pages back when it needs them. On macOS, which doesn't tell, it is
+    all resident bytes of each.
+
+    Args:
+        pid: The process.
+        enough: Where all resident bytes are no more than this, they are returned instead: they are
+            known at once, while going through the pages of many gigabytes takes a moment.
     """
-    total = 0
-    for process in _tree(pid):
-        with contextlib.suppress(psutil.Error):
-            total += process.memory_info().rss
-    return total
+    tree = _tree(pid)
+    resident = sum(map(_resident, tree))
+    return resident if resident <= enough else sum(map(_held, tree))
+
+
+def _resident(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
+
+
+def _held(process: psutil.Process) -> int:
+    """Return a process's share of the pages that hold no file."""
+    try:
+        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    except FileNotFoundError:  # macOS, or it is gone
+        return _resident(process)
+    except OSError:  # it is just going
+        return 0
+    kilobytes = re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB", text, re.MULTILINE)
+    return 1024 * sum(map(int, kilobytes)) if kilobytes else _resident(process)
 
 
 def private_memory(pid: int) -> int:

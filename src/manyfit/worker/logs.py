@@ -1,13 +1,17 @@
-"""A trial's log as a file: without credentials, absent when empty, quoted when its worker died."""
+"""A trial's log as a file: of a bounded length, without credentials, absent when empty.
+
+What befalls a log, such as a full disk, decides about no trial: it is then shorter, or not there.
+"""
 
 import contextlib
+import fcntl
 import logging
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from manyfit._redact import redact, secret_values
 from manyfit.trial import log_name
@@ -15,30 +19,110 @@ from manyfit.trial import log_name
 # How a log record is written.
 LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-_BLOCK = 1 << 20
-_END = 4096
+# Bytes that are kept of a log: the first and the last. While it grows, it may have twice as many.
+HEAD = 1 << 20
+MOST = 4 << 20
+# Longer than a credential: what may be half of one, where a log is cut, is within so many bytes.
+_MARGIN = 1 << 12
+_LEFT_OUT = re.compile(rb"\n\.\.\. (\d+) bytes left out \.\.\.\n")
+
+logger = logging.getLogger("manyfit")
 
 
 def finalise(path: Path, secrets: Sequence[str] | None = None) -> None:
-    """Redact a log whose writer is done, also one that was killed; delete it if it is empty.
+    """Redact a log whose writer is done, also one that was killed; shorten it; delete an empty one.
 
-    The file is replaced as a whole, so that a reader sees either the old one or the new one.
+    The file is replaced as a whole, so that a reader sees either the old one or the new one, if the
+    disk has room for both.
     """
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size == 0:
+    known = secret_values() if secrets is None else tuple(secrets)
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        _lock(file)
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
             path.unlink()
             return
-        known = secret_values() if secrets is None else tuple(secrets)
-        if any(redact_bytes(block, known) != block for block in _blocks(path)):
-            _replace(path, known)
+        kept = shortened(file, known)
+        file.seek(0)
+        if size > MOST or file.read(size) != kept:
+            _replace(path, kept)
 
 
-def _replace(path: Path, secrets: Sequence[str]) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
-        for block in _blocks(path):
-            new.write(redact_bytes(block, secrets))
-    Path(new.name).chmod(0o644)
-    Path(new.name).replace(path)
+def shorten(path: Path, secrets: Sequence[str]) -> None:
+    """Shorten a log that has become too long, where it is: others are writing to it."""
+    with contextlib.suppress(OSError), path.open("r+b") as file:
+        if not _lock(file, fcntl.LOCK_NB):
+            return  # it is being finalised
+        kept = shortened(file, secrets)
+        file.truncate(0)
+        file.seek(0)
+        file.write(kept)
+
+
+def _lock(file: BinaryIO, flags: int = 0) -> bool:
+    """Keep others from changing a log; returns false if one is at it. Not all disks have locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | flags)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def is_too_long(path: Path) -> bool:
+    """Whether a log that is being written should be shortened."""
+    try:
+        return path.stat().st_size > 2 * MOST
+    except OSError:
+        return False
+
+
+def shortened(file: BinaryIO, secrets: Sequence[str]) -> bytes:
+    """Return a log, redacted; of a very long one, the beginning and the end, and what is missing.
+
+    A writer may be at it, and it may have been shortened before.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size <= MOST:
+        return redact_bytes(file.read(size), secrets)
+    beginning = file.read(HEAD)
+    before = list(_LEFT_OUT.finditer(beginning, HEAD - 2 * _MARGIN))
+    if before:
+        size += int(before[-1][1]) - len(before[-1][0])
+        beginning = beginning[: before[-1].start()]
+    head = redact_bytes(beginning, secrets)
+    head = head if before else head[:-_MARGIN]
+    file.seek(-(MOST - HEAD), os.SEEK_END)
+    tail = redact_bytes(file.read(), secrets)[_MARGIN:]
+    left_out = size - len(head) - len(tail)
+    return head + b"\n... %d bytes left out ...\n" % left_out + tail
+
+
+def _replace(path: Path, kept: bytes) -> None:
+    try:
+        with (
+            tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=f".{path.name}.", delete=False
+            ) as new,
+            _removed_on_failure(new.name),
+        ):
+            new.write(kept)
+            new.flush()
+            Path(new.name).chmod(0o644)
+            Path(new.name).replace(path)
+    except OSError:
+        path.write_bytes(kept)  # what it had goes first, and makes room
+
+
+@contextlib.contextmanager
+def _removed_on_failure(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def write_log(folder: Path, number: int, attempt: int, data: bytes) -> None:
@@ -46,15 +130,19 @@ def write_log(folder: Path, number: int, attempt: int, data: bytes) -> None:
 
     As a whole: a reader sees either the old one or the new one.
     """
-    path = _log_in(folder, number, attempt)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(data)
-    part.replace(path)
+    try:
+        path = _log_in(folder, number, attempt)
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        with _removed_on_failure(str(part)):
+            part.write_bytes(data)
+            part.replace(path)
+    except OSError as error:
+        logger.warning("the log of trial %d can't be kept: %s.", number, error)
 
 
 def extend_log(folder: Path, number: int, attempt: int, data: bytes) -> None:
-    """Add to an attempt's log in a study's folder."""
-    with _log_in(folder, number, attempt).open("ab") as file:
+    """Add to an attempt's log in a study's folder, as far as there is room."""
+    with contextlib.suppress(OSError), _log_in(folder, number, attempt).open("ab") as file:
         file.write(data)
 
 
@@ -64,35 +152,8 @@ def _log_in(folder: Path, number: int, attempt: int) -> Path:
     return path
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield block + file.readline(_BLOCK)
-
-
 def redact_bytes(data: bytes, secrets: Sequence[str]) -> bytes:
     """Redact output of any encoding, cut anywhere."""
     text = data.decode("utf-8", "surrogateescape")
     redacted = redact(text, secrets)
     return data if redacted is text else redacted.encode("utf-8", "surrogateescape")
-
-
-def tail(path: Path, lines: int = 3, most: int = 300) -> str:
-    """Return the last lines of a log that say anything, on one line; empty when there is no log.
-
-    Of a crash in C only the headline is quoted: the log has the frames.
-    """
-    try:
-        with path.open("rb") as file:
-            text = end_of(file)
-    except FileNotFoundError:
-        return ""
-    text = re.split(r"\n(?:Current thread|Thread) 0x", text)[0]
-    said = [line.strip() for line in re.split("[\r\n]", text) if line.strip()]
-    return " | ".join(said[-lines:])[-most:]
-
-
-def end_of(file: IO[bytes]) -> str:
-    """Return the last few kilobytes of a file."""
-    file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
-    return file.read().decode("utf-8", "replace")

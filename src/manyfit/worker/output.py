@@ -43,16 +43,18 @@ class ProcessOutput:
         """Send all output of this process to a file within the block; an empty one is deleted."""
         self._secrets = tuple(secrets)
         self._renew_streams()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644
-        )
-        self._point_at(log)
-        os.close(log)
+        with contextlib.suppress(OSError):  # without a log, it goes where it goes between trials
+            path.parent.mkdir(parents=True, exist_ok=True)
+            log = os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644
+            )
+            self._point_at(log)
+            os.close(log)
         try:
             yield
         finally:
             self._flush()
+            self._tell_what_is_lost()
             self._point_at(self._elsewhere)
             finalise(path, secrets)
 
@@ -66,7 +68,14 @@ class ProcessOutput:
             sys.stdout = _Redacted(1, self.redact)
         if not isinstance(sys.stderr, _Redacted) or sys.stderr.closed:
             sys.stderr = _Redacted(2, self.redact)
-        self._streams = (sys.stdout, sys.stderr)
+        self._streams: tuple[_Redacted, _Redacted] = (sys.stdout, sys.stderr)
+
+    def _tell_what_is_lost(self) -> None:
+        """Say in the log how much could not be written to it, if that has room by now."""
+        lost = sum(stream.descriptor.take_lost() for stream in self._streams)
+        if lost:
+            with contextlib.suppress(OSError):
+                os.write(1, b"\n... %d bytes could not be written ...\n" % lost)
 
     def _flush(self) -> None:
         for stream in self._streams:
@@ -83,21 +92,33 @@ class _Redacted(io.TextIOWrapper):
     """A text stream onto a descriptor, which redacts what passes."""
 
     def __init__(self, fd: int, redact: Callable[[bytes], bytes]) -> None:
-        buffer = io.BufferedWriter(_RedactedDescriptor(fd, redact))
+        self.descriptor = _RedactedDescriptor(fd, redact)
+        buffer = io.BufferedWriter(self.descriptor)
         super().__init__(buffer, "utf-8", "backslashreplace", line_buffering=True)
 
 
 class _RedactedDescriptor(io.FileIO):
+    """Writes what it can: that a disk is full is no fault of whoever prints."""
+
     def __init__(self, fd: int, redact: Callable[[bytes], bytes]) -> None:
         super().__init__(fd, "wb", closefd=False)
         self._redact = redact
+        self._lost = 0
 
     def write(self, data: Any) -> int:
         original = bytes(data)
         redacted = memoryview(self._redact(original))
-        while redacted:
-            redacted = redacted[super().write(redacted) :]
+        try:
+            while redacted:
+                redacted = redacted[super().write(redacted) :]
+        except OSError:
+            self._lost += len(redacted)
         return len(original)
+
+    def take_lost(self) -> int:
+        """Return how many bytes have been lost since it was last asked."""
+        lost, self._lost = self._lost, 0
+        return lost
 
 
 class _StderrHandler(logging.Handler):

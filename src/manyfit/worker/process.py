@@ -14,8 +14,8 @@ from typing import Any
 
 from manyfit.errors import ExecutorError
 from manyfit.worker.guard import MARK, end_marked
+from manyfit.worker.last_words import end_of
 from manyfit.worker.limits import kill_group, kill_tree, pool_variables
-from manyfit.worker.logs import end_of
 from manyfit.worker.payload import Payload
 
 # The worker looks for modules where its parent does. -P, since a json.py in the working folder

@@ -10,15 +10,16 @@ What goes through `sys.stdout`, `sys.stderr` and `logging` is caught; what C lib
 import contextlib
 import io
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, Any, TextIO, cast
+from typing import Any, TextIO, cast
 
 from manyfit._redact import redact
-from manyfit.worker.logs import LINE, finalise
+from manyfit.worker.logs import LINE, MOST, finalise, shorten
 
 
 class _Log:
@@ -28,23 +29,41 @@ class _Log:
         self.tee = tee
         self._path = path
         self._secrets = secrets
-        self._file: IO[str] | None = None
+        self._file: io.FileIO | None = None
         self._lock = threading.Lock()
-        path.unlink(missing_ok=True)
+        self._lost = 0  # bytes that could not be written: a full disk is no fault of the trial's
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
     def write(self, text: str) -> None:
+        data = redact(text, self._secrets).encode("utf-8", "backslashreplace")
         with self._lock:
-            if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._path.open("a", 1, encoding="utf-8", errors="backslashreplace")
-            self._file.write(redact(text, self._secrets))
+            try:
+                self._append(data)
+            except OSError:
+                self._lost += len(data)
+
+    def _append(self, data: bytes) -> None:
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = io.FileIO(self._path, "ab")
+        elif self._file.tell() > 2 * MOST:
+            shorten(self._path, self._secrets)
+            self._file.seek(0, os.SEEK_END)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
     def close(self) -> None:
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-                finalise(self._path, self._secrets)
+            if self._file is None:
+                return
+            if self._lost:
+                with contextlib.suppress(OSError):
+                    self._append(b"\n... %d bytes could not be written ...\n" % self._lost)
+            self._file.close()
+            self._file = None
+            finalise(self._path, self._secrets)
 
 
 _log: ContextVar[_Log | None] = ContextVar("manyfit_log", default=None)
@@ -70,15 +89,19 @@ class _Router(io.TextIOBase):
         log = _current()
         if log is not None:
             log.write(text)
-        if log is None or log.tee:
+        if log is None:
             self.original.write(text)
+        elif log.tee:
+            with contextlib.suppress(OSError):  # a terminal that is gone decides about no trial
+                self.original.write(text)
         return len(text)
 
     def writable(self) -> bool:
         return True
 
     def flush(self) -> None:
-        self.original.flush()
+        with contextlib.suppress(OSError) if _current() else contextlib.nullcontext():
+            self.original.flush()
 
     def close(self) -> None:
         """Do nothing: an objective must not close the driver's terminal."""

@@ -15,8 +15,9 @@ from manyfit.events import AttemptEvent, AttemptFailed, AttemptLost, AttemptStar
 from manyfit.trial import log_name
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.context import timeout_reason
+from manyfit.worker.last_words import last_words
 from manyfit.worker.limits import tree_memory
-from manyfit.worker.logs import finalise, tail
+from manyfit.worker.logs import finalise, is_too_long, shorten
 from manyfit.worker.payload import Payload
 from manyfit.worker.process import Process
 from manyfit.worker.work import Task
@@ -186,16 +187,30 @@ class Slot:
         reason = None
         if limits.seconds is not None and seconds > limits.seconds:
             reason = timeout_reason(limits.seconds)
-        elif limits.memory is not None and time.monotonic() >= self._next_look:
+        elif time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK
-            used = tree_memory(self.pid or 0)
-            if used > limits.memory:
-                reason = (
-                    f"used {_bytes(used)} of memory, more than trial_memory={_bytes(limits.memory)}"
-                )
+            reason = self._look(task)
         if reason is not None:
             whose = task.number, task.attempt
             self._bury(AttemptFailed(*whose, reason, "", "", False, seconds, time.time()))
+
+    def _look(self, task: Task) -> str | None:
+        """Keep its log short; returns what is wrong with its use of memory, if anything."""
+        log = self._log_of(task)
+        if is_too_long(log):
+            shorten(log, self._secrets_of(task))
+        if self._limits.memory is None:
+            return None
+        used, most = tree_memory(self.pid or 0, self._limits.memory), self._limits.memory
+        if used <= most:
+            return None
+        return f"used {_bytes(used)} of memory, more than trial_memory={_bytes(most)}"
+
+    def _log_of(self, task: Task) -> Path:
+        return self._site.folder / "logs" / log_name(task.number, task.attempt)
+
+    def _secrets_of(self, task: Task) -> tuple[str, ...]:
+        return (*secret_values({**os.environ, **self._site.env, **task.env}), *self._secrets)
 
     def _bury(self, verdict: AttemptFailed | AttemptLost | None = None) -> None:
         """Kill what is left of the child and take in its last words.
@@ -213,12 +228,10 @@ class Slot:
         if verdict is None and self._began is None:
             self._check_starts(process)
             return
-        log = self._site.folder / "logs" / log_name(task.number, task.attempt)
-        environ = {**os.environ, **self._site.env, **task.env}
-        secrets = (*secret_values(environ), *self._secrets)
+        log, secrets = self._log_of(task), self._secrets_of(task)
         finalise(log, secrets)
         if verdict is None:
-            said = redact(tail(log), secrets)
+            said = redact(last_words(log), secrets)
             reason = "the worker process " + (process.death() if process is not None else "is gone")
             reason += f"; its last output: {said}" if said else ""
             verdict = AttemptLost(task.number, task.attempt, reason, counts=True, at=time.time())

@@ -21,7 +21,8 @@ class Limits:
 
     Attributes:
         seconds: Wall time of an attempt; None for no limit.
-        memory: Resident bytes of the worker's whole process tree; None for no limit.
+        memory: Bytes that the worker's whole process tree holds (see `tree_memory`); None for no
+            limit.
         cpus: Threads for each of the worker's pools (BLAS, OpenMP, TensorFlow, XLA).
     """
 
