@@ -117,6 +117,30 @@ class TestPopulation:
         with pytest.raises(ArgumentError, match=message):
             LocalPopulation(data, by, folder=tmp_path)
 
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            pd.period_range("2024", periods=2, freq="M"),
+            pd.interval_range(0, 2),
+            pd.Categorical(pd.interval_range(0, 2)),
+            pd.Series([(1, 2), (3, 4)]),
+            pd.Series([[1], [2]]),
+            pd.Series([1 + 2j, 3]),
+            pd.Series([pd.Period("2024"), pd.Period("2025")], dtype=object),
+            pd.to_datetime([1, 2], unit="ns"),
+        ],
+    )
+    def test_values_that_cant_be_keys(self, tmp_path, keys):
+        """They are refused with what to do instead."""
+        with pytest.raises(ArgumentError, match=r"can't be a key: .*astype\(str\)"):
+            LocalPopulation(pd.DataFrame({"k": keys}), ["k"], folder=tmp_path)
+
+    def test_spans_of_time(self, tune):
+        """They are keys to the nanosecond."""
+        data = pd.DataFrame({"k": pd.to_timedelta([1, 2, 2], unit="ns")})
+        rows = tune(lambda group, params: len(group), data, by=("k",))
+        assert sorted(row["value"] for row in rows.values()) == [1.0, 2.0]
+
 
 class TestRuns:
     """What comes back."""
@@ -279,6 +303,26 @@ class TestDeaths:
         assert rows['["g3"]']["state"] == "COMPLETE"
         assert rows['["g3"]']["seconds"] > 0.5
         assert sum(row["failed"] for row in rows.values()) == 1
+
+    def test_what_failed_trials_print(self, in_processes):
+        """It is below the traceback: of one that raised, and of one that was cut; its own alone."""
+
+        def objective(group, params):
+            name = group["g"].iloc[0]
+            print(f"{name} begins", flush=True)
+            os.write(2, b"in C\n")
+            if name == "g0":
+                raise ValueError("bad")
+            if name == "g1":
+                time.sleep(60)
+            return params["x"]
+
+        rows = in_processes(objective, parallelism=1, trial_timeout=0.5, n_trials=1)
+        assert rows['["g0"]']["traceback"].endswith(
+            "ValueError: bad\n\nIt printed:\ng0 begins\nin C"
+        )
+        assert rows['["g1"]']["traceback"] == "It printed:\ng1 begins\nin C"
+        assert rows['["g2"]']["traceback"] == ""
 
     def test_a_group_whose_time_is_up(self, in_processes):
         """The trial that runs then is cut, and no other begins."""

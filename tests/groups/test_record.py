@@ -101,6 +101,17 @@ def test_the_first_header_counts(opened):
     assert opened().header["metric"] == "loss"
 
 
+def test_what_a_killed_driver_leaves(opened, tmp_path):
+    """What its workers exchanged and printed goes when the record is opened, and when it ends."""
+    for kind in ("scratch", "logs"):
+        (tmp_path / "study" / kind / "1").mkdir(parents=True)
+    record = opened()
+    assert sorted(each.name for each in record.folder.iterdir()) == ["groups.json", "lock"]
+    (record.folder / "scratch" / "2").mkdir(parents=True)
+    record.close()
+    assert not (record.folder / "scratch").exists()
+
+
 def test_one_driver_at_a_time(opened, tmp_path):
     """A record is held."""
     opened()

@@ -32,6 +32,9 @@ class Notes:
     def begin(self, number):
         self.begun.append(number)
 
+    def told(self, ending):
+        return ending
+
     def note(self, event):
         self.events.append(event)
 

@@ -190,6 +190,7 @@ def test_a_changed_call(tuned):
         ({"holdout": "last"}, "holdout must be"),
         ({"baseline": 3}, "baseline must be a point of the space or a function"),
         ({"by": "h"}, "'h' is not a column of the data"),
+        ({"order_by": "dey"}, "'dey' is not a column of the data"),
         ({"mode": "shared", "n_trials": None, "group_timeout": 9}, "'shared' needs n_trials"),
         ({"mode": "transfer", "n_trials": None, "group_timeout": 9}, "'transfer' needs n_trials"),
         ({"mode": "shared", "stop": manyfit.Target(0.1)}, "but mode is 'shared'; give n_trials"),

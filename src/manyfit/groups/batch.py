@@ -28,10 +28,11 @@ from manyfit.events import AttemptEvent, decode, encode
 from manyfit.groups.job import GroupJob
 from manyfit.groups.models import store
 from manyfit.groups.row import GroupRow
+from manyfit.groups.said import size_of, with_output
 from manyfit.groups.trials import tune_group
 from manyfit.metric import Metric
 from manyfit.space import Space
-from manyfit.trial import Params
+from manyfit.trial import Params, log_name
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.context import current_trial, report
 from manyfit.worker.work import Limits, Work
@@ -88,13 +89,14 @@ class Order:
 
 
 class Now:
-    """What a process is at: 32 bytes of a file that both sides map.
+    """What a process is at: 40 bytes of a file that both sides map.
 
     Fields: the group's place in the batch, the trial's number, when that and when the group began
-    (monotonic seconds, the same clock for all processes of a machine; 0: none is at it).
+    (monotonic seconds, the same clock for all processes of a machine; 0: none is at it), and how
+    long the log was when the trial began.
     """
 
-    _fields = struct.Struct("<qqdd")
+    _fields = struct.Struct("<qqddq")
 
     def __init__(self, folder: Path) -> None:
         path = folder / NOW
@@ -103,13 +105,15 @@ class Now:
         with path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), self._fields.size)
 
-    def write(self, place: int, trial: int, began: float, group_began: float) -> None:
+    def write(
+        self, place: int, trial: int, began: float, group_began: float, printed: int = 0
+    ) -> None:
         """Say what begins; nothing has, while `began` is 0."""
-        self._fields.pack_into(self._memory, 0, place, trial, began, group_began)
+        self._fields.pack_into(self._memory, 0, place, trial, began, group_began, printed)
 
-    def read(self) -> tuple[int, int, float, float]:
+    def read(self) -> tuple[int, int, float, float, int]:
         """Return what was written last."""
-        found: tuple[int, int, float, float] = self._fields.unpack_from(self._memory)
+        found: tuple[int, int, float, float, int] = self._fields.unpack_from(self._memory)
         return found
 
     def close(self) -> None:
@@ -139,7 +143,8 @@ class TuneBatch:
         job = self._job if order.points is None else self._job.at(order.points)
         rows = self._rows(folder)
         told = time.monotonic()
-        with contextlib.closing(_Notes(folder)) as notes, (folder / DONE).open("a") as done:
+        log = folder.parents[1] / "logs" / log_name(trial.number, trial.attempt)
+        with contextlib.closing(_Notes(folder, log)) as notes, (folder / DONE).open("a") as done:
             for place in range(order.begin, len(order.portions)):
                 portion = order.portions[place]
                 notes.start(place, order.spent if place == order.begin else 0.0)
@@ -183,10 +188,12 @@ class TuneBatch:
 class _Notes:
     """What is noted of the group at hand, in files that outlive this process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log: Path) -> None:
         self.known: Sequence[AttemptEvent] = ()
         self.spent = 0.0
         self._folder = folder
+        self._log = log
+        self._printed = 0  # bytes of the log, when the trial began
         self._facts = (folder / FACTS).open("a")
         self._now = Now(folder)
         self._place = 0
@@ -200,7 +207,12 @@ class _Notes:
 
     def begin(self, number: int) -> None:
         """Note that a trial begins."""
-        self._now.write(self._place, number, time.monotonic(), self._group_began)
+        self._printed = size_of(self._log)
+        self._now.write(self._place, number, time.monotonic(), self._group_began, self._printed)
+
+    def told(self, ending: AttemptEvent) -> AttemptEvent:
+        """Return how the trial ended, with what it printed if it failed."""
+        return with_output(ending, self._log, self._printed)
 
     def note(self, event: AttemptEvent) -> None:
         """Note a report or an end."""

@@ -29,6 +29,7 @@ from manyfit.groups.batch import (
 )
 from manyfit.groups.job import GroupJob
 from manyfit.groups.row import FAIL, GroupRow, from_json
+from manyfit.groups.said import with_output
 from manyfit.trial import Params, log_name
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.context import timeout_reason
@@ -141,6 +142,9 @@ class Bench:
     def _folder(self) -> Path:
         return self._home / "scratch" / str(self._number)
 
+    def _log(self, attempt: int) -> Path:
+        return self._home / "logs" / log_name(self._number, attempt)
+
     def _start(self) -> None:
         batch = self._batch
         if batch is None:
@@ -181,12 +185,14 @@ class Bench:
 
     def _take_death(self, event: AttemptEvent, portion: Portion) -> list[GroupRow]:
         """Blame the trial that was running; or, in the end, the group."""
-        place, number, began, group_began = self._now.read() if self._now else (0, NO_TRIAL, 0, 0)
+        nothing = (0, NO_TRIAL, 0.0, 0.0, 0)
+        place, number, began, group_began, printed = self._now.read() if self._now else nothing
         now = time.monotonic()
         if group_began and place == self._done:
             self._spent += max(now - group_began, 1e-9)
         if place == self._done and number != NO_TRIAL:
-            self._note(_verdict(event, number, self._attempts(number), now - began))
+            verdict = _verdict(event, number, self._attempts(number), now - began)
+            self._note(with_output(verdict, self._log(self._attempt), printed))
             return []
         self._deaths += 1
         if self._deaths < _MOST_DEATHS:
@@ -221,7 +227,7 @@ class Bench:
         job, now = self._job, self._now
         if now is None or (job.trial_timeout is None and job.seconds is None):
             return
-        place, number, began, group_began = now.read()
+        place, number, began, group_began, _ = now.read()
         if place != self._done or number == NO_TRIAL or not began:
             return
         moment = time.monotonic()
@@ -238,8 +244,7 @@ class Bench:
             self._batch = None
             shutil.rmtree(self._folder, ignore_errors=True)
             for attempt in range(1, self._attempt + 1):
-                log = self._home / "logs" / log_name(self._number, attempt)
-                log.unlink(missing_ok=True)
+                self._log(attempt).unlink(missing_ok=True)
 
 
 def run_batch(bench: Bench, batch: Batch) -> Iterator[GroupRow]:

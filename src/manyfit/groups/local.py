@@ -32,6 +32,11 @@ from manyfit.worker.work import Site
 _PARTS = 4
 _MOST_GROUPS = 64  # in a batch: so that a process that dies early is missed
 _GRACE = 2.0
+# The types of keys, as pyarrow's `is_...` name them.
+_KEYS = (
+    *("boolean", "integer", "floating", "decimal", "string"),
+    *("binary", "large_binary", "date", "time", "duration"),
+)
 
 
 class LocalPopulation:
@@ -266,7 +271,13 @@ class _Crew:
 
 def _codes(frame: Any, by: Sequence[str]) -> Any:
     """Return a number for each row, the same for those of a group; missing values are a key."""
-    return frame.groupby(list(by), dropna=False, sort=False, observed=True).ngroup().to_numpy()
+    grouped = frame.groupby(list(by), dropna=False, sort=False, observed=True)
+    try:
+        return grouped.ngroup().to_numpy()
+    except TypeError as error:  # a list or a dict
+        raise ArgumentError(
+            f"the key columns hold what can't be a key: {error}. Make text of it: astype(str)"
+        ) from error
 
 
 def _hashes(frame: Any) -> Any:
@@ -286,18 +297,35 @@ def _key_table(frame: Any) -> Table:
     arrow = require("pyarrow", extra="arrow", purpose="tune_groups")
     try:
         table = arrow.Table.from_pandas(frame, preserve_index=False)
-    except (arrow.ArrowInvalid, arrow.ArrowTypeError) as error:
-        raise ArgumentError(f"the key columns hold what can't be a key: {error}") from error
-    fields = [arrow.field(each.name, _key_type(arrow, each.type)) for each in table.schema]
-    return table.cast(arrow.schema(fields))
+        fields = [
+            arrow.field(each.name, _key_type(arrow, each.name, each.type)) for each in table.schema
+        ]
+        return table.cast(arrow.schema(fields))
+    except (arrow.ArrowException, TypeError) as error:
+        raise ArgumentError(
+            f"the key columns hold what can't be a key: {error}. Make text of it, astype(str), or "
+            "of times that are finer than microseconds rounder ones, dt.round('us')"
+        ) from error
 
 
-def _key_type(arrow: Any, kind: Any) -> Any:
-    if arrow.types.is_dictionary(kind):
-        return _key_type(arrow, kind.value_type)
-    if arrow.types.is_large_string(kind) or arrow.types.is_null(kind):
+def _key_type(arrow: Any, name: str, kind: Any) -> Any:
+    """Return the type of a key column's values: of those that say the same, one.
+
+    Raises:
+        ArgumentError: Values of this type can't be keys.
+    """
+    types = arrow.types
+    if types.is_dictionary(kind):
+        return _key_type(arrow, name, kind.value_type)
+    if types.is_large_string(kind) or types.is_null(kind):
         return arrow.string()
-    return arrow.timestamp("us", kind.tz) if arrow.types.is_timestamp(kind) else kind
+    if types.is_timestamp(kind):
+        return arrow.timestamp("us", kind.tz)
+    if not any(getattr(types, f"is_{word}")(kind) for word in _KEYS):
+        raise ArgumentError(
+            f"{name!r} can't be a key: its type is {kind}. Make text of it: astype(str)"
+        )
+    return kind
 
 
 def _rows(table: Table) -> Iterator[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ its file costs no row before it. Of two rows of a group, the later one counts.
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,10 +63,16 @@ class GroupRecord:
         self._lock = StudyLock(folder / "lock")
         self._writers: dict[str, _Writer] = {}
         try:
+            self._sweep()
             self.header = self._agreed({**header, "outputs": []})
         except BaseException:
             self._lock.release()
             raise
+
+    def _sweep(self) -> None:
+        """Remove what worker processes exchanged and printed, also those of a driver that died."""
+        for name in ("scratch", "logs"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _agreed(self, header: dict[str, Any]) -> dict[str, Any]:
         """Return the header on disk, if there is one and it fits, else put this one there."""
@@ -161,6 +168,7 @@ class GroupRecord:
         """Give the record up. Safe to call twice."""
         while self._writers:
             self._writers.popitem()[1].close()
+        self._sweep()
         self._lock.release()
 
 

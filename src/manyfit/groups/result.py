@@ -39,7 +39,8 @@ class GroupFailure:
         reason: What happened to the first of them, in one line.
         count: How many they are.
         keys: The first ten, as `params_of` takes them.
-        traceback: The first one's; empty where there is none.
+        traceback: The first one's, and below it the end of what that trial printed; empty where
+            there is neither.
     """
 
     reason: str

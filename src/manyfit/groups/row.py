@@ -38,7 +38,7 @@ class GroupRow:
         fit_seconds: Of these, the time in the user's functions.
         worker: Where it ran.
         error: The class of the exception that made it fail; empty if there was none.
-        traceback: That exception's.
+        traceback: That exception's, and below it the end of what the trial printed.
         model: The best trial's model, pickled; None if none is kept, or kept elsewhere.
         model_path: Where the model is kept, if not here.
         history: All trials as JSON, `[[params, value or null, state], ...]`; None unless asked for.

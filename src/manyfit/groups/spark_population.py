@@ -6,6 +6,7 @@
                                           │ a bin of groups, pinned to its place, sorted by key
 """
 
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,11 @@ from manyfit.groups.spark_output import append, written
 from manyfit.groups.spark_task import naive
 from manyfit.groups.waves import Waves
 
+# The types of keys, without what follows in brackets.
+_KEYS = (
+    *("boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "decimal", "string"),
+    *("char", "varchar", "binary", "date", "timestamp", "timestamp_ntz"),
+)
 _CELLS = 1024
 _CANDIDATES = 16  # of a cell, which may be large groups
 _HASH, _CELL, _BIN = "manyfit_hash", "manyfit_cell", "manyfit_bin"
@@ -68,9 +74,12 @@ class SparkPopulation:
         check_columns(frame.columns, (*by, *shared_by))
         check_names(frame.columns)
         kinds = _kinds(frame)
-        for name in by:
-            if kinds[name].startswith(("array", "map", "struct", "variant")):
-                raise ArgumentError(f"{name!r} can't be a key: its type is {kinds[name]}")
+        for name in (*by, *shared_by):
+            if re.split(r"\W", kinds[name])[0] not in _KEYS:
+                raise ArgumentError(
+                    f"{name!r} can't be a key: its type is {kinds[name]}. Make text of it: "
+                    "cast('string')"
+                )
         self._kinds = {name: kinds[name] for name in by}
         self._frame = _without_nan(frame, self._kinds)
         self._by = tuple(by)

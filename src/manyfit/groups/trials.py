@@ -68,6 +68,9 @@ class Notes(Protocol):
     def begin(self, number: int) -> None:
         """Note that a trial begins."""
 
+    def told(self, ending: AttemptEvent) -> AttemptEvent:
+        """Return how the trial ended, with what it printed if it failed."""
+
     def note(self, event: AttemptEvent) -> None:
         """Note a report or an end."""
 
@@ -172,7 +175,7 @@ class _GroupStudy:
         space = self._job.space if is_trial else _NOTHING
         work = Work(objective, space, self._job.metric, "", Path())
         self._notes.begin(task.number)
-        ending = run_within(work, task, channel, self._place)
+        ending = self._notes.told(run_within(work, task, channel, self._place))
         self._notes.note(ending)
         return ending
 

@@ -19,7 +19,7 @@ from manyfit.groups.joint import Aggregate
 from manyfit.groups.local import LocalPopulation
 from manyfit.groups.modes import Call, independent, shared, transfer
 from manyfit.groups.output import Output
-from manyfit.groups.population import Population
+from manyfit.groups.population import Population, check_columns
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record import GroupRecord
 from manyfit.groups.result import GroupsResult
@@ -276,6 +276,8 @@ def _result(call: Call, mode: Mode, reason: str) -> GroupsResult:
 def _population(
     data: Any, job: GroupJob, parallelism: int | None, executor: SparkExecutor | None, home: Path
 ) -> Population:
+    if hasattr(data, "columns"):
+        check_columns(list(data.columns), job.order_by)
     if _is_frame(data, "pandas"):
         if executor is not None:
             raise ArgumentError("executor is for Spark DataFrames, but data is a pandas one")
