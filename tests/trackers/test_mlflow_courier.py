@@ -51,6 +51,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow_courier, "FOLLOW", 0.1)
     monkeypatch.setattr(mlflow_courier, "CLOSE_QUIET", 0.3)
     monkeypatch.setattr(mlflow_courier, "CLOSE_TOTAL", 2.0)
+    monkeypatch.setattr(mlflow_courier, "CLOSE_HASTE", 5.0)
     monkeypatch.setattr(mlflow_courier, "BACKOFF", (0.01, 0.05))
 
 
@@ -116,6 +117,13 @@ def test_a_trial_nobody_prepared_is_there_while_it_runs(server: Any, tmp_path: P
     until(lambda: "create" in server.calls)
     assert server.run_of(0).status == "RUNNING"
     tracker.close("done", ())
+
+
+def test_an_order_to_end_leaves_little_time() -> None:
+    """After an interrupt a slow server isn't waited for as long as after a study's own end."""
+    assert mlflow_courier.total_patience("all 20 trials done", 30.0) == 30.0
+    assert mlflow_courier.total_patience("interrupted", 30.0) <= 5.0
+    assert mlflow_courier.total_patience("interrupted: the same call goes on", 0.3) == 0.3
 
 
 def test_a_server_that_is_away_makes_one_trial_wait(server: Any, tmp_path: Path) -> None:

@@ -39,9 +39,15 @@ FIRST_FOLLOW = 1.0  # a trial shorter than this needs one request less
 FOLLOW = 60.0  # between looks at a running trial
 CLOSE_QUIET = 5.0  # how long `close` waits for a sign of life
 CLOSE_TOTAL = 30.0  # how long it waits for all of it
+CLOSE_HASTE = 5.0  # the same after an order to end: who sends SIGTERM kills soon
 BACKOFF = (0.5, 30.0)  # between tries: the first, the longest
 # A job that fails while others succeed is not the server's fault.
 _MAX_TRIES = 5
+
+
+def total_patience(reason: str, usual: float) -> float:
+    """Return how long a mirror may take to close, given why what it mirrors has ended."""
+    return min(usual, CLOSE_HASTE) if reason.startswith("interrupted") else usual
 
 
 class Courier:
@@ -130,7 +136,7 @@ class Courier:
 
     def _is_hopeless(self, begun: float) -> bool:
         now = time.monotonic()
-        if now - begun > CLOSE_TOTAL:
+        if now - begun > total_patience(self._end[0], CLOSE_TOTAL):
             return True
         local = self.copy is None or self.copy.server.is_local
         return not local and now - max(begun, self._succeeded_at) > CLOSE_QUIET

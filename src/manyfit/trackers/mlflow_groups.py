@@ -16,7 +16,7 @@ from manyfit.errors import MissingExtraError
 from manyfit.trackers import mlflow_settings as settings
 from manyfit.trackers.groups import Child, GroupsInfo, Outcome, Standing
 from manyfit.trackers.mlflow_copy import AwayError, RefusedError, Remote
-from manyfit.trackers.mlflow_courier import BACKOFF, CLOSE_QUIET, CLOSE_TOTAL
+from manyfit.trackers.mlflow_courier import BACKOFF, CLOSE_QUIET, CLOSE_TOTAL, total_patience
 from manyfit.trackers.mlflow_groups_rows import (
     child_params,
     child_tags,
@@ -120,7 +120,7 @@ class _Mirror:
         self._left = len(children)
         self._is_over.set()
         begun = time.monotonic()
-        total = CLOSE_TOTAL + _CHILD * len(children)
+        total = total_patience(outcome.reason, CLOSE_TOTAL + _CHILD * len(children))
         while self._thread.is_alive() and not self._is_hopeless(begun, total):
             self._thread.join(0.1)
         self._given_up.set()
