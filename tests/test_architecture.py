@@ -32,6 +32,7 @@ SECTIONS = (
         "recorder",
         "driver",
         "described",
+        "doubts",
         "result",
         "archive",
         "prior",

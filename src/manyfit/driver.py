@@ -18,7 +18,6 @@ from manyfit.clock import Clock
 from manyfit.commands import Abandon, Ask, Command, EndStudy, Start, StopAttempt
 from manyfit.events import (
     AttemptEvent,
-    AttemptFinished,
     AttemptLost,
     AttemptPruned,
     AttemptStarted,
@@ -90,7 +89,6 @@ class Driver:
         self._over: str | None = None
         self._interrupts = 0
         self._may_raise = True  # whether an order hits an objective or nothing, not the record
-        self._suspicious = work.metric.suspicion() is None  # a value may still look wrong
 
     def run(self) -> str:
         """Run to the end; returns why the study ended.
@@ -174,14 +172,6 @@ class Driver:
             logger.debug("dropped a late word of a lost attempt: %s", event)
             return
         self._recorder.put(event)
-        if isinstance(event, AttemptFinished):
-            self._suspect(event.metrics[self._work.metric.name])
-
-    def _suspect(self, value: float) -> None:
-        """Look at the first value only: a direction that is wrong is wrong from the start."""
-        if self._suspicious and (suspicion := self._work.metric.suspicion(value)):
-            logger.warning("%s.", suspicion)
-        self._suspicious = False
 
     def _act(self, *, at_once: bool) -> None:
         """Decide what there is to decide; starts and stops may wait for company for a moment."""

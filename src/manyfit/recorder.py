@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Sequence
 
+from manyfit.doubts import Doubts
 from manyfit.engine import Engine
 from manyfit.events import AttemptLost, DriverStarted, Event
 from manyfit.journal.base import Journal
@@ -22,6 +23,7 @@ class Recorder:
     def __init__(self, engine: Engine, journal: Journal) -> None:
         self.engine = engine
         self.trackers: Sequence[Tracker] = ()
+        self.doubts: Doubts | None = None
         self._journal = journal
         self._unseen: list[tuple[Event, Trial | None]] = []
 
@@ -35,6 +37,8 @@ class Recorder:
         self.engine.apply(event)
         self._journal.append(event)
         self._unseen.append((event, self._trial_of(event)))
+        if self.doubts is not None:
+            self.doubts.heed(event)
 
     def commit(self) -> None:
         """Put everything taken in on disk, then show it to the trackers.

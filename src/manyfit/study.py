@@ -22,6 +22,7 @@ from manyfit.arguments import (
 from manyfit.asking import Asking
 from manyfit.budget import Budget, Stop
 from manyfit.described import describe, how_to_go_on, notice, same
+from manyfit.doubts import Doubts
 from manyfit.driver import Driver
 from manyfit.engine import Engine
 from manyfit.errors import ArgumentError
@@ -32,7 +33,7 @@ from manyfit.journal.file import FileJournal
 from manyfit.metric import Direction, Metric
 from manyfit.orders import heeded
 from manyfit.prior import earlier_studies
-from manyfit.pruners.auto import make_pruner
+from manyfit.pruners.auto import make_pruner, prunes
 from manyfit.pruners.base import PrunerSettings
 from manyfit.recorder import Recorder
 from manyfit.result import StudyResult
@@ -137,6 +138,7 @@ class Study:
         # Refused before anything is on disk.
         make_sampler(sampler, self.space, self.metric, 0, earlier)
         judge = make_pruner(pruner_with(lag, pruner), self.metric)
+        self._prunes = prunes(judge)
 
         def build(seed: int) -> Engine:
             proposer, note = make_sampler(sampler, self.space, self.metric, seed, earlier)
@@ -214,8 +216,7 @@ class Study:
         limits = Limits(trial_timeout, trial_memory, cpus_per_trial or runner.cpus)
         self._describe(objective)
         work = Work(objective, self.space, self.metric, self.name, self.folder, limits, most)
-        if suspicion := self.metric.suspicion():
-            logger.warning("%s.", suspicion)
+        self._recorder.doubts = Doubts(self.metric, prunes=self._prunes)
         notes, remote = notes_on(runner, limits, repeats, self._lag), runner.capabilities.remote
         self._open_trackers(most, runner.parallelism, notes, progress, remote=remote)
         driver = Driver(
@@ -268,6 +269,7 @@ class Study:
             return self._shown(self._asking.ask())
 
     def _begin_asking(self) -> Asking:
+        self._recorder.doubts = Doubts(self.metric, prunes=self._prunes)
         self._open_trackers(self._engine.budget.n_trials, 1, (), progress=None)
         self._recorder.take_over(time.time(), isolated=True, orphans_count=self._orphans_count)
         return Asking(self._recorder)

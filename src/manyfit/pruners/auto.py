@@ -93,6 +93,16 @@ def make_pruner(pruner: str | PrunerSettings | None, metric: Metric) -> Pruner:
     return _EndDiverged(settings.bind(metric), metric)
 
 
+def prunes(pruner: Pruner) -> bool:
+    """Whether a pruner of `make_pruner` may end a trial at all.
+
+    Example:
+        >>> prunes(make_pruner(None, Metric("loss"))), prunes(make_pruner("auto", Metric("loss")))
+        (False, True)
+    """
+    return not isinstance(pruner, _Never)
+
+
 class _Never:
     def report(self, trial: Trial, step: int, value: float) -> str | None:  # noqa: ARG002
         return None

@@ -1,0 +1,65 @@
+import pytest
+
+import manyfit
+from manyfit import Float, Study, tune
+from manyfit.doubts import Doubts
+from manyfit.events import AttemptFinished, Reported
+from manyfit.metric import Metric
+
+LOSS = Metric("val_loss")
+
+
+def report(step=0, **metrics):
+    return Reported(0, 1, step, metrics, 0.0)
+
+
+def said_of(caplog, *events, prunes=True, metric=LOSS):
+    doubts = Doubts(metric, prunes=prunes)
+    for event in events:
+        doubts.heed(event)
+    return [record.message for record in caplog.records]
+
+
+def test_reports_without_the_tuned_metric(caplog):
+    """Both names are told, at the first report, and once."""
+    said = said_of(caplog, report(3, loss=0.5, acc=1.0), report(4, loss=0.5))
+    assert said == [
+        (
+            "The first report has loss, acc, but not val_loss, the metric being tuned. Only by "
+            "reports of that can a trial be pruned: report(3, val_loss=...)."
+        )
+    ]
+
+
+def test_reports_that_nothing_is_wrong_with(caplog):
+    """With the tuned metric, or where no pruner judges them, they are no news."""
+    assert said_of(caplog, report(val_loss=0.5), report(loss=0.5)) == []
+    assert said_of(caplog, report(loss=0.5), prunes=False) == []
+
+
+def test_only_the_first_value_is_looked_at(caplog):
+    """A direction that is wrong is wrong from the start."""
+    values = [AttemptFinished(0, 1, {"val_loss": value}, 1.0, 0.0) for value in (1.0, -1.0)]
+    assert said_of(caplog, *values) == []
+    assert len(said_of(caplog, *reversed(values))) == 1
+
+
+@pytest.mark.parametrize("own_loop", [False, True], ids=["tune", "ask"])
+def test_both_ways_to_run_a_study(tmp_path, caplog, own_loop):
+    """Whoever runs the trials; a direction that looks wrong is told in either way, too."""
+    options = {"metric": "accuracy", "folder": tmp_path, "tracker": None}
+    if own_loop:
+        with Study({"x": Float(0, 1)}, **options) as study:
+            trial = study.ask()
+            study.report(trial, 0, acc=0.5)
+            study.tell(trial, 0.5)
+    else:
+
+        def train(params):
+            manyfit.report(0, acc=0.5)
+            return params["x"]
+
+        tune(train, {"x": Float(0, 1)}, n_trials=2, executor="inline", progress=None, **options)
+    direction, names = (record.message for record in caplog.records)
+    assert "usually better when larger" in direction
+    assert "has acc, but not accuracy" in names
