@@ -665,6 +665,47 @@ for objective in (*named, lambda p: p["x"]):
 """
 
 
+POOLS = """
+import functools, multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from manyfit.executors.processes import ProcessExecutor
+from manyfit.testing.rig import Rig
+
+class Row:
+    def __init__(self, value):
+        self.value = value
+
+def main(row):  # a name that the worker's own program has, too
+    return Row(2 * row.value)
+
+def train(params, pool):
+    with pool(2) as workers:
+        return sum(row.value for row in workers.map(main, map(Row, range(4))))
+
+fork = multiprocessing.get_context("fork")
+pools = (fork.Pool, functools.partial(ProcessPoolExecutor, mp_context=fork))
+for pool in pools:
+    run = Rig(ProcessExecutor(1), functools.partial(train, pool=pool), Path(sys.argv[1]))
+    end = run.run(x=0.5)
+    run.executor.close()
+    print(end.metrics["loss"] if hasattr(end, "metrics") else end)
+"""
+
+
+def test_pools_over_functions_of_a_script(tmp_path):
+    """What a pool looks up by name in the script is found: functions and classes."""
+    (tmp_path / "script.py").write_text(POOLS)
+    done = subprocess.run(
+        [sys.executable, "script.py", "study"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["12.0", "12.0"], done.stdout + done.stderr
+
+
 def test_objectives_of_a_script(tmp_path):
     """Functions, lambdas, closures, objects and methods of a script, and of a module beside it."""
     (tmp_path / "beside.py").write_text("OFFSET = 1\ndef train(params):\n    return OFFSET\n")

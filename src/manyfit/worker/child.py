@@ -26,6 +26,7 @@ from manyfit.worker.channel import Channel, PipeWriter, Stop
 from manyfit.worker.limits import kill_tree
 from manyfit.worker.output import ProcessOutput
 from manyfit.worker.payload import unpack
+from manyfit.worker.script import adopt
 from manyfit.worker.task import Place, run_task
 from manyfit.worker.work import Task
 
@@ -51,6 +52,7 @@ def main(fds: Sequence[int], folder: str, name: str) -> None:
     output = ProcessOutput()
     try:
         work = replace(unpack(payload), folder=Path(folder))
+        adopt(work.objective, work.space)
     except BaseException:  # noqa: BLE001 - unpickling imports the user's modules
         writer.line(json.dumps({"broken": redact(traceback.format_exc())}))
         return
