@@ -386,6 +386,17 @@ def test_more_cores_on_local_spark_take_more_slots(spark, tune):
     assert len({trial.attempts[-1].worker for trial in result}) == 2
 
 
+def test_nothing_looks_failed(spark, tune):
+    """A study leaves no failed job in Spark's UI, also of workers that never got a slot."""
+    tracker = spark.sparkContext.statusTracker()
+    before = {*tracker.getJobIdsForGroup(None)}
+    tune(lambda params: params["x"], SparkExecutor(spark, 6))
+    jobs = {*tracker.getJobIdsForGroup(None)} - before
+
+    assert len(jobs) == 6
+    assert {tracker.getJobInfo(job).status for job in jobs} == {"SUCCEEDED"}
+
+
 def test_gpus_on_local_spark_are_refused(spark, tune):
     """Where Spark hands out no GPUs, asking for them is an error before anything runs."""
     with pytest.raises(ArgumentError, match="gpus_per_trial=1 needs a cluster"):
@@ -431,10 +442,12 @@ def test_a_session_that_is_stopped_ends_the_study(standalone_spark, classic, tun
             time.sleep(0.05)
         classic.stop()
 
-    threading.Thread(target=stop).start()
+    stopper = threading.Thread(target=stop)
+    stopper.start()
     timings = Timings(pause=0.1, home=0.5, outage=2.0)
     with pytest.raises(ExecutorError, match=r"session has ended: it was stopped.*name='stopped'"):
         tune(objective, SparkExecutor(standalone_spark, 2, timings=timings), 500, name="stopped")
+    stopper.join()  # the study may have noticed before Spark was done with it
     found = manyfit.load_study("stopped", folder=tmp_path / "studies")
     ends = [attempt.end for trial in found for attempt in trial.attempts]
 

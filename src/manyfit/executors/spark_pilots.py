@@ -27,6 +27,7 @@ logger = logging.getLogger("manyfit")
 # How often in a row jobs may fail while there is no worker, if that has lasted for a while. A
 # cluster that has never had a worker gets no such time.
 _MOST_FAILURES = 3
+_LOOK = 0.02  # seconds between two looks at what is ending
 _LONGEST_PAUSE = 30.0  # seconds before a job is begun again
 
 
@@ -159,19 +160,30 @@ class Pilots:
         self._closing.set()
         deadline = time.monotonic() + self._timings.cancel
         while leaving() and time.monotonic() < deadline:
-            time.sleep(0.02)
+            time.sleep(_LOOK)
+        self._settle(deadline)
         deadline = time.monotonic() + self._timings.cancel
-        while self._are_running(self._timings.home) and time.monotonic() < deadline:
+        while self._running and time.monotonic() < deadline:
             # Again and again: a cancel that comes before Spark has the job does nothing.
             with contextlib.suppress(Exception):  # a session that is stopped raises what it likes
                 self._session.cancel(self._tag)
+            time.sleep(_LOOK)
 
-    def _are_running(self, within: float) -> bool:
-        """Whether there are jobs that have not ended after some seconds."""
-        deadline = time.monotonic() + within
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return any(thread.is_alive() for thread in self._threads)
+    def _settle(self, deadline: float) -> None:
+        """Let jobs end by themselves: people would look at cancelled ones as failed.
+
+        That takes a while where Spark is busy, or where jobs have waited for the slots of others:
+        so it may, as long as one ends every now and then.
+        """
+        running, patience = self._running, time.monotonic() + self._timings.home
+        while running and time.monotonic() < min(deadline, patience):
+            time.sleep(_LOOK)
+            if self._running < running:
+                running, patience = self._running, time.monotonic() + self._timings.home
+
+    @property
+    def _running(self) -> int:
+        return sum(thread.is_alive() for thread in self._threads)
 
     def _find(self) -> None:
         try:

@@ -21,7 +21,7 @@ class Timings:
             to come where settings promise none.
         outage: How long jobs may fail while there is no worker: a cluster may be restarting.
         pause: Before a job is begun again, the first time.
-        home: How long Spark may take to notice that a task is done.
+        home: How long it may take, at a study's end, until another of its Spark jobs has ended.
         cancel: How long Spark may take to end a job: it kills a Python worker after 2 to 4 seconds.
         window: How long slots must have been idle before another trial is let in.
     """
@@ -37,7 +37,7 @@ class Timings:
     patience: float = 20.0
     outage: float = 30.0
     pause: float = 0.5
-    home: float = 1.5
+    home: float = 4.0
     cancel: float = 6.0
     window: float = 5.0
 
