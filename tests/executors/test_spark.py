@@ -387,13 +387,13 @@ def test_more_cores_on_local_spark_take_more_slots(spark, tune):
 
 
 def test_nothing_looks_failed(spark, tune):
-    """A study leaves no failed job in Spark's UI, also of workers that never got a slot."""
+    """A study leaves no failed job in Spark's UI: its workers end by themselves."""
     tracker = spark.sparkContext.statusTracker()
     before = {*tracker.getJobIdsForGroup(None)}
-    tune(lambda params: params["x"], SparkExecutor(spark, 6))
+    tune(lambda params: params["x"], SparkExecutor(spark))
     jobs = {*tracker.getJobIdsForGroup(None)} - before
 
-    assert len(jobs) == 6
+    assert len(jobs) == 4
     assert {tracker.getJobInfo(job).status for job in jobs} == {"SUCCEEDED"}
 
 
