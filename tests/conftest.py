@@ -58,13 +58,10 @@ class ClassicSession:
 @pytest.fixture
 def patient_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have mirrors in MLflow wait as long as it takes: on a busy machine, nothing is left out."""
-    for name, seconds in (
-        ("PATIENCE", 30.0),
-        ("CLOSE_QUIET", 60.0),
-        ("CLOSE_TOTAL", 300.0),
-        ("CLOSE_HASTE", 60.0),
-    ):
-        monkeypatch.setattr(f"manyfit.trackers.mlflow_courier.{name}", seconds)
+    monkeypatch.setattr("manyfit.trackers.mlflow_courier.PATIENCE", 30.0)
+    monkeypatch.setattr("manyfit.trackers.mlflow_patience.CLOSE_QUIET", 60.0)
+    monkeypatch.setattr("manyfit.trackers.mlflow_patience.CLOSE_TOTAL", 300.0)
+    monkeypatch.setattr("manyfit.trackers.mlflow_patience.CLOSE_HASTE", 60.0)
 
 
 @pytest.fixture(scope="session")

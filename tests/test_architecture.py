@@ -49,7 +49,7 @@ ADAPTERS = ("executors", "journal", "trackers")
 HOMES = {
     "optuna": {"samplers/optuna.py", "optuna.py"},
     "plotly": {"groups/plots.py"},
-    "mlflow": {"trackers/mlflow.py"},
+    "mlflow": {"trackers/mlflow_server.py"},
     "rich": {"trackers/terminal.py", "trackers/terminal_groups.py", "cli.py"},
     "psutil": {"worker/limits.py"},
     "threadpoolctl": {"worker/limits.py", "samplers/threads.py"},

@@ -28,7 +28,7 @@ from manyfit.engine import Engine
 from manyfit.errors import ArgumentError
 from manyfit.events import StudyCreated
 from manyfit.executors.auto import make_executor
-from manyfit.executors.base import Executor
+from manyfit.executors.base import Capabilities, Executor
 from manyfit.journal.file import FileJournal
 from manyfit.metric import Direction, Metric
 from manyfit.orders import heeded
@@ -217,8 +217,8 @@ class Study:
         self._describe(objective)
         work = Work(objective, self.space, self.metric, self.name, self.folder, limits, most)
         self._recorder.doubts = Doubts(self.metric, prunes=self._prunes)
-        notes, remote = notes_on(runner, limits, repeats, self._lag), runner.capabilities.remote
-        self._open_trackers(most, runner.parallelism, notes, progress, remote=remote)
+        notes = notes_on(runner, limits, repeats, self._lag)
+        self._open_trackers(most, runner.parallelism, notes, progress, runner.capabilities)
         driver = Driver(
             self._recorder, runner, work, seed=self.seed, orphans_count=self._orphans_count
         )
@@ -370,8 +370,7 @@ class Study:
         parallelism: int,
         notes: tuple[str, ...],
         progress: str | bool | None,
-        *,
-        remote: bool = False,
+        can: Capabilities | None = None,
     ) -> None:
         info = StudyInfo(
             name=self.name,
@@ -382,7 +381,8 @@ class Study:
             n_trials=n_trials,
             parallelism=parallelism,
             notes=(*self._notes, *notes),
-            remote=remote,
+            remote=can is not None and can.remote,
+            on_driver_thread=can is not None and can.on_driver_thread,
             outside=frozenset(self._engine.outside),
         )
         self._recorder.trackers = make_trackers(self._tracker, progress)

@@ -5,6 +5,7 @@ import http.client
 import http.server
 import itertools
 import os
+import random
 import signal
 import socket
 import socketserver
@@ -51,11 +52,17 @@ class MemoryServer:
         self.calls: list[str] = []
         self.is_away = False
         self.loses_answers = False
+        self.loses_files = False
+        self.refuses_some = 0.0  # of its requests: too busy
         self.refuses: str | None = None  # a method's name
         self.message = "no"
         self.chokes_on: str | None = None  # a run's name
         self.threads: set[str] = set()
         self.delay = 0.0
+        self.in_flight = self.most_in_flight = 0
+        self.on_answer = lambda: None
+        self._lock = threading.Lock()
+        self._dice = random.Random(0)
         self._ids = itertools.count()
         self._fuse: int | None = None
 
@@ -97,6 +104,8 @@ class MemoryServer:
 
     def upload(self, run: Run, files: Mapping[str, str]) -> None:
         self._called("upload")
+        if self.loses_files:
+            raise AwayError("500")
         self.runs[run.id].files |= files
 
     def children(self, parent: str) -> list[tuple[int, Run]]:
@@ -130,8 +139,21 @@ class MemoryServer:
 
     def _called(self, name: str) -> None:
         self.threads.add(threading.current_thread().name)
-        if self.delay:
-            time.sleep(self.delay)
+        with self._lock:
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if self.delay:
+                time.sleep(self.delay)
+            self._answer(name)
+        finally:
+            with self._lock:
+                self.in_flight -= 1
+        self.on_answer()
+
+    def _answer(self, name: str) -> None:
+        if self._dice.random() < self.refuses_some:
+            raise AwayError("too busy")
         if self._fuse is not None:
             self._fuse -= 1
         if self.is_away or self._fuse == -1:

@@ -18,7 +18,7 @@ import pytest
 from mlflow.entities import Run
 
 from manyfit.testing.trackers import Story
-from manyfit.trackers import mlflow_courier
+from manyfit.trackers import mlflow_patience
 from manyfit.trackers.mlflow import MlflowTracker
 
 pytestmark = [
@@ -40,8 +40,8 @@ def nothing_configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine has the time it needs to write all, but where a server is mute on purpose."""
     if "black_hole" not in request.fixturenames:
-        monkeypatch.setattr(mlflow_courier, "CLOSE_QUIET", 60.0)
-        monkeypatch.setattr(mlflow_courier, "CLOSE_TOTAL", 300.0)
+        monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 60.0)
+        monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 300.0)
 
 
 def runs_of(uri: str, experiment: str) -> tuple[Run, dict[int, Run]]:
@@ -152,7 +152,7 @@ def test_the_users_server_and_experiment(
     story.finish(0, loss=1.0)
     story.end()
     _, runs = runs_of(database, "from the environment")
-    assert env["MLFLOW_RUN_ID"] == runs[0].info.run_id
+    assert env["MANYFIT_MLFLOW_KEY"] == runs[0].data.tags["manyfit.key"]
     assert env["MLFLOW_EXPERIMENT_ID"] == runs[0].info.experiment_id
     assert env["MLFLOW_EXPERIMENT_NAME"] == "from the environment"
 
@@ -186,19 +186,28 @@ def test_a_database_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_credentials_of_a_server_are_not_handed_on(
-    mlflow_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mlflow_process: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A worker that doesn't have them already gets no URI with a password, and no run."""
-    uri = mlflow_process.uri.replace("//", "//ann:hunter22@")
-    story = Story(MlflowTracker(uri, experiment="secret"), folder=tmp_path)
-    env = story.start(story.ask())
-    story.end()
-    assert "hunter22" not in json.dumps(env) + (tmp_path / "mlflow.jsonl").read_text()
-    assert "MLFLOW_RUN_ID" not in env
+    """A worker that doesn't have them already gets nothing of a server with a password, or a token.
+
+    Without the server its experiment and runs are unknown to it: an objective's own calls would
+    fail. That they go elsewhere is said. Nor does the ledger know who wrote.
+    """
+    for user in ("ann:hunter22", "s3cr3ttoken"):
+        uri = mlflow_process.uri.replace("//", f"//{user}@")
+        story = Story(MlflowTracker(uri, experiment="secret"), folder=tmp_path)
+        env = story.start(story.ask())
+        story.end()
+        assert user not in json.dumps(env) + (tmp_path / "mlflow.jsonl").read_text()
+        assert not env.keys() & {
+            *("MLFLOW_RUN_ID", "MANYFIT_MLFLOW_KEY", "MLFLOW_RUN_CONTEXT"),
+            *("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"),
+        }
+        assert "MLFLOW_TRACKING_PASSWORD" in caplog.text
 
 
 def test_a_trial_costs_four_writes_and_no_read(counting: Any, tmp_path: Path) -> None:
-    """Counted on the wire: create, params, metrics and tags, status; artifacts come on top."""
+    """Counted on the wire: create, reports, all else, status; artifacts come on top."""
     (tmp_path / "logs").mkdir()
     story = Story(MlflowTracker(counting.uri, experiment="counted"), folder=tmp_path)
     story.run(1)
@@ -219,7 +228,7 @@ def test_a_trial_costs_four_writes_and_no_read(counting: Any, tmp_path: Path) ->
     assert counting.count("GET", "search") == 0
     assert sum(counting.requests.values()) - counting.count("mlflow-artifacts") <= 4 * 10
     story.end()
-    assert counting.count("GET", "search") == 0
+    assert counting.count("GET", "search") <= 1  # a server that took its time may have two of a run
 
 
 def test_a_server_that_dies_in_the_middle(mlflow_process: Any, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A copy of a study is brought up to date, whatever happened before."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ def open_copy() -> Iterator[Callable[..., Copy]]:
         copy.close()
 
 
-def test_a_trial_costs_four_writes(open_copy: Any, server: Any, tmp_path: Path) -> None:
-    """Create, params, metrics with tags, status: and nothing is read."""
+def test_a_trial_costs_three_writes(open_copy: Any, server: Any, tmp_path: Path) -> None:
+    """Create, all there is to write, status: and nothing is read."""
     story = Story(folder=tmp_path)
     copy = open_copy(server, story)
     server.calls.clear()
@@ -37,17 +38,27 @@ def test_a_trial_costs_four_writes(open_copy: Any, server: Any, tmp_path: Path) 
     story.report(0, 0, loss=0.5)
     story.finish(0, loss=0.25)
     copy.settle(story.trials[0])
-    assert server.calls == ["create", "write", "write", "set_status"]
+    assert server.calls == ["create", "write", "set_status"]
 
 
-def test_a_short_trial_costs_three_writes(open_copy: Any, server: Any, tmp_path: Path) -> None:
-    """What ended before it was followed has its params written with its metrics."""
+def test_params_are_written_at_the_end(open_copy: Any, server: Any, tmp_path: Path) -> None:
+    """MLflow takes no second value for a param, so the objective's own come first; a tag has ours.
+
+    Neither are they written between two attempts: the next one may log its own.
+    """
     story = Story(folder=tmp_path)
     copy = open_copy(server, story)
-    server.calls.clear()
-    story.run(1, steps=3)
+    story.start(story.ask())
+    copy.start(story.trials[0])
+    copy.follow(story.trials[0])
+    story.lose(0)
     copy.settle(story.trials[0])
-    assert server.calls == ["create", "write", "set_status"]
+    assert server.run_of(0).params == {}
+    assert server.run_of(0).tags["manyfit.params"] == '{"lr": 0.1, "size": "S"}'
+    story.start(0)
+    story.prune(0)
+    copy.settle(story.trials[0])
+    assert server.run_of(0).params == {"lr": "0.1", "size": "S"}
 
 
 def test_a_run_says_where_it_belongs(open_copy: Any, server: Any, tmp_path: Path) -> None:
@@ -188,6 +199,50 @@ def test_what_clashes_costs_itself_alone(open_copy: Any, server: Any, tmp_path: 
     assert run.params == {"lr": "0.5"}
     assert run.curve("loss") == [(0, 0.5)]
     assert run.tags["manyfit.state"] == "COMPLETE"
+
+
+def test_what_is_refused_is_said_once(
+    open_copy: Any, server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A metric that MLflow does not take is named, and not again for each trial."""
+    story = Story(folder=tmp_path)
+    copy = open_copy(server, story)
+    for number in range(3):
+        story.start(story.ask())
+        story.finish(number, loss=0.5, poison=2.0)
+        copy.settle(story.trials[number])
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("MLflow refused metric poison of trial 0: poison.")
+    assert [server.run_of(number).curve("loss") for number in range(3)] == [[(0, 0.5)]] * 3
+
+
+def test_an_artifact_store_out_of_order_is_no_server_that_is_away(
+    open_copy: Any, server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After three tries nothing is uploaded any more, all else is written, and it is said once.
+
+    What was not uploaded is tried again when the study is next opened.
+    """
+    server.loses_files = True
+    story = Story(folder=tmp_path)
+    copy = open_copy(server, story)
+    for number in range(3):
+        story.start(story.ask())
+        story.fail(number)
+        with contextlib.suppress(AwayError):
+            copy.settle(story.trials[number])
+        with contextlib.suppress(AwayError):
+            copy.settle(story.trials[number])
+    copy.end("done", tuple(story.trials.values()))
+    assert [server.run_of(number).status for number in range(3)] == ["FAILED"] * 3
+    assert server.parent.status == "FAILED"
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "MLflow takes no artifacts"
+    ]
+    server.loses_files = False
+    again = open_copy(server, story, tuple(story.trials.values()))
+    again.settle(story.trials[2])
+    assert server.run_of(2).files == {"traceback.txt": "Trace"}
 
 
 @pytest.mark.parametrize("fails_at", range(4))

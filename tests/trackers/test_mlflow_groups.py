@@ -137,7 +137,7 @@ class TestTrouble:
     def test_away_all_the_time(self, server, info, caplog):
         """A server that never answers costs a bounded time, and the record is named."""
         server.is_away = True
-        groups = mirror(server, quiet=0.3)
+        groups = mirror(server, wait=0.3)
         groups.open(info)
         begun = time.monotonic()
         for done in range(1000):
@@ -217,7 +217,7 @@ class TestServers:
 
     def test_black_hole(self, black_hole, short_http, info, caplog):
         """A server that takes connections and says nothing costs seconds at most."""
-        groups = MlflowGroups(MlflowTracker(black_hole, experiment="x").connector, quiet=1.0)
+        groups = MlflowGroups(MlflowTracker(black_hole, experiment="x").connector, wait=1.0)
         begun = time.monotonic()
         groups.open(info)
         groups.progress(standing(1))

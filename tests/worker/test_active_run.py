@@ -157,8 +157,21 @@ class TestMlflow:
         assert len(place.below(env)) == 2
         assert place.strays() == []
 
-    def test_what_comes_after_its_run_goes_below(self, place: Place) -> None:
-        """A second `start_run`, or logging after the first has ended, is no stray."""
+    def test_a_second_run_goes_below(self, place: Place) -> None:
+        """It may log other values of the same params, as it could without a study."""
+        import mlflow
+
+        env = place.trial()
+        with active_run(env, threaded=False):
+            for fold in range(3):
+                with mlflow.start_run(tags={"fold": str(fold)}):
+                    mlflow.log_param("fold", fold)
+        assert place.client.get_run(env["MLFLOW_RUN_ID"]).data.params == {"fold": "0"}
+        assert {run.data.params["fold"] for run in place.below(env)} == {"1", "2"}
+        assert place.strays() == []
+
+    def test_logging_after_its_run_has_ended_lands_there_again(self, place: Place) -> None:
+        """A run is ended by a `with` block, by `end_run`, or by autologging."""
         import mlflow
 
         env = place.trial()
@@ -166,12 +179,104 @@ class TestMlflow:
             with mlflow.start_run():
                 mlflow.log_metric("first", 1.0)
             mlflow.log_metric("second", 2.0)
-        assert place.metrics(env) == {"first": 1.0}
-        assert [run.data.metrics for run in place.below(env)] == [{"second": 2.0}]
+            mlflow.end_run()
+            mlflow.set_tag("third", "3")
+            assert mlflow.active_run().info.run_id == env["MLFLOW_RUN_ID"]
+        assert place.metrics(env) == {"first": 1.0, "second": 2.0}
+        assert place.client.get_run(env["MLFLOW_RUN_ID"]).data.tags["third"] == "3"
+        assert place.below(env) == place.strays() == []
+
+    def test_asking_for_the_active_run_is_no_start(self, place: Place) -> None:
+        """It is the trial's from the beginning; who starts a run then is given that one."""
+        import mlflow
+
+        env = place.trial()
+        with active_run(env, threaded=False):
+            assert mlflow.active_run().info.run_id == env["MLFLOW_RUN_ID"]
+            with mlflow.start_run(tags={"mine": "yes"}) as run:
+                mlflow.log_metric("mine", 1.0)
+        assert run.info.run_id == env["MLFLOW_RUN_ID"]
+        assert place.client.get_run(run.info.run_id).data.tags["mine"] == "yes"
+        assert place.below(env) == place.strays() == []
+
+    def test_a_run_that_is_yet_to_be_made(self, place: Place) -> None:
+        """A trial starts before its run is there: the first call waits for it, and finds it."""
+        import mlflow
+
+        env = place.trial()
+        key = {name: value for name, value in env.items() if name != "MLFLOW_RUN_ID"}
+        run, key["MANYFIT_MLFLOW_KEY"] = env["MLFLOW_RUN_ID"], "abc-0"
+        made = threading.Timer(0.2, place.client.set_tag, (run, "manyfit.key", "abc-0"))
+        with active_run(key, threaded=False):
+            made.start()
+            mlflow.log_metric("mine", 1.0)
+        made.join()
+        assert place.metrics(env) == {"mine": 1.0}
         assert place.strays() == []
 
+    def test_mlflow_imported_by_the_objective(self, place: Place) -> None:
+        """Nothing is imported before; from then on it is as if it had been there."""
+        env = place.trial()
+        code = (
+            "import sys\nfrom manyfit.worker.active_run import active_run\n"
+            f"with active_run({env!r}, threaded=False):\n"
+            "    assert 'mlflow' not in sys.modules\n"
+            "    import mlflow\n"
+            "    with mlflow.start_run(): mlflow.log_metric('first', 1.0)\n"
+            "    mlflow.log_metric('second', 2.0)\n"
+            "print(mlflow.start_run.__module__, type(mlflow.__spec__.loader).__name__)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        assert done.stdout.split() == [b"mlflow.tracking.fluent", b"SourceFileLoader"]
+        assert place.metrics(env) == {"first": 1.0, "second": 2.0}
+        assert place.below(env) == place.strays() == []
+
+    def test_a_thread_that_the_objective_starts_logs_there_too(self, place: Place) -> None:
+        """MLflow has an active run a thread; here they are all the trial's."""
+        import mlflow
+
+        env = place.trial()
+        with active_run(env, threaded=False):
+            thread = threading.Thread(target=mlflow.log_metric, args=("mine", 1.0))
+            thread.start()
+            thread.join(30)
+        assert place.metrics(env) == {"mine": 1.0}
+        assert place.strays() == []
+
+    def test_an_experiment_of_its_own_fails_no_trial(
+        self, place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An objective that sets another experiment logs there, as without a study; it is said."""
+        import mlflow
+
+        mlflow.set_tracking_uri(place.uri)
+        other = place.client.create_experiment(f"other {place.experiment}", place.uri[10:])
+        monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", other)
+        env = place.trial()
+        with active_run(env, threaded=False):
+            mlflow.log_metric("mine", 1.0)
+            mlflow.log_metric("more", 2.0)
+        (run,) = place.client.search_runs([other])
+        assert run.data.metrics == {"mine": 1.0, "more": 2.0}
+        (said,) = [r.getMessage() for r in caplog.records if r.name == "manyfit"]
+        assert "does not go to the trial's run" in said
+
+    def test_what_is_replaced_is_put_back(self, place: Place) -> None:
+        """Outside of trials MLflow is as it was."""
+        import mlflow
+
+        before = mlflow.start_run, mlflow.active_run, mlflow.tracking.fluent.start_run
+        for threaded in (True, False):
+            with active_run(place.trial(), threaded=threaded):
+                assert mlflow.start_run is not before[0]
+        after = mlflow.start_run, mlflow.active_run, mlflow.tracking.fluent.start_run
+        assert after == before
+
     def test_autologging_lands_in_the_trials_run(self, place: Place) -> None:
-        """Autologging starts a run if there is none, and here there is one to adopt."""
+        """Autologging starts a run if there is none, and here there is one to adopt.
+
+        What the objective logs afterwards lands there too; a second fit goes below.
+        """
         import mlflow
         from sklearn.linear_model import LogisticRegression
 
@@ -180,10 +285,26 @@ class TestMlflow:
         try:
             with active_run(env, threaded=False):
                 LogisticRegression(C=0.5).fit([[0.0], [1.0]], [0, 1])
+                LogisticRegression(C=0.25).fit([[0.0], [1.0]], [0, 1])
+                mlflow.log_metric("mine", 1.0)
         finally:
             mlflow.sklearn.autolog(disable=True)
         assert place.client.get_run(env["MLFLOW_RUN_ID"]).data.params["C"] == "0.5"
+        assert place.metrics(env).keys() > {"mine"}
+        assert [run.data.params["C"] for run in place.below(env)] == ["0.25"]
         assert place.strays() == []
+
+    def test_a_model_is_logged_to_the_trials_run(self, place: Place, tmp_path: Path) -> None:
+        """Also where that is the objective's first call."""
+        import mlflow
+        from sklearn.linear_model import LogisticRegression
+
+        env = place.trial()
+        model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+        with active_run(env, threaded=False):
+            mlflow.sklearn.log_model(model, name="model", pip_requirements=[])
+        (logged,) = place.client.search_logged_models([place.experiment])
+        assert logged.source_run_id == env["MLFLOW_RUN_ID"]
 
     def test_ends_what_is_left_active(self, place: Place) -> None:
         """Runs that the objective leaves open don't reach into the next trial."""
@@ -215,19 +336,19 @@ class TestMlflow:
         assert place.client.get_run(outer.info.run_id).data.metrics == {"outer": 3.0}
 
     def test_threads_have_a_run_each(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-        """At the same time, in one process, with one environment."""
+        """At the same time, in one process, with one environment that says where runs are."""
         import mlflow
 
-        mlflow.set_tracking_uri(place.uri)
-        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", place.experiment)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         envs = [place.trial() for _ in range(3)]
         together = threading.Barrier(3)
 
         def objective(index: int) -> None:
             with active_run(envs[index], threaded=True):
                 together.wait(20)
-                mlflow.log_metric("mine", index)
-                with mlflow.start_run(nested=True):
+                with mlflow.start_run():
+                    mlflow.log_metric("mine", index)
+                with mlflow.start_run():
                     mlflow.log_metric("nested", index)
 
         threads = [threading.Thread(target=objective, args=(index,)) for index in range(3)]
@@ -239,6 +360,7 @@ class TestMlflow:
         found = [place.below(env)[0].data.metrics["nested"] for env in envs]
         assert found == [0.0, 1.0, 2.0]
         assert place.strays() == []
+        assert "MLFLOW_TRACKING_URI" not in os.environ
 
     def test_an_objective_with_a_server_of_its_own_is_left_alone(
         self, place: Place, tmp_path: Path

@@ -28,6 +28,7 @@ class StudyInfo:
         remote: Whether trials run where files and servers of this machine may not be seen.
         outside: Numbers of trials that are outside the space, because it was changed since. They
             are on record and count no more: neither are they best.
+        on_driver_thread: Whether nothing is told of a trial between its start and its end.
     """
 
     name: str
@@ -39,6 +40,7 @@ class StudyInfo:
     parallelism: int
     notes: Sequence[str] = ()
     remote: bool = False
+    on_driver_thread: bool = False
     outside: Container[int] = ()
 
     def counting(self, trials: Iterable[Trial]) -> list[Trial]:

@@ -1,11 +1,15 @@
-"""A study as it stands in MLflow, and what it takes to bring it up to date: no threads in here.
+"""A study as it stands in MLflow, and what it takes to bring it up to date.
 
 Every method may be repeated after it failed half-way, and then writes what is missing: that is how
-a server that was away catches up, and how a study resumes.
+a server that was away catches up, and how a study resumes. Several threads may work on different
+trials; starts no thread itself.
 """
 
+import contextlib
 import logging
+import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +20,7 @@ from manyfit.trackers.base import StudyInfo
 from manyfit.trackers.mlflow_ledger import Ledger, Run
 from manyfit.trackers.mlflow_rows import Batch, Status
 from manyfit.trial import Trial, log_name
+from manyfit.worker.adoption import KEY_TAG
 
 logger = logging.getLogger("manyfit.mlflow")
 
@@ -25,8 +30,25 @@ MAX_LOG = 4_000_000
 _SLOW = 1.0
 
 
+# So many uploads that fail in a row, while the server takes all else, are their store's doing.
+_MAX_UPLOADS = 3
+
+
 class AwayError(Exception):
-    """The server did not answer, or can't at the moment: worth trying again."""
+    """The server did not answer, or can't at the moment: worth trying again.
+
+    Args:
+        message: What happened.
+        wait: Seconds for which it wants to be left alone.
+    """
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class DeniedError(AwayError):
+    """The server refuses the credentials it was given; it may take others later."""
 
 
 class RefusedError(Exception):
@@ -41,12 +63,14 @@ class Remote(Protocol):
         is_local: Whether it is on this machine's disk, so that waiting for it always pays.
         experiment_id: Where runs go; known once `begin` has returned.
         experiment_name: Its name.
+        on_answer: Called whenever it has answered a request.
     """
 
     uri: str
     is_local: bool
     experiment_id: str
     experiment_name: str
+    on_answer: Callable[[], None]
 
     def begin(
         self, parent: str | None, name: str, tags: Mapping[str, str], started_at: float
@@ -101,10 +125,22 @@ class Copy:
         self._ledger = ledger
         self._is_wanted = is_wanted
         self.parent_id: str | None = None
+        self._key = uuid.uuid4().hex
         self._status: dict[int, Status] = {}
-        self._with_params: set[int] = set()
+        self._written: set[int] = set()  # of those that are finished: all but status and artifacts
+        self._new_parent: Run | None = None  # its space is yet to be stored
+        self._clashing: set[str] = set()  # params of which the objective has its own values
+        self._told: set[str] = set()
+        self._uploads_left = _MAX_UPLOADS
+        self._refuses_files = False
+        self._is_summed_up = False
+        self._adopting = threading.Lock()
         self._in_doubt = False  # a run may exist that nobody has noted
         self._was_slow = False
+
+    def key(self, number: int) -> str:
+        """Return what a worker finds a trial's run by, before its id is known."""
+        return f"{self._key}-{number}"
 
     @property
     def remote(self) -> Remote:
@@ -120,19 +156,26 @@ class Copy:
     def begin(self, history: Sequence[Trial]) -> None:
         """Find or create the parent run; find runs that a killed driver created and didn't note."""
         known = self.page.parent
-        tags = rows.study_tags(self._study)
+        tags = {**rows.study_tags(self._study), KEY_TAG: self._key}
         parent = self.remote.begin(known, self._study.name, tags, self._opened_at)
         self._ledger.begin(self.remote.experiment_id, parent.id)
         self.page = self._ledger.page
         self.parent_id = parent.id
         if parent.id != known:
-            self._upload(parent, {"space.json": rows.space_file(self._study)})
+            self._new_parent = parent
+            with contextlib.suppress(AwayError):  # the end of the study tries again
+                self._store_space()
         elif any(trial.number not in self.page.runs for trial in history):
             self._adopt()
 
-    def start(self, trial: Trial) -> Run:
-        """Give a trial a run that is RUNNING."""
-        run = self._run_of(trial)
+    def start(self, trial: Trial, prepared_at: float | None = None) -> Run:
+        """Give a trial a run that is RUNNING.
+
+        Args:
+            trial: The trial.
+            prepared_at: When it started, where nothing more of it is known before its end.
+        """
+        run = self._run_of(trial, prepared_at)
         if self._status.get(trial.number) != "RUNNING":
             self.remote.set_status(run.id, "RUNNING")
             self.remote.write(run.id, Batch(tags=rows.next_tags(trial)))
@@ -140,20 +183,28 @@ class Copy:
         return run
 
     def follow(self, trial: Trial) -> None:
-        """Write the params of a running trial, and what it has reported since the last time."""
+        """Write what a running trial has reported since the last time."""
         self._write(self._run_of(trial), trial, {})
 
     def settle(self, trial: Trial) -> None:
-        """Write all of a trial that doesn't run: metrics, tags, status, output, traceback."""
-        run, status = self._run_of(trial), rows.status(trial)
-        if self._status.get(trial.number) != status:
+        """Write all of a trial that doesn't run: params, metrics, tags, status, output, traceback.
+
+        Params come last of all that a trial has, since MLflow takes no second value: what the
+        objective logs under their names while it runs is its own business.
+        """
+        number, status = trial.number, rows.status(trial)
+        run = self._run_of(trial)
+        if number not in self._written:
             self._write(run, trial, rows.last_tags(trial))
+            if trial.state.is_finished:
+                self._written.add(number)
+        if self._status.get(number) != status:
             self.remote.set_status(run.id, status, _end_of(trial))
-            self._status[trial.number] = status
-        self._upload(run, self._files(trial))
-        if trial.state.is_finished:
-            self._ledger.done(trial.number)
-            self._with_params.discard(trial.number)
+            self._status[number] = status
+        is_stored = self._upload(run, self._files(trial))
+        if trial.state.is_finished and is_stored:
+            self._ledger.done(number)
+            self._written.discard(number)
 
     def end(self, reason: str, trials: Sequence[Trial]) -> None:
         """End the parent run, and what a trial that never started has left RUNNING."""
@@ -162,10 +213,18 @@ class Copy:
         for trial in trials:
             if self._status.get(trial.number) == "RUNNING" and rows.status(trial) != "RUNNING":
                 self.settle(trial)
-        tags = rows.summary(self._study, trials, reason)
-        for batch in rows.batches(rows.best_so_far(self._study, trials), tags=tags):
-            self.remote.write(self._parent, batch)
-        self.remote.set_status(self._parent, "FINISHED", time.time())
+        self._store_space()
+        if not self._is_summed_up:
+            tags = rows.summary(self._study, trials, reason)
+            for batch in rows.batches(rows.best_so_far(self._study, trials), tags=tags):
+                self._write_batch(self._parent, batch, "the study")
+            self._is_summed_up = True
+        self.remote.set_status(self._parent, rows.study_status(trials, reason), time.time())
+
+    def _store_space(self) -> None:
+        if self._new_parent is not None:
+            self._upload(self._new_parent, {"space.json": rows.space_file(self._study)})
+            self._new_parent = None
 
     def close(self) -> None:
         """Let go of the ledger and the server."""
@@ -178,15 +237,15 @@ class Copy:
             raise AwayError("the study has no run yet")
         return self.parent_id
 
-    def _run_of(self, trial: Trial) -> Run:
+    def _run_of(self, trial: Trial, prepared_at: float | None = None) -> Run:
         if self._in_doubt:
             self._adopt()
-        return self.page.runs.get(trial.number) or self._create(trial)
+        return self.page.runs.get(trial.number) or self._create(trial, prepared_at)
 
-    def _create(self, trial: Trial) -> Run:
+    def _create(self, trial: Trial, prepared_at: float | None) -> Run:
         study, number = self._study, trial.number
-        tags = rows.first_tags(study, trial, self._parent)
-        started_at = trial.attempts[0].started_at if trial.attempts else time.time()
+        tags = {**rows.first_tags(study, trial, self._parent), KEY_TAG: self.key(number)}
+        started_at = trial.attempts[0].started_at if trial.attempts else prepared_at or time.time()
         begun = time.monotonic()
         try:
             run = self.remote.create(rows.run_name(study, number), tags, started_at)
@@ -203,13 +262,18 @@ class Copy:
 
     def _adopt(self) -> None:
         """Note runs that exist without being noted; delete a trial's second run."""
-        for number, run in self.remote.children(self._parent):
-            noted = self.page.runs.get(number)
-            if noted is None:
-                self._ledger.created(number, run)
-            elif noted.id != run.id:
-                self.remote.delete(run.id)
-        self._in_doubt = self._was_slow = False
+        with self._adopting:
+            self._in_doubt = self._was_slow = False
+            try:
+                for number, run in self.remote.children(self._parent):
+                    noted = self.page.runs.get(number)
+                    if noted is None:
+                        self._ledger.created(number, run)
+                    elif noted.id != run.id:
+                        self.remote.delete(run.id)
+            except AwayError:
+                self._in_doubt = True
+                raise
 
     def _write(self, run: Run, trial: Trial, tags: Mapping[str, str]) -> None:
         """Write what is not written yet, with these tags.
@@ -221,47 +285,75 @@ class Copy:
         until = self.page.until.get(number)
         points = rows.reports(trial.measurements, until)
         points += rows.finals(trial, until or 0) if trial.attempts else []
-        params = {} if number in self._with_params else rows.params(self._study, trial)
-        for batch in rows.batches(points, params, tags):
-            self._write_batch(run, batch)
-        self._with_params.add(number)
+        params = rows.params(self._study, trial) if trial.state.is_finished else {}
+        apart = {key: params.pop(key) for key in self._clashing & params.keys()}
+        for batch in (*rows.batches(points, params, tags), *rows.batches(params=apart)):
+            self._write_batch(run.id, batch, f"trial {number}")
         if trial.measurements and not trial.state.is_finished:
             last = trial.measurements[-1].step
             if until is None or last > until:
                 self._ledger.wrote(number, last)
 
-    def _write_batch(self, run: Run, batch: Batch) -> None:
+    def _write_batch(self, run: str, batch: Batch, whose: str) -> None:
         """Write a batch, or what can be of it: the objective logs to the run too, and may clash."""
         try:
-            self.remote.write(run.id, batch)
+            self.remote.write(run, batch)
         except RefusedError as refusal:
-            pieces = [Batch(params={key: value}) for key, value in batch.params.items()]
-            pieces += [Batch(tags={key: value}) for key, value in batch.tags.items()]
-            for key in dict.fromkeys(point.key for point in batch.points):
-                pieces.append(Batch(points=[point for point in batch.points if point.key == key]))
-            if not self._write_pieces(run, pieces):
-                raise
-            logger.debug("MLflow refused a part of a batch: %s", refusal)
+            pieces = list(rows.pieces(batch))
+            refused = [name for name, piece in pieces if not self._write_piece(run, name, piece)]
+            if batch.tags and len(refused) == len(pieces):
+                raise  # tags never clash: the run is gone, or closed to us
+            self._tell(refused, f"MLflow refused {', '.join(refused)[:200]} of {whose}: {refusal}")
 
-    def _write_pieces(self, run: Run, pieces: Sequence[Batch]) -> int:
-        taken = 0
-        for piece in pieces:
-            try:
-                self.remote.write(run.id, piece)
-            except RefusedError as refusal:
-                logger.debug("MLflow refused %s: %s", piece, refusal)
-            else:
-                taken += 1
-        return taken
+    def _write_piece(self, run: str, name: str, piece: Batch) -> bool:
+        try:
+            self.remote.write(run, piece)
+        except RefusedError as refusal:
+            logger.debug("MLflow refused %s: %s", name, refusal)
+            self._clashing.update(piece.params)
+            return False
+        return True
 
-    def _upload(self, run: Run, files: Mapping[str, str]) -> None:
-        """Store artifacts; where their store refuses, all the rest is worth having."""
-        if not files:
-            return
+    def _tell(self, names: Sequence[str], sentence: str) -> None:
+        """Say what is not written, once for each name: the record has it, other trials alike."""
+        if not self._told.issuperset(names):
+            self._told.update(names)
+            logger.warning(
+                "%s. The study's record has it. For other trials this is not said again.",
+                redact(sentence).rstrip("."),
+            )
+
+    def _upload(self, run: Run, files: Mapping[str, str]) -> bool:
+        """Store artifacts; where their store refuses, all the rest is worth having.
+
+        Returns whether there is nothing to try again when the study is next opened.
+        """
+        if not files or self._refuses_files:
+            return True
+        if not self._uploads_left:
+            return False
         try:
             self.remote.upload(run, files)
         except RefusedError as refusal:
-            logger.warning("MLflow took no artifacts: %s", redact(str(refusal)))
+            self._refuses_files = True
+            self._say_no_artifacts(refusal)
+        except AwayError as error:
+            self._uploads_left -= 1
+            if self._uploads_left:
+                raise
+            self._say_no_artifacts(error)
+            return False
+        else:
+            self._uploads_left = _MAX_UPLOADS
+        return True
+
+    def _say_no_artifacts(self, error: Exception) -> None:
+        logger.warning(
+            "MLflow takes no artifacts: %s. All else is written; output and tracebacks are in the "
+            "study's folder, %s.",
+            redact(str(error))[:300].rstrip("."),
+            self._study.folder,
+        )
 
     def _files(self, trial: Trial) -> dict[str, str]:
         files = {}

@@ -1,53 +1,39 @@
-"""Carries a study to MLflow on a thread of its own, so that no trial waits for a server.
+"""Carries a study to MLflow on threads of its own, so that no trial waits for a server.
 
 ::
 
-    driver's thread ──trial──► jobs ──► courier's thread ──► Copy ──► server
-                    ◄──run id, if it comes within a second──┘
+    driver's thread ──trial──► jobs ──► the courier's threads ──► Copy ──► server
 
-Jobs name a trial and not what to write: the courier brings that trial's run to where the trial
-stands by then. So nothing piles up but numbers, and a job that failed is simply done again.
+One thread connects; then several carry, each a trial at a time, since a slow server answers many
+requests as fast as one. A database of this machine has one thread: there the disk is the limit.
 """
 
-import itertools
+import contextlib
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
 
 from manyfit._redact import redact
 from manyfit.errors import MissingExtraError
 from manyfit.trackers.base import StudyInfo
 from manyfit.trackers.mlflow_copy import AwayError, Copy, RefusedError, Remote
+from manyfit.trackers.mlflow_jobs import END, FOLLOW, SETTLE, START, STUDY, Job, Jobs
 from manyfit.trackers.mlflow_ledger import Ledger, Run
+from manyfit.trackers.mlflow_patience import Patience
 from manyfit.trial import State, Trial
 
 logger = logging.getLogger("manyfit.mlflow")
 
-Job: TypeAlias = tuple[int, int, int]  # priority, turn, trial number
-
-# Priorities: a worker waits for its run; what has ended can wait; the study ends last.
-_URGENT, _FOLLOW, _NORMAL, _END = range(4)
-_STUDY = -1
-
 # Seconds.
-PATIENCE = 1.0  # what a trial waits for a server that answers
-LOCAL_PATIENCE = 30.0  # what it waits for a database on this machine to be set up, once
+PATIENCE = 1.0  # what the first trial waits for the study to be opened on a server
+LOCAL_PATIENCE = 30.0  # what it waits for MLflow to be imported, and a database to be set up here
 FIRST_FOLLOW = 1.0  # a trial shorter than this needs one request less
-FOLLOW = 60.0  # between looks at a running trial
-CLOSE_QUIET = 5.0  # how long `close` waits for a sign of life
-CLOSE_TOTAL = 30.0  # how long it waits for all of it
-CLOSE_HASTE = 5.0  # the same after an order to end: who sends SIGTERM kills soon
-BACKOFF = (0.5, 30.0)  # between tries: the first, the longest
-# A job that fails while others succeed is not the server's fault.
-_MAX_TRIES = 5
-
-
-def total_patience(reason: str, usual: float) -> float:
-    """Return how long a mirror may take to close, given why what it mirrors has ended."""
-    return min(usual, CLOSE_HASTE) if reason.startswith("interrupted") else usual
+FOLLOW_PERIOD = 60.0  # between looks at a running trial
+CARRIERS = 8  # requests at a time
+# A job that fails so often while others succeed is left to the end. Enough tries for a server that
+# refuses every second request.
+MAX_TRIES = 30
 
 
 class Courier:
@@ -57,10 +43,16 @@ class Courier:
         study: The study.
         history: Its trials so far.
         connect: Returns the server; called on the courier's thread, where importing takes its time.
+        wait: How long `close` waits, in seconds, whatever the server does; by default 30 s, and 5 s
+            without an answer.
     """
 
     def __init__(
-        self, study: StudyInfo, history: Sequence[Trial], connect: Callable[[], Remote]
+        self,
+        study: StudyInfo,
+        history: Sequence[Trial],
+        connect: Callable[[], Remote],
+        wait: float | None = None,
     ) -> None:
         self._study = study
         self._history = history
@@ -68,19 +60,16 @@ class Courier:
         self._connect = connect
         self._latest: dict[int, Trial] = {}
         self._wanted: set[int] = set()  # trials whose runs are to be RUNNING
-        self._jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
-        self._turn = itertools.count()
-        self._due: dict[int, float] = {}
-        self._tries: dict[int, tuple[int, int]] = {}  # number → tries, successes at the last one
-        self._arrived: dict[int, threading.Event] = {}
+        self._prepared_at: dict[int, float] = {}
+        self._jobs = Jobs()
+        self._tries: dict[int, int] = {}
+        self._left: set[int] = set()  # trials that are tried once more at the end
+        self._patience = Patience(wait)
         self._loaded = threading.Event()
-        self._begun = threading.Event()
+        self._is_begun = False
+        self._ready = threading.Event()  # the study is opened there, or never will be
         self._given_up = threading.Event()
-        self._hurry = threading.Event()
-        self._is_patient = True
-        self._is_away = False
-        self._successes = 0
-        self._succeeded_at = time.monotonic()
+        self._has_waited = False
         self._end: tuple[str, Sequence[Trial]] = ("", ())
         self.copy: Copy | None = None
         self._thread = threading.Thread(target=self._run, name="manyfit-mlflow", daemon=True)
@@ -88,15 +77,23 @@ class Courier:
 
     # ── the driver's side ─────────────────────────────────────────────────────────────────────
 
+    @property
+    def works(self) -> bool:
+        """Whether anything is, or will be, written."""
+        return self._thread.is_alive()
+
     def start(self, trial: Trial) -> Run | None:
-        """Give a trial a run; waits for it as long as the server answers in time."""
-        number = trial.number
-        arrived = self._arrived[number] = threading.Event()
-        self._want(trial)
-        if arrived.wait(self._patience()):
-            return self.copy.page.runs.get(number) if self.copy else None
-        self._is_patient = False
-        return None
+        """Take in a trial that is about to start; returns its run if it has one already.
+
+        A new run is created once the trial is known to run, so that both start at the same time.
+        Where nothing is told of it before its end, that is now.
+        """
+        self._wait_for_the_study()
+        self._latest[trial.number] = trial
+        if self._study.on_driver_thread:
+            self._prepared_at[trial.number] = time.time()
+            self._want(trial)
+        return self.copy.page.runs.get(trial.number) if self.copy else None
 
     def update(self, trial: Trial) -> None:
         """Take in a trial as it stands now."""
@@ -107,52 +104,62 @@ class Courier:
                 self._want(trial)
         elif trial.attempts:
             self._wanted.discard(number)
-            self._put(_NORMAL, number)
+            self._jobs.put(SETTLE, number)
 
-    def close(self, reason: str, trials: Sequence[Trial]) -> None:
-        """Write what is left, within bounds, and say what could not be written."""
+    def close(self, reason: str, trials: Sequence[Trial]) -> bool:
+        """Write what is left, within bounds, and say what could not be written.
+
+        Returns whether all is written.
+        """
         self._end = (reason, trials)
-        self._hurry.set()
-        self._put(_END, _STUDY)
+        self._patience.hurry(reason)
+        self._jobs.put(END, STUDY)
         begun = time.monotonic()
-        while self._thread.is_alive() and not self._is_hopeless(begun):
+        while self.works and not self._patience.is_lost(begun, is_local=self._is_local):
             self._thread.join(0.1)
+        is_written = self._is_begun and not self.works
         self._given_up.set()
-        if self._thread.is_alive():
-            self._say_unwritten(trials)
+        self._patience.end()
+        self._jobs.close()
+        left = self._unwritten(trials)
+        if self.works:
+            self._say_unwritten(left, len(trials))
+        return is_written and not left
+
+    def _wait_for_the_study(self) -> None:
+        """Wait for MLflow to be imported and the study to be opened there: once, and not for long.
+
+        Else the first trials could not be told where to log to, and would set up the same database.
+        """
+        if self._has_waited:
+            return
+        self._has_waited = True
+        self._loaded.wait(LOCAL_PATIENCE)
+        self._ready.wait(LOCAL_PATIENCE if self._is_local else PATIENCE)
+
+    @property
+    def _is_local(self) -> bool:
+        return self.copy is None or self.copy.server.is_local
 
     def _want(self, trial: Trial) -> None:
         self._latest[trial.number] = trial
         self._wanted.add(trial.number)
-        self._put(_URGENT, trial.number)
+        self._jobs.put(START, trial.number)
 
-    def _patience(self) -> float:
-        if not self._is_patient or not self._loaded.wait(LOCAL_PATIENCE):
-            return 0.0
-        if not self._thread.is_alive():
-            return 0.0
-        local = self.copy is not None and self.copy.server.is_local
-        return LOCAL_PATIENCE if local and not self._begun.is_set() else PATIENCE
-
-    def _is_hopeless(self, begun: float) -> bool:
-        now = time.monotonic()
-        if now - begun > total_patience(self._end[0], CLOSE_TOTAL):
-            return True
-        local = self.copy is None or self.copy.server.is_local
-        return not local and now - max(begun, self._succeeded_at) > CLOSE_QUIET
-
-    def _say_unwritten(self, trials: Sequence[Trial]) -> None:
+    def _unwritten(self, trials: Sequence[Trial]) -> int:
         done = self.copy.page.done if self.copy else set()
-        left = sum(trial.number not in done for trial in trials)
+        return sum(trial.number not in done for trial in trials if trial.state.is_finished)
+
+    def _say_unwritten(self, left: int, of: int) -> None:
         logger.warning(
             "MLflow has not taken everything in time: %d of %d trials are not written in full. The "
-            "study's journal has them all; they are written when the study is next opened.",
+            "study's journal has them all; they are written when the study is next opened, or by "
+            "'manyfit sync %s --folder %s'.",
             left,
-            len(trials),
+            of,
+            self._study.name,
+            self._study.folder.parent,
         )
-
-    def _put(self, priority: int, number: int) -> None:
-        self._jobs.put((priority, next(self._turn), number))
 
     # ── the courier's side ────────────────────────────────────────────────────────────────────
 
@@ -160,10 +167,8 @@ class Courier:
         try:
             self._carry()
         finally:
-            self._is_patient = False
             self._loaded.set()
-            for number in list(self._arrived):
-                self._answer(number)
+            self._ready.set()
 
     def _carry(self) -> None:
         try:
@@ -171,13 +176,15 @@ class Courier:
         except (MissingExtraError, RefusedError) as error:
             logger.warning("nothing is written to MLflow: %s", redact(str(error)))
             return
-        ledger = Ledger(self._study.folder, redact(remote.uri))
+        remote.on_answer = self._patience.answered
+        ledger = Ledger(self._study.folder, remote.uri)
         self.copy = copy = Copy(self._study, remote, ledger, self._is_wanted, self._opened_at)
+        self._patience.loaded()
         self._loaded.set()
         try:
             if self._begin(copy):
                 self._catch_up(copy)
-                self._work(copy)
+                self._work_together(copy)
         finally:
             copy.close()
 
@@ -186,21 +193,20 @@ class Courier:
 
     def _begin(self, copy: Copy) -> bool:
         """Open the study on the server, however long it takes; False when given up."""
-        for delay in _delays():
+        while self._is_wanted():
             try:
                 copy.begin(self._history)
             except AwayError as error:
-                self._note_away(error)
-                self._pause(delay)
+                self._patience.failed(error)
+                self._patience.pause(error)
             except RefusedError as error:
                 logger.warning("nothing is written to MLflow: %s", redact(str(error)))
                 return False
             else:
-                self._note_success(time.monotonic())  # a slow start says little of what follows
-                self._begun.set()
+                self._patience.answered()
+                self._is_begun = True
+                self._ready.set()
                 return True
-            if self._given_up.is_set():
-                break
         return False
 
     def _catch_up(self, copy: Copy) -> None:
@@ -210,43 +216,52 @@ class Courier:
             unwritten = trial.state.is_finished and number not in copy.page.done
             if unwritten or (not trial.state.is_finished and number in copy.page.runs):
                 self._latest.setdefault(number, trial)
-                self._put(_NORMAL, number)
+                self._jobs.put(SETTLE, number)
 
-    def _work(self, copy: Copy) -> None:
-        delays = _delays()
-        while not self._given_up.is_set():
-            job = self._next_job()
-            begun = time.monotonic()
-            try:
-                self._carry_out(copy, job)
-            except AwayError as error:
-                self._note_away(error)
-                self._try_again(job, error)
-                self._pause(next(delays))
-                continue
-            except RefusedError as error:
-                logger.warning("MLflow refused %s: %s", _named(job), redact(str(error)))
-                self._answer(job[2])
-            else:
-                delays = _delays()
-                self._note_success(begun)
-            if job[0] == _END:
-                return
+    def _work_together(self, copy: Copy) -> None:
+        others = [
+            threading.Thread(
+                target=self._work, args=(copy, False), name=f"manyfit-mlflow-{n}", daemon=True
+            )
+            for n in range(1, 1 if copy.server.is_local else CARRIERS)
+        ]
+        for thread in others:
+            thread.start()
+        self._work(copy, leads=True)
+        for thread in others:
+            thread.join()
 
-    def _next_job(self) -> Job:
-        while True:
-            number = min(self._due, key=self._due.__getitem__, default=None)
-            wait = FOLLOW if number is None else self._due[number] - time.monotonic()
-            try:
-                return self._jobs.get(block=wait > 0, timeout=max(wait, 0.0))
-            except queue.Empty:
-                if number is not None:
-                    self._due[number] = time.monotonic() + FOLLOW
-                    return (_FOLLOW, next(self._turn), number)
+    def _work(self, copy: Copy, leads: bool) -> None:
+        while (job := self._jobs.take()) is not None:
+            error = self._try(copy, job)
+            self._jobs.done(job)
+            if error is not None:
+                self._patience.pause(error)
+            elif job[0] == END:
+                self._jobs.close()
+            if not leads:
+                self._patience.wait_for_answer()
+
+    def _try(self, copy: Copy, job: Job) -> AwayError | None:
+        """Do a job; it is put back if the server is away."""
+        try:
+            self._carry_out(copy, job)
+        except AwayError as error:
+            self._patience.failed(error)
+            self._try_again(job, error)
+            return error
+        except RefusedError as error:
+            logger.warning("MLflow refused %s: %s", _named(job), redact(str(error)))
+        else:
+            self._patience.answered()
+        return None
 
     def _carry_out(self, copy: Copy, job: Job) -> None:
         priority, _, number = job
-        if priority == _END:
+        if priority == END:
+            for left in sorted(self._left & self._latest.keys()):
+                with contextlib.suppress(AwayError):
+                    self._settle(copy, self._latest[left])
             copy.end(*self._end)
             return
         trial = self._latest.get(number)
@@ -254,68 +269,40 @@ class Courier:
             return
         if number not in self._wanted:
             self._settle(copy, trial)
-        elif priority == _FOLLOW:
+        elif priority == FOLLOW:
+            self._jobs.look_again(number, FOLLOW_PERIOD)
             copy.follow(trial)
         else:
-            copy.start(trial)
-            self._due[number] = time.monotonic() + FIRST_FOLLOW
-            self._answer(number)
+            copy.start(trial, self._prepared_at.get(number))
+            self._jobs.look_again(number, FIRST_FOLLOW)
 
     def _settle(self, copy: Copy, trial: Trial) -> None:
-        self._due.pop(trial.number, None)
-        if not trial.attempts and trial.number not in copy.page.runs:
+        number = trial.number
+        self._jobs.look_again(number, None)
+        if not trial.attempts and number not in copy.page.runs:
             return  # it was only asked for
         copy.settle(trial)
         if trial.state.is_finished:
-            self._latest.pop(trial.number, None)
-            self._tries.pop(trial.number, None)
-
-    def _answer(self, number: int) -> None:
-        arrived = self._arrived.pop(number, None)
-        if arrived is not None:
-            arrived.set()
+            self._latest.pop(number, None)
+            self._tries.pop(number, None)
 
     def _try_again(self, job: Job, error: AwayError) -> None:
-        """Queue a job again, unless others get through and this one alone doesn't."""
+        """Put a job back, unless others get through and this one alone doesn't."""
         priority, _, number = job
-        if priority == _FOLLOW:
+        if priority == FOLLOW:
             return  # it comes round anyway
-        tries, seen = self._tries.get(number, (0, self._successes))
-        tries += self._successes > seen
-        self._tries[number] = (tries, self._successes)
-        if tries < _MAX_TRIES:
-            self._put(max(priority, _NORMAL), number)  # behind the others, who may get through
+        if not self._patience.is_away:
+            self._tries[number] = self._tries.get(number, 0) + 1
+        if priority == END or self._tries.get(number, 0) < MAX_TRIES:
+            self._jobs.put(max(priority, SETTLE), number)  # behind those who may get through
         else:
-            logger.warning("gave up writing %s to MLflow: %s", _named(job), redact(str(error)))
-
-    def _note_away(self, error: AwayError) -> None:
-        if not self._is_away:
-            self._is_away = True
+            self._left.add(number)
             logger.warning(
-                "MLflow does not answer (%s). Trials go on; what it misses is written later.",
-                redact(str(error))[:300],
+                "MLflow does not take %s (%s); it is tried once more when the study ends",
+                _named(job),
+                redact(str(error)),
             )
-
-    def _note_success(self, begun: float) -> None:
-        self._succeeded_at = time.monotonic()
-        self._successes += 1
-        self._is_patient = self._succeeded_at - begun < PATIENCE
-        if self._is_away:
-            self._is_away = False
-            logger.warning("MLflow answers again.")
-
-    def _pause(self, delay: float) -> None:
-        if not self._hurry.wait(delay):
-            return
-        self._given_up.wait(BACKOFF[0])
-
-
-def _delays() -> Iterator[float]:
-    delay, longest = BACKOFF
-    while True:
-        yield delay
-        delay = min(2 * delay, longest)
 
 
 def _named(job: Job) -> str:
-    return "the study" if job[2] == _STUDY else f"trial {job[2]}"
+    return "the study" if job[2] == STUDY else f"trial {job[2]}"

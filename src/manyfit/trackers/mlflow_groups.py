@@ -7,6 +7,7 @@ What a server missed in between it has missed; the record in the call's folder h
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
@@ -16,7 +17,6 @@ from manyfit.errors import MissingExtraError
 from manyfit.trackers import mlflow_settings as settings
 from manyfit.trackers.groups import Child, GroupsInfo, Outcome, Standing
 from manyfit.trackers.mlflow_copy import AwayError, RefusedError, Remote
-from manyfit.trackers.mlflow_courier import BACKOFF, CLOSE_QUIET, CLOSE_TOTAL, total_patience
 from manyfit.trackers.mlflow_groups_rows import (
     child_params,
     child_tags,
@@ -28,7 +28,9 @@ from manyfit.trackers.mlflow_groups_rows import (
     space_files,
 )
 from manyfit.trackers.mlflow_ledger import Run
+from manyfit.trackers.mlflow_patience import Patience
 from manyfit.trackers.mlflow_rows import Batch, batches
+from manyfit.worker.adoption import KEY_TAG
 
 logger = logging.getLogger("manyfit.mlflow")
 
@@ -46,7 +48,8 @@ class MlflowGroups:
             `MlflowTracker.connector`.
         child_runs: Whether each group has a run below the call's.
         period: Seconds between standings.
-        quiet: Seconds without an answer after which `close` waits no longer.
+        wait: How long `close` waits, in seconds, whatever the server does; by default 30 s and half
+            a second a child, and 5 s without an answer.
     """
 
     def __init__(
@@ -55,19 +58,19 @@ class MlflowGroups:
         *,
         child_runs: bool = False,
         period: float = PERIOD,
-        quiet: float = CLOSE_QUIET,
+        wait: float | None = None,
     ) -> None:
         self._connector = connector
         self._child_runs = child_runs
         self._period = period
-        self._quiet = quiet
+        self._wait = wait
         self._mirror: _Mirror | None = None
 
     def open(self, info: GroupsInfo) -> None:
         """Begin to connect, in the background."""
         connect = self._connector(info.folder)
         settings.hold()
-        self._mirror = _Mirror(info, connect, self._period, self._quiet)
+        self._mirror = _Mirror(info, connect, self._period, self._wait)
 
     def say(self, sentence: str) -> None:
         """Nothing: it is for people who look on."""
@@ -92,12 +95,12 @@ class _Mirror:
     """The thread that writes, and what it is to write."""
 
     def __init__(
-        self, info: GroupsInfo, connect: Callable[[], Remote], period: float, quiet: float
+        self, info: GroupsInfo, connect: Callable[[], Remote], period: float, wait: float | None
     ) -> None:
         self._info = info
         self._connect = connect
         self._period = period
-        self._quiet = quiet
+        self._patience = Patience(wait, "Groups go on")
         self._began_at = time.time()
         self._standing: Standing | None = None
         self._end: tuple[Outcome, list[Child]] | None = None
@@ -105,8 +108,6 @@ class _Mirror:
         self._given_up = threading.Event()
         self._remote: Remote | None = None
         self._left = 0  # children that are not written
-        self._is_away = False
-        self._answered_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="manyfit-mlflow", daemon=True)
         self._thread.start()
 
@@ -119,11 +120,12 @@ class _Mirror:
         self._end = outcome, children
         self._left = len(children)
         self._is_over.set()
+        self._patience.hurry(outcome.reason)
         begun = time.monotonic()
-        total = total_patience(outcome.reason, CLOSE_TOTAL + _CHILD * len(children))
-        while self._thread.is_alive() and not self._is_hopeless(begun, total):
+        while self._thread.is_alive() and not self._is_lost(begun, _CHILD * len(children)):
             self._thread.join(0.1)
         self._given_up.set()
+        self._patience.end()
         if self._thread.is_alive():
             left = f", {self._left} runs of groups among it" if self._left else ""
             logger.warning(
@@ -132,12 +134,9 @@ class _Mirror:
                 self._info.folder,
             )
 
-    def _is_hopeless(self, begun: float, total: float) -> bool:
-        now = time.monotonic()
-        if now - begun > total:
-            return True
+    def _is_lost(self, begun: float, extra: float) -> bool:
         is_local = self._remote is None or self._remote.is_local
-        return not is_local and now - max(begun, self._answered_at) > self._quiet
+        return self._patience.is_lost(begun, is_local=is_local, extra=extra)
 
     # ── the side of the server ────────────────────────────────────────────────────────────────
 
@@ -147,6 +146,8 @@ class _Mirror:
         except (MissingExtraError, RefusedError) as error:
             logger.warning("nothing is written to MLflow: %s", redact(str(error)))
             return
+        remote.on_answer = self._patience.answered
+        self._patience.loaded()
         self._remote = remote
         try:
             self._carry(remote)
@@ -156,7 +157,8 @@ class _Mirror:
             remote.close()
 
     def _carry(self, remote: Remote) -> None:
-        begin = partial(remote.begin, None, self._info.name, first_tags(self._info), self._began_at)
+        tags = {**first_tags(self._info), KEY_TAG: uuid.uuid4().hex}
+        begin = partial(remote.begin, None, self._info.name, tags, self._began_at)
         run = self._patiently(begin)
         if run is None:
             return
@@ -176,13 +178,13 @@ class _Mirror:
             try:
                 remote.write(run.id, Batch(points(standing, time.time())))
             except AwayError as error:
-                self._note_away(error)
+                self._patience.failed(error)
             except RefusedError as error:
                 logger.warning("MLflow refused a standing: %s", redact(str(error)))
                 written = standing
             else:
                 written = standing
-                self._note_answer()
+                self._patience.answered()
 
     def _finish(self, remote: Remote, run: Run) -> None:
         for step in self._last_steps(remote, run):
@@ -224,30 +226,13 @@ class _Mirror:
 
     def _patiently(self, work: Callable[[], _Answer]) -> _Answer | None:
         """Do it, however long the server is away; None once that was given up."""
-        delay, longest = BACKOFF
         while not self._given_up.is_set():
             try:
                 answer = work()
             except AwayError as error:
-                self._note_away(error)
-                # While the call goes on there is time; at its end there is little.
-                self._given_up.wait(BACKOFF[0] if self._is_over.wait(delay) else 0.0)
-                delay = min(2 * delay, longest)
+                self._patience.failed(error)
+                self._patience.pause(error)
             else:
-                self._note_answer()
+                self._patience.answered()
                 return answer
         return None
-
-    def _note_away(self, error: AwayError) -> None:
-        if not self._is_away:
-            self._is_away = True
-            logger.warning(
-                "MLflow does not answer (%s). Groups go on; it gets the result at the end.",
-                redact(str(error))[:300],
-            )
-
-    def _note_answer(self) -> None:
-        self._answered_at = time.monotonic()
-        if self._is_away:
-            self._is_away = False
-            logger.warning("MLflow answers again.")

@@ -13,10 +13,13 @@ thing twice changes nothing. So it needs no fsync, and a damaged line is skipped
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
+
+from manyfit.trackers.mlflow_uris import without_user
 
 logger = logging.getLogger("manyfit.mlflow")
 
@@ -53,13 +56,14 @@ class Ledger:
 
     Args:
         folder: The study's folder.
-        server: The tracking URI, without credentials. A study that was mirrored to several servers
-            has a page for each.
+        server: The tracking URI. What it names a user by is left out. A study that was mirrored to
+            several servers has a page for each.
     """
 
     def __init__(self, folder: Path, server: str) -> None:
         self._path = folder / FILE
-        self._server = server
+        self._server = without_user(server)
+        self._lock = threading.Lock()
         self._file: TextIO | None = None
         self.page = Page()
         self._read()
@@ -93,38 +97,48 @@ class Ledger:
             self._file = None
 
     def _read(self) -> None:
+        """Find this server's page, under whatever user earlier versions have noted it."""
         mine = False
-        for line in self._lines():
+        for line in lines(self._path):
             if "server" in line:
-                mine = line["server"] == self._server
+                mine = without_user(str(line["server"])) == self._server
                 if mine and line.get("parent") != self.page.parent:
                     self.page = Page(line.get("parent"))
             elif mine:
                 _turn(self.page, line)
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        try:
-            text = self._path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return
-        for line in text.splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue  # torn when a driver was killed
-            if isinstance(record, dict):
-                yield record
-
     def _add(self, record: dict[str, Any]) -> None:
         try:
-            if self._file is None:
-                # A newline first, in case the last line is torn.
-                self._file = self._path.open("a", encoding="utf-8")
-                self._file.write("\n" if self._file.tell() else "")
-            self._file.write(json.dumps(record) + "\n")
-            self._file.flush()
+            with self._lock:
+                if self._file is None:
+                    # A newline first, in case the last line is torn.
+                    self._file = self._path.open("a", encoding="utf-8")
+                    self._file.write("\n" if self._file.tell() else "")
+                self._file.write(json.dumps(record) + "\n")
+                self._file.flush()
         except (OSError, ValueError) as error:
             logger.debug("can't write %s: %s", self._path, error)
+
+
+def last_place(folder: Path) -> tuple[str, str] | None:
+    """Return the server and the experiment's id that a study was last mirrored to, if any."""
+    found = [line for line in lines(folder / FILE) if "server" in line and "experiment" in line]
+    return (str(found[-1]["server"]), str(found[-1]["experiment"])) if found else None
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a ledger; none where there is no file."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # torn when a driver was killed
+        if isinstance(record, dict):
+            yield record
 
 
 def _turn(page: Page, line: dict[str, Any]) -> None:

@@ -72,6 +72,23 @@ def status(trial: Trial) -> Status:
             return "KILLED"
 
 
+def study_status(trials: Sequence[Trial], reason: str) -> Status:
+    """Return the status that ends the parent run.
+
+    FAILED where the study was given up over failures, or its driver failed, or trials failed and
+    none completed; KILLED where it was interrupted.
+    """
+    failures = [trial.reason for trial in trials if trial.state is State.FAIL]
+    if reason.startswith(("interrupted", "the driver ended with KeyboardInterrupt")):
+        return "KILLED"
+    if reason.startswith("the driver ended with") or "more than max_failures" in reason:
+        return "FAILED"
+    completed = any(trial.state is State.COMPLETE for trial in trials)
+    if failures and (not completed or any(why and why in reason for why in failures)):
+        return "FAILED"
+    return "FINISHED"
+
+
 def run_name(study: StudyInfo, number: int) -> str:
     """Return the name of a trial's run, which sorts by number: `fashion-00012`."""
     return f"{study.name}-{number:05d}"
@@ -107,13 +124,16 @@ def first_tags(study: StudyInfo, trial: Trial, parent: str) -> dict[str, str]:
         "manyfit.seed": study.seed,
         "manyfit.attempt": max(1, len(trial.attempts)),
         "manyfit.state": "RUNNING",
+        # Params proper are written when it has ended: see `Copy.settle`.
+        "manyfit.params": _as_json(trial.params),
     }
     return clean_tags(tags)
 
 
 def next_tags(trial: Trial) -> dict[str, str]:
-    """Return the tags of a run whose trial is about to start again."""
-    return clean_tags({"manyfit.attempt": len(trial.attempts) + 1, "manyfit.state": "RUNNING"})
+    """Return the tags of a run whose trial starts again, or is about to."""
+    attempt = len(trial.attempts) + (trial.state is not State.RUNNING)
+    return clean_tags({"manyfit.attempt": attempt, "manyfit.state": "RUNNING"})
 
 
 def last_tags(trial: Trial) -> dict[str, str]:
@@ -209,9 +229,14 @@ def summary(study: StudyInfo, trials: Sequence[Trial], reason: str) -> dict[str,
         tags["manyfit.best.trial"] = str(best.number)
         tags["manyfit.best.value"] = str(best.value)
         shown = {name: redact_value(name, value) for name, value in best.params.items()}
-        tags["manyfit.best.params"] = json.dumps(shown, ensure_ascii=False)
+        tags["manyfit.best.params"] = _as_json(best.params)
         tags["mlflow.note.content"] = _note(study, best, shown, tags)
     return clean_tags(tags)
+
+
+def _as_json(params: Mapping[str, Any]) -> str:
+    shown = {name: redact_value(name, value) for name, value in params.items()}
+    return json.dumps(shown, ensure_ascii=False)
 
 
 def _note(study: StudyInfo, best: Trial, shown: Mapping[str, Any], tags: Mapping[str, str]) -> str:
@@ -238,6 +263,19 @@ def batches(
             some.append(left.pop())
             room -= len(json.dumps(some[-1].key)) + 100
         yield Batch(some, some_params, some_tags)
+
+
+def pieces(batch: Batch) -> Iterator[tuple[str, Batch]]:
+    """Yield what can be written on its own, with its name: of a batch that was refused."""
+    for key, value in batch.params.items():
+        yield f"param {key}", Batch(params={key: value})
+    for key, value in batch.tags.items():
+        yield f"tag {key}", Batch(tags={key: value})
+    for key in dict.fromkeys(point.key for point in batch.points):
+        yield (
+            f"metric {key}",
+            Batch(points=[point for point in batch.points if point.key == key]),
+        )
 
 
 def _named_chunks(

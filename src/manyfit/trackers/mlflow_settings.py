@@ -2,8 +2,9 @@
 
 MLflow's client repeats a request that failed for minutes, and prints a link whenever a run ends
 (and reads the run first). The courier has a better way to try again, which loses nothing and
-doubles nothing, so for the time of its own requests to a server repeating is off and the timeout
-short. An objective in this process that calls MLflow in the same moment finds these settings too.
+doubles nothing. So for the time of its own requests to a server the timeout is short, and repeating
+is off; or once where that does no harm, since a server that says when to come back is then obeyed.
+An objective in this process that calls MLflow in the same moment finds these settings too.
 
 The variables are set from the beginning to the end of a study and only their values change: another
 thread may be copying the environment.
@@ -25,6 +26,7 @@ _LONGEST = 30
 
 _lock = threading.Lock()
 _holders = 0
+_hurried = 0  # threads that make requests
 _before: dict[str, str | None] = {}
 
 
@@ -54,18 +56,21 @@ def for_workers() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def impatient() -> Iterator[None]:
-    """Make MLflow's client give up soon."""
+def impatient(*, repeats: bool) -> Iterator[None]:
+    """Make MLflow's client give up soon; several threads may, and the last one out resets it."""
+    global _hurried
     given = _before.get(TIMEOUT) or ""
     timeout = min(_LONGEST, int(given)) if given.isdigit() else _LONGEST
     with _lock:
+        _hurried += 1
         if _holders:  # else the study was closed, and the courier is on its last request
-            os.environ.update({RETRIES: "0", TIMEOUT: str(timeout)})
+            os.environ.update({RETRIES: str(int(repeats)), TIMEOUT: str(timeout)})
     try:
         yield
     finally:
         with _lock:
-            if _holders:
+            _hurried -= 1
+            if _holders and not _hurried:
                 usual = for_workers()
                 os.environ.update({RETRIES: usual[RETRIES], TIMEOUT: usual[TIMEOUT]})
 

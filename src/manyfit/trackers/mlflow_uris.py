@@ -1,7 +1,10 @@
 """What MLflow's URIs say: where a tracking store is, and where artifacts are."""
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from manyfit._redact import redact
 
 
 def absolute(uri: str, folder: Path) -> str:
@@ -19,6 +22,16 @@ def absolute(uri: str, folder: Path) -> str:
     if ":" in uri or uri.startswith("databricks"):
         return uri
     return (folder / uri).as_uri()
+
+
+def without_user(uri: str) -> str:
+    """Return a URI without what may be a credential: a user, a password, a token in a user's place.
+
+    Example:
+        >>> without_user("https://dapi123@example.com/ml"), without_user("sqlite:////work/m.db")
+        ('https://example.com/ml', 'sqlite:////work/m.db')
+    """
+    return redact(re.sub(r"(?<=://)(?:[^/?#]*|[^/:?#]+:[^?#]*)@", "", uri))
 
 
 def is_local(uri: str) -> bool:

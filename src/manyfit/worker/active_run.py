@@ -1,32 +1,45 @@
-"""Makes the trial's MLflow run the active one while the objective runs.
+"""Sets a task's environment around its objective, and its MLflow run in reach.
 
-What the objective logs (`mlflow.log_*`, autologging, `with mlflow.start_run():`) lands there.
-Knows MLflow by its environment variables and by what has been imported: a worker needs no MLflow.
+What the objective logs (`mlflow.log_*`, autologging, `with mlflow.start_run():`) lands there; how,
+is in `adoption`. Knows MLflow by its environment variables and by what has been imported: a worker
+needs no MLflow.
 """
 
 import contextlib
 import logging
 import os
-import sys
+import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+
+from manyfit.worker.adoption import (
+    EXPERIMENT_ID,
+    EXPERIMENT_NAME,
+    KEY,
+    RUN_ID,
+    TRACKING_URI,
+    Adoption,
+    active_id,
+    adopting,
+    imported,
+)
 
 logger = logging.getLogger("manyfit")
 
-_RUN_ID = "MLFLOW_RUN_ID"
-_TRACKING_URI = "MLFLOW_TRACKING_URI"
+# Where a study's runs are: the same for all its trials.
+_PLACE = (TRACKING_URI, EXPERIMENT_ID, EXPERIMENT_NAME)
+
+_lock = threading.Lock()
+_shared: dict[str, str] = {}
+_sharers = contextlib.ExitStack()
+_count = 0
 
 
 @contextlib.contextmanager
 def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
     """Set a task's environment around its objective, and end the runs that it leaves active.
 
-    In a process of its own the run's id waits in the environment, and the first thing the objective
-    logs, or its `mlflow.start_run()`, adopts it. Runs that it starts later go below that one.
-    Threads share one environment, so there the run is active from the beginning if MLflow has been
-    imported and logs to the same server, and a further `mlflow.start_run()` has to say
-    `nested=True`; so has one where the user had a run active in this process before.
+    Threads share one environment, so there only what is the same for all trials of a study is set:
+    the server and the experiment.
 
     MLflow's own errors fail no trial here. That a run left active ends as FINISHED is provisional
     for the trial's own: the tracker sets its final status.
@@ -35,12 +48,12 @@ def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
         env: Variables for the objective; those of an MLflow run among them, perhaps.
         threaded: Whether other objectives run in this process at the same time.
     """
-    with contextlib.nullcontext() if threaded else environment(env):
-        outer = _active_id()
-        if _RUN_ID in env and (threaded or _mlflow() is not None):
-            _enter(env, explicitly=threaded or outer is not None)
+    with _shared_environment(env) if threaded else environment(env):
+        outer = active_id()
+        has_run = RUN_ID in env or KEY in env
         try:
-            yield
+            with adopting(Adoption(env, outer)) if has_run else contextlib.nullcontext():
+                yield
         finally:
             _end_runs(outer)
 
@@ -60,50 +73,36 @@ def environment(env: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _mlflow() -> Any:
-    """Return MLflow if this process has imported it (and not only a part of it), else None."""
-    module = sys.modules.get("mlflow")
-    return module if hasattr(module, "active_run") and hasattr(module, "end_run") else None
+@contextlib.contextmanager
+def _shared_environment(env: Mapping[str, str]) -> Iterator[None]:
+    """Set where runs are, from the first of a study's trials at the same time to the last.
 
-
-def _active_id() -> str | None:
-    mlflow = _mlflow()
-    run = mlflow.active_run() if mlflow is not None else None
-    return run.info.run_id if run is not None else None
-
-
-def _enter(env: Mapping[str, str], *, explicitly: bool) -> None:
-    """Leave the run to be adopted, enter it, or keep away from it.
-
-    It is kept away from an objective that logs to another server, where nobody knows it.
+    Trials of another study at the same time have to do without.
     """
-    mlflow = _mlflow()
-    if mlflow is None:
-        return
-    same = _location(mlflow.get_tracking_uri()) == _location(env.get(_TRACKING_URI, ""))
-    if _TRACKING_URI in env and not same:
-        os.environ.pop(_RUN_ID, None)
-    elif explicitly:
-        # Out of the environment first: `start_run(nested=True)` would adopt it once more.
-        if os.environ.get(_RUN_ID) == env[_RUN_ID]:
-            del os.environ[_RUN_ID]
-        try:
-            mlflow.start_run(run_id=env[_RUN_ID], nested=True)
-        except Exception as error:  # noqa: BLE001 - a server's or a plugin's, and no reason to fail a trial
-            logger.debug("the trial's MLflow run can't be entered: %s", error)
-
-
-def _location(uri: str) -> str:
-    scheme, found, path = uri.partition(":///")
-    return f"{scheme}:///{Path(path).resolve()}" if found and scheme == "sqlite" else uri
+    global _count
+    place = {name: env[name] for name in _PLACE if name in env and TRACKING_URI in env}
+    with _lock:
+        if not _count:
+            _shared.update(place)
+            _sharers.enter_context(environment(place))
+        shares = place == _shared
+        _count += shares
+    try:
+        yield
+    finally:
+        with _lock:
+            _count -= shares
+            if not _count:
+                _shared.clear()
+                _sharers.close()
 
 
 def _end_runs(outer: str | None) -> None:
     """End what is active in this thread, down to the run that was active before."""
-    while (active := _active_id()) not in (None, outer):
+    while (active := active_id()) not in (None, outer):
         try:
-            _mlflow().end_run()
+            imported().end_run()
         except Exception as error:  # noqa: BLE001 - as above
             logger.debug("an MLflow run can't be ended: %s", error)
-        if _active_id() == active:
+        if active_id() == active:
             return  # it won't go

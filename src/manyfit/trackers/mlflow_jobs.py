@@ -1,0 +1,90 @@
+"""What is to be written to MLflow, as numbers of trials, in order and one at a time for each trial.
+
+A job names a trial and not what to write: who takes it brings that trial's run to where the trial
+stands by then. So nothing piles up but numbers, and a job that failed is simply put back.
+"""
+
+import heapq
+import itertools
+import threading
+import time
+from typing import TypeAlias
+
+Job: TypeAlias = tuple[int, int, int]  # priority, turn, trial number
+
+# Priorities: a worker may wait for its run; what has ended can wait; the study ends last of all.
+START, FOLLOW, SETTLE, END = range(4)
+STUDY = -1  # stands for a trial's number in the job that ends the study
+
+
+class Jobs:
+    """A queue for several threads, with a timetable for trials that are followed."""
+
+    def __init__(self) -> None:
+        self._heap: list[Job] = []
+        self._turn = itertools.count()
+        self._busy: set[int] = set()
+        self._due: dict[int, float] = {}
+        self._is_closed = False
+        self._changed = threading.Condition()
+
+    def put(self, priority: int, number: int) -> None:
+        """Add a job."""
+        with self._changed:
+            heapq.heappush(self._heap, (priority, next(self._turn), number))
+            self._changed.notify()
+
+    def look_again(self, number: int, seconds: float | None) -> None:
+        """Have a trial followed in so many seconds; None: no more."""
+        with self._changed:
+            self._due.pop(number, None)
+            if seconds is not None:
+                self._due[number] = time.monotonic() + seconds
+                self._changed.notify()
+
+    def take(self) -> Job | None:
+        """Return the next job, when there is one; None once the queue is closed.
+
+        It is this thread's until `done`, and so is its trial.
+        """
+        with self._changed:
+            while not self._is_closed:
+                self._add_due()
+                if (job := self._next()) is not None:
+                    self._busy.add(job[2])
+                    return job
+                soonest = min(self._due.values(), default=None)
+                self._changed.wait(None if soonest is None else soonest - time.monotonic())
+            return None
+
+    def done(self, job: Job) -> None:
+        """Let others have the job's trial."""
+        with self._changed:
+            self._busy.discard(job[2])
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Give out no more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _add_due(self) -> None:
+        now = time.monotonic()
+        for number in [number for number, at in self._due.items() if at <= now]:
+            del self._due[number]
+            heapq.heappush(self._heap, (FOLLOW, next(self._turn), number))
+
+    def _next(self) -> Job | None:
+        """Take the first whose trial nobody works on; the study's end waits for everybody."""
+        passed: list[Job] = []
+        found = None
+        while self._heap and found is None:
+            job = heapq.heappop(self._heap)
+            if job[2] in self._busy or (job[0] == END and (self._busy or passed)):
+                passed.append(job)
+            else:
+                found = job
+        for job in passed:
+            heapq.heappush(self._heap, job)
+        return found
