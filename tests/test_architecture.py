@@ -16,6 +16,7 @@ SECTIONS = (
         "choice",
         "_labels",
         "_own",
+        "_checks",
         "_tree",
         "metric",
         "trial",

@@ -229,6 +229,16 @@ class TestEnding:
 
         assert isinstance(study.decide(free=1), Ask)
 
+    def test_a_step_of_old_that_is_no_number_reaches_no_pruner(self):
+        """There was a time when any step was taken: such a study still opens, with any pruner."""
+        study = engine(pruner=make_pruner("median", LOSS))
+        ask(study)
+        start(study)
+        for step in ("1", None, 1.5):
+            study.apply(Reported(0, 1, step, {"loss": 1.0}, at=2.0))
+
+        assert len(study.trials[0].measurements) == 3
+
     def test_max_failures(self):
         """More failures than allowed end the study."""
         study = engine(budget=Budget(max_failures=1))

@@ -2,9 +2,8 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
-from numbers import Integral
 
-from manyfit.budget import is_number
+from manyfit._checks import check_number
 from manyfit.errors import ArgumentError, ObjectiveError
 from manyfit.executors.base import Executor
 from manyfit.pruners.auto import NoPruner
@@ -31,12 +30,11 @@ def check_choices(max_attempts: int, on_space_change: str, seed: object, lag: in
     Raises:
         ArgumentError: One of them breaks its rule.
     """
-    if seed is not None and not (isinstance(seed, Integral) and int(seed) >= 0):
-        raise ArgumentError(f"seed must be a whole number from 0 up or None, but got {seed!r}")
-    if max_attempts < 1:
-        raise ArgumentError(f"max_attempts must be at least 1, but got {max_attempts!r}")
-    if lag is not None and not (is_number(lag, whole=True) and lag >= 1):
-        raise ArgumentError(f"lag must be a whole number, at least 1, or None, but got {lag!r}")
+    if seed is not None:
+        check_number("seed", seed, least=0, whole=True, also="None")
+    check_number("max_attempts", max_attempts, least=1, whole=True)
+    if lag is not None:
+        check_number("lag", lag, least=1, whole=True, also="None")
     if on_space_change not in ("raise", "keep"):
         raise ArgumentError(
             f"on_space_change must be 'raise' or 'keep', but got {on_space_change!r}"
@@ -49,9 +47,10 @@ def check_limits(trial_timeout: float | None, trial_memory: int | None) -> None:
     Raises:
         ArgumentError: One of them is not positive.
     """
-    for name, value in (("trial_timeout", trial_timeout), ("trial_memory", trial_memory)):
-        if value is not None and not (is_number(value) and value > 0):
-            raise ArgumentError(f"{name} must be more than 0 or None, but got {value!r}")
+    if trial_timeout is not None:
+        check_number("trial_timeout", trial_timeout, above=0, unit="seconds", also="None")
+    if trial_memory is not None:
+        check_number("trial_memory", trial_memory, above=0, unit="bytes", also="None")
 
 
 def check_objective(objective: object) -> None:

@@ -12,7 +12,7 @@ from manyfit.events import (
     AttemptStarted,
     Reported,
 )
-from manyfit.metric import to_number
+from manyfit.metric import to_report
 from manyfit.recorder import Recorder
 from manyfit.trial import Trial
 
@@ -25,6 +25,7 @@ class Asking:
         self._engine = recorder.engine
         self._clock = clock
         self._started: dict[int, float] = {}
+        self._steps: dict[int, int] = {}  # the last one that each has reported
 
     def ask(self) -> Trial | None:
         """Put the next trial on record as running; None when there is none."""
@@ -46,9 +47,10 @@ class Asking:
     def report(self, trial: Trial, step: int, metrics: Mapping[str, float]) -> str | None:
         """Take a report in; returns why the trial should end, or None."""
         number, attempt = self._open(trial)
-        measured = {name: to_number(name, value) for name, value in metrics.items()}
+        step, measured = to_report(step, metrics, after=self._steps.get(number, -1))
         now = self._clock.now()
         self._recorder.put(Reported(number, attempt, step, measured, now))
+        self._steps[number] = step
         while isinstance(advice := self._engine.decide(free=0), StopAttempt):
             self._recorder.put(advice.event(now))
         self._recorder.commit()
@@ -103,4 +105,5 @@ class Asking:
     def _settled(self, number: int) -> Trial:
         self._recorder.commit()
         del self._started[number]
+        self._steps.pop(number, None)
         return self._engine.trials[number]

@@ -2,22 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, TypeAlias
 
+from manyfit._checks import check_number
 from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
 from manyfit.repeats import LEADERS
 
 
-def is_number(value: object, *, whole: bool = False) -> bool:
-    """Whether a value is a number, of Python or NumPy; `True` is none."""
-    return isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
     """Stop the study once a trial's value is at least as good as `value`.
+
+    Raises:
+        ArgumentError: `value` is not a finite number.
 
     Example:
         >>> Target(0.95)
@@ -26,12 +24,18 @@ class Target:
 
     value: float
 
+    def __post_init__(self) -> None:
+        check_number("Target(value)", self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class NoImprovement:
     """Stop the study once `n_trials` trials in a row have ended without a new best one.
 
     Counted from the best trial on, pruned and failed trials included; not before one has completed.
+
+    Raises:
+        ArgumentError: `n_trials` is not a whole number from 1 up.
 
     Example:
         >>> NoImprovement(20)
@@ -41,18 +45,15 @@ class NoImprovement:
     n_trials: int
 
     def __post_init__(self) -> None:
-        if self.n_trials < 1:
-            raise ArgumentError(
-                f"NoImprovement(n_trials) must be at least 1, but got {self.n_trials}"
-            )
+        check_number("NoImprovement(n_trials)", self.n_trials, least=1, whole=True)
 
 
-# Name, least value, and whether it counts something.
+# Name, least value, and what it measures; what measures nothing is a whole number.
 _LIMITS = (
-    ("n_trials", 1, True),
-    ("timeout", 0, False),
-    ("max_failures", 0, True),
-    ("repeats", 1, True),
+    ("n_trials", 1, ""),
+    ("timeout", 0, "seconds"),
+    ("max_failures", 0, ""),
+    ("repeats", 1, ""),
 )
 
 Stop: TypeAlias = Target | NoImprovement
@@ -98,7 +99,7 @@ class Budget:
             of `n_trials`; None for not at all.
 
     Raises:
-        ArgumentError: A limit is not positive.
+        ArgumentError: A limit breaks its rule.
     """
 
     n_trials: int | None = None
@@ -108,13 +109,10 @@ class Budget:
     repeats: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least, whole in _LIMITS:
+        for name, least, unit in _LIMITS:
             value = getattr(self, name)
-            if value is not None and not (is_number(value, whole=whole) and value >= least):
-                kind = "a whole number, " if whole else ""
-                raise ArgumentError(
-                    f"{name} must be {kind}at least {least} or None, but got {value!r}"
-                )
+            if value is not None:
+                check_number(name, value, least=least, whole=not unit, unit=unit, also="None")
         for rule in self.stop:
             if not isinstance(rule, Target | NoImprovement):
                 raise ArgumentError(
@@ -132,7 +130,7 @@ class Budget:
         repeats: int | None = None,
     ) -> "Budget":
         """Take the arguments of `tune` as a user gives them."""
-        listed = isinstance(stop, Iterable) and not isinstance(stop, type)
+        listed = isinstance(stop, Iterable) and not isinstance(stop, type | str)
         rules: tuple[Any, ...] = tuple(stop) if isinstance(stop, Iterable) and listed else (stop,)
         return cls(n_trials, timeout, max_failures, () if stop is None else rules, repeats)
 

@@ -18,6 +18,7 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
 
+from manyfit._checks import is_number
 from manyfit.budget import Budget, Tally
 from manyfit.commands import Abandon, Ask, Command, EndStudy, Start, StopAttempt
 from manyfit.events import (
@@ -223,6 +224,8 @@ class Engine:
         value = event.metrics.get(self.metric.name)
         if value is None or event.number in self.outside or event.number in self._repeats:
             return
+        if not is_number(event.step, whole=True):
+            return  # on record since a time when any step was taken
         reason = self._pruner.report(trial, event.step, value)
         if reason is not None and last.stop_reason is None:
             self._to_stop[event.number] = reason

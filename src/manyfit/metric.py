@@ -1,9 +1,10 @@
 """The metric being tuned: the only code that compares scores or meets NaN."""
 
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, SupportsFloat, TypeAlias, cast
+from typing import Any, Literal, SupportsFloat, TypeAlias, cast
 
 from manyfit.errors import ArgumentError, MetricError, UndefinedMetricError
 
@@ -125,6 +126,41 @@ def to_number(name: str, value: object) -> float:
         return float(cast("SupportsFloat", value))
     except (TypeError, ValueError, OverflowError) as error:
         raise MetricError(_no_number(name, value)) from error
+
+
+def to_report(
+    step: object, metrics: Mapping[str, object], *, after: int
+) -> tuple[int, dict[str, float]]:
+    """Return the step and the metrics of a report.
+
+    Args:
+        step: What was given as the step.
+        metrics: What was given as metrics.
+        after: The step of the report before; -1 before the first.
+
+    Raises:
+        MetricError: The step is no whole number from 0 up or doesn't rise, there are no metrics, or
+            one of them is no number.
+    """
+    number = _to_step(step)
+    if number <= after:
+        raise MetricError(
+            f"step {number} was reported after step {after}. Steps must rise: report once a step, "
+            "with all its metrics"
+        )
+    if not metrics:
+        raise MetricError(f"report({step}) has no metrics: report({step}, loss=...)")
+    return number, {str(name): to_number(str(name), value) for name, value in metrics.items()}
+
+
+def _to_step(step: Any) -> int:
+    try:
+        number = -1 if isinstance(step, bool) else operator.index(step)
+    except TypeError as error:
+        raise MetricError(f"step must be a whole number, but got {step!r:.200}") from error
+    if number < 0:
+        raise MetricError(f"step must be a whole number, 0 or more, but got {step!r:.200}")
+    return number
 
 
 def _no_number(name: str, value: object) -> str:

@@ -279,7 +279,7 @@ class Study:
 
         Raises:
             ArgumentError: The trial is not one that `ask` gave out and that still runs.
-            MetricError: A metric is no number.
+            MetricError: The step is no whole number that rises, or a metric is no number.
         """
         with self._lock:
             return self._giver().report(trial, step, metrics)

@@ -778,7 +778,7 @@ def test_a_folder_that_is_gone(rig, tmp_path, monkeypatch):
 @pytest.mark.parametrize("parallelism", [0, -1])
 def test_parallelism_must_be_positive(parallelism):
     """No process is no executor."""
-    with pytest.raises(ArgumentError, match="parallelism must be at least 1"):
+    with pytest.raises(ArgumentError, match="parallelism must be a whole number, at least 1"):
         ProcessExecutor(parallelism)
 
 

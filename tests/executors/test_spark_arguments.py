@@ -31,9 +31,9 @@ def tune_once(objective, executor, folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parallelism": 0}, "parallelism must be at least 1, but got 0"),
-        ({"port": 70_000}, "port must be 0 for any or at most 65535, but got 70000"),
-        ({"gpus_per_trial": -1}, "gpus_per_trial must be 0 or more, but got -1"),
+        ({"parallelism": 0}, "parallelism must be a whole number, at least 1, or None, but got 0"),
+        ({"port": 70_000}, "port must be a whole number, at least 0, at most 65535, but got 70000"),
+        ({"gpus_per_trial": -1}, "gpus_per_trial must be a number, at least 0, but got -1"),
         ({"env": {"DEPTH": 3}}, "env must map names to strings, but got 'DEPTH': 3"),
         ({"env": {"API_TOKEN": "x"}}, r"API_TOKEN in env looks like a secret.*secrets=\['API_TOK"),
         ({"secrets": "API_TOKEN"}, "secrets must be a list of names"),

@@ -21,13 +21,31 @@ ADVICE = "Give slots_per_trial a number, an estimator with num_workers"
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parallelism": 0}, "parallelism must be at least 1 or 'auto', but got 0"),
-        ({"parallelism": -3}, "parallelism must be at least 1 or 'auto', but got -3"),
-        ({"parallelism": 1.5}, "parallelism must be at least 1 or 'auto', but got 1.5"),
-        ({"parallelism": True}, "parallelism must be at least 1 or 'auto', but got True"),
-        ({"parallelism": None}, "parallelism must be at least 1 or 'auto', but got None"),
-        ({"parallelism": "all"}, "parallelism must be at least 1 or 'auto', but got 'all'"),
-        ({"slots": 0}, "slots must be at least 1, or None, but got 0"),
+        (
+            {"parallelism": 0},
+            "parallelism must be a whole .* or 'auto', but got 0",
+        ),
+        (
+            {"parallelism": -3},
+            "parallelism must be a whole .* or 'auto', but got -3",
+        ),
+        (
+            {"parallelism": 1.5},
+            "parallelism must be a whole .* or 'auto', but got 1.5",
+        ),
+        (
+            {"parallelism": True},
+            "parallelism must be a whole .* or 'auto', but got True",
+        ),
+        (
+            {"parallelism": None},
+            "parallelism must be a whole .* or 'auto', but got None",
+        ),
+        (
+            {"parallelism": "all"},
+            "parallelism must be a whole .* or 'auto', but got 'all'",
+        ),
+        ({"slots": 0}, "slots must be a whole number, at least 1, or None, but got 0"),
         ({"slots_per_trial": 0}, f"slots_per_trial must be a whole .* but got 0. {ADVICE}"),
         ({"slots_per_trial": "2"}, f"slots_per_trial must be a whole .* but got '2'. {ADVICE}"),
         (

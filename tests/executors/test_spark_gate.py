@@ -58,7 +58,7 @@ def test_slots_are_not_counted_without_need():
 @pytest.mark.parametrize("slots", [0, -1, 1.5, True, "4"])
 def test_slots_must_be_a_number(slots):
     """What is no number of slots is refused."""
-    with pytest.raises(ArgumentError, match="slots must be at least 1, or None, but got"):
+    with pytest.raises(ArgumentError, match="slots must be a whole number, at least 1, or None"):
         Gate(FakeSession(4), 1, slots)
 
 

@@ -26,7 +26,7 @@ def opened(objective, folder, parallelism=2):
 @pytest.mark.parametrize("parallelism", [0, -1])
 def test_parallelism_must_be_positive(parallelism):
     """No thread is no executor."""
-    with pytest.raises(ArgumentError, match="parallelism must be at least 1"):
+    with pytest.raises(ArgumentError, match="parallelism must be a whole number, at least 1"):
         ThreadExecutor(parallelism)
 
 

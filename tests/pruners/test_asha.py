@@ -109,8 +109,8 @@ def test_nobody_is_ended_before_a_length_is_known() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"min_steps": 0}, "min_steps must be 1 or more, but got 0"),
-        ({"reduction": 1}, "reduction must be 2 or more, but got 1"),
+        ({"min_steps": 0}, "min_steps must be a whole number, at least 1, or None, but got 0"),
+        ({"reduction": 1}, "reduction must be a whole number, at least 2, but got 1"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, int], message: str) -> None:

@@ -82,9 +82,9 @@ def test_patience_follows_the_step(by_step: int, patience: int) -> None:
 @pytest.mark.parametrize(
     ("baseline", "by_step", "patience", "message"),
     [
-        (math.nan, 5, 1, "baseline must be a finite number, but got nan"),
-        (0.5, -1, 1, "by_step must be 0 or more, but got -1"),
-        (0.5, 5, 0, "patience must be 1 or more, but got 0"),
+        (math.nan, 5, 1, "baseline must be a number, but got nan"),
+        (0.5, -1, 1, "by_step must be a whole number, at least 0, but got -1"),
+        (0.5, 5, 0, "patience must be a whole number, at least 1, or None, but got 0"),
     ],
 )
 def test_settings_are_checked(baseline: float, by_step: int, patience: int, message: str) -> None:

@@ -109,8 +109,11 @@ class TestPatience:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"min_steps": -1}, "min_steps must be 0 or more, but got -1"),
-            ({"n_startup": 0}, "n_startup must be 1 or more, but got 0"),
+            (
+                {"min_steps": -1},
+                "min_steps must be a whole .* 0, or None, but got -1",
+            ),
+            ({"n_startup": 0}, "n_startup must be a whole number, at least 1, but got 0"),
         ],
     )
     def test_settings_are_checked(self, settings: dict[str, int], message: str) -> None:

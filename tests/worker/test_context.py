@@ -69,7 +69,7 @@ def test_report_sends_numbers(context, sent):
     [
         (1.5, {"loss": 1}, "step must be a whole number, but got 1.5"),
         ("1", {"loss": 1}, "step must be a whole number, but got '1'"),
-        (-1, {"loss": 1}, "step must be 0 or more, but got -1"),
+        (-1, {"loss": 1}, "step must be a whole number, 0 or more, but got -1"),
         (1, {}, r"report\(1\) has no metrics"),
         (1, {"loss": "0.5"}, "loss must be a number, but got '0.5'"),
         (1, {"loss": None}, "loss must be a number"),

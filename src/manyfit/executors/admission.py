@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from manyfit.budget import is_number
+from manyfit._checks import is_number
 from manyfit.errors import ArgumentError
 
 # An attempt: its trial's number, and its own.

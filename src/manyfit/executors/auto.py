@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from manyfit._checks import check_number
 from manyfit.errors import ArgumentError
 from manyfit.executors.base import Executor
 from manyfit.executors.inline import InlineExecutor
@@ -36,10 +37,9 @@ def make_executor(
     Raises:
         ArgumentError: An unknown word, or numbers that contradict each other.
     """
-    if parallelism is not None and parallelism < 1:
-        raise ArgumentError(f"parallelism must be at least 1, but got {parallelism!r}")
-    if cpus_per_trial is not None and cpus_per_trial < 1:
-        raise ArgumentError(f"cpus_per_trial must be at least 1, but got {cpus_per_trial!r}")
+    for name, value in (("parallelism", parallelism), ("cpus_per_trial", cpus_per_trial)):
+        if value is not None:
+            check_number(name, value, least=1, whole=True, also="None")
     if not isinstance(executor, str):
         if parallelism not in (None, executor.parallelism):
             raise ArgumentError(

@@ -10,7 +10,8 @@ import select
 import time
 from collections import deque
 
-from manyfit.errors import ArgumentError, ExecutorError
+from manyfit._checks import check_number
+from manyfit.errors import ExecutorError
 from manyfit.events import AttemptEvent
 from manyfit.executors.base import Capabilities, Handler
 from manyfit.worker.limits import usable_cpus
@@ -37,8 +38,7 @@ class ProcessExecutor:
     capabilities = Capabilities(live_reports=True, hard_kill=True, memory_limit=True)
 
     def __init__(self, parallelism: int) -> None:
-        if parallelism < 1:
-            raise ArgumentError(f"parallelism must be at least 1, but got {parallelism!r}")
+        check_number("parallelism", parallelism, least=1, whole=True)
         self._parallelism = parallelism
         self._work: Work | None = None
         self._payload: Payload | None = None

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from manyfit._checks import check_number
 from manyfit._redact import is_secret_name
 from manyfit.data.shared import in_transit
 from manyfit.errors import ArgumentError, ExecutorError
@@ -107,12 +108,10 @@ class SparkExecutor:
         gpus_per_trial: float = 0,
         timings: Timings = USUAL,
     ) -> None:
-        if parallelism is not None and parallelism < 1:
-            raise ArgumentError(f"parallelism must be at least 1, but got {parallelism!r}")
-        if not 0 <= port < 1 << 16:
-            raise ArgumentError(f"port must be 0 for any or at most 65535, but got {port!r}")
-        if gpus_per_trial < 0:
-            raise ArgumentError(f"gpus_per_trial must be 0 or more, but got {gpus_per_trial!r}")
+        if parallelism is not None:
+            check_number("parallelism", parallelism, least=1, whole=True, also="None")
+        check_number("port", port, least=0, most=65535, whole=True)
+        check_number("gpus_per_trial", gpus_per_trial, least=0)
         self._session = Session(spark, timings)
         self._timings = timings
         self._asked = parallelism

@@ -20,8 +20,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Literal
 
-from manyfit.budget import is_number
-from manyfit.errors import ArgumentError, ExecutorError
+from manyfit._checks import check_number
+from manyfit.errors import ExecutorError
 from manyfit.events import AttemptFailed, AttemptLost, AttemptStarted
 from manyfit.executors.admission import Key, SlotsPerTrial
 from manyfit.executors.base import Capabilities, Handler
@@ -100,10 +100,8 @@ class DriverExecutor:
         slots: int | None = None,
         timings: Timings = USUAL,
     ) -> None:
-        if parallelism != "auto" and not (is_number(parallelism, whole=True) and parallelism >= 1):
-            raise ArgumentError(
-                f"parallelism must be at least 1 or 'auto', but got {parallelism!r}"
-            )
+        if parallelism != "auto":
+            check_number("parallelism", parallelism, least=1, whole=True, also="'auto'")
         self._timings = timings
         self._session = Session(spark, timings)
         self._asked = parallelism

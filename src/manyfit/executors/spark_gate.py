@@ -5,7 +5,7 @@ import math
 import time
 from typing import Any
 
-from manyfit.budget import is_number
+from manyfit._checks import check_number
 from manyfit.errors import ArgumentError
 from manyfit.executors.admission import Admission, Key, SlotsPerTrial, constant_need, need_of
 from manyfit.executors.spark_session import Session
@@ -38,8 +38,8 @@ class Gate:
         slots: int | None,
         timings: Timings = USUAL,
     ) -> None:
-        if slots is not None and not (is_number(slots, whole=True) and slots >= 1):
-            raise ArgumentError(f"slots must be at least 1, or None, but got {slots!r:.200}")
+        if slots is not None:
+            check_number("slots", slots, least=1, whole=True, also="None")
         self._session = session
         self._patience = timings.patience
         self._slots_per_trial = slots_per_trial

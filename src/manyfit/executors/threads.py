@@ -7,7 +7,8 @@ import socket
 import threading
 import time
 
-from manyfit.errors import ArgumentError, ExecutorError
+from manyfit._checks import check_number
+from manyfit.errors import ExecutorError
 from manyfit.events import AttemptEvent, AttemptLost
 from manyfit.executors.base import Capabilities, Handler
 from manyfit.worker.channel import ENDINGS, Channel, Stop
@@ -39,8 +40,7 @@ class ThreadExecutor:
     )
 
     def __init__(self, parallelism: int) -> None:
-        if parallelism < 1:
-            raise ArgumentError(f"parallelism must be at least 1, but got {parallelism!r}")
+        check_number("parallelism", parallelism, least=1, whole=True)
         self._parallelism = parallelism
         self._work: Work | None = None
         self._tasks: queue.SimpleQueue[tuple[Task, Channel] | None] = queue.SimpleQueue()

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from math import inf
 
-from manyfit.errors import ArgumentError
+from manyfit._checks import check_number
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.pruners.tally import Lengths
@@ -32,7 +32,7 @@ class AshaPruner:
         reduction: One in so many goes on; the paper's eta.
 
     Raises:
-        ArgumentError: `min_steps` is less than 1, or `reduction` less than 2.
+        ArgumentError: `min_steps` is no whole number from 1 up, or `reduction` none from 2 up.
 
     Example:
         >>> AshaPruner(min_steps=2)
@@ -43,10 +43,9 @@ class AshaPruner:
     reduction: int = 3
 
     def __post_init__(self) -> None:
-        if self.min_steps is not None and self.min_steps < 1:
-            raise ArgumentError(f"min_steps must be 1 or more, but got {self.min_steps!r}")
-        if self.reduction < 2:
-            raise ArgumentError(f"reduction must be 2 or more, but got {self.reduction!r}")
+        if self.min_steps is not None:
+            check_number("min_steps", self.min_steps, least=1, whole=True, also="None")
+        check_number("reduction", self.reduction, least=2, whole=True)
 
     def bind(self, metric: Metric) -> Pruner:
         """Return a pruner for one study."""

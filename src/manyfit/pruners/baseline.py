@@ -1,9 +1,9 @@
 """A baseline to beat: trials that settle below it are not worth finishing."""
 
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 
-from manyfit.errors import ArgumentError
+from manyfit._checks import check_number
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.trial import Trial
@@ -24,7 +24,8 @@ class BaselinePruner:
             fifth of `by_step` by default, and at least 2, so that a single bad step ends nobody.
 
     Raises:
-        ArgumentError: `baseline` is not finite, `by_step` negative, or `patience` less than 1.
+        ArgumentError: `baseline` is not finite, `by_step` no whole number from 0 up, or `patience`
+            none from 1 up.
 
     Example:
         >>> BaselinePruner(0.62, by_step=10)
@@ -36,12 +37,10 @@ class BaselinePruner:
     patience: int
 
     def __init__(self, baseline: float, *, by_step: int, patience: int | None = None) -> None:
-        if not isfinite(baseline):
-            raise ArgumentError(f"baseline must be a finite number, but got {baseline!r}")
-        if by_step < 0:
-            raise ArgumentError(f"by_step must be 0 or more, but got {by_step!r}")
-        if patience is not None and patience < 1:
-            raise ArgumentError(f"patience must be 1 or more, but got {patience!r}")
+        check_number("baseline", baseline)
+        check_number("by_step", by_step, least=0, whole=True)
+        if patience is not None:
+            check_number("patience", patience, least=1, whole=True, also="None")
         object.__setattr__(self, "baseline", baseline)
         object.__setattr__(self, "by_step", by_step)
         object.__setattr__(self, "patience", max(2, by_step // 5) if patience is None else patience)

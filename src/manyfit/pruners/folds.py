@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from manyfit.errors import ArgumentError
+from manyfit._checks import check_number
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.trial import State, Trial
@@ -50,7 +50,7 @@ class FoldPruner:
         folds: How many folds a trial is evaluated on, at least 2.
 
     Raises:
-        ArgumentError: `folds` is less than 2.
+        ArgumentError: `folds` is no whole number from 2 up.
 
     Example:
         >>> FoldPruner(folds=5)
@@ -60,8 +60,7 @@ class FoldPruner:
     folds: int
 
     def __post_init__(self) -> None:
-        if self.folds < 2:
-            raise ArgumentError(f"folds must be 2 or more, but got {self.folds!r}")
+        check_number("folds", self.folds, least=2, whole=True)
 
     def bind(self, metric: Metric) -> Pruner:
         """Return a pruner for one study."""

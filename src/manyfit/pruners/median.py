@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from manyfit.errors import ArgumentError
+from manyfit._checks import check_number
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.pruners.tally import Lengths, Tally
@@ -26,7 +26,7 @@ class MedianPruner:
         n_startup: So many trials must be complete before any is ended.
 
     Raises:
-        ArgumentError: `min_steps` is negative, or `n_startup` less than 1.
+        ArgumentError: `min_steps` is no whole number from 0 up, or `n_startup` none from 1 up.
 
     Example:
         >>> pruner = MedianPruner(min_steps=3)
@@ -38,10 +38,9 @@ class MedianPruner:
     n_startup: int = 5
 
     def __post_init__(self) -> None:
-        if self.min_steps is not None and self.min_steps < 0:
-            raise ArgumentError(f"min_steps must be 0 or more, but got {self.min_steps!r}")
-        if self.n_startup < 1:
-            raise ArgumentError(f"n_startup must be 1 or more, but got {self.n_startup!r}")
+        if self.min_steps is not None:
+            check_number("min_steps", self.min_steps, least=0, whole=True, also="None")
+        check_number("n_startup", self.n_startup, least=1, whole=True)
 
     def bind(self, metric: Metric) -> Pruner:
         """Return a pruner for one study."""

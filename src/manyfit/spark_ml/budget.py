@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
-from manyfit.budget import is_number
+from manyfit._checks import is_number
 from manyfit.errors import ArgumentError
 from manyfit.executors.spark_session import Session
 

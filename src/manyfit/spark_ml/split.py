@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from manyfit._checks import is_number
 from manyfit._optional import load
-from manyfit.budget import is_number
 from manyfit.errors import ArgumentError
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """What an objective sees of the trial it is run for: `report` and `current_trial`."""
 
 import contextlib
-import operator
 import os
 import threading
 import time
@@ -10,9 +9,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from manyfit.errors import MetricError, TrialStopped
+from manyfit.errors import TrialStopped
 from manyfit.events import Reported
-from manyfit.metric import to_number
+from manyfit.metric import to_report
 from manyfit.worker.channel import Channel, Stop
 
 
@@ -130,10 +129,7 @@ class Context:
                 return
             self.raise_if_stopped()
             trial = self.trial
-            number = self._check_step(step)
-            numbers = {str(name): to_number(str(name), value) for name, value in metrics.items()}
-            if not numbers:
-                raise MetricError(f"report({step}) has no metrics: report({step}, loss=...)")
+            number, numbers = to_report(step, metrics, after=self._last_step)
             self._channel.send(Reported(trial.number, trial.attempt, number, numbers, time.time()))
             self._last_step = number
             self.raise_if_stopped()
@@ -142,20 +138,6 @@ class Context:
         """Let no further report through, from whatever thread."""
         with self._lock:
             self._open = False
-
-    def _check_step(self, step: object) -> int:
-        try:
-            number = operator.index(step)  # type: ignore[arg-type]
-        except TypeError as error:
-            raise MetricError(f"step must be a whole number, but got {step!r:.200}") from error
-        if number < 0:
-            raise MetricError(f"step must be 0 or more, but got {number}")
-        if number <= self._last_step:
-            raise MetricError(
-                f"step {number} was reported after step {self._last_step}. Steps must rise: report "
-                "once a step, with all its metrics"
-            )
-        return number
 
     def raise_if_stopped(self) -> None:
         """Raise `TrialStopped` if the attempt is to end, now and ever after."""
