@@ -317,7 +317,7 @@ class TestRefusing:
                 "cpus_per_trial must be a whole number",
             ),
             ({"n_trials": 1, "max_attempts": 0}, "max_attempts must be a whole number, at least 1"),
-            ({"n_trials": 1, "repeats": 0}, "repeats must be a whole number, at least 1 or None"),
+            ({"n_trials": 1, "repeats": 0}, "repeats must be a whole number, at least 1, or None"),
             ({"n_trials": 1, "repeats": True}, "repeats must be .* got True"),
             ({"repeats": 3}, "nothing would ever end this study"),
             ({"n_trials": 1, "lag": 0}, "lag must be a whole number, at least 1, or None"),

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from manyfit._checks import is_number
 from manyfit._optional import expect
-from manyfit.budget import is_number
 from manyfit.errors import ArgumentError
 from manyfit.events import Event
 from manyfit.trackers import mlflow_settings as settings
