@@ -281,6 +281,21 @@ def test_a_stop_that_nobody_heard_changes_nothing():
     assert isinstance(events[-1], AttemptFinished)
 
 
+def test_a_file_that_was_not_sent(tmp_path):
+    """Where code came from the driver, a file that is missing beside it is said how to send."""
+    events = []
+    place = Place("here", nowhere, alone=True, code=(str(tmp_path),))
+    work = Work(
+        lambda _: (tmp_path / "w.json").read_text(),
+        Space({"x": Float(0, 1)}),
+        Metric("loss"),
+        "s",
+        NOWHERE,
+    )
+    run_task(work, Task(0, 1, {"x": 0.0}, 0), Channel(events.append), place)
+    assert events[-1].reason.endswith("in ship=)")
+
+
 INTERRUPTING = Place("here", nowhere, alone=True, interrupts=True)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from manyfit.errors import ArgumentError
+from manyfit.ship.beside import data_beside
 from manyfit.ship.chosen import Shippable, archive_name, chosen, module_name
 from manyfit.ship.mentions import Mention, mentions_in_source
 from manyfit.ship.places import Home, Place, Places, version_of
@@ -31,6 +32,7 @@ class ShippingList:
         imports: By which name each of `packages` is imported.
         perhaps: Those of `packages` and `compiled` that are imported only in functions which may
             never be called, or where an ImportError is caught.
+        left: The folders of packages whose data files are too large to travel unasked.
     """
 
     modules: Mapping[str, Path] = field(default_factory=dict)
@@ -39,6 +41,7 @@ class ShippingList:
     compiled: Mapping[str, Path] = field(default_factory=dict)
     imports: Mapping[str, str] = field(default_factory=dict)
     perhaps: frozenset[str] = frozenset()
+    left: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def travelling(self) -> dict[str, Path]:
@@ -52,6 +55,7 @@ class ShippingList:
         lines = [f"{len(paths)} files to send to workers, {size}"]
         lines += _table("modules", self.modules)
         lines += _table("other files", self.files)
+        lines += _table("data that stays here unless ship= names the package", self.left)
         lines += _table("compiled, which can't be sent", self.compiled)
         lines += _table("packages that workers must have", self.packages)
         return "\n".join(lines)
@@ -61,13 +65,14 @@ def shipping_list(objective: Any, ship: Sequence[Shippable] | None = None) -> Sh
     """List what an objective needs on workers, as an executor on other machines sends it.
 
     By default the project's modules are found: from the objective's code and all it uses, and from
-    there by the imports in their sources, with the packages they are in. The project's are those
-    that are neither in the standard library nor installed; packages installed to be edited count
-    as the project's. What is defined in a script or notebook itself travels inside the objective.
+    there by the imports in their sources, with the packages they are in and the data files of
+    these, up to 10 MB a package. The project's are those that are neither in the standard library
+    nor installed; packages installed to be edited count as the project's. What is defined in a
+    script or notebook itself travels inside the objective.
 
     Imports by a name that is made when they run (`importlib.import_module(name)`) are not found,
-    nor are data files beside modules: name both in `ship`, a package or folder whole. Modules in
-    zip files are taken to be on workers.
+    nor are more data, or files beside a module that is in no package: name these in `ship`, a
+    package or folder whole. Modules in zip files are taken to be on workers.
 
     Args:
         objective: A function, or another callable, as for `tune`.
@@ -95,18 +100,22 @@ def shipping_list(objective: Any, ship: Sequence[Shippable] | None = None) -> Sh
     found = _follow(start, places)
     ours = {place.name: place.file for place, _ in found if place.home is Home.PROJECT}
     compiled: dict[str, Path] = {}
+    left: dict[str, Path] = {}
+    files = {name: path for name, path in asked.items() if not module_name(name)}
     if ship is None:  # else the user has decided
         compiled = {name: file for name, file in ours.items() if _is_compiled(file)}
         modules = {name: file for name, file in ours.items() if name not in compiled}
+        files, left = data_beside(modules)
     imports = _imports(place for place, _ in found)
     sure = {place.distribution or place.name for place, certain in found if certain}
     listing = ShippingList(
         modules=_sorted(modules.items()),
-        files=_sorted((name, path) for name, path in asked.items() if not module_name(name)),
+        files=_sorted(files.items()),
         packages=_sorted((name, version_of(name) or "unknown") for name in set(imports.values())),
         compiled=_sorted(compiled.items()),
         imports=imports,
         perhaps=frozenset({*imports.values(), *compiled} - sure),
+        left=_sorted(left.items()),
     )
     _check_size(listing.travelling)
     return listing

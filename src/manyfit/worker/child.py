@@ -34,7 +34,7 @@ from manyfit.worker.work import Task
 _LONG = 0.5
 
 
-def main(fds: Sequence[int], folder: str, name: str) -> None:
+def main(fds: Sequence[int], folder: str, name: str, code: Sequence[str]) -> None:
     """Serve until told to leave.
 
     Args:
@@ -42,6 +42,7 @@ def main(fds: Sequence[int], folder: str, name: str) -> None:
             when the parent dies, and the pickled work.
         folder: Stands in for the study's folder here.
         name: Names the place where this process is.
+        code: Folders of code that came from elsewhere.
     """
     events, orders, payload = fds
     for fd in fds:
@@ -58,7 +59,7 @@ def main(fds: Sequence[int], folder: str, name: str) -> None:
         return
     writer.line(json.dumps({"ready": os.getpid()}))
     pid = os.getpid()
-    place = Place(f"{name}:{pid}", output.to, alone=True, killable=True)
+    place = Place(f"{name}:{pid}", output.to, alone=True, killable=True, code=tuple(code))
     for task, channel in inbox.tasks():
         began = time.monotonic()
         run_task(work, task, channel, place)

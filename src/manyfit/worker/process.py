@@ -84,7 +84,7 @@ class Process:
     ) -> "subprocess.Popen[bytes]":
         site = payload.site
         path = [*site.path, *map(str, sys.path)]
-        boot = json.dumps([path, sys.argv, fds, [str(site.folder), site.name]])
+        boot = json.dumps([path, sys.argv, fds, [str(site.folder), site.name, site.path]])
         return subprocess.Popen(  # noqa: S603 - this Python, with arguments of our own
             [sys.executable, "-P", "-c", _BOOT, boot],
             stdin=subprocess.DEVNULL,

@@ -27,6 +27,7 @@ from manyfit.worker.channel import Channel
 from manyfit.worker.context import Context, CurrentTrial, entered
 from manyfit.worker.reason import message, one_line, reason_of
 from manyfit.worker.seeds import seeded
+from manyfit.worker.shipped import hint_for
 from manyfit.worker.work import Task, Work, secrets_of
 
 Capture: TypeAlias = Callable[[Path, Sequence[str]], AbstractContextManager[None]]
@@ -49,6 +50,7 @@ class Place:
         on_driver_thread: Whether a Ctrl-C ends up in the objective.
         interrupts: Whether a stop request also interrupts what the objective waits for: what it
             raises then is the stop's doing.
+        code: Folders of code that came from the driver: what is not in there stayed with it.
     """
 
     worker: str
@@ -57,6 +59,7 @@ class Place:
     killable: bool = False
     on_driver_thread: bool = False
     interrupts: bool = False
+    code: tuple[str, ...] = ()
 
 
 def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
@@ -169,7 +172,7 @@ class _Attempt:
         said = message(error) if isinstance(error, MetricError) else reason_of(error)
         return AttemptFailed(
             *self._whose,
-            reason=one_line(self._text(said)),
+            reason=one_line(self._text(said)) + hint_for(error, self._place.code),
             error=type(error).__name__,
             # Of what was returned, there is no place in the code to show.
             traceback="" if self._returned else self._text(_shorten(_traceback(error))),
