@@ -9,7 +9,7 @@ SOURCE = ROOT / "src" / "manyfit"
 
 # The tree, top to bottom: a module imports only from its own section or from above.
 SECTIONS = (
-    ("_version", "errors", "_optional", "_redact", "_held", "clock", "orders"),
+    ("_version", "errors", "_optional", "_redact", "_text", "_names", "_held", "clock", "orders"),
     (
         "space",
         "domain",
@@ -241,6 +241,30 @@ def test_nobody_imports_the_package_root_for_its_names():
     ]
 
     assert lazy == []
+
+
+def is_text_without_encoding(call):
+    """Whether a call reads or writes text by the locale's encoding: ASCII, under LC_ALL=C."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    if any(keyword.arg == "encoding" for keyword in call.keywords):
+        return False
+    words = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
+    modes = [word for word in words if isinstance(word, str) and set(word) <= set("rwxa+b")]
+    return name in ("read_text", "write_text") or (
+        name in ("open", "fdopen") and any("b" not in mode for mode in modes)
+    )
+
+
+def test_text_has_an_encoding():
+    """Files of text are opened with an encoding of ours, whatever the locale's is."""
+    open_ended = [
+        place(path, node)
+        for path in modules()
+        for node in nodes(path)
+        if isinstance(node, ast.Call) and is_text_without_encoding(node)
+    ]
+
+    assert open_ended == []
 
 
 def test_every_test_says_what_it_shows():

@@ -108,6 +108,82 @@ def test_list_shows_every_study(folder, capsys):
     assert "all 5 trials done" in output
 
 
+class TestOddities:
+    """What is on record may be long, and may be meant for a terminal."""
+
+    @pytest.fixture
+    def odd(self, tmp_path):
+        """A study with a long name, small numbers, and escapes in all that workers can write."""
+        escape = "\x1b]0;title\x07\x1b[8mhidden\u202e"
+
+        def train(params):
+            print(f"printed {escape}")
+            if params["rate"] < 1e-2:
+                raise ValueError(f"boom {escape}")
+            return params["rate"]
+
+        space = {
+            "rate": manyfit.Float(1e-5, 1e-1, log=True),
+            f"with {escape}": manyfit.Choice([f"one {escape}", f"two {escape}"]),
+            **{f"a_longer_name_{i}": manyfit.Float(0, 1e-3) for i in range(6)},
+        }
+        manyfit.tune(
+            train,
+            space,
+            metric="val_loss",
+            n_trials=8,
+            name="credit-gradient-boosting-of-february",
+            max_failures=8,
+            executor="threads",
+            parallelism=1,
+            seed=0,
+            folder=tmp_path,
+            tracker=None,
+            progress=None,
+        )
+        return tmp_path
+
+    @pytest.mark.parametrize("columns", [None, "40"])
+    def test_nothing_is_cut_off(self, odd, capsys, monkeypatch, columns):
+        """In a pipe lines are as long as they are; on a narrow screen values go on below."""
+        name = "credit-gradient-boosting-of-february"
+        if columns is None:
+            monkeypatch.delenv("COLUMNS")
+        else:
+            monkeypatch.setenv("COLUMNS", columns)
+        main(["list", "--folder", str(odd)])
+        listed = capsys.readouterr().out
+        main(["show", name, "--folder", str(odd)])
+        output = capsys.readouterr().out
+
+        assert "…" not in listed
+        if columns is None:
+            assert name in listed
+            assert "…" not in output
+        else:
+            cells = (line.split("│")[1].strip() for line in listed.splitlines() if "│" in line)
+            assert "".join(cells) == name
+            assert max(map(len, listed.splitlines())) <= 40
+
+    @pytest.mark.parametrize("trial", range(8))
+    def test_no_command_reaches_the_terminal(self, odd, capsys, trial):
+        """Reasons, tracebacks, params and output are shown, with escapes for what would act."""
+        said = ""
+        name = "credit-gradient-boosting-of-february"
+        for command in (["list"], ["show", name], ["show", name, "--trial", str(trial)]):
+            main([*command, "--folder", str(odd)])
+            said += capsys.readouterr().out
+
+        assert not set(said) & set("\x1b\x07\u202e")
+        assert "printed" in said
+        assert r"\x1b]0;title\x07" in said
+
+    def test_an_error_is_no_command_either(self, tmp_path, capsys):
+        """Also what is wrong with a record is told without obeying it."""
+        assert main(["show", "a\x1b[2J", "--folder", str(tmp_path)]) == 2
+        assert "\x1b" not in capsys.readouterr().err
+
+
 def test_list_of_an_empty_folder(tmp_path, capsys):
     """Nothing there is said in a sentence."""
     assert main(["list", "--folder", str(tmp_path)]) == 0

@@ -1,8 +1,12 @@
 import json
 import logging
 import math
+import os
 import random
 import re
+import subprocess
+import sys
+import textwrap
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -684,6 +688,59 @@ class TestAskAndTell:
             study.ask()
             with pytest.raises(manyfit.ArgumentError, match="can't tune as well"):
                 study.tune(train, n_trials=2)
+
+
+class TestModes:
+    @pytest.mark.parametrize("umask", [0o077, 0o022, 0o002])
+    def test_files_are_for_whom_the_umask_says(self, quiet, tmp_path, umask):
+        """Private stays private, and a group's the group's: also a log that had a secret in it."""
+
+        def leak(params):
+            os.system("echo password=hunter2hunter2")
+            return params["x"]
+
+        before = os.umask(umask)
+        try:
+            tune(leak, SPACE, name="s", n_trials=1, parallelism=1, progress=None, **quiet)
+        finally:
+            os.umask(before)
+
+        files = [path for path in (tmp_path / "s").rglob("*") if path.is_file()]
+        assert {path.name for path in files} >= {"journal.jsonl", "lock", "00000-1.log"}
+        assert {oct(path.stat().st_mode & 0o777) for path in files} == {oct(0o666 & ~umask)}
+        assert "hunter2" not in (tmp_path / "s" / "logs" / "00000-1.log").read_text()
+
+
+class TestLocale:
+    CODE = """
+        import sys, manyfit
+        from manyfit.cli import main
+        options = dict(metric="größe", name="études-終", folder=sys.argv[1], tracker=None)
+        result = manyfit.tune(lambda params: params["größe"], {"größe": manyfit.Float(0, 1)},
+                              n_trials=3, executor=sys.argv[2], progress="plain", **options)
+        assert manyfit.study_names(sys.argv[1]) == [result.name]
+        assert manyfit.load_study(result.name, folder=sys.argv[1]).best == result.best
+        main(["list", "--folder", sys.argv[1]])
+        main(["show", result.name, "--folder", sys.argv[1]])
+    """
+
+    @pytest.mark.parametrize("executor", ["inline", "threads", "processes"])
+    def test_names_and_paths_are_utf_8_in_any_locale(self, tmp_path, executor):
+        """Under LC_ALL=C, where Python expects ASCII, all is there and called the same."""
+        folder = tmp_path / "données"
+        script = tmp_path / "script.py"
+        script.write_text(textwrap.dedent(self.CODE), encoding="utf-8")
+        ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        done = subprocess.run(
+            [sys.executable, str(script), str(folder), executor],
+            env={**os.environ, **ascii_only},
+            capture_output=True,
+            text=True,
+        )
+
+        assert done.returncode == 0, done.stderr
+        assert r"\xe9tudes-\u7d42" in done.stdout
+        assert manyfit.load_study("études-終", folder=folder).count(State.COMPLETE) == 3
 
 
 class TestOtherWork:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from manyfit._labels import is_label
+from manyfit._names import from_file_name, to_file_name
 from manyfit._own import own
 from manyfit._version import __version__
 from manyfit.engine import Engine, IllegalEventError
@@ -153,6 +154,7 @@ def study_folder(name: object, folder: str | Path) -> Path:
     Raises:
         ArgumentError: The name can't be a folder's.
     """
+    name = from_file_name(name) if isinstance(name, str) else name
     fits = isinstance(name, str) and re.fullmatch(r"[\w.-][\w. -]*", name) and name.strip(". ")
     if not isinstance(name, str) or not fits or len(name.encode()) > _MOST_NAME:
         raise ArgumentError(
@@ -161,7 +163,7 @@ def study_folder(name: object, folder: str | Path) -> Path:
         )
     if not isinstance(folder, str | os.PathLike):
         raise ArgumentError(f"folder must be a path, but got {folder!r:.200}")
-    return Path(folder).absolute() / name
+    return Path(to_file_name(os.fspath(folder))).absolute() / to_file_name(name)
 
 
 def check_kind(folder: Path, *, groups: bool) -> None:
@@ -249,7 +251,7 @@ def load_study(name: str, *, folder: str | Path = ".manyfit") -> StudyResult:
         ArgumentError: There is no such study; the message lists those there are.
         JournalCorruptError: Its journal is damaged.
     """
-    path = study_folder(name, folder)
+    name, path = from_file_name(name), study_folder(name, folder)
     if not (path / FILE_NAME).exists():
         names = ", ".join(study_names(folder)) or "none"
         raise ArgumentError(f"there is no study {name!r} in {Path(folder)}; there are: {names}")
@@ -268,9 +270,13 @@ def load_study(name: str, *, folder: str | Path = ".manyfit") -> StudyResult:
 
 def study_names(folder: str | Path = ".manyfit") -> list[str]:
     """Return the names of the studies in a folder, the latest changed first."""
-    journals = list(Path(folder).glob(f"*/{FILE_NAME}"))
-    return [path.parent.name for path in sorted(journals, key=_changed, reverse=True)]
+    journals = list(Path(to_file_name(os.fspath(folder))).glob(f"*/{FILE_NAME}"))
+    names = [path.parent.name for path in sorted(journals, key=_changed, reverse=True)]
+    return [from_file_name(name) for name in names]
 
 
 def _changed(path: Path) -> float:
-    return path.stat().st_mtime
+    try:
+        return path.stat().st_mtime
+    except OSError:  # deleted at this very moment
+        return 0.0

@@ -5,6 +5,9 @@ They take no lock and write nothing, so they may be used on a study that is runn
 
 import argparse
 import contextlib
+import io
+import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from manyfit._redact import redact_value
+from manyfit._text import printable
 from manyfit._version import __version__
 from manyfit.archive import load_study, study_names
 from manyfit.errors import ManyfitError, NoResultError
@@ -23,13 +27,19 @@ from manyfit.trial import Attempt, Finished, Lost, Pruned, State, Trial, log_nam
 
 # How many numbers, or ranges of them, are named before the rest is counted.
 _MOST_NAMED = 8
+# Of a line in a file or a pipe, where nobody has a width in mind.
+_WIDE = 10_000
 
 
 class _Page(Console):
     """Standard output, which a reader such as head or less may close at any time."""
 
     def __init__(self) -> None:
-        super().__init__(markup=False, emoji=False, highlight=False)
+        on_screen = sys.stdout.isatty() or "COLUMNS" in os.environ
+        if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks stands as an escape
+            sys.stdout.reconfigure(errors="backslashreplace")
+        width = None if on_screen else _WIDE
+        super().__init__(markup=False, emoji=False, highlight=False, width=width)
 
     def on_broken_pipe(self) -> None:
         """End well: the reader has seen enough."""
@@ -39,7 +49,7 @@ class _Page(Console):
 
     def say(self, text: str, style: str = "") -> None:
         """Print text as it is, in lines as long as they are."""
-        self.print(Text(text, style), soft_wrap=True)
+        self.print(Text(printable(text), style), soft_wrap=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             _show_trial(page, result, result[arguments.trial])
     except ManyfitError as error:
-        Console(stderr=True).print(Text(f"manyfit: {error}"))
+        Console(stderr=True).print(Text(printable(f"manyfit: {error}")), soft_wrap=True)
         return 2
     return 0
 
@@ -82,21 +92,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(page: _Page, folder: str) -> None:
-    table = Table("study", "metric", "best", "trials", "complete", "pruned", "failed", "state")
+    table = _table("study", "metric", "best", "trials", "complete", "pruned", "failed", "state")
     for name in study_names(folder):
         try:
             result = load_study(name, folder=folder)
         except ManyfitError as error:
-            table.add_row(name, "", "", "", "", "", "", Text(str(error).splitlines()[0]))
+            table.add_row(*map(_cell, (name, *[""] * 6, str(error).splitlines()[0])))
             continue
-        counts = [str(result.count(s)) for s in (State.COMPLETE, State.PRUNED, State.FAIL)]
+        counts = [result.count(state) for state in (State.COMPLETE, State.PRUNED, State.FAIL)]
         best = _best(result)
         value = "" if best is None else f"{best.value:g}"
-        table.add_row(name, result.metric.name, value, str(len(result)), *counts, result.reason)
+        row = (name, result.metric.name, value, len(result), *counts, result.reason)
+        table.add_row(*map(_cell, row))
     if table.row_count:
         page.print(table)
     else:
-        page.print(f"No studies in {folder}.")
+        page.say(f"No studies in {folder}.")
+
+
+def _table(*columns: str) -> Table:
+    """Make a table in which a value that is too long goes on below, and never is cut off."""
+    table = Table()
+    for column in columns:
+        table.add_column(_cell(column), overflow="fold")
+    return table
+
+
+def _cell(value: object) -> Text:
+    return Text(printable(f"{value:.4g}" if isinstance(value, float) else str(value)))
 
 
 def _show(page: _Page, result: StudyResult, n_trials: int) -> None:
@@ -152,19 +175,17 @@ def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def _show_trials(page: _Page, result: StudyResult, n_trials: int) -> None:
     names = list(dict.fromkeys(name for trial in result for name in trial.params))
-    table = Table("trial", "state", result.metric.name, "seconds", *names, "reason")
+    table = _table("trial", "state", result.metric.name, "seconds", *names, "reason")
     searched = [trial for trial in result if trial.repeat_of is None]
     ranked = sorted(searched, key=lambda trial: _rank(trial, result.metric))
     for trial in ranked[:n_trials]:
         last = trial.metrics.get(result.metric.name)
-        table.add_row(
-            str(trial.number),
-            trial.state.value,
-            "" if last is None else f"{last:g}",
-            "" if trial.seconds is None else f"{trial.seconds:.1f}",
-            *(_short(redact_value(name, trial.params.get(name, ""))) for name in names),
-            Text(trial.reason, overflow="ellipsis", no_wrap=True),
-        )
+        values = [redact_value(name, trial.params.get(name, "")) for name in names]
+        seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
+        value = "" if last is None else f"{last:g}"
+        row = (trial.number, trial.state.value, value, seconds, *values)
+        reason = Text(printable(trial.reason), overflow="ellipsis", no_wrap=True)
+        table.add_row(*map(_cell, row), reason)
     if len(result):
         page.print(table)
     if len(ranked) > n_trials:
@@ -218,7 +239,7 @@ def _show_output(page: _Page, result: StudyResult, number: int, attempt: int) ->
         with path.open(encoding="utf-8", errors="replace", newline="\n") as log:
             page.say(f"\nOutput of attempt {attempt} ({path}):", "bold")
             for line in log:
-                page.print(Text.from_ansi(line.rstrip("\n")), soft_wrap=True)
+                page.say(Text.from_ansi(line.rstrip("\n")).plain)
     except FileNotFoundError:
         page.say(f"\nAttempt {attempt} has no output.")
 
@@ -238,7 +259,3 @@ def _best(result: StudyResult) -> Trial | None:
 
 def _listed(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in metrics.items())
-
-
-def _short(value: object) -> Text:
-    return Text(f"{value:.4g}" if isinstance(value, float) else str(value))

@@ -78,12 +78,12 @@ class Order:
 
     def write(self, folder: Path) -> None:
         """Put it into the batch's folder."""
-        (folder / ORDER).write_text(json.dumps(asdict(self)))
+        (folder / ORDER).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "Order":
         """Return the order in a batch's folder."""
-        record = json.loads((folder / ORDER).read_text())
+        record = json.loads((folder / ORDER).read_text(encoding="utf-8"))
         record["portions"] = [Portion(**portion) for portion in record["portions"]]
         return cls(**record)
 
@@ -144,7 +144,10 @@ class TuneBatch:
         rows = self._rows(folder)
         told = time.monotonic()
         log = folder.parents[1] / "logs" / log_name(trial.number, trial.attempt)
-        with contextlib.closing(_Notes(folder, log)) as notes, (folder / DONE).open("a") as done:
+        with (
+            contextlib.closing(_Notes(folder, log)) as notes,
+            (folder / DONE).open("a", encoding="utf-8") as done,
+        ):
             for place in range(order.begin, len(order.portions)):
                 portion = order.portions[place]
                 notes.start(place, order.spent if place == order.begin else 0.0)
@@ -194,7 +197,7 @@ class _Notes:
         self._folder = folder
         self._log = log
         self._printed = 0  # bytes of the log, when the trial began
-        self._facts = (folder / FACTS).open("a")
+        self._facts = (folder / FACTS).open("a", encoding="utf-8")
         self._now = Now(folder)
         self._place = 0
         self._group_began = 0.0
@@ -241,7 +244,7 @@ def facts_of(folder: Path, place: int) -> list[AttemptEvent]:
     """Return what has been noted of a group, as far as whole lines tell."""
     path = folder / FACTS
     found = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         number, _, text = line.partition(" ")
         with contextlib.suppress(ValueError):
             if number == str(place):

@@ -219,7 +219,7 @@ class Bench:
         return 1 + sum(isinstance(event, ENDINGS) for event in ended)
 
     def _note(self, event: AttemptEvent) -> None:
-        with (self._folder / FACTS).open("a") as facts:
+        with (self._folder / FACTS).open("a", encoding="utf-8") as facts:
             facts.write(fact(self._done, event))
 
     def _enforce(self) -> None:

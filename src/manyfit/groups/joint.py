@@ -170,7 +170,7 @@ class Joint:
     def _recall(self) -> None:
         """Take in what an earlier process remembered beside the trials."""
         if self._memory.exists():
-            known = json.loads(self._memory.read_text())
+            known = json.loads(self._memory.read_text(encoding="utf-8"))
             self._excluded = set(known["excluded"])
             self._best = {
                 cluster: {group: Score(*score) for group, score in scores.items()}
@@ -183,7 +183,9 @@ class Joint:
             for cluster, scores in self._best.items()
         }
         part = self._memory.with_suffix(".part")
-        part.write_text(json.dumps({"excluded": sorted(self._excluded), "best": best}))
+        part.write_text(
+            json.dumps({"excluded": sorted(self._excluded), "best": best}), encoding="utf-8"
+        )
         part.replace(self._memory)
 
     def _asked(self, studies: Mapping[str, Study]) -> dict[str, Trial]:

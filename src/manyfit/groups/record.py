@@ -80,7 +80,7 @@ class GroupRecord:
         if not path.exists():
             self._put(header)
             return header
-        known: dict[str, Any] = json.loads(path.read_text())
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         changed = [name for name in _FIXED if known.get(name) != header.get(name)]
         if changed:
             lines = "\n".join(f"  {n}: {known.get(n)!r} became {header.get(n)!r}" for n in changed)
@@ -93,7 +93,7 @@ class GroupRecord:
         path = self.folder / GROUPS_FILE
         part = path.with_suffix(".part")
         try:
-            part.write_text(json.dumps(header, indent=1))
+            part.write_text(json.dumps(header, indent=1), encoding="utf-8")
             part.replace(path)
         except OSError as error:
             raise JournalError(f"can't write {path}: {error.strerror}") from error

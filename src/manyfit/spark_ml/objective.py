@@ -166,7 +166,7 @@ class KeptFolds:
         self._file = file
         self.folds: list[dict[str, float]] = []
         if file is not None and file.exists():
-            self.folds = json.loads(file.read_text())
+            self.folds = json.loads(file.read_text(encoding="utf-8"))
 
     @classmethod
     def of_trial(cls) -> "KeptFolds":
@@ -180,7 +180,7 @@ class KeptFolds:
         if self._file is None:
             return
         draft = self._file.with_suffix(".new")
-        with draft.open("w") as file:
+        with draft.open("w", encoding="utf-8") as file:
             json.dump(self.folds, file)
             file.flush()
             os.fsync(file.fileno())

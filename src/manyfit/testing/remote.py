@@ -154,5 +154,8 @@ def main() -> None:
     """Run the task that comes in, and say what it says."""
     function = cloudpickle.loads(sys.stdin.buffer.read())
     texts = [text for batch in function(iter(())) for text in batch.column("said").to_pylist()]
-    with contextlib.suppress(BrokenPipeError), open(1, "w") as answer:  # the driver may be gone
+    with (
+        contextlib.suppress(BrokenPipeError),
+        open(1, "w", encoding="utf-8") as answer,
+    ):  # the driver may be gone
         answer.write(json.dumps(texts))

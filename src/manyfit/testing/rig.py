@@ -127,7 +127,7 @@ class Rig:
     def log(self, number: int = 0, attempt: int = 1) -> str | None:
         """Return an attempt's log; None if there is none."""
         path = self._folder / "logs" / log_name(number, attempt)
-        return path.read_text("utf-8", "replace") if path.exists() else None
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
 
 
 def dispatch(params: dict[str, Any]) -> Any:

@@ -165,7 +165,7 @@ class StoppingContract(RiggedContract):
         """Closing ends what runs, and leaves no process behind."""
 
         def objective(_: dict[str, Any]) -> float:
-            (tmp_path / "new").write_text(str(os.getpid()))
+            (tmp_path / "new").write_text(str(os.getpid()), encoding="utf-8")
             (tmp_path / "new").rename(tmp_path / "pid")
             for step in range(2000):
                 report(step, loss=1.0)
@@ -176,7 +176,7 @@ class StoppingContract(RiggedContract):
         run.submit()
         if not run.executor.capabilities.on_driver_thread:
             run.until((tmp_path / "pid").exists)
-            pid = int((tmp_path / "pid").read_text())
+            pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
             run.executor.close()
             assert pid == os.getpid() or _is_gone(pid, 10.0 if run.is_remote else 0.0)
         run.executor.close()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from manyfit._text import printable
 from manyfit.events import (
     AttemptFailed,
     AttemptFinished,
@@ -291,7 +292,7 @@ def short(params: Mapping[str, Any], width: int = 100) -> str:
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in params.items()
     )
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 

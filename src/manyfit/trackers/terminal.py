@@ -26,6 +26,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from manyfit._text import printable
 from manyfit.errors import ArgumentError
 from manyfit.events import Event
 from manyfit.trackers import progress
@@ -80,7 +81,8 @@ class Lines:
 
     def say(self, line: str) -> None:
         """Write a line."""
-        print(f"[manyfit] {line}", file=self._stream or sys.stderr, flush=True)
+        stream = self._stream or sys.stderr
+        print(f"[manyfit] {printable(line)}", file=stream, flush=True)
 
     def refresh(self, view: View) -> None:
         """Write a new best, and now and then where the study stands."""
@@ -108,7 +110,7 @@ class Terminal:
     period = 0.25
 
     def __init__(self, console: Console | None = None) -> None:
-        self._own = None if console else os.fdopen(os.dup(sys.stderr.fileno()), "w")
+        self._own = None if console else _own_stderr()
         self._console = console or Console(file=self._own)
         self._live = Live(
             console=self._console,
@@ -128,7 +130,7 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """Print a line above the drawing."""
-        self._console.print(Text(line), soft_wrap=True)
+        self._console.print(Text(printable(line)), soft_wrap=True)
 
     def refresh(self, view: View) -> None:
         """Draw."""
@@ -185,7 +187,7 @@ class Notebook:
     def _show(self) -> None:
         console = Console(file=io.StringIO(), record=True, width=110, force_jupyter=False)
         for line in self._lines:
-            console.print(Text(line))
+            console.print(Text(printable(line)))
         if self._view is not None:
             console.print(self.drawn(self._view))
         form = '<pre style="font-family:monospace;line-height:1.4;margin:0">{code}</pre>'
@@ -357,6 +359,12 @@ def _states(counts: progress.Counts) -> Text:
     for count, word, style in parts:
         line.append(f"{count} ", style if count else "dim").append(f"{word}   ", "dim")
     return line
+
+
+def _own_stderr() -> TextIO:
+    """Open standard error once more; characters that its encoding lacks stand as escapes."""
+    descriptor = os.dup(sys.stderr.fileno())
+    return os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="backslashreplace")
 
 
 def _in_notebook() -> bool:

@@ -96,7 +96,7 @@ def _resident(process: psutil.Process) -> int:
 def _held(process: psutil.Process) -> int:
     """Return a process's share of the pages that hold no file."""
     try:
-        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="utf-8")
     except FileNotFoundError:  # macOS, or it is gone
         return _resident(process)
     except OSError:  # it is just going

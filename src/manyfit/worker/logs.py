@@ -110,7 +110,7 @@ def _replace(path: Path, kept: bytes) -> None:
         ):
             new.write(kept)
             new.flush()
-            Path(new.name).chmod(0o644)
+            os.fchmod(new.fileno(), path.stat().st_mode)  # as the umask has made it
             Path(new.name).replace(path)
     except OSError:
         path.write_bytes(kept)  # what it had goes first, and makes room

@@ -45,9 +45,8 @@ class ProcessOutput:
         self._renew_streams()
         with contextlib.suppress(OSError):  # without a log, it goes where it goes between trials
             path.parent.mkdir(parents=True, exist_ok=True)
-            log = os.open(
-                path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644
-            )
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+            log = os.open(path, flags, 0o666)  # less what the umask takes away
             self._point_at(log)
             os.close(log)
         try:

@@ -70,8 +70,9 @@ class Payload:
 
 def _stand_guard(mark: str) -> "subprocess.Popen[bytes]":
     environ = {name: value for name, value in os.environ.items() if name != guard.MARK}
+    program = inspect.getsource(guard).encode("ascii", "backslashreplace")  # for any locale
     return subprocess.Popen(  # noqa: S603 - this Python, with a program of our own
-        [sys.executable, "-I", "-S", "-c", inspect.getsource(guard), mark],
+        [sys.executable, "-I", "-S", "-c", program, mark],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
