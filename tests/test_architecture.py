@@ -40,6 +40,7 @@ SECTIONS = (
         "asking",
         "arguments",
         "study",
+        "sync",
         "tuning",
     ),
     ("cli", "groups", "optuna", "spark_ml", "testing"),

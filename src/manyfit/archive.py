@@ -251,6 +251,18 @@ def load_study(name: str, *, folder: str | Path = ".manyfit") -> StudyResult:
         ArgumentError: There is no such study; the message lists those there are.
         JournalCorruptError: Its journal is damaged.
     """
+    engine, header = on_record(name, folder)
+    name, path = from_file_name(name), study_folder(name, folder)
+    return result_of(engine, name, path, header.reason)
+
+
+def on_record(name: str, folder: str | Path) -> tuple[Engine, Header]:
+    """Return a study's trials, and what is on record of it as a whole, as `load_study` reads them.
+
+    Raises:
+        ArgumentError: There is no such study; the message lists those there are.
+        JournalCorruptError: Its journal is damaged.
+    """
     name, path = from_file_name(name), study_folder(name, folder)
     if not (path / FILE_NAME).exists():
         names = ", ".join(study_names(folder)) or "none"
@@ -265,7 +277,7 @@ def load_study(name: str, *, folder: str | Path = ".manyfit") -> StudyResult:
         space=header.space, metric=metric, sampler=NoSampler(), pruner=make_pruner(None, metric)
     )
     replay(read_events(path / FILE_NAME), engine, Header())
-    return result_of(engine, name, path, header.reason)
+    return engine, header
 
 
 def study_names(folder: str | Path = ".manyfit") -> list[str]:

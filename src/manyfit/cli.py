@@ -1,6 +1,7 @@
 """The command line: `manyfit list` and `manyfit show NAME [--trial N]` read what is on record.
 
-They take no lock and write nothing, so they may be used on a study that is running.
+They take no lock and write nothing, so they may be used on a study that is running. `manyfit sync`
+writes to MLflow what that has missed.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from manyfit.archive import load_study, study_names
 from manyfit.errors import ManyfitError, NoResultError
 from manyfit.metric import Metric
 from manyfit.result import Failure, StudyResult
+from manyfit.sync import sync_study
 from manyfit.trackers.progress import counted, duration
 from manyfit.trial import Attempt, Finished, Lost, Pruned, State, Trial, log_name
 
@@ -53,13 +55,18 @@ class _Page(Console):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0, or 2 for a study or trial that isn't there or is damaged."""
+    """Run a command; returns 0, or 2 for a study or trial that isn't there or is damaged.
+
+    `sync` returns 1 where something is left to write.
+    """
     arguments = _parser().parse_args(argv)
     page = _Page()
     try:
         if arguments.command == "list":
             _list(page, arguments.folder)
             return 0
+        if arguments.command == "sync":
+            return _sync(page, arguments)
         result = load_study(arguments.name, folder=arguments.folder)
         if arguments.trial is None:
             _show(page, result, arguments.trials)
@@ -88,7 +95,29 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "--trials", type=int, default=10, metavar="N", help="how many trials to show (default: 10)"
     )
+    sync = commands.add_parser("sync", parents=[common], help="write to MLflow what it has missed")
+    sync.add_argument("name", help="the study's name")
+    sync.add_argument(
+        "--tracking-uri", metavar="URI", help="the server (default: the study's last)"
+    )
+    sync.add_argument("--experiment", metavar="NAME", help="the experiment (default: likewise)")
+    sync.add_argument(
+        "--wait", type=float, default=600.0, metavar="S", help="seconds to try for (default: 600)"
+    )
     return parser
+
+
+def _sync(page: _Page, arguments: argparse.Namespace) -> int:
+    is_written = sync_study(
+        arguments.name,
+        folder=arguments.folder,
+        tracking_uri=arguments.tracking_uri,
+        experiment=arguments.experiment,
+        wait=arguments.wait,
+    )
+    if is_written:
+        page.say(f"MLflow has all of {arguments.name}.")
+    return 0 if is_written else 1
 
 
 def _list(page: _Page, folder: str) -> None:

@@ -182,7 +182,7 @@ class Jobs:
                 "what objectives log with MLflow themselves is lost: workers can't reach the store "
                 "on this machine. What Manyfit records of trials is in it all the same."
             )
-        env = {name: value for name, value in task.env.items() if not name.startswith("MLFLOW_")}
+        env = {name: value for name, value in task.env.items() if "MLFLOW_" not in name}
         return replace(task, env=env)
 
     def _look(self, number: int, attempt: int) -> None:

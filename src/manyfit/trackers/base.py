@@ -22,7 +22,7 @@ class StudyInfo:
         space: The space being searched.
         metric: The metric being tuned.
         seed: The study's seed.
-        n_trials: How many trials it is to have in all; None if unlimited.
+        n_trials: How many trials it is to have in all; None if unlimited, 0 if that is not known.
         parallelism: How many trials run at once.
         notes: Sentences a person should read once, such as what an executor can't do.
         remote: Whether trials run where files and servers of this machine may not be seen.

@@ -1,12 +1,12 @@
 """Mirrors a study to MLflow: one run for the study, and under it one for each trial."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from manyfit._checks import is_number
+from manyfit._checks import check_number
 from manyfit._optional import expect
-from manyfit.errors import ArgumentError
 from manyfit.events import Event
 from manyfit.trackers import mlflow_settings as settings
 from manyfit.trackers.base import StudyInfo
@@ -63,8 +63,8 @@ class MlflowTracker:
         wait: float | None = None,
     ) -> None:
         expect("mlflow", extra="mlflow", purpose="tracking with MLflow")
-        if wait is not None and not (is_number(wait) and wait >= 0):
-            raise ArgumentError(f"wait must be a number of seconds from 0 up, but got {wait!r}")
+        if wait is not None and wait != math.inf:
+            check_number("wait", wait, least=0, unit="seconds", also="math.inf or None")
         self._tracking_uri = tracking_uri
         self._experiment = experiment
         self._wait = wait

@@ -76,10 +76,10 @@ def study_status(trials: Sequence[Trial], reason: str) -> Status:
     """Return the status that ends the parent run.
 
     FAILED where the study was given up over failures, or its driver failed, or trials failed and
-    none completed; KILLED where it was interrupted.
+    none completed; KILLED where it was interrupted, or its driver was killed.
     """
     failures = [trial.reason for trial in trials if trial.state is State.FAIL]
-    if reason.startswith(("interrupted", "the driver ended with KeyboardInterrupt")):
+    if reason.startswith(("interrupted", "not ended", "the driver ended with KeyboardInterrupt")):
         return "KILLED"
     if reason.startswith("the driver ended with") or "more than max_failures" in reason:
         return "FAILED"
@@ -102,10 +102,11 @@ def study_tags(study: StudyInfo) -> dict[str, str]:
         "manyfit.metric": study.metric.name,
         "manyfit.direction": study.metric.direction,
         "manyfit.seed": study.seed,
-        "manyfit.n_trials": "unlimited" if study.n_trials is None else study.n_trials,
         "manyfit.state": "RUNNING",
         "manyfit.space": space if len(space) <= MAX_TAG else "too long for a tag: see space.json",
     }
+    if study.n_trials != 0:
+        tags["manyfit.n_trials"] = "unlimited" if study.n_trials is None else study.n_trials
     return clean_tags(tags)
 
 
