@@ -303,7 +303,10 @@ class TestReading:
 
     def test_is_shown_in_short(self):
         """A notebook's last expression is a line, not every trial in full."""
-        assert repr(result(done(0, 1.5))) == "<StudyResult fashion: 1 trial, ended>"
+        assert repr(result(done(0, 1.5))) == (
+            "<StudyResult fashion: 1 trial, ended; best loss 1.5 (trial 0)>"
+        )
+        assert repr(result()) == "<StudyResult fashion: 0 trials, ended>"
 
     def test_prints_without_any_result(self):
         """A study of which nothing completed can be printed as well."""

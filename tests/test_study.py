@@ -141,6 +141,21 @@ class TestTune:
         assert [t.origin for t in result] == ["start_with", "start_with", "sampler"]
 
 
+class TestStartingPoints:
+    def test_what_a_point_leaves_open_is_drawn(self, inline):
+        """And is known again on a resume, with another seed too; two alike are drawn apart."""
+        points = [{"x": 0.25}, {"kind": "b"}, {"kind": "b"}, {}, {"x": 0.5, "kind": "a"}]
+        options = {**inline, "start_with": points, "name": "s"}
+        tune(train, SPACE, n_trials=2, **options)
+        result = tune(train, SPACE, n_trials=8, **options)
+
+        assert [trial.origin for trial in result] == ["start_with"] * 5 + ["sampler"] * 3
+        assert result[0].params["x"] == 0.25
+        assert result[1].params["kind"] == result[2].params["kind"] == "b"
+        assert result[1].params["x"] != result[2].params["x"]
+        assert result[4].params == points[4]
+
+
 class TestCopies:
     """What a trial, or a reader of the record, does to an option or a constant."""
 
@@ -337,6 +352,7 @@ class TestRefusing:
             ({"n_trials": 1, "seed": 0.5}, "seed must be a whole number"),
             ({"n_trials": 1, "start_with": [{"x": 2.0, "kind": "a"}]}, "x"),
             ({"n_trials": 1, "start_with": [{"y": 0.5}]}, "y"),
+            ({"n_trials": 1, "start_with": [3]}, "a point must be a dict"),
             ({"n_trials": 1, "progress": "loud"}, "progress"),
             ({"n_trials": 1, "tracker": "wandb"}, "tracker"),
         ],

@@ -128,3 +128,18 @@ def test_log_names_sort_by_number() -> None:
     names = [log_name(12, 1), log_name(12, 2), log_name(2, 1), log_name(123_456, 1)]
 
     assert names == ["00012-1.log", "00012-2.log", "00002-1.log", "123456-1.log"]
+
+
+def test_a_trial_in_one_line():
+    """State, value and params, in a notebook too: neither each report nor a secret."""
+    trial = Trial(7, {"x": 0.25, "notes": "n" * 900, "api_key": "hunter2-hunter2"})
+    assert repr(trial).startswith("<Trial 7: WAITING; x=0.25, notes='nnnn")
+    measurements = tuple(Measurement(step, {"loss": 1.0}, 0.0) for step in range(100))
+    end = Finished(0.5, {"loss": 0.5})
+    done = replace(trial, attempts=(Attempt(1, "a:1", 0.0, measurements, end=end),))
+    assert repr(done).startswith("<Trial 7: COMPLETE, value 0.5, 100 reports; x=0.25")
+    assert "hunter2" not in repr(done)
+    assert len(repr(done)) < 300
+    failed = replace(trial, attempts=(Attempt(1, "a:1", 0.0, end=Failed("KeyError: 'y'")),))
+    assert "FAIL, KeyError: 'y'; x=" in repr(failed)
+    assert len(repr(replace(trial, params={f"p{n}": n for n in range(1000)}))) < 600

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from manyfit.choice import Choice, Domain, Entry
+from manyfit._labels import constant_to_json
+from manyfit.choice import Choice, Domain, Entry, from_json, to_json
 from manyfit.trial import Params
 
 # The choices that must have been made for a name to be active: (choice, branch), outermost first.
@@ -24,6 +25,21 @@ def walk(entries: Mapping[str, Entry], params: Params) -> Iterator[tuple[str, En
         yield name, entry
         if isinstance(entry, Choice) and entry.branches is not None:
             yield from walk(entry.branch(params.get(name)), params)
+
+
+def described(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Return a text for each name, with where it is active; two are equal if nothing changed."""
+    texts: dict[str, str] = {}
+    for path, name, entry in flatten(entries, ()):
+        where = f"{name} ({when(path)})" if path else name
+        if branches := branches_of(entry):
+            weights = "" if entry.weights is None else f" weighted {list(entry.weights)}"
+            texts[where] = f"Choice of the branches {', '.join(branches)}{weights}"
+        elif isinstance(entry, Domain):
+            texts[where] = repr(from_json(to_json(name, entry)))
+        else:
+            texts[where] = f"the constant {constant_to_json(name, entry)!r}"
+    return texts
 
 
 def at(entries: Mapping[str, Entry], index: int) -> dict[str, Any]:

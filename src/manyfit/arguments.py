@@ -1,7 +1,12 @@
 """What a user passes to a study: refused where it breaks a rule, before anything is on disk."""
 
 import inspect
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
 
 from manyfit._checks import check_number
 from manyfit.errors import ArgumentError, ObjectiveError
@@ -9,12 +14,13 @@ from manyfit.executors.base import Executor
 from manyfit.pruners.auto import NoPruner
 from manyfit.pruners.base import PrunerSettings
 from manyfit.repeats import LEADERS
+from manyfit.space import Space
 from manyfit.trial import Params
 from manyfit.worker.work import Limits
 
 
-def points_of(start_with: object) -> Iterable[Params]:
-    """Return the points to try first.
+def points_of(start_with: object) -> Iterable[Mapping[Any, Any]]:
+    """Return the points to try first, as they were given.
 
     Raises:
         ArgumentError: It is no list of them.
@@ -22,6 +28,27 @@ def points_of(start_with: object) -> Iterable[Params]:
     if isinstance(start_with, Mapping | str) or not isinstance(start_with, Iterable):
         raise ArgumentError(f"start_with must be a list of points, but got {start_with!r:.200}")
     return start_with
+
+
+def stored_points(start_with: object, space: Space) -> list[Params]:
+    """Return the points to try first, in stored form and whole.
+
+    What a point leaves open is drawn at random, but hangs on the point alone: when a study is
+    resumed, it is known for what has been tried. One that is there twice is drawn twice.
+
+    Raises:
+        ArgumentError: It is no list of points.
+        SpaceError: A point breaks a rule.
+    """
+    found: list[Params] = []
+    seen: Counter[str] = Counter()
+    for point in points_of(start_with):
+        whole = space.store(point, np.random.default_rng(0))
+        given = space.key({name: value for name, value in whole.items() if name in point})
+        seen[given] += 1
+        rng = np.random.default_rng((zlib.crc32(given.encode()), seen[given]))
+        found.append(space.store(point, rng))
+    return found
 
 
 def check_choices(max_attempts: int, on_space_change: str, seed: object, lag: int | None) -> None:

@@ -218,6 +218,20 @@ def holds_domain(value: object) -> bool:
     return False
 
 
+def refuse_options(name: str, entry: Entry, where: str) -> None:
+    """Refuse a constant that looks like options: other libraries write these without a Choice.
+
+    Raises:
+        SpaceError: It is a list or a range.
+    """
+    if isinstance(entry, list | range):
+        raise SpaceError(
+            f"{name} in the space ({where}) is the {type(entry).__name__} {entry!r:.100}: options, "
+            f"or a constant? To try each item, write Choice(...) around it. A constant can be a "
+            "tuple, or the only option of a Choice: Choice([[64, 32]])"
+        )
+
+
 def size_of(entries: Mapping[str, Entry]) -> int | None:
     """Return how many configurations a space or a branch has; None if infinitely many."""
     sizes = [entry.size for entry in entries.values() if isinstance(entry, Domain)]

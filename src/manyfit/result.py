@@ -238,7 +238,8 @@ class StudyResult:
 
     def __repr__(self) -> str:
         trials = "1 trial" if len(self.trials) == 1 else f"{len(self.trials)} trials"
-        return f"<StudyResult {self.name}: {trials}, {self.reason}>"
+        best = f"; best {self.metric.name} {self._shown(self.best)}" if self._has_best else ""
+        return f"<StudyResult {self.name}: {trials}, {self.reason}{best}>"
 
     def __str__(self) -> str:
         counts = ", ".join(
@@ -246,7 +247,7 @@ class StudyResult:
         )
         outside = f"; {len(self.outside)} outside the space" if self.outside else ""
         lines = [f"Study {self.name}: {self.reason}", f"  trials  {counts or 'none'}{outside}"]
-        if any(True for _ in self._completed()):
+        if self._has_best:
             best = self.best
             lines.append(f"  best    {self.metric.name} {self._shown(best)}")
             lines += [f"    {n} = {redact_value(n, v)!r}" for n, v in best.params.items()]
@@ -260,6 +261,10 @@ class StudyResult:
         if not found.values:
             return f"{best.value:g} (trial {best.number}; {found})"
         return f"{found} (trial {best.number}, {best.value:g} in the search)"
+
+    @property
+    def _has_best(self) -> bool:
+        return any(True for _ in self._completed())
 
     @property
     def _inside(self) -> list[Trial]:

@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 
 from manyfit._labels import Label, constant_to_json, same
 from manyfit._own import own_values
-from manyfit._tree import Path, at, branches_of, exclude_one_another, flatten, walk, when
-from manyfit.choice import Choice, Domain, Entry, from_json, size_of, to_entries, to_json
+from manyfit._tree import Path, at, described, exclude_one_another, flatten, walk, when
+from manyfit.choice import (
+    Choice,
+    Domain,
+    Entry,
+    from_json,
+    refuse_options,
+    size_of,
+    to_entries,
+    to_json,
+)
 from manyfit.domain import Float, Int, broken
 from manyfit.errors import SpaceError
 from manyfit.trial import Params
@@ -25,8 +34,9 @@ class Space:
     """Named domains and constants, some of them active only in a branch of a Choice.
 
     A name is unique among the params that can be active together; two branches of one Choice may
-    share a name for the same domain. A value that is no Float, Int or Choice is a constant, lists
-    included: it reaches the objective and is never tuned.
+    share a name for the same domain. A value that is no Float, Int or Choice is a constant: it
+    reaches the objective and is never tuned. A list or a range is refused, since it may be meant as
+    options: give a Choice of it, or a tuple.
 
     Params have two forms. The stored form is plain JSON: labels for options, active params only, no
     constants. `materialize` turns it into what the objective receives: copies, so that no trial
@@ -49,7 +59,8 @@ class Space:
         entries: Domains and constants by name, in the order in which they are shown.
 
     Raises:
-        SpaceError: A name is no text, is active twice, or differs from one branch to the next.
+        SpaceError: A name is no text, is active twice, or differs from one branch to the next; or a
+            constant is a list or a range.
 
     Example:
         >>> model = Choice({"neighbors": {"k": Int(1, 9)}, "bayes": {}})
@@ -71,6 +82,11 @@ class Space:
                 f"a space must be a dict of names and domains, but got {entries!r:.200} "
                 f"({type(entries).__name__})"
             )
+        self._fill(entries)
+        for path, name, entry in flatten(self._entries, ()):
+            refuse_options(name, entry, when(path))
+
+    def _fill(self, entries: Mapping[str, Any]) -> None:
         self._entries = to_entries(entries, "the space")
         self._places: dict[str, list[Path]] = {}
         found: dict[str, Entry] = {}
@@ -150,10 +166,13 @@ class Space:
             return False
         return True
 
-    def store(self, point: Mapping[str, Any]) -> dict[str, Any]:
+    def store(
+        self, point: Mapping[str, Any], rng: np.random.Generator | None = None
+    ) -> dict[str, Any]:
         """Return a point that a person wrote in stored form.
 
         Options may be given as they are or by label, whole numbers as floats, constants left out.
+        With `rng`, params that are left out are drawn, in branches where those that are given are.
 
         Raises:
             SpaceError: A name is missing, unknown or inactive, a value breaks its domain's rule, or
@@ -166,9 +185,12 @@ class Space:
         constants: set[str] = set()
         for name, entry in walk(self._entries, params):
             if isinstance(entry, Domain):
-                if name not in point:
+                if name in point:
+                    params[name] = entry.store(name, point[name])
+                elif rng is None:
                     raise SpaceError(self._missing(name, entry, point))
-                params[name] = entry.store(name, point[name])
+                else:
+                    params[name] = self._drawn(name, entry, point, rng)
             elif name in point:
                 constants.add(name)
                 if not _alike(entry, point[name]):
@@ -178,6 +200,14 @@ class Space:
                     )
         self._refuse_others(point, {*params, *constants})
         return params
+
+    def _drawn(
+        self, name: str, domain: Domain, point: Mapping[str, Any], rng: np.random.Generator
+    ) -> Any:
+        """Draw a param that a point leaves open: the branch that holds what it names, if one."""
+        steps = (step for other in point for path in self._places.get(other, ()) for step in path)
+        branches = sorted({branch for choice, branch in steps if choice == name})
+        return domain.decode(rng.random()) if not branches else str(rng.choice(branches))
 
     def materialize(self, params: Params) -> dict[str, Any]:
         """Return what the objective receives: options for labels, and the active constants.
@@ -304,11 +334,13 @@ class Space:
         Raises:
             SpaceError: It describes none.
         """
-        return cls({name: from_json(entry) for name, entry in record.items()})
+        space = cls.__new__(cls)
+        space._fill({name: from_json(entry) for name, entry in record.items()})
+        return space
 
     def difference(self, other: "Space") -> list[str]:
         """Say what became of this space in `other`, a sentence for each name; empty if nothing."""
-        old, new = _described(self._entries), _described(other._entries)
+        old, new = described(self._entries), described(other._entries)
         return [
             *(
                 f"{name}: {old[name]} became {new[name]}"
@@ -347,21 +379,6 @@ def _alike(one: Entry, other: Entry) -> bool:
 
 def _is_endless(domain: Domain) -> bool:
     return isinstance(domain, Float) and domain.size is None
-
-
-def _described(entries: Mapping[str, Entry]) -> dict[str, str]:
-    """Return a text for each name, with where it is active; two are equal if nothing changed."""
-    texts: dict[str, str] = {}
-    for path, name, entry in flatten(entries, ()):
-        where = f"{name} ({when(path)})" if path else name
-        if branches := branches_of(entry):
-            weights = "" if entry.weights is None else f" weighted {list(entry.weights)}"
-            texts[where] = f"Choice of the branches {_listed(branches)}{weights}"
-        elif isinstance(entry, Domain):
-            texts[where] = repr(from_json(to_json(name, entry)))
-        else:
-            texts[where] = f"the constant {constant_to_json(name, entry)!r}"
-    return texts
 
 
 def _listed(names: Iterable[Any]) -> str:

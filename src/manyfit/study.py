@@ -16,8 +16,8 @@ from manyfit.arguments import (
     check_limits,
     check_objective,
     notes_on,
-    points_of,
     pruner_with,
+    stored_points,
 )
 from manyfit.asking import Asking
 from manyfit.budget import Budget, Stop
@@ -70,7 +70,7 @@ class Study:
         sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"grid"`, a `Sampler`,
             or any instance from `optuna.samplers`.
         pruner: `"auto"`, `"median"`, `"asha"`, a pruner, or None to end no trial early.
-        start_with: Points to try first, in order.
+        start_with: Points to try first, in order; what one leaves open is drawn at random.
         prior_from: Earlier studies to learn from; see `manyfit.tune`.
         n_trials: How many trials `ask` gives out in all; None for no limit.
         max_failures: `ask` gives out no more once more trials than this have failed; None for any
@@ -133,7 +133,7 @@ class Study:
         self._notes: tuple[str, ...] = ()
         self._asking: Asking | None = None
         self._lock = threading.RLock()  # for threads that ask and tell
-        points = [self.space.store(point) for point in points_of(start_with)]
+        points = stored_points(start_with, self.space)
         earlier = earlier_studies(prior_from, self.space, self.metric, folder)
         # Refused before anything is on disk.
         make_sampler(sampler, self.space, self.metric, 0, earlier)

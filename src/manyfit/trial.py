@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeAlias, overload
 
+from manyfit._redact import redact_value
+
 Params: TypeAlias = Mapping[str, Any]
+
+# Characters of a value in the text of a trial, and of all params.
+_MOST_SHOWN = 60
+_MOST_PARAMS = 500
 
 
 class State(enum.Enum):
@@ -165,7 +171,7 @@ class Attempt:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trial:
     """One point of the space, evaluated at most once to an end.
 
@@ -256,11 +262,27 @@ class Trial:
         """How long the last attempt ran; None while it runs or where nobody could measure it."""
         return self.attempts[-1].seconds if self.attempts else None
 
+    def __repr__(self) -> str:
+        value = "" if self.value is None else f", value {self.value:g}"
+        steps = len(self.measurements)
+        reports = f", {steps} report{'s' if steps > 1 else ''}" if steps else ""
+        params = ", ".join(
+            f"{name}={_cut(' '.join(repr(redact_value(name, param)).split()), _MOST_SHOWN)}"
+            for name, param in self.params.items()
+        )
+        reason = f", {_cut(self.reason, 2 * _MOST_SHOWN)}" if self.reason else ""
+        about = f"{self.state.value}{value}{reason}{reports}"
+        return f"<Trial {self.number}: {about}; {_cut(params, _MOST_PARAMS)}>"
+
     @property
     def traceback(self) -> str:
         """The remote traceback of a trial whose objective raised; else empty."""
         end = self.attempts[-1].end if self.attempts else None
         return end.traceback if isinstance(end, Failed) else ""
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def gist(reason: str) -> str:

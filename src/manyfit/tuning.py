@@ -78,7 +78,8 @@ def tune(
             or any instance from `optuna.samplers`.
         pruner: `"auto"`, `"median"`, `"asha"`, a pruner, or None to end no trial early.
         stop: `Target(...)`, `NoImprovement(...)`, or several of them.
-        start_with: Points to try first, in order; known good params, say.
+        start_with: Points to try first, in order; known good params, say. What a point leaves open
+            is drawn at random, the same whenever the study is resumed.
         prior_from: Earlier studies of the same space, or one that overlaps, to learn from: results,
             names of studies in `folder`, or tables as MLflow's `search_runs` gives them. The first
             trials are the best of them; then the sampler finds out how much of what it learned

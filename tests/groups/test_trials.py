@@ -119,10 +119,10 @@ class TestSearch:
             seen.append(params)
             return 1.0
 
-        space = Space({"f": Choice(["min", "max"]), "c": [1, 2]})
+        space = Space({"f": Choice(["min", "max"]), "c": (1, 2)})
         job = GroupJob(("g",), objective, space, Metric("loss"), n_trials=2)
         row = tune_group(job, '["a"]', frame(), Notes())
-        assert {"f": "min", "c": [1, 2]} in seen
+        assert {"f": "min", "c": (1, 2)} in seen
         assert row.params["f"] in ("min", "max")
         assert list(row.params) == ["f"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from manyfit._version import __version__
-from manyfit.arguments import check_choices, check_limits, points_of
+from manyfit.arguments import check_choices, check_limits, stored_points
 from manyfit.budget import Budget, Stop
 from manyfit.data.references import absolute
 from manyfit.errors import ArgumentError, ObjectiveError
@@ -180,7 +180,7 @@ def _points(
     space: Space, baseline: Params | Callable[..., Any] | None, start_with: Iterable[Params]
 ) -> tuple[Params, ...]:
     """Return what is tried first, in stored form: the baseline, if it is a point, before all."""
-    points = [space.store(point) for point in points_of(start_with)]
+    points = stored_points(start_with, space)
     if isinstance(baseline, Mapping):
         points.insert(0, space.store(baseline))
     elif baseline is not None and not callable(baseline):

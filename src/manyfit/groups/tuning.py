@@ -103,7 +103,7 @@ def tune_groups(
         baseline: What tuning is to beat, tried first: a point of the space, or a function like the
             objective, without params. By default the first of `start_with`, or else the middle of
             the space.
-        start_with: Points to try first.
+        start_with: Points to try first; what one leaves open is drawn at random, for all alike.
         sampler: Proposes params in each group; `"auto"` is `"nearby"`, which costs microseconds. In
             mode `"shared"` it is that of `manyfit.tune`.
         pruner: Ends hopeless trials that report, within their group.

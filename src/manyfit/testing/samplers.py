@@ -34,7 +34,7 @@ SPACES: Mapping[str, Space] = {
             "any": Choice([None, True, 1, 1.0, "1", (64, 64), max], weights=[1, 2, 3, 4, 5, 6, 7]),
             "only": Choice(["alone"]),
             "rate": Float(-1, 1, step=0.25),
-            "fixed": [1, 2, 3],
+            "fixed": (1, 2, 3),
         }
     ),
     "branches": Space(
