@@ -314,7 +314,7 @@ NONSENSE = [
     {"event": "[" * 100_000},
     {"event": "{}"},
     {"event": '{"v":1,"event":"finished"}'},
-    record(v=2),
+    record(v=99),
     record(event="exploded"),
     record(event=[]),
     record(extra=1),

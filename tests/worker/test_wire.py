@@ -227,6 +227,14 @@ def test_lengths_nobody_needs_are_refused():
         worker.feed(HEAD.pack(2**32 - 1, 2**63, bytes(32)))
 
 
+def test_what_a_worker_says_is_small():
+    """A driver sends data; what comes back is at most a log, and no more is waited for."""
+    driver, worker = pair()
+    worker.feed(HEAD.pack(4, 1 << 33, bytes(32)))
+    with pytest.raises(WireError, match="larger than it may be"):
+        driver.feed(HEAD.pack(4, 1 << 26, bytes(32)))
+
+
 def test_a_large_blob():
     """Tens of megabytes arrive as they were, in pieces of the size that sockets give."""
     driver, worker = pair()

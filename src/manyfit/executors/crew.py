@@ -110,6 +110,7 @@ class Crew:
         Raises:
             ExecutorError: A worker can't do its work, and no other will.
         """
+        self._hub.took(news)
         member = self.members.get(news.connection)
         if news.frame is None:
             if member is not None:

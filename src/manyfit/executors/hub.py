@@ -15,6 +15,7 @@ import queue
 import resource
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -24,7 +25,11 @@ from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.tunnel import Address
 from manyfit.worker.wire import Frame, Wire, WireError
 
-_MOST_STRANGERS = 1024  # who wait until they have proved who they are
+_MOST_STRANGERS = 512  # who have yet to greet; and as many who have yet to prove who they are
+_QUEUE = 1024  # of connections that the kernel keeps until they are accepted
+_ACCEPTED_AT_ONCE = 64  # far fewer, so that what those who wait have said is read in between
+# Bytes that a worker has said and the driver has yet to take in: beyond that, it is not read on.
+_MOST_UNTAKEN = 1 << 25
 
 
 class News(NamedTuple):
@@ -69,14 +74,15 @@ class Hub:
         self.secret = secret
         self.timings = timings
         self.connections: dict[int, _Connection] = {}
-        self.strangers: dict[_Connection, None] = {}  # in the order of their coming
+        self.strangers: dict[_Connection, None] = {}  # who have said nothing, the oldest first
+        self.greeted: dict[_Connection, None] = {}  # who have yet to prove who they are
         self.tunnels: dict[str, Address] = {}  # servers that workers may reach by way of here
         self.tunnelled: set[_Connection] = set()  # connections to them; they are no workers'
         self._numbers = 0
         self._last_message: Mapping[str, Any] | None = None
         self._closing = asyncio.Event()
         self.most_strangers = _places_to_wait()
-        self._socket = _listen(host, port, self.most_strangers)
+        self._socket = _listen(host, port)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="manyfit-hub", daemon=True)
         self._thread.start()
@@ -93,6 +99,12 @@ class Hub:
     def dismiss(self, message: Mapping[str, Any]) -> None:
         """Send a last message to every worker, also to those that come from now on."""
         self._tell(self._dismiss, message)
+
+    def took(self, news: News) -> None:
+        """Take note that news have been taken in: of who says much, more is read only then."""
+        connection = self.connections.get(news.connection)
+        if connection is not None and news.frame is not None and connection.untaken.take():
+            self._tell(connection.read_on)
 
     def hang_up(self, connection: int) -> None:
         """End a connection."""
@@ -115,8 +127,11 @@ class Hub:
 
     async def _serve(self) -> None:
         server = await self._loop.create_server(
-            lambda: _Connection(self), sock=self._socket, backlog=self.most_strangers
+            lambda: _Connection(self),
+            sock=self._socket,
+            backlog=min(_ACCEPTED_AT_ONCE, self.most_strangers),
         )
+        self._socket.listen(_QUEUE)  # asyncio has made it as short as what it accepts at once
         self._ping()
         await self._closing.wait()
         for connection in self.tunnelled:
@@ -140,11 +155,25 @@ class Hub:
         await asyncio.sleep(0)
 
     def _everybody(self) -> "list[_Connection]":
-        return [*self.connections.values(), *self.strangers, *self.tunnelled]
+        return [*self.connections.values(), *self.strangers, *self.greeted, *self.tunnelled]
+
+    def wait_with(self, others: "dict[_Connection, None]", connection: "_Connection") -> None:
+        """Have a stranger wait among others like it; if they are too many, the oldest goes.
+
+        A worker needs a moment, and silence lasts. The silent and those that have greeted don't
+        crowd each other out.
+        """
+        self.strangers.pop(connection, None)
+        if len(others) >= self.most_strangers:
+            oldest = next(iter(others))
+            del others[oldest]
+            oldest.abort()
+        others[connection] = None
 
     def admit(self, connection: "_Connection") -> int:
         """Give a worker that has proved to be one its number."""
-        del self.strangers[connection]
+        self.strangers.pop(connection, None)
+        self.greeted.pop(connection, None)
         number = self._numbers
         self._numbers += 1
         self.connections[number] = connection
@@ -170,7 +199,7 @@ class Hub:
     def _ping(self) -> None:
         now, silence = self._loop.time(), self.timings.silence
         for connection in list(self.connections.values()):
-            if now - connection.heard_at > silence:
+            if now - connection.heard_at > silence and not connection.untaken.is_much:
                 connection.abort(f"nothing was heard of it for {silence:g} s")
             else:
                 connection.send({"ping": True})
@@ -179,15 +208,39 @@ class Hub:
         self._loop.call_later(self.timings.ping, self._ping)
 
 
+class _Untaken:
+    """What a worker has said and the driver has not taken in: the hub's thread adds, its takes."""
+
+    def __init__(self) -> None:
+        self.is_much = False
+        self._sizes: deque[int] = deque()
+        self._said = 0
+        self._taken = 0
+
+    def add(self, size: int) -> bool:
+        """Add a message; returns whether it has become too much."""
+        self._sizes.append(size)
+        self._said += size
+        self.is_much = self._said - self._taken > _MOST_UNTAKEN
+        return self.is_much
+
+    def take(self) -> bool:
+        """Take the oldest message; returns whether there is room again, after it was too much."""
+        self._taken += self._sizes.popleft()
+        return self.is_much and self._said - self._taken < _MOST_UNTAKEN // 2
+
+
 class _Connection(asyncio.Protocol):
     """One connection, from the first byte of a stranger to the last of a worker."""
 
     def __init__(self, hub: Hub) -> None:
         self.heard_at = 0.0
+        self.untaken = _Untaken()
         self._hub = hub
         self._wire = Wire(hub.secret, "driver")
         self._number: int | None = None
         self._has_spoken = False
+        self._unread = 0  # bytes that came since the last message
         self._outlet: Outlet | None = None
         self._why = ""
 
@@ -196,20 +249,16 @@ class _Connection(asyncio.Protocol):
         if not isinstance(transport, asyncio.Transport):
             raise TypeError(f"not a stream: {transport!r}")
         self._transport = transport
-        strangers = self._hub.strangers
-        if len(strangers) >= self._hub.most_strangers:
-            # Whoever has waited longest goes: a worker needs a moment, and silence lasts.
-            oldest = next(iter(strangers))
-            del strangers[oldest]
-            oldest.abort()
-        strangers[self] = None
+        self._hub.wait_with(self._hub.strangers, self)
         transport.write(self._wire.outgoing())
         loop = asyncio.get_running_loop()
-        loop.call_later(self._hub.timings.handshake, self._give_up_on_stranger)
+        within = self._hub.timings.handshake
+        self._patience = loop.call_later(within, self._give_up_on_stranger)
 
     def data_received(self, data: bytes) -> None:
         """Take in what arrived."""
         self.heard_at = asyncio.get_running_loop().time()
+        self._unread += len(data)
         try:
             frames = self._wire.feed(data)
         except WireError as error:
@@ -219,6 +268,8 @@ class _Connection(asyncio.Protocol):
             self._transport.write(outgoing)
         if self._number is None and not self._has_spoken and self._wire.trusted:
             self._number = self._hub.admit(self)
+        elif self._wire.greeted and self in self._hub.strangers:
+            self._hub.wait_with(self._hub.greeted, self)
         for frame in frames:
             self._take(frame)
 
@@ -229,6 +280,9 @@ class _Connection(asyncio.Protocol):
         if self._outlet is not None:
             self._outlet.write(frame.blob)
         elif self._number is not None:
+            size, self._unread = self._unread, 0
+            if self.untaken.add(size):
+                self._transport.pause_reading()
             self._hub.inbox.put(News(self._number, frame))
 
     def _become_tunnel(self, number: int, name: object) -> None:
@@ -241,6 +295,13 @@ class _Connection(asyncio.Protocol):
             self.abort(f"there is no tunnel {name!r:.100}")
         else:
             self._outlet = Outlet(self, address)
+
+    def read_on(self) -> None:
+        """Read what the worker has said meanwhile: the driver has room again."""
+        self.untaken.is_much = False
+        self.heard_at = asyncio.get_running_loop().time()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def flow(self, *, on: bool) -> None:
         """Read on, or leave what the other end sends in the network."""
@@ -258,7 +319,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say so, if it was a worker's."""
+        self._patience.cancel()
         self._hub.strangers.pop(self, None)
+        self._hub.greeted.pop(self, None)
         self._hub.tunnelled.discard(self)
         if self._outlet is not None:
             self._outlet.close()
@@ -287,14 +350,14 @@ class _Connection(asyncio.Protocol):
 
 
 def _places_to_wait() -> int:
-    """Return how many strangers may wait: never so many that the driver can open no file."""
+    """Return how many of a kind may wait: never so many that the driver can open no file."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return _MOST_STRANGERS
-    return min(_MOST_STRANGERS, files // 4)
+    return min(_MOST_STRANGERS, files // 8)
 
 
-def _listen(host: str, port: int, backlog: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -304,7 +367,7 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-            listener.listen(backlog)  # here, since this is where it fails if the port is taken
+            listener.listen(_QUEUE)  # here, since this is where it fails if the port is taken
         except OSError:
             listener.close()
             raise

@@ -12,6 +12,9 @@ from manyfit.worker.wire import Frame, Wire, WireError
 
 _READ = 1 << 18
 _MOST_FRAMES = 64  # received at once: a driver that sends without end must not fill the memory
+# A driver that hangs up before it knows who this is may have been crowded by strangers.
+_TRIES = 5
+_PAUSE = 0.2
 
 
 class UnreachableError(Exception):
@@ -111,11 +114,20 @@ def dial(addresses: Sequence[tuple[str, int]], secret: bytes, timings: Timings =
     tried = []
     for address in addresses:
         try:
-            return _connect(address, secret, timings)
+            return _connect_again(address, secret, timings)
         except OSError as error:
             tried.append(f"{address[0]}:{address[1]} ({error})")
     here = socket.gethostname()
     raise UnreachableError(f"from {here}, the driver can't be reached at {', '.join(tried)}")
+
+
+def _connect_again(address: tuple[str, int], secret: bytes, timings: Timings) -> Line:
+    for _ in range(_TRIES - 1):
+        try:
+            return _connect(address, secret, timings)
+        except (ConnectionResetError, BrokenPipeError):
+            time.sleep(_PAUSE)
+    return _connect(address, secret, timings)
 
 
 def _connect(address: tuple[str, int], secret: bytes, timings: Timings) -> Line:

@@ -35,7 +35,8 @@ _PASSWORD = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 - the name of a variable
 _TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105
 
 _PIECE = 1 << 16
-_MOST_CONNECTIONS = 128  # at a time, strangers' included
+_PAUSE = 0.05
+_MOST_CONNECTIONS = 128  # at a time; of strangers, as many again
 _MOST_HEAD = 1 << 16  # bytes of a request's, before its credentials are known
 _REFUSAL = (
     b"HTTP/1.1 401 Unauthorized\r\nContent-Type: text/plain\r\nConnection: close\r\n"
@@ -87,6 +88,8 @@ class Tunnel:
         self._expected = b""
         self._listener: socket.socket | None = None
         self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._strangers: dict[socket.socket, None] = {}  # in the order of their coming
+        self._lock = threading.Lock()
 
     def variables(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return what leads an objective's MLflow through the tunnel, where its server needs one.
@@ -121,29 +124,41 @@ class Tunnel:
             self._listener.close()
 
     def _accept(self, listener: socket.socket) -> None:
-        while True:
-            self._places.acquire()
+        while listener.fileno() >= 0:
             try:
                 client, _ = listener.accept()
             except OSError:
-                return
+                time.sleep(_PAUSE)  # closed, or this process has too many files open
+                continue
+            self._wait_with_others(client)
             threading.Thread(
                 target=self._serve, args=(client,), name="manyfit-tunnel", daemon=True
             ).start()
 
+    def _wait_with_others(self, stranger: socket.socket) -> None:
+        """Have a stranger wait for what it says; if there are too many, the oldest goes."""
+        with self._lock:
+            if len(self._strangers) >= _MOST_CONNECTIONS:
+                oldest = next(iter(self._strangers))
+                del self._strangers[oldest]
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread closes it
+            self._strangers[stranger] = None
+
     def _serve(self, client: socket.socket) -> None:
         """Serve one connection; whatever breaks it ends it alone."""
-        try:
-            with contextlib.suppress(OSError, UnreachableError), client:
+        with contextlib.suppress(OSError, UnreachableError), client:
+            try:
                 head = _read_head(client, self._timings.handshake)
-                if not _is_authorized(head, self._expected):
-                    client.sendall(_REFUSAL)
-                    return
-                with contextlib.closing(self._dial()) as line:
-                    line.send({"tunnel": MLFLOW}, head)
-                    _pass_on(client, line)
-        finally:
-            self._places.release()
+            finally:
+                with self._lock:
+                    self._strangers.pop(client, None)
+            if not _is_authorized(head, self._expected):
+                client.sendall(_REFUSAL)
+                return
+            with self._places, contextlib.closing(self._dial()) as line:
+                line.send({"tunnel": MLFLOW}, head)
+                _pass_on(client, line)
 
 
 def _authorization(env: Mapping[str, str]) -> bytes | None:

@@ -25,8 +25,8 @@ _VERSION = 1
 _HEAD = struct.Struct(">IQ32s")
 _UNSIGNED = bytes(32)
 _MOST_OF_A_STRANGER = 256  # bytes of a message, before its sender has proved anything
-_MOST_MESSAGE = 1 << 27
-_MOST_BLOB = 1 << 34
+# Bytes of a message and of a blob, by who sends them. What a worker says is small: at most, a log.
+_MOST: dict[Role, tuple[int, int]] = {"driver": (1 << 27, 1 << 34), "worker": (1 << 24, 1 << 25)}
 _OTHER: dict[Role, Role] = {"driver": "worker", "worker": "driver"}
 
 
@@ -63,6 +63,7 @@ class Wire:
     """
 
     def __init__(self, secret: bytes, role: Role) -> None:
+        self.greeted = False  # whether the other end has said what one of its kind says first
         self.trusted = False
         self._secret = secret
         self._role = role
@@ -107,7 +108,7 @@ class Wire:
         if len(self._buffer) < _HEAD.size:
             return None
         n_text, n_blob, signature = _HEAD.unpack_from(self._buffer)
-        most = (_MOST_MESSAGE, _MOST_BLOB) if self.trusted else (_MOST_OF_A_STRANGER, 0)
+        most = _MOST[_OTHER[self._role]] if self.trusted else (_MOST_OF_A_STRANGER, 0)
         if n_text > most[0] or n_blob > most[1]:
             raise WireError(f"a frame of {n_text} and {n_blob} bytes is larger than it may be")
         middle, end = _HEAD.size + n_text, _HEAD.size + n_text + n_blob
@@ -123,6 +124,7 @@ class Wire:
             case {"manyfit": version, "nonce": str(nonce)} if not self._keys and nonce.isascii():
                 if version != _VERSION:
                     raise WireError(f"the other end speaks version {version}, not {_VERSION}")
+                self.greeted = True
                 nonces = (self._nonce, nonce) if self._role == "driver" else (nonce, self._nonce)
                 for role in _OTHER:
                     self._keys[role] = self._derive(f"key of {role}", *nonces)
