@@ -9,6 +9,7 @@ import pytest
 from manyfit.errors import ExecutorError
 from manyfit.groups.plan import Plan, Unit
 from manyfit.groups.waves import Waves
+from manyfit.worker.timings import Timings
 
 
 class Jobs:
@@ -18,6 +19,14 @@ class Jobs:
         self.tags = threading.local()
         self.cancelled = set()
         self.descriptions = []
+        self.timings = Timings(aftermath=0.0, probe=0.02)
+        self.end = None
+
+    def ended(self):
+        return self.end
+
+    def leave(self):
+        self.end = "left"
 
     def inheriting(self, target):
         return target
@@ -128,6 +137,23 @@ def test_rows_that_are_long_to_read(jobs):
 
     short, long = counts
     assert long < short
+
+
+@pytest.mark.parametrize("notices", [True, False])
+def test_the_session_ends(jobs, notices):
+    """It ends the run, says so and how to resume: as soon as a wave fails, and though none does."""
+
+    def tuned(wave):
+        jobs.end = "it was stopped"
+        if notices:
+            raise RuntimeError("no context")
+        threading.Event().wait(60)
+
+    waves = Waves(jobs, tuned, study="shops")
+    with pytest.raises(ExecutorError, match=r"ended: it was stopped\. .* with name='shops'"):
+        list(waves.run(plan_of(10), at_once=True))
+    waves.end()
+    assert jobs.end == "left"
 
 
 def test_a_failed_wave(jobs):

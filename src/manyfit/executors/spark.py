@@ -26,7 +26,7 @@ from manyfit.executors.kit import Kit
 from manyfit.executors.spark_depot import Depot
 from manyfit.executors.spark_run import Run
 from manyfit.executors.spark_session import Session
-from manyfit.executors.spark_watch import explained, session_error
+from manyfit.executors.spark_watch import check_session, explained
 from manyfit.ship.bundle import bundle
 from manyfit.ship.chosen import Shippable
 from manyfit.ship.listing import ShippingList, shipping_list
@@ -166,8 +166,7 @@ class SparkExecutor:
             ArgumentError: The cluster can't give trials what they are to have.
             ExecutorError: No worker could dial in here, or the session has ended.
         """
-        if (reason := self._session.ended()) is not None:
-            raise session_error(reason, work.study)
+        check_session(self._session, work.study)
         with explained(self._session, work.study):
             self._open(work)
 

@@ -29,7 +29,13 @@ from manyfit.executors.pace import Pace
 from manyfit.executors.spark_gate import Gate
 from manyfit.executors.spark_session import Session
 from manyfit.executors.spark_thread import News, TrialThread, place_name
-from manyfit.executors.spark_watch import SessionEnded, Watch, explained, session_error
+from manyfit.executors.spark_watch import (
+    SessionEnded,
+    Watch,
+    check_session,
+    explained,
+    session_error,
+)
 from manyfit.worker.channel import ENDINGS, Stop
 from manyfit.worker.context import timeout_reason
 from manyfit.worker.limits import limited_pools, usable_cpus
@@ -145,8 +151,7 @@ class DriverExecutor:
             ArgumentError: Trials need slots, and nothing tells how many there are.
             ExecutorError: The session has ended.
         """
-        if (reason := self._session.ended()) is not None:
-            raise session_error(reason, work.study)
+        check_session(self._session, work.study)
         self._begin()
         with explained(self._session, work.study):
             self._gate.open()

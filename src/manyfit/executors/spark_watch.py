@@ -32,6 +32,16 @@ name='fashion' to resume
     )
 
 
+def check_session(session: Session, study: str | None = None) -> None:
+    """Refuse a session that has ended.
+
+    Raises:
+        ExecutorError: It has.
+    """
+    if (reason := session.ended()) is not None:
+        raise session_error(reason, study)
+
+
 @contextlib.contextmanager
 def explained(session: Session, study: str | None = None) -> Iterator[None]:
     """Have what fails in a block say so where the session's end is behind it.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from manyfit._optional import load, require
 from manyfit.errors import ArgumentError
+from manyfit.executors.spark_session import Session
+from manyfit.executors.spark_watch import check_session
 from manyfit.groups import apply_spark
 from manyfit.groups.apply_local import called_with
 from manyfit.groups.calling import (
@@ -128,6 +130,8 @@ def _check(result: "GroupsResult", data: Any, on_missing: str) -> None:
         raise ArgumentError(
             f"data must be a pandas or a Spark DataFrame, but got {type(data).__name__}"
         )
+    if not _is_pandas(data):
+        check_session(Session(data.sparkSession))
     for name in result.by:
         if name not in data.columns:
             have = ", ".join(map(str, data.columns))

@@ -18,6 +18,7 @@ from manyfit._optional import load
 from manyfit.errors import ArgumentError
 from manyfit.executors.spark import Equipment, SparkExecutor
 from manyfit.executors.spark_task import task_function
+from manyfit.executors.spark_watch import check_session
 from manyfit.groups.batch import TuneBatch
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import key_text
@@ -63,14 +64,27 @@ class SparkPopulation:
         by: The key columns.
         shared_by: Further columns that `keys` tells.
         executor: What travels to workers, and in which environment they work.
+        study: The name under which the call is resumed.
+
+    Attributes:
+        session: Where its rows are.
 
     Raises:
         ArgumentError: A column is missing, or can't be a key.
+        ExecutorError: The session has ended.
     """
 
     def __init__(
-        self, frame: Any, by: Sequence[str], shared_by: Sequence[str], executor: SparkExecutor
+        self,
+        frame: Any,
+        by: Sequence[str],
+        shared_by: Sequence[str],
+        executor: SparkExecutor,
+        study: str | None = None,
     ) -> None:
+        self.session = executor.session
+        self._study = study
+        check_session(self.session, study)
         check_columns(frame.columns, (*by, *shared_by))
         check_names(frame.columns)
         kinds = _kinds(frame)
@@ -85,7 +99,6 @@ class SparkPopulation:
         self._by = tuple(by)
         self._shared_by = tuple(name for name in shared_by if name not in self._by)
         self._executor = executor
-        self._session = executor.session
         self._fitting = _Fitting(executor)
         self._known: _Sizes | None = None
         self._reading = 0.0  # seconds that it took to read all rows once
@@ -102,7 +115,7 @@ class SparkPopulation:
     @property
     def slots(self) -> int:
         """How many tasks the cluster runs at once, as far as it tells."""
-        slots = self._session.slots()
+        slots = self.session.slots()
         return max(1, int(slots.now or min(slots.dependable or 2, 1_000)))
 
     def count(self) -> int:
@@ -150,7 +163,11 @@ class SparkPopulation:
             same = self._frame[name].eqNullSafe(wanted[names[name]])
             condition = same if condition is None else condition & same
         other = SparkPopulation(
-            self._frame.join(wanted, condition, how), self._by, self._shared_by, self._executor
+            self._frame.join(wanted, condition, how),
+            self._by,
+            self._shared_by,
+            self._executor,
+            self._study,
         )
         other._fitting = self._fitting
         other._schema = self._schema
@@ -177,7 +194,8 @@ class SparkPopulation:
         """Release the rows, and what workers were given. Safe to call twice."""
         if self._held is not None:
             held, self._held = self._held, None
-            held.unpersist()
+            if self.session.ended() is None:
+                held.unpersist()
         self._fitting.close()
 
     # ── sizes ─────────────────────────────────────────────────────────────────────────────────
@@ -209,9 +227,10 @@ class SparkPopulation:
         settings = self._fitting.settings(job, points)
         output = job.output if points is None else None
         waves = Waves(
-            self._session,
+            self.session,
             lambda wave: self._tuned(wave, plan.alone, settings, output),
             self._reading,
+            self._study,
         )
         try:
             yield from waves.run(plan, at_once=points is not None)

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from manyfit.budget import Stop
 from manyfit.data.references import Delta, Parquet
 from manyfit.errors import ArgumentError
 from manyfit.executors.spark import SparkExecutor
+from manyfit.executors.spark_watch import explained
 from manyfit.groups.advice import advice
 from manyfit.groups.holdout import Holdout
 from manyfit.groups.job import GroupJob
@@ -187,9 +189,10 @@ def tune_groups(
     record = GroupRecord(home, header_of(job, mode, aggregate), work_of(job))
     try:
         job = replace(job, seed=record.header["seed"], output=place)
-        schema = row_schema(population.keys_schema)
-        resumed = resume(population, job, record, schema, seed)
-        return _tune(Call(population, job, record, schema, mirrors, resumed), mode, aggregate)
+        with _explained(population, home.name):
+            schema = row_schema(population.keys_schema)
+            resumed = resume(population, job, record, schema, seed)
+            return _tune(Call(population, job, record, schema, mirrors, resumed), mode, aggregate)
     finally:
         population.close()
         record.close()
@@ -204,7 +207,7 @@ def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
     try:
         reason = "all groups are done"
         try:
-            with heeded(interrupt):
+            with heeded(interrupt), _explained(call.population, call.record.folder.name):
                 _run(call, mode, how)
         except KeyboardInterrupt:
             name = call.record.folder.name
@@ -215,6 +218,13 @@ def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
         raise
     mirrors.close(result)
     return result
+
+
+def _explained(population: Population, name: str) -> AbstractContextManager[None]:
+    """Have what fails with a Spark session that has ended say so, and how to resume."""
+    if isinstance(population, SparkPopulation):
+        return explained(population.session, name)
+    return nullcontext()
 
 
 def _run(call: Call, mode: Mode, how: Aggregate) -> None:
@@ -287,7 +297,7 @@ def _population(
         if parallelism is not None:
             raise ArgumentError("parallelism is for pandas: on Spark it is the cluster's slots")
         return SparkPopulation(
-            data, job.by, job.shared_by, executor or SparkExecutor(data.sparkSession)
+            data, job.by, job.shared_by, executor or SparkExecutor(data.sparkSession), home.name
         )
     raise ArgumentError(
         "data must be a pandas or a Spark DataFrame, but got a "

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from manyfit.errors import ExecutorError, JournalError
 from manyfit.executors.spark_pilots import gist_of
 from manyfit.executors.spark_session import Session
+from manyfit.executors.spark_watch import SessionEnded, Watch, end_behind, session_error
 from manyfit.groups.plan import TASKS, Plan, Wave
 from manyfit.groups.row import Table
 
@@ -31,15 +32,23 @@ class Waves:
         session: Where jobs run.
         tuned: Runs a wave; returns its rows.
         reading: How many seconds it takes to read all rows once.
+        study: The name under which the call is resumed.
     """
 
     def __init__(
-        self, session: Session, tuned: Callable[[Wave], Table], reading: float = 0.0
+        self,
+        session: Session,
+        tuned: Callable[[Wave], Table],
+        reading: float = 0.0,
+        study: str | None = None,
     ) -> None:
         self._session = session
         self._tuned = tuned
+        self._study = study
         self._long = max(_LONG, _READINGS * reading)
-        self._ended: queue.SimpleQueue[tuple[Wave, Table | Exception]] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[SessionEnded | tuple[Wave, Table | Exception]] = (
+            queue.SimpleQueue()
+        )
         self._threads: dict[str, threading.Thread] = {}
 
     def run(self, plan: Plan, *, at_once: bool) -> Iterator[Table]:
@@ -51,7 +60,8 @@ class Waves:
 
         Raises:
             JournalError: The rows of a wave can't be written to the output.
-            ExecutorError: A wave failed: the cluster is gone, or workers can't load the objective.
+            ExecutorError: A wave failed, since workers can't load the objective, say; or the
+                session has ended.
         """
         began = time.monotonic()
         done = 0.0  # weight
@@ -68,7 +78,7 @@ class Waves:
                 running[id(wave)] = wave
             if not running:
                 return
-            wave, rows = self._ended.get()
+            wave, rows = self._next_end()
             del running[id(wave)]
             done += wave.weight
             if isinstance(rows, JournalError):
@@ -80,6 +90,19 @@ class Waves:
                 ) from rows
             yield rows
 
+    def _next_end(self) -> tuple[Wave, Table | Exception]:
+        """Wait for a wave to end, and look now and then whether the session is still there."""
+        watch = Watch(self._session, self._ended.put, self._session.timings)
+        while True:
+            with contextlib.suppress(queue.Empty):
+                ended = self._ended.get(timeout=self._session.timings.probe)
+                if isinstance(ended, SessionEnded):
+                    self._session.leave()
+                    self._threads.clear()  # there is nothing to cancel any more
+                    raise session_error(ended.reason, self._study)
+                return ended
+            watch.look()
+
     def _start(self, wave: Wave) -> None:
         tag = f"manyfit-groups-{secrets.token_hex(6)}"
 
@@ -89,7 +112,7 @@ class Waves:
                 self._session.mark(tag, title, "manyfit-groups")
                 self._ended.put((wave, self._tuned(wave)))
             except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark have errors of their own
-                self._ended.put((wave, error))
+                self._ended.put(end_behind(self._session) or (wave, error))
 
         thread = threading.Thread(target=self._session.inheriting(target), name=tag, daemon=True)
         self._threads[tag] = thread

@@ -5,6 +5,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from manyfit.executors.spark_driver import DriverExecutor
+from manyfit.executors.spark_session import Session
+from manyfit.executors.spark_watch import check_session
 from manyfit.prefixes import Demand, Path
 from manyfit.pruners.folds import FoldPruner
 from manyfit.spark_ml.budget import budget_of
@@ -41,6 +43,7 @@ class Run:
 
     Raises:
         ArgumentError: An argument breaks a rule.
+        ExecutorError: The Spark session has ended.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Run:
         cache: bool | int,
         parallelism: int | Literal["auto"],
     ) -> None:
+        check_session(Session(rows.sparkSession))
         self._recipe = recipe
         self._rows = rows
         self.scores = Scores(evaluators, on_train=train_metrics)

@@ -11,6 +11,8 @@ from pyspark.ml.param import Params
 from pyspark.ml.util import MLReadable, MLWritable
 
 from manyfit.errors import ArgumentError
+from manyfit.executors.spark_session import Session
+from manyfit.executors.spark_watch import explained
 from manyfit.spark_ml.maps import Listed, Maps
 from manyfit.spark_ml.params import ValidatorSetters
 from manyfit.spark_ml.quiet import autologging_off
@@ -142,7 +144,7 @@ class ManyfitValidator(
                 f"folder={self.getFolder()!r}"
             )
         verdict = Verdict(result, recipe, run.folds)
-        with autologging_off():
+        with autologging_off(), explained(Session(dataset.sparkSession), result.name):
             best = recipe.assemble(verdict.best.params)
             # Without the column: the stages that were judged haven't seen it either.
             model = best.fit(dataset.drop(column) if column else dataset)
