@@ -33,6 +33,13 @@ def open_held(path: Path, mode: int, flags: int = 0) -> int:
     return descriptor
 
 
+def open_held_folder(path: Path) -> int:
+    """Open a folder, to lock it; returns its descriptor."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _held.add(descriptor)
+    return descriptor
+
+
 def is_held(descriptor: int) -> bool:
     """Whether it is open in this process; if not, its number may by now be another file's."""
     return descriptor in _held

@@ -1,9 +1,12 @@
 """Rows of groups on disk."""
 
+import os
+import shutil
+
 import pyarrow as pa
 import pytest
 
-from manyfit.errors import JournalCorruptError, StudyChangedError, StudyLockedError
+from manyfit.errors import JournalCorruptError, JournalError, StudyChangedError, StudyLockedError
 from manyfit.groups.record import GroupRecord
 from manyfit.groups.row import COMPLETE, FAIL, GroupRow, row_schema, to_table
 from manyfit.metric import Metric
@@ -64,6 +67,49 @@ def test_the_later_row_counts(opened):
     record.append("groups", rows("a", "b", state=FAIL))
     record.append("groups", rows("a"))
     assert record.rows("groups", SCHEMA).column("state").to_pylist() == ["COMPLETE", "FAIL"]
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "cut short"])
+@pytest.mark.parametrize("more", [True, False])
+def test_what_goes_away_is_written_again(opened, tmp_path, caplog, what, more):
+    """Rows whose file is deleted or cut short meanwhile are on record again, and that is told."""
+    record = opened()
+    record.append("groups", rows("a"))
+    path = tmp_path / "study" / "groups-0001.arrows"
+    if what == "folder":
+        shutil.rmtree(path.parent)
+    elif what == "file":
+        path.unlink()
+    else:
+        os.truncate(path, 100)
+    if more:
+        record.append("groups", rows("b"))
+    assert names(record.rows("groups", SCHEMA)) == ["a", "b"][: 1 + more]
+    with pytest.raises(StudyLockedError):
+        GroupRecord(path.parent, HEADER)
+
+    assert names(opened().rows("groups", SCHEMA)) == ["a", "b"][: 1 + more]
+    assert len([each for each in caplog.records if "written again" in each.getMessage()]) == 1
+
+
+def test_what_somebody_else_put_there_stays(tmp_path):
+    """Another call's record is not touched; the rows of this one are kept beside it."""
+    home = tmp_path / "study"
+    record = GroupRecord(home, HEADER)
+    record.append("groups", rows("a"))
+    shutil.rmtree(home)
+    other = GroupRecord(home, HEADER)
+    other.append("groups", rows("b"))
+
+    with pytest.raises(JournalError, match=r"changed by somebody else .* name='study-saved-"):
+        record.append("groups", rows("c"))
+    record.close()
+    assert names(other.rows("groups", SCHEMA)) == ["b"]
+    other.close()
+    (saved,) = tmp_path.glob("study-saved-*")
+    record = GroupRecord(saved, HEADER)
+    assert names(record.rows("groups", SCHEMA)) == ["a", "c"]
+    record.close()
 
 
 @pytest.mark.parametrize("cut", [1, 10, 100, 1000])

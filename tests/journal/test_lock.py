@@ -79,6 +79,17 @@ def test_the_same_process_is_kept_out(path: Path) -> None:
     lock.release()
 
 
+def test_deleting_the_file_lets_nobody_in(path: Path) -> None:
+    """Whoever takes the file for stale and removes it has not taken the lock away."""
+    lock = StudyLock(path)
+    path.unlink()
+
+    with pytest.raises(StudyLockedError, match="held by another driver"):
+        StudyLock(path)
+    lock.release()
+    StudyLock(path).release()
+
+
 def test_release_lets_the_next_one_in(path: Path) -> None:
     """After a release the study is free, and the file names nobody."""
     StudyLock(path).release()

@@ -4,7 +4,9 @@ Each driver appends to a file of its own, an Arrow stream; what a killed one lef
 its file costs no row before it. Of two rows of a group, the later one counts.
 """
 
+import io
 import json
+import logging
 import os
 import shutil
 import time
@@ -14,9 +16,17 @@ from typing import Any, TypeAlias
 
 from manyfit._optional import load
 from manyfit.archive import GROUPS_FILE, check_kind
-from manyfit.errors import JournalCorruptError, JournalError, StudyChangedError
+from manyfit.errors import (
+    JournalCorruptError,
+    JournalError,
+    StudyChangedError,
+    StudyLockedError,
+)
 from manyfit.groups.row import Schema, Table
+from manyfit.journal.copy import Copy, saved_folder, state_of
 from manyfit.journal.lock import StudyLock
+
+logger = logging.getLogger("manyfit")
 
 # How long a row may wait for the disk: what a crash of the machine, not of the driver, may cost.
 _SYNC = 1.0
@@ -89,8 +99,8 @@ class GroupRecord:
             )
         return known
 
-    def _put(self, header: Mapping[str, Any]) -> None:
-        path = self.folder / GROUPS_FILE
+    def _put(self, header: Mapping[str, Any], folder: Path | None = None) -> None:
+        path = (folder or self.folder) / GROUPS_FILE
         part = path.with_suffix(".part")
         try:
             part.write_text(json.dumps(header, indent=1), encoding="utf-8")
@@ -137,6 +147,7 @@ class GroupRecord:
         Raises:
             JournalCorruptError: The key columns on record are not those of the schema.
         """
+        self._keep()
         arrow = load("pyarrow")
         tables = [_read(path) for path in self._files(stage)]
         batches = [table for table in tables if table is not None and len(table)]
@@ -163,36 +174,111 @@ class GroupRecord:
             schema = rows.schema.with_metadata({_WORK: json.dumps(self._work).encode()})
             self._writers[stage] = _Writer(path, schema)
         self._writers[stage].append(rows)
+        self._keep()
+
+    def _keep(self) -> None:
+        """Write again what has gone away since this call wrote it, and say so.
+
+        Raises:
+            JournalError: The folder is somebody else's now; says where this call's rows are.
+        """
+        states = {writer.state for writer in self._writers.values()} - {"whole"}
+        if not states:
+            return
+        if "taken" not in states and self._hold_again():
+            self._write_again(self.folder)
+            logger.warning(
+                "%s was %s while groups were tuned. What this call has put on record was written "
+                "again; rows of earlier calls, if there were any, are not",
+                *(self.folder, " and ".join(sorted(states))),
+            )
+            return
+        saved = saved_folder(self.folder)
+        self._write_again(saved)
+        self._let_go()
+        raise JournalError(
+            f"{self.folder} was changed by somebody else while groups were tuned, so this call has "
+            f"ended. Its rows are in {saved}: the same call with name={saved.name!r} goes on"
+        )
+
+    def _hold_again(self) -> bool:
+        """Have the folder again, as far as it is gone; returns whether nobody else has it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock.release()
+        try:
+            self._lock = StudyLock(self.folder / "lock")
+        except StudyLockedError:
+            return False
+        return True
+
+    def _write_again(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for writer in self._writers.values():
+            writer.write_again(folder)
+        if not (folder / GROUPS_FILE).exists():
+            self._put(self.header, folder)
 
     def close(self) -> None:
         """Give the record up. Safe to call twice."""
+        try:
+            self._keep()
+            self._let_go()
+        finally:
+            self._sweep()
+            self._lock.release()
+
+    def _let_go(self) -> None:
         while self._writers:
             self._writers.popitem()[1].close()
-        self._sweep()
-        self._lock.release()
 
 
 class _Writer:
+    """Appends to a file, and can write all of it again."""
+
     def __init__(self, path: Path, schema: Schema) -> None:
         self._path = path
-        self._file = path.open("xb")
-        self._stream = load("pyarrow").ipc.new_stream(self._file, schema)
+        path.touch(exist_ok=False)
+        self._file = path.open("ab")  # so that one that is cut short meanwhile gets no hole
+        self._made = io.BytesIO()  # what the stream has made, on its way to the file
+        self._copy = Copy()
+        self._stream = load("pyarrow").ipc.new_stream(self._made, schema)
         self._sync_at = 0.0
 
+    @property
+    def state(self) -> str:
+        """What has become of the file; see `state_of`."""
+        return state_of(self._file.fileno(), self._path, self._copy.size)
+
     def append(self, rows: Table) -> None:
+        self._stream.write_table(rows)
+        self._save()
+
+    def _save(self, *, sync: bool = False) -> None:
+        self._copy.add(self._made.getvalue())
         try:
-            self._stream.write_table(rows)
+            self._file.write(self._made.getvalue())
             self._file.flush()
-            if time.monotonic() >= self._sync_at:
+            if sync or time.monotonic() >= self._sync_at:
                 os.fsync(self._file.fileno())
                 self._sync_at = time.monotonic() + _SYNC
         except OSError as error:
             raise JournalError(f"can't write {self._path}: {error.strerror}") from error
+        self._made.seek(0)
+        self._made.truncate()
+
+    def write_again(self, folder: Path) -> None:
+        self._file.close()
+        self._path = folder / self._path.name
+        self._path.write_bytes(b"")
+        self._file = self._path.open("ab")
+        for part in self._copy:
+            self._file.write(part)
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._stream.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._save(sync=True)
         self._file.close()
 
 

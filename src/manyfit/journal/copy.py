@@ -1,14 +1,19 @@
 """A second copy of what is on record, for the case that the file goes away while a study runs."""
 
 import os
+import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 _BLOCK = 1 << 20
 
 
 class Copy:
-    """All bytes of a journal, compressed in memory: a tenth of them, or less.
+    """All bytes of a file on record, compressed in memory: of a journal, a tenth of them.
+
+    Attributes:
+        size: How many bytes they are.
 
     Example:
         >>> copy = Copy()
@@ -21,9 +26,11 @@ class Copy:
     def __init__(self) -> None:
         self._compressor = zlib.compressobj(1)
         self._parts: list[bytes] = []
+        self.size = 0
 
     def add(self, data: bytes) -> None:
         """Take in what has been put on record."""
+        self.size += len(data)
         if part := self._compressor.compress(data):
             self._parts.append(part)
 
@@ -39,3 +46,25 @@ class Copy:
         inflater = zlib.decompressobj()
         for part in (*self._parts, self._compressor.copy().flush()):
             yield inflater.decompress(part)
+
+
+def state_of(file: int, path: Path, size: int) -> str:
+    """Say what has become of an open file of so many bytes.
+
+    Returns:
+        `"whole"`; `"deleted"`; `"cut short"`; or `"taken"`, if somebody else has written to it, or
+        has put another file in its place.
+    """
+    here = os.fstat(file)
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return "deleted"
+    if not os.path.samestat(here, there) or here.st_size > size:
+        return "taken"
+    return "whole" if here.st_size == size else "cut short"
+
+
+def saved_folder(folder: Path) -> Path:
+    """Return where what was on record in a folder goes, once that folder is somebody else's."""
+    return folder.with_name(f"{folder.name}-saved-{time.strftime('%Y%m%d-%H%M%S')}")

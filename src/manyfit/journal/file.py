@@ -11,7 +11,6 @@ becomes a study of its own beside it, and the study ends.
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, Self
@@ -19,7 +18,7 @@ from typing import NoReturn, Self
 from manyfit._held import close_held, is_held, open_held
 from manyfit.errors import JournalCorruptError, JournalError, StudyLockedError
 from manyfit.events import Event
-from manyfit.journal.copy import Copy
+from manyfit.journal.copy import Copy, saved_folder, state_of
 from manyfit.journal.disk import make_folder, sync, sync_folder, write
 from manyfit.journal.line import from_line, is_sealed, is_whole, to_line
 from manyfit.journal.lock import StudyLock, hold
@@ -138,7 +137,7 @@ class FileJournal:
     def _in_place(self, file: int) -> int:
         """Return the open file, once all that was written is in it and it is at its path."""
         try:
-            state = _state(file, self.path, self._durable + len(self._batch))
+            state = state_of(file, self.path, self._durable + len(self._batch))
             if state == "whole":
                 return file
             if state == "taken":
@@ -173,8 +172,7 @@ class FileJournal:
 
     def _leave(self) -> NoReturn:
         """Make a study of what this driver has recorded, and leave the other one alone."""
-        folder = self.path.parent
-        saved = folder.with_name(f"{folder.name}-saved-{time.strftime('%Y%m%d-%H%M%S')}")
+        saved = saved_folder(self.path.parent)
         make_folder(saved)
         (saved / FILE_NAME).write_bytes(b"".join((*self._copy, self._batch)))
         self._refusal = (
@@ -205,18 +203,6 @@ class FileJournal:
             close_held(self._file)
             self._file = None
         self._lock.release()
-
-
-def _state(file: int, path: Path, size: int) -> str:
-    """Say what has become of an open file of so many bytes."""
-    here = os.fstat(file)
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return "deleted"
-    if not os.path.samestat(here, there) or here.st_size > size:
-        return "taken"
-    return "whole" if here.st_size == size else "cut short"
 
 
 def read_events(path: Path) -> Iterator[Event]:

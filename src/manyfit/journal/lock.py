@@ -13,7 +13,7 @@ import socket
 from datetime import datetime
 from pathlib import Path
 
-from manyfit._held import close_held, is_held, open_held
+from manyfit._held import close_held, is_held, open_held, open_held_folder
 from manyfit.errors import JournalError, StudyLockedError
 
 
@@ -35,15 +35,19 @@ class StudyLock:
     def __init__(self, path: Path) -> None:
         try:
             descriptor = open_held(path, 0o666)
+            folder = open_held_folder(path.parent)
         except OSError as error:
             raise JournalError(f"can't make the lock file {path}: {error.strerror}") from error
         try:
             hold(descriptor, path)
+            _hold_folder(folder, path)
             _sign(descriptor, path)
         except BaseException:
             close_held(descriptor)
+            close_held(folder)
             raise
         self._descriptor: int | None = descriptor
+        self._folder = folder
 
     def release(self) -> None:
         """Let another driver have the study. Safe to call twice, and in a forked child."""
@@ -55,6 +59,7 @@ class StudyLock:
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
         close_held(descriptor)
+        close_held(self._folder)
 
 
 def hold(descriptor: int, path: Path) -> None:
@@ -75,6 +80,19 @@ def hold(descriptor: int, path: Path) -> None:
             f"the file system of {path} has no locks ({error.strerror}), so nothing would keep a "
             "second driver out of this study. Give tune(folder=...) a folder on a local disk"
         ) from error
+
+
+def _hold_folder(folder: int, path: Path) -> None:
+    """Lock the folder too, so that whoever deletes a lock file for stale lets nobody in.
+
+    Not all file systems lock folders; there the file has to do.
+    """
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StudyLockedError(_who_holds(path)) from None
+    except OSError:
+        pass
 
 
 def _sign(descriptor: int, path: Path) -> None:
