@@ -25,11 +25,13 @@ _SECRET_WORDS = frozenset(
 _SECRET_ENDS = (
     *("password", "passwd", "passphrase", "apikey", "accesskey", "accountkey", "privatekey"),
     *("secretkey", "sharedkey", "storagekey", "signingkey", "encryptionkey", "authkey"),
-    *("dbpass", "userpass", "dbpwd", "authtoken", "accesstoken", "refreshtoken", "clientsecret"),
+    *("dbpass", "userpass", "dbpwd", "authtoken", "accesstoken", "refreshtoken", "apitoken"),
+    *("csrftoken", "sessiontoken", "clientsecret"),
 )
 _SECRET_KEYS = frozenset(
-    {"api", "access", "account", "auth", "encryption", "functions", "license", "master", "private"}
-    | {"shared", "signing", "ssh", "storage", "subscription"}
+    {"access", "account", "aes", "api", "app", "auth", "consumer", "deploy", "encryption", "fernet"}
+    | {"functions", "hmac", "jwt", "license", "master", "private", "shared", "signing", "ssh"}
+    | {"storage", "subscription"}
 )
 _SECRET_PASSES = frozenset({"db", "database", "mail", "mysql", "pg", "redis", "smtp", "user"})
 _SECRET_PAIRS = frozenset(
@@ -84,11 +86,11 @@ _IN_URLS = re.compile(
     | (?P<keyed>(?i:[?&;](?:key|code|auth|hash)=))(?=[^\s&'"<>\\]*\d)[^\s&'"<>\\]{8,}
     | (?P<hook>(?i:://(?:
           hooks?\.[\w.-]+/ | [\w.-]+\.webhook\.office\.com/ | api\.telegram\.org/bot
-        | [\w.-]+/(?:[\w./-]*/)?(?:web)?hooks?/ )))(?=[^\s'"<>\\]*\d)[^\s'"<>\\]{6,}
+        | [\w.-]+/(?:[\w./-]*/)?(?:(?:web)?hooks?|with/key)/ )))(?=[^\s'"<>\\]*\d)[^\s'"<>\\]{6,}
     """,
     re.VERBOSE,
 )
-# What stands in a certain header of HTTP.
+# What stands in a certain header of HTTP, or is given to its clients.
 _IN_HEADERS = re.compile(
     r"""
       (?P<known>(?i:\bauthorization(?:\\?["'])?\s*[:=,]\s*(?:\\?["'])?
@@ -96,20 +98,24 @@ _IN_HEADERS = re.compile(
         [^\s'"\\]{6,}[^\n'"\\]*
     | (?P<other>(?i:\bauthorization(?:\\?["'])?\s*[:=,]\s*(?:\\?["'])?))
         (?=[^\s'"\\]*\d)[^\s'"\\]{8}[^\n'"\\]*
-    | (?P<jar>(?i:\bcookie(?:\\?["'])?\s*[:=,]\s*(?:\\?["'])?))[\w.-]+=[^\s'"\\]{6,}[^\n'"\\]*
+    | (?P<jar>(?i:\bcookie(?:\\?["'])?\s*[:=,]\s*(?:\\?["'])?))
+        (?=[^\n'"\\]*=[^\s;'"\\]{6,})[\w.-]+=[^\n'"\\]*
+    | (?P<pair>\bauth["']?\s*[:=]\s*[\[(]\s*["'][^"'\n]{0,100}["']\s*,\s*["'])[^"'\n]+
+    | (?P<user>(?<![\w-])(?:-u|--user)[ =][^\s:'"]{1,100}:)(?!\d+(?:\s|$)|/)[^\s'"]{4,}
     | (?P<bearer>(?i:\bbearer[ ]))[\w.~+/=-]{8,}
     | (?P<basic>(?i:\bbasic[ ]))[A-Za-z0-9+/]{12,}=*(?=['"\s]|$)
     """,
     re.VERBOSE,
 )
-_HEADER_HINTS = ("authorization", "cookie", "bearer ", "basic ")
-# name = value, name: value, 'name': 'value' and --name value, where the value is a literal, not a
-# piece of code. Apart from each other, since what follows a plain name may be a secret's:
-# "Error: password=...".
+_HEADER_HINTS = ("auth", "cookie", "bearer ", "basic ", "-u")
+# name = value, name: value, 'name': 'value', <name>value, --name value and "password value", where
+# the value is a literal, not a piece of code. Apart from each other, since what follows a plain
+# name may be a secret's: "Error: password=...".
 _NAME = re.compile(
     r"""
     (?<![\w.-])
-    (?: (?P<name>[\w.-]++) (?:\\?["'])? \s* (?P<sign>[:=]{1,2}>?) \s* | (?P<option>--[\w-]++)[ ]+ )
+    (?: (?P<name>[\w.-]++) (?: (?:\\?["'])? \s* (?P<sign>[:=]{1,2}>?) \s* | > | %3[ADad] )
+      | (?P<option>--[\w-]++)[ ]+ | (?P<word>(?i:password|passphrase)[ ](?:is[ ])?) )
     """,
     re.VERBOSE,
 )
@@ -124,11 +130,14 @@ _VALUE = re.compile(
 # lower case, is left alone.
 _NAME_HINTS = (
     *("pass", "secret", "token", "credential", "creds", "pwd", "key", "auth", "conn", "hook"),
-    *("sig", "cookie"),
+    *("sig", "cookie", "sess"),
 )
 _LITERALS = frozenset({"None", "True", "False", "null", "true", "false"})
 # Names that have other meanings, too: what they are given is secret if it looks like a token.
-_AMBIGUOUS = frozenset({"token", "auth", "authorization", "cookie", "pass", "sig", "signature"})
+_AMBIGUOUS = frozenset(
+    {"token", "auth", "authorization", "cookie", "pass", "sig", "signature"}
+    | {"sessionid", "jsessionid", "phpsessid"}
+)
 
 
 def redact(text: str, secrets: Iterable[str] | None = None) -> str:
@@ -218,9 +227,9 @@ def _redact_assigned(text: str) -> str:
     parts, done, position = [], 0, 0
     while found := _NAME.search(text, position):
         position = found.end()
-        name = found["name"] or found["option"]
+        name = found["name"] or found["option"] or found["word"]
         value = _VALUE.match(text, position) if _may_name_a_secret(name) else None
-        if value is None or not _is_secret(name, value, found["sign"] or " "):
+        if value is None or not _is_secret(name, value, found["sign"]):
             continue
         quote = value["quote"] or ""
         parts += [text[done:position], f"{quote}{REDACTED}{quote}"]
@@ -233,14 +242,16 @@ def _may_name_a_secret(name: str) -> bool:
     return is_secret_name(name) or name in _FOLDERS or not _AMBIGUOUS.isdisjoint(_words(name)[-1:])
 
 
-def _is_secret(name: str, value: re.Match[str], sign: str) -> bool:
+def _is_secret(name: str, value: re.Match[str], sign: str | None) -> bool:
     """Whether a value is one: `token = tokens` is code, `token=a1b2c3d4` is not."""
     text = value["quoted"] or value["bare"]
     if not value["quote"] and text in _LITERALS:
         return False
     if name.upper() in _FOLDERS:  # the user of a database has a PWD, too: PWD=hunter2;
-        return sign == "=" and not text.startswith(("/", "~", ".", "$")) and text[1:2] != ":"
-    if is_secret_name(name) and (value["quote"] or not name.lower().endswith("token")):
+        is_folder = text.startswith(("/", "~", ".", "$")) or text[1:2] == ":"
+        return not is_folder and (sign == "=" or _looks_like_a_token(text))
+    weak = name.endswith(" ") or (name.lower().endswith("token") and not value["quote"])
+    if is_secret_name(name) and not weak:
         return True
     return _looks_like_a_token(text)
 
