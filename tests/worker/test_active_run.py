@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from manyfit.errors import TrialStopped
+from manyfit.trackers import mlflow_autologging
 from manyfit.worker.active_run import active_run
 
 
@@ -293,6 +294,39 @@ class TestMlflow:
         assert place.metrics(env).keys() > {"mine"}
         assert [run.data.params["C"] for run in place.below(env)] == ["0.25"]
         assert place.strays() == []
+
+    def test_autologging_that_is_on_in_the_driver_is_on_in_workers(self, place: Place) -> None:
+        """With its settings, where the objective says nothing of MLflow."""
+        import mlflow
+
+        env = place.trial()
+        mlflow.sklearn.autolog(log_models=False, silent=True, log_post_training_metrics=False)
+        try:
+            env |= mlflow_autologging.for_workers()
+        finally:
+            mlflow.sklearn.autolog(disable=True)
+        assert mlflow_autologging.for_workers() == {}
+        code = (
+            "from manyfit.worker.active_run import active_run\n"
+            f"with active_run({env!r}, threaded=False):\n"
+            "    from sklearn.linear_model import LogisticRegression\n"
+            "    model = LogisticRegression(C=0.5).fit([[0.0], [1.0]], [0, 1])\n"
+            "    model.score([[0.0], [1.0]], [0, 1])\n"
+        )
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        run = place.client.get_run(env["MLFLOW_RUN_ID"])
+        assert run.data.params["C"] == "0.5"
+        assert "training_score" in run.data.metrics
+        assert not [name for name in run.data.metrics if "score_x" in name]
+        assert place.strays() == []
+
+    def test_autologging_that_fails_fails_no_trial(
+        self, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is said why it is not on."""
+        with active_run({"MANYFIT_MLFLOW_AUTOLOGGING": '{"nosuch": {"a": 1}}'}, threaded=False):
+            pass
+        assert "autologging (nosuch) is not on in this worker" in caplog.text
 
     def test_a_model_is_logged_to_the_trials_run(self, place: Place, tmp_path: Path) -> None:
         """Also where that is the objective's first call."""

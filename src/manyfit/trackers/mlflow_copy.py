@@ -35,14 +35,15 @@ _MAX_UPLOADS = 3
 
 
 class AwayError(Exception):
-    """The server did not answer, or can't at the moment: worth trying again.
+    """The server did not answer, or can't at the moment: worth trying again."""
 
-    Args:
-        message: What happened.
-        wait: Seconds for which it wants to be left alone.
-    """
+    wait = 0.0  # seconds for which it wants to be left alone
 
-    def __init__(self, message: str, wait: float = 0.0) -> None:
+
+class BusyError(AwayError):
+    """The server has said that it has too much to do, and for how long to leave it alone."""
+
+    def __init__(self, message: str, wait: float) -> None:
         super().__init__(message)
         self.wait = wait
 

@@ -5,7 +5,7 @@ import threading
 import time
 
 from manyfit._redact import redact
-from manyfit.trackers.mlflow_copy import AwayError, DeniedError
+from manyfit.trackers.mlflow_copy import AwayError, BusyError, DeniedError
 
 logger = logging.getLogger("manyfit.mlflow")
 
@@ -17,6 +17,10 @@ CLOSE_HASTE = 5.0  # the same after an order to end: who sends SIGTERM kills soo
 BACKOFF = (0.5, 30.0)  # between tries: the first, the longest
 # So many failures in a row are no accident: people are told, and one thread alone goes on trying.
 _AWAY = 3
+_WHAT = {
+    DeniedError: "refuses the credentials it is given",
+    BusyError: "has too much to do",
+}
 
 
 class Patience:
@@ -64,9 +68,10 @@ class Patience:
     def failed(self, error: AwayError) -> None:
         """The server has not answered, or not now."""
         self._failures += 1
+        if isinstance(error, BusyError):
+            self._answered_at = time.monotonic()
         if self.is_away:
-            refuses = "refuses the credentials it is given"
-            what = refuses if isinstance(error, DeniedError) else "does not answer"
+            what = _WHAT.get(type(error), "does not answer")
             text = redact(str(error))[:300]
             self._tell(
                 0, f"MLflow {what} ({text}). {self._whose}; what it misses is written later."

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manyfit._optional import require
+from manyfit.trackers import mlflow_autologging
 from manyfit.trackers import mlflow_settings as settings
-from manyfit.trackers.mlflow_copy import AwayError, DeniedError, RefusedError
+from manyfit.trackers.mlflow_copy import AwayError, BusyError, DeniedError, RefusedError
 from manyfit.trackers.mlflow_ledger import Run
 from manyfit.trackers.mlflow_relay import Relay
 from manyfit.trackers.mlflow_rows import Batch, Status, milliseconds
@@ -240,7 +241,7 @@ class Server:
         env, reach = settings.for_workers(), self._reach()
         if reach is None:
             return env
-        env |= reach
+        env |= reach | mlflow_autologging.for_workers()
         env |= self._experiment_for_workers()
         if (run or parent) and "MLFLOW_RUN_CONTEXT" not in os.environ:
             # A run that a process of the objective's starts goes below the trial's or study's.
@@ -314,8 +315,10 @@ def _judged(error: "mlflow.MlflowException", took: float) -> AwayError | Refused
         return RefusedError(text)
     if error.error_code in _DENIED:
         return DeniedError(text)
-    # The client has waited for as long as the server told it to, and was sent away again.
-    return AwayError(text, wait=took if _BUSY.search(text) else 0.0)
+    if _BUSY.search(text):
+        # The client has waited for as long as the server told it to, and was sent away again.
+        return BusyError(text, wait=took)
+    return AwayError(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from manyfit.worker.adoption import (
     adopting,
     imported,
 )
+from manyfit.worker.autologging import switch_on, warn_of_threads
 
 logger = logging.getLogger("manyfit")
 
@@ -49,6 +50,10 @@ def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
         threaded: Whether other objectives run in this process at the same time.
     """
     with _shared_environment(env) if threaded else environment(env):
+        if threaded:
+            warn_of_threads()
+        else:
+            switch_on(env)
         outer = active_id()
         has_run = RUN_ID in env or KEY in env
         try:
