@@ -7,12 +7,13 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from manyfit.errors import ArgumentError, MetricError
-from manyfit.metric import Metric, to_number
+from manyfit.metric import Metric, notes_in, to_number
 
 LOSS = Metric("val_loss", "minimize")
 ACCURACY = Metric("val_accuracy", "maximize")
@@ -138,10 +139,9 @@ class TestResults:
             ({}, "returned no 'val_loss', the metric being tuned. It returned: nothing"),
             ({"loss": 1, "acc": 2}, "returned no 'val_loss', .* It returned: acc, loss"),
             ({"val_loss": None}, "val_loss must be a number, but got None of type NoneType"),
-            (
-                {"val_loss": 0.5, "note": "good"},
-                "note must be a number, but got 'good' of type str",
-            ),
+            (pd.Series([0.5, 0.6]), "val_loss must be a number, but got 0 0.5 .* of type Series"),
+            ({"status": "fail"}, "the objective returned the status 'fail'"),
+            ({"val_loss": 0.5, "status": "fail"}, "the objective returned the status 'fail'"),
             ("0.5", "val_loss must be a number, but got '0.5' of type str"),
             (math.nan, "val_loss is NaN. The model diverged"),
             ({"val_loss": math.nan}, "val_loss is NaN. The model diverged"),
@@ -153,6 +153,38 @@ class TestResults:
         """A result that can't count says what is wrong with it."""
         with pytest.raises(MetricError, match=message):
             LOSS.to_metrics(returned)
+
+    def test_what_is_no_number_is_a_note(self) -> None:
+        """It costs no result: texts are kept, anything else in short; secrets are not."""
+
+        class Odd:
+            def __repr__(self) -> str:
+                raise RuntimeError("no")
+
+        returned = {
+            "val_loss": 0.5,
+            "acc": np.float32(0.25),
+            "status": "ok",
+            "path": "/models/7",
+            "history": list(range(1000)),
+            "api_key": "hunter2-hunter2",
+            "best": None,
+            "odd": Odd(),
+        }
+        metrics = LOSS.to_metrics(returned)
+        notes = notes_in(returned, metrics)
+
+        assert metrics == {"val_loss": 0.5, "acc": 0.25}
+        assert (notes["status"], notes["path"], notes["best"]) == ("ok", "/models/7", "None")
+        assert notes["history"].startswith("[0, 1, 2, ")
+        assert len(notes["history"]) == 200
+        assert "hunter2" not in notes["api_key"]
+        assert notes["odd"] == "<Odd>"
+        assert notes_in(0.5, {"val_loss": 0.5}) == {}
+
+    def test_a_status_may_be_tuned(self) -> None:
+        """A metric of that name is a metric."""
+        assert Metric("status").to_metrics({"status": 0.5}) == {"status": 0.5}
 
     def test_names_become_words(self) -> None:
         """Metrics whose names aren't strings, such as fold numbers, are kept under their text."""

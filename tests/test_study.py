@@ -141,6 +141,32 @@ class TestTune:
         assert [t.origin for t in result] == ["start_with", "start_with", "sampler"]
 
 
+class TestNotes:
+    @pytest.mark.parametrize("executor", ["inline", "processes"])
+    def test_what_is_returned_beside_numbers_is_kept(self, inline, caplog, executor):
+        """On record, in the table, and said once; no trial is lost by it."""
+
+        def train(params):
+            return {"loss": params["x"], "status": "ok", "checkpoint": "/models/7"}
+
+        options = {**inline, "executor": executor, "name": "s"}
+        result = tune(train, SPACE, n_trials=3, parallelism=1, **options)
+
+        assert result.failures() == ()
+        assert result.best.notes == {"status": "ok", "checkpoint": "/models/7"}
+        assert result.best.metrics == {"loss": result.best.value}
+        assert list(result.table()["notes_checkpoint"]) == ["/models/7"] * 3
+        assert manyfit.load_study("s", folder=inline["folder"])[2].notes == result[2].notes
+        (record,) = caplog.records
+        assert "returned status, checkpoint beside its metrics" in record.message
+
+    def test_told_ones(self, quiet):
+        """In your own loop, too."""
+        with Study(SPACE, **quiet) as study:
+            told = study.tell(study.ask(), {"loss": 0.5, "path": "/models/7"})
+            assert told.notes == {"path": "/models/7"}
+
+
 class TestStartingPoints:
     def test_what_a_point_leaves_open_is_drawn(self, inline):
         """And is known again on a resume, with another seed too; two alike are drawn apart."""
@@ -221,7 +247,7 @@ class TestFailing:
             (None, "returned None"),
             ("0.5", "loss must be a number, but got '0.5' of type str"),
             ({"accuracy": 0.5}, "no 'loss', the metric being tuned. It returned: accuracy"),
-            ({"loss": 1.0, "name": "x"}, "name must be a number"),
+            ({"loss": 1.0, "status": "fail"}, "the objective returned the status 'fail'"),
         ],
     )
     def test_each_unusable_result_has_its_own_message(self, inline, returned, reason):

@@ -12,7 +12,7 @@ from manyfit.events import (
     AttemptStarted,
     Reported,
 )
-from manyfit.metric import to_report
+from manyfit.metric import notes_in, to_report
 from manyfit.recorder import Recorder
 from manyfit.trial import Trial
 
@@ -65,7 +65,8 @@ class Asking:
             return self.fail(trial, str(error), type(error).__name__)
         seconds = self._seconds(number)
         now = self._clock.now()
-        self._recorder.put(AttemptFinished(number, attempt, metrics, seconds, now))
+        notes = notes_in(returned, metrics)
+        self._recorder.put(AttemptFinished(number, attempt, metrics, seconds, now, notes))
         return self._settled(number)
 
     def prune(self, trial: Trial) -> Trial:

@@ -21,6 +21,7 @@ class Doubts:
         # A direction that is wrong is wrong from the start: the first value says it, or none.
         self._looks_at_values = metric.suspicion() is None
         self._looks_at_reports = prunes
+        self._knows_of_notes = False
         if suspicion := metric.suspicion():
             logger.warning("%s.", suspicion)
 
@@ -30,12 +31,24 @@ class Doubts:
             case Reported() if self._looks_at_reports:
                 self._looks_at_reports = False
                 self._look_at_report(event)
-            case AttemptFinished() if self._looks_at_values:
-                self._looks_at_values = False
-                if suspicion := self._metric.suspicion(event.metrics[self._metric.name]):
-                    logger.warning("%s.", suspicion)
+            case AttemptFinished():
+                self._look_at_result(event)
             case _:
                 pass
+
+    def _look_at_result(self, event: AttemptFinished) -> None:
+        if self._looks_at_values:
+            self._looks_at_values = False
+            if suspicion := self._metric.suspicion(event.metrics[self._metric.name]):
+                logger.warning("%s.", suspicion)
+        if event.notes and not self._knows_of_notes:
+            self._knows_of_notes = True
+            first = next(iter(event.notes))
+            logger.warning(
+                "The objective returned %s beside its metrics. What is no number (%s is %.60r) is "
+                "kept as a note of its trial, trial.notes, and is no metric.",
+                *(", ".join(event.notes), first, event.notes[first]),
+            )
 
     def _look_at_report(self, event: Reported) -> None:
         name, given = self._metric.name, ", ".join(event.metrics)

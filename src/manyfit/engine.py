@@ -206,10 +206,10 @@ class Engine:
             case StopRequested(number, _, reason):
                 self._to_stop.pop(number, None)
                 self.trials[number] = _with_last(trial, stop_reason=reason)
-            case AttemptFinished(_, _, metrics, seconds, at):
+            case AttemptFinished(_, _, metrics, seconds, at, notes):
                 if self.metric.name not in metrics:
                     raise IllegalEventError(f"{event} lacks the tuned metric, {self.metric.name}")
-                self._close(trial, Finished(metrics[self.metric.name], metrics), at, seconds)
+                self._close(trial, Finished(metrics[self.metric.name], metrics, notes), at, seconds)
             case AttemptPruned(_, _, reason, seconds, at):
                 self._close(trial, Pruned(reason), at, seconds)
             case AttemptFailed(_, _, reason, error, traceback, fatal, seconds, at):

@@ -8,7 +8,7 @@ Times (`at`) are wall time in seconds since the epoch; durations (`seconds`) are
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 VERSION = 2
@@ -107,13 +107,14 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFinished:
-    """The objective returned usable metrics."""
+    """The objective returned usable metrics; beside them, perhaps, what is no number: notes."""
 
     number: int
     attempt: int
     metrics: Mapping[str, float]
     seconds: float
     at: float
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,8 @@ def encode(event: Event) -> str:
     kind = type(event)
     record: dict[str, Any] = {"v": VERSION, "event": _NAMES[kind]}
     record.update((name, getattr(event, name)) for name in _FIELDS[kind])
+    if not record.get("notes", True):
+        del record["notes"]
     try:
         return _strict(record)
     except ValueError:

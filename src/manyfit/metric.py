@@ -1,12 +1,20 @@
 """The metric being tuned: the only code that compares scores or meets NaN."""
 
+import contextlib
 import math
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsFloat, TypeAlias, cast
 
+from manyfit._redact import redact, redact_value
 from manyfit.errors import ArgumentError, MetricError, UndefinedMetricError
+
+# What Hyperopt calls a trial that failed.
+_FAILED = "fail"
+# Characters of a note: of a text, and of what stands for something else.
+_MOST_TEXT = 1000
+_MOST_REPR = 200
 
 Direction: TypeAlias = Literal["minimize", "maximize"]
 
@@ -75,10 +83,13 @@ class Metric:
     def to_metrics(self, returned: object) -> dict[str, float]:
         """Turn what an objective returned, a number or a mapping, into checked metrics.
 
-        Metrics other than the tuned one may be NaN or infinite, and are kept as they are.
+        Metrics other than the tuned one may be NaN or infinite, and are kept as they are. What is
+        no number is left out: see `notes_in`.
 
         Raises:
-            MetricError: The tuned metric is missing or unusable, or any metric is not a number.
+            UndefinedMetricError: The tuned metric is NaN or infinite, or the objective says, as
+                Hyperopt has it, that it failed: `{"status": "fail"}`.
+            MetricError: The tuned metric is missing, or no number.
         """
         if not isinstance(returned, Mapping):
             if returned is None:
@@ -87,13 +98,18 @@ class Metric:
                     f"or a dict such as {{{self.name!r}: ...}}"
                 )
             return {self.name: self.check(returned)}
+        if self.name != "status" and str(returned.get("status")) == _FAILED:
+            raise UndefinedMetricError(f"the objective returned the status {_FAILED!r}")
         if self.name not in returned:
             given = ", ".join(sorted(map(str, returned))) or "nothing"
             raise MetricError(
                 f"the objective returned no {self.name!r}, the metric being tuned. "
                 f"It returned: {given}"
             )
-        metrics = {str(name): to_number(str(name), value) for name, value in returned.items()}
+        metrics: dict[str, float] = {}
+        for name, value in returned.items():
+            with contextlib.suppress(MetricError):
+                metrics[str(name)] = to_number(str(name), value)
         metrics[self.name] = self.check(returned[self.name])
         return metrics
 
@@ -112,6 +128,30 @@ class Metric:
                 "negated score, return the score as it is, with direction='maximize'"
             )
         return None
+
+
+def notes_in(returned: object, metrics: Mapping[str, float]) -> dict[str, str]:
+    """Return what an objective returned beside its metrics, as short texts.
+
+    Example:
+        >>> returned = {"loss": 0.5, "status": "ok", "history": [0.9, 0.5]}
+        >>> notes_in(returned, Metric("loss").to_metrics(returned))
+        {'status': 'ok', 'history': '[0.9, 0.5]'}
+    """
+    items = returned.items() if isinstance(returned, Mapping) else ()
+    notes = {str(name): _note(value) for name, value in items if str(name) not in metrics}
+    return {name: redact(str(redact_value(name, text))) for name, text in notes.items()}
+
+
+def _note(value: object) -> str:
+    return value[:_MOST_TEXT] if isinstance(value, str) else _text_of(value)[:_MOST_REPR]
+
+
+def _text_of(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - it is the user's code, and no reason to lose a result
+        return f"<{type(value).__name__}>"
 
 
 def to_number(name: str, value: object) -> float:
@@ -164,4 +204,5 @@ def _to_step(step: Any) -> int:
 
 
 def _no_number(name: str, value: object) -> str:
-    return f"{name} must be a number, but got {value!r:.200} of type {type(value).__name__}"
+    shown = " ".join(_text_of(value).split())  # in one line: a table's has many
+    return f"{name} must be a number, but got {shown:.200} of type {type(value).__name__}"

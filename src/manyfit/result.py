@@ -105,8 +105,9 @@ class StudyResult:
         """Return one row a trial, by number.
 
         Columns: number, state, reason, value, seconds, attempt (how many were made), origin, then
-        `params_*` and `metrics_*`. Inactive parameters and metrics that a trial lacks are NaN. For
-        a PRUNED or FAIL trial the metrics are the last ones it reported, and value is NaN.
+        `params_*`, `metrics_*` and `notes_*` (what else the objective returned, as text). Inactive
+        parameters and metrics that a trial lacks are NaN. For a PRUNED or FAIL trial the metrics
+        are the last ones it reported, and value is NaN.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -314,6 +315,7 @@ def _row(trial: Trial) -> dict[str, Any]:
         "origin": trial.origin,
         **{f"params_{name}": value for name, value in trial.params.items()},
         **{f"metrics_{name}": value for name, value in trial.metrics.items()},
+        **{f"notes_{name}": value for name, value in trial.notes.items()},
     }
 
 
@@ -321,4 +323,6 @@ def _ordered(columns: dict[str, None]) -> list[str]:
     """Params before metrics, also where a first trial lacks what a later one has."""
     fixed = ["number", "state", "reason", "value", "seconds", "attempt", "origin"]
     params = [column for column in columns if column.startswith("params_")]
-    return [*fixed, *params, *(column for column in columns if column.startswith("metrics_"))]
+    metrics = [column for column in columns if column.startswith("metrics_")]
+    notes = [column for column in columns if column.startswith("notes_")]
+    return [*fixed, *params, *metrics, *notes]

@@ -285,7 +285,7 @@ class Study:
             return self._giver().report(trial, step, metrics)
 
     def tell(self, trial: Trial, returned: float | Mapping[str, float]) -> Trial:
-        """Record what a trial gave: the tuned metric, or a mapping with it and any others.
+        """Record what a trial gave: the tuned metric, or a mapping with it, others and notes.
 
         A value that is NaN, infinite, missing or no number makes the trial a FAIL with that reason.
 

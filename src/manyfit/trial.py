@@ -104,10 +104,17 @@ class Measurements(Sequence[Measurement]):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The objective returned."""
+    """The objective returned.
+
+    Attributes:
+        value: The tuned metric.
+        metrics: All metrics.
+        notes: What else it returned in its dict, as short texts.
+    """
 
     value: float
     metrics: Mapping[str, float]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +258,12 @@ class Trial:
             return end.metrics
         measurements = self.measurements
         return measurements[-1].metrics if measurements else {}
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What the objective returned beside its metrics, as short texts: a path, a status."""
+        end = self.attempts[-1].end if self.attempts else None
+        return end.notes if isinstance(end, Finished) else {}
 
     @property
     def measurements(self) -> Sequence[Measurement]:

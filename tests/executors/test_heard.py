@@ -33,6 +33,7 @@ events = st.one_of(
         metrics.map(lambda others: {**others, "loss": 0.5}),
         st.floats(0, 1e9),
         times,
+        st.dictionaries(st.text(max_size=5), st.text(), max_size=3),
     ),
 )
 
@@ -56,6 +57,7 @@ def test_anything_else_is_nonsense_or_of_the_right_types(event, data):
     assert encode(heard)  # it can be journaled
     for value in getattr(heard, "metrics", {}).values():
         assert isinstance(float(value), float)
+    assert all(isinstance(text, str) for text in getattr(heard, "notes", {}).values())
 
 
 @given(line=json_values | st.text())

@@ -1,8 +1,8 @@
-"""A journal as version 2 wrote it: that of version 1, with checksums and one kind of event more."""
+"""A journal as version 2 wrote it: version 1 with checksums, a kind of event more, and notes."""
 
 from pathlib import Path
 
-from manyfit.events import WorkDescribed
+from manyfit.events import AttemptFinished, WorkDescribed
 from manyfit.journal.file import FileJournal, read_events
 
 GOLDEN = Path(__file__).with_name("journal_v2.jsonl")
@@ -12,22 +12,31 @@ DESCRIBED = WorkDescribed(
     {"sampler": "gp", "pruner": "auto", "lag": "None"},
     1767225600.375,
 )
+NOTED = AttemptFinished(
+    8,
+    1,
+    {"val_loss": 0.0625},
+    seconds=3.0,
+    at=1767484803.5,
+    notes={"checkpoint": "/models/8", "größe": "[64, 32]"},
+)
 
 
 def test_its_events_are_those_of_version_1_and_what_the_driver_ran() -> None:
     """Each line is read as the event it has always been."""
-    first, second, described, *others = read_events(GOLDEN)
+    first, second, described, *others, _asked, _started, noted = read_events(GOLDEN)
 
     before = list(read_events(GOLDEN.with_name("journal_v1.jsonl")))
     assert repr([first, second, *others]) == repr(before)  # NaN doesn't equal itself
     assert described == DESCRIBED
+    assert noted == NOTED
 
 
 def test_it_is_never_repaired(tmp_path: Path) -> None:
     """A driver that opens it finds nothing to mend."""
     (tmp_path / "journal.jsonl").write_bytes(GOLDEN.read_bytes())
     with FileJournal(tmp_path) as journal:
-        assert len(list(journal.read())) == 41
+        assert len(list(journal.read())) == 44
 
     assert (tmp_path / "journal.jsonl").read_bytes() == GOLDEN.read_bytes()
 

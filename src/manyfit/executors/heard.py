@@ -106,7 +106,11 @@ def _is_a(declared: Any, value: object) -> bool:
         return _is_number(value) and -_MOST < value < _MOST  # type: ignore[operator]
     if declared in (int, str, bool):
         return type(value) is declared and (declared is not int or 0 <= value < _MOST)  # type: ignore[operator]
-    return isinstance(value, Mapping) and all(map(_is_number, value.values()))
+    if not isinstance(value, Mapping):
+        return False
+    if declared == Mapping[str, str]:
+        return all(isinstance(text, str) for text in value.values())
+    return all(map(_is_number, value.values()))
 
 
 def _is_number(value: object) -> bool:

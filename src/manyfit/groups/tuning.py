@@ -85,7 +85,8 @@ def tune_groups(
         by: The key columns. Missing values are a key like others.
         objective: `fit(group, params)`; with a holdout `fit(train, valid, params)`. It gets
             DataFrames of its own, with all columns, and returns a number, a dict of metrics, or
-            one of these and the model. `manyfit.report` works in it.
+            one of these and the model. What is no number in the dict is left out. `manyfit.report`
+            works in it.
         space: What is searched: a mapping from names to `Float`, `Int`, `Choice` or constants.
         metric: The name of the metric to tune.
         direction: Whether small or large is good.

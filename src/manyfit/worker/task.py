@@ -21,6 +21,7 @@ from manyfit.events import (
     AttemptPruned,
     AttemptStarted,
 )
+from manyfit.metric import notes_in
 from manyfit.trial import log_name
 from manyfit.worker.active_run import active_run
 from manyfit.worker.channel import Channel
@@ -126,6 +127,7 @@ class _Attempt:
         """Call the objective; returns how it ended."""
         work, context = self._work, self._context
         metrics: Mapping[str, float] = {}
+        notes: Mapping[str, str] = {}
         error: BaseException | None = None
         try:
             with entered(context):
@@ -133,6 +135,7 @@ class _Attempt:
                 returned = work.objective(work.space.materialize(self._task.params))
             self._returned = True
             metrics = work.metric.to_metrics(returned)
+            notes = self._notes(notes_in(returned, metrics))
         except BaseException as raised:  # noqa: BLE001 - it is the user's code
             error = raised
             if self._place.interrupts:
@@ -141,10 +144,13 @@ class _Attempt:
         seconds = context.seconds
         try:
             if error is None and context.delivered is None:
-                return AttemptFinished(*self._whose, metrics, seconds, time.time())
+                return AttemptFinished(*self._whose, metrics, seconds, time.time(), notes)
             return self._unfinished(error, seconds)
         finally:
             del error  # its frames hold the model and the data
+
+    def _notes(self, notes: Mapping[str, str]) -> dict[str, str]:
+        return {self._text(name): self._text(text) for name, text in notes.items()}
 
     @property
     def _whose(self) -> tuple[int, int]:
