@@ -244,10 +244,27 @@ class TestMlflow:
         assert place.metrics(env) == {"mine": 1.0}
         assert place.strays() == []
 
+    def test_an_objective_that_sets_an_experiment(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As scripts for training do; what they log lands in the trial's run all the same."""
+        import mlflow
+
+        monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", None)
+        env = place.trial()
+        for _ in range(2):
+            with active_run(env, threaded=False):
+                mlflow.set_experiment(f"of its own, beside {place.experiment}")
+                with mlflow.start_run():
+                    mlflow.log_metric("mine", 1.0)
+                mlflow.log_metric("more", 2.0)
+        assert place.metrics(env) == {"mine": 1.0, "more": 2.0}
+        assert place.below(env) == place.strays() == []
+
     def test_an_experiment_of_its_own_fails_no_trial(
         self, place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """An objective that sets another experiment logs there, as without a study; it is said."""
+        """Where it has been set before, it is logged to as without a study; and that is said."""
         import mlflow
 
         mlflow.set_tracking_uri(place.uri)

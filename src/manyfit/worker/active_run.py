@@ -57,7 +57,11 @@ def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
         outer = active_id()
         has_run = RUN_ID in env or KEY in env
         try:
-            with adopting(Adoption(env, outer)) if has_run else contextlib.nullcontext():
+            with (
+                adopting(Adoption(env, outer, threaded=threaded))
+                if has_run
+                else contextlib.nullcontext()
+            ):
                 yield
         finally:
             _end_runs(outer)

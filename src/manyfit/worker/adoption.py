@@ -52,13 +52,17 @@ class Adoption:
     Args:
         env: The task's variables.
         outer: The id of the run that was active in this thread before, if any.
+        threaded: Whether other trials run in this process at the same time.
 
     Attributes:
         run_id: The trial's run, once that is known.
     """
 
-    def __init__(self, env: Mapping[str, str], outer: str | None) -> None:
+    def __init__(
+        self, env: Mapping[str, str], outer: str | None, *, threaded: bool = False
+    ) -> None:
         self._env = env
+        self._is_threaded = threaded
         self.outer = outer
         self.run_id = env.get(RUN_ID)
         self._is_taken = False  # by a run that the objective has started itself
@@ -79,7 +83,7 @@ class Adoption:
         if self._gave_up:
             return None
         try:
-            run = start(run_id=self._id(), nested=True, **given)
+            run = self._enter(functools.partial(start, run_id=self._id(), nested=True, **given))
         except Exception as error:  # noqa: BLE001 - a server's or a plugin's, and no reason to fail a trial
             self._gave_up = True
             logger.warning(
@@ -88,6 +92,24 @@ class Adoption:
             return None
         self._is_loose = not given
         return run
+
+    def _enter(self, start: Callable[[], Any]) -> Any:
+        """Start the trial's run, also where the objective has set another experiment than its.
+
+        MLflow takes that for a contradiction. In threads, the experiment is everybody's.
+        """
+        ours, chosen = self._env.get(EXPERIMENT_ID), os.environ.get(EXPERIMENT_ID)
+        try:
+            return start()
+        except Exception:
+            if self._is_threaded or None in (ours, chosen) or ours == chosen:
+                raise
+        mlflow = sys.modules["mlflow"]
+        mlflow.set_experiment(experiment_id=ours)
+        try:
+            return start()
+        finally:
+            mlflow.set_experiment(experiment_id=chosen)
 
     def start(self, start: Callable[..., Any], given: dict[str, Any]) -> Any:
         """Start a run for the objective: the trial's the first time, then ones below it."""
