@@ -28,14 +28,16 @@ def open_held(path: Path, mode: int, flags: int = 0) -> int:
         >>> is_held(descriptor)
         False
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, mode)
-    _held.add(descriptor)
-    return descriptor
+    return hold(os.open(path, os.O_RDWR | os.O_CREAT | flags, mode))
 
 
 def open_held_folder(path: Path) -> int:
     """Open a folder, to lock it; returns its descriptor."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    return hold(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+
+
+def hold(descriptor: int) -> int:
+    """Keep what is open, such as one end of a pipe, from children that are forked; returns it."""
     _held.add(descriptor)
     return descriptor
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import cloudpickle
 
+from manyfit._held import close_held, hold
 from manyfit.errors import ObjectiveError
 from manyfit.worker import guard
 from manyfit.worker.blame import blame
@@ -40,6 +41,7 @@ class Payload:
         self._mark = secrets.token_hex(8)
         self._marked = 0
         self._guard: subprocess.Popen[bytes] | None = None
+        self._leash = -1  # what the guard reads from, until this process has died
         self._file = tempfile.TemporaryFile(prefix="manyfit-")  # noqa: SIM115
         self._file.write(data)
         self._file.flush()
@@ -55,31 +57,46 @@ class Payload:
             OSError: No process can be started.
         """
         if self._guard is None or self._guard.poll() is not None:
-            self._guard = _stand_guard(self._mark)
+            self._dismiss_guard()
+            self._guard, self._leash = _stand_guard(self._mark)
         self._marked += 1
         return f"{self._mark}-{self._marked}."
 
     def close(self) -> None:
         """Give the file up, when all workers have ended; those that have it open keep it."""
         self._file.close()
+        self._dismiss_guard()
+
+    def _dismiss_guard(self) -> None:
         if self._guard is not None:
             self._guard.kill()
-            self._guard.communicate()
+            self._guard.wait()
+            close_held(self._leash)
             self._guard = None
 
 
-def _stand_guard(mark: str) -> "subprocess.Popen[bytes]":
+def _stand_guard(mark: str) -> "tuple[subprocess.Popen[bytes], int]":
+    """Start a guard; returns it, and the descriptor whose end it waits for."""
     environ = {name: value for name, value in os.environ.items() if name != guard.MARK}
     program = inspect.getsource(guard).encode("ascii", "backslashreplace")  # for any locale
-    return subprocess.Popen(  # noqa: S603 - this Python, with a program of our own
-        [sys.executable, "-I", "-S", "-c", program, mark],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env=environ,
-        start_new_session=True,
-    )
+    theirs, ours = os.pipe()
+    hold(ours)
+    try:
+        started = subprocess.Popen(  # noqa: S603 - this Python, with a program of our own
+            [sys.executable, "-I", "-S", "-c", program, mark],
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env=environ,
+            start_new_session=True,
+        )
+    except OSError:
+        close_held(ours)
+        raise
+    finally:
+        os.close(theirs)
+    return started, ours
 
 
 def unpack(fd: int) -> Work:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from manyfit._held import close_held, hold
 from manyfit.errors import ExecutorError
 from manyfit.worker.guard import MARK, end_marked
 from manyfit.worker.last_words import end_of
@@ -70,6 +71,7 @@ class Process:
             except OSError as error:
                 raise ExecutorError(f"can't start a worker process in {cwd}: {error}") from error
             undo.pop_all()
+        hold(self._orders)  # its end is what the process dies of
         for theirs in (events, orders):
             os.close(theirs)
         for ours in (self.events, self._orders):
@@ -184,8 +186,8 @@ class Process:
         self._lines += lines
 
     def _close(self) -> None:
-        for fd in (self.events, self._orders):
-            os.close(fd)
+        os.close(self.events)
+        close_held(self._orders)
         self.events = -1
         self._output.close()
 
