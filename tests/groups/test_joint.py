@@ -32,6 +32,10 @@ class Silent:
     def note(self, event):
         """Take no notice."""
 
+    def told(self, ending):
+        """Add nothing to it."""
+        return ending
+
 
 class Here:
     """A population in this process: groups with a region and the x that is best for them."""
