@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from manyfit.executors.spark_session import Session
+from manyfit.executors.spark_watch import explained
 from manyfit.result import StudyResult
 from manyfit.spark_ml.fronts import Savings
 from manyfit.spark_ml.stages import Configurations
@@ -44,11 +46,13 @@ class PipelineResult(StudyResult):
 
         Raises:
             NoResultError: No trial has completed.
+            ExecutorError: The Spark session has ended: give the rows of another one.
         """
         if self._recipe is None or self._rows is None:
             raise AssertionError("PipelineResult.of gives both")
-        estimator = self._recipe.assemble(self.best.params)
-        return estimator.fit(self._rows if rows is None else rows)
+        rows = self._rows if rows is None else rows
+        with explained(Session(rows.sparkSession)):
+            return self._recipe.assemble(self.best.params).fit(rows)
 
     def __str__(self) -> str:
         lines = super().__str__()
