@@ -335,7 +335,7 @@ class Engine:
         seen = self._seen.keys()
         proposed = distinct_params(self._sampler, self.space, number, seen, self._seed)
         if proposed is not None:
-            return Ask(number, proposed, "sampler")
+            return Ask(number, dict(proposed), "sampler")  # it may go on to change its own
         return None if searching else EndStudy(self._exhausted())
 
     def _repeat(self, waiting: Sequence[int], free: int, end: EndStudy) -> Command | None:

@@ -508,7 +508,7 @@ def spaces(draw, depth=2, prefix="p"):
                 {n: draw(spaces(depth=depth - 1, prefix=f"{name}{n}")) for n in names}
             )
         elif kind == "constant":
-            entries[name] = [1, 2]
+            entries[name] = (1, 2)
         else:
             entries[name] = draw(numbers() if kind == "number" else options())
     return Space(entries) if depth == 2 else entries
