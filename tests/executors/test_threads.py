@@ -104,14 +104,19 @@ def test_ctrl_c_raised_in_a_thread_is_a_failure(tmp_path):
 
 
 def test_a_worker_that_fails_itself(tmp_path):
-    """When the log can't be made, the attempt is lost and says why; the thread lives on."""
-    (tmp_path / "logs").touch()
-    with opened(lambda params: print("x") or 0.0, tmp_path, 1) as run:
-        end = run.run(0)
-        (tmp_path / "logs").unlink()
+    """When a task can't be unpacked, the attempt is lost and says why; the thread lives on."""
+    with opened(lambda _: 0.0, tmp_path, 1) as run:
+        end = run.run(0, act="no such choice")
         assert isinstance(end, AttemptLost)
-        assert "the worker failed with NotADirectoryError" in end.reason
+        assert "the worker failed with " in end.reason
         assert isinstance(run.run(1), AttemptFinished)
+
+
+def test_a_folder_that_takes_no_logs(tmp_path):
+    """A trial ends as it would have, and has no log."""
+    (tmp_path / "logs").touch()
+    with opened(lambda _: print("x") or 0.0, tmp_path, 1) as run:
+        assert isinstance(run.run(0), AttemptFinished)
 
 
 def test_the_environment_is_everybodys(tmp_path):
