@@ -89,6 +89,10 @@ class MemoryServer:
             raise AwayError("timed out")
         return run
 
+    def has_params(self, run: str) -> bool:
+        self._called("has_params")
+        return bool(self.runs[run].params)
+
     def write(self, run: str, batch: Batch) -> None:
         self._called("write")
         if "poison" in batch.params or any(point.key == "poison" for point in batch.points):

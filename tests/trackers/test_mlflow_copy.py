@@ -125,6 +125,32 @@ def test_a_lost_trial_starts_again_in_its_run(open_copy: Any, server: Any, tmp_p
     assert run.curve("loss") == [(0, 1.0), (1, 0.5)]
 
 
+def test_a_lost_attempt_that_logged_params_keeps_its_run(
+    open_copy: Any, server: Any, tmp_path: Path
+) -> None:
+    """The next one may log others under their names, so it has a run of its own, with all of it."""
+    story = Story(folder=tmp_path)
+    copy = open_copy(server, story)
+    story.start(story.ask())
+    story.report(0, 0, loss=1.0)
+    copy.start(story.trials[0])
+    copy.follow(story.trials[0])
+    first = copy.page.runs[0].id
+    server.runs[first].params["host"] = "a"  # by the objective
+    story.lose(0)
+    copy.settle(story.trials[0])
+    story.start(0)
+    story.report(0, 0, loss=1.0)
+    second = copy.start(story.trials[0]).id
+    assert server.runs[second].tags["manyfit.key"] == copy.key(0, 2)
+    story.finish(0, loss=0.5)
+    again = open_copy(server, story, tuple(story.trials.values()))
+    again.settle(story.trials[0])
+    assert server.run_of(0) is server.runs[second]
+    assert server.run_of(0).curve("loss") == [(0, 1.0), (0, 0.5)]
+    assert (server.runs[first].status, server.runs[first].params) == ("KILLED", {"host": "a"})
+
+
 def test_final_metrics_come_after_what_a_lost_attempt_reported(
     open_copy: Any, server: Any, tmp_path: Path
 ) -> None:

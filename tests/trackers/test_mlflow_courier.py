@@ -32,9 +32,9 @@ class Carried:
 
     def prepare(self, trial: Trial) -> dict[str, str]:
         begun = time.monotonic()
-        run = self.courier.start(trial)
+        self.courier.start(trial)
         self.waits.append(time.monotonic() - begun)
-        return {} if run is None else {"RUN": run.id}
+        return {}
 
     def record(self, event: Event, trial: Trial | None) -> None:
         if trial is not None:
@@ -94,16 +94,6 @@ def test_a_run_starts_when_its_trial_does(server: Any, tmp_path: Path) -> None:
     story.end()
     began = [story.trials[number].attempts[0].started_at for number in range(2)]
     assert [server.run_of(number).started_at for number in range(2)] == began
-
-
-def test_a_trial_that_starts_again_is_told_of_its_run(server: Any, tmp_path: Path) -> None:
-    """Its id is known by then."""
-    story = Story(Carried(lambda: server), folder=tmp_path)
-    assert story.start(story.ask()) == {}
-    until(lambda: len(server.runs) == 2)
-    story.lose(0)
-    assert server.runs[story.start(0)["RUN"]].tags["manyfit.trial"] == "0"
-    story.end()
 
 
 def test_on_the_drivers_thread_a_run_is_there_before_the_trial_ends(

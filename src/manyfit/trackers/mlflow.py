@@ -93,11 +93,12 @@ class MlflowTracker:
         """
         if self._courier is None:
             return {}
-        run = self._courier.start(trial)
+        self._courier.start(trial)
         copy = self._courier.copy
         if copy is None or not isinstance(copy.server, Server) or not self._courier.works:
             return {}
-        return copy.server.env(run.id if run else None, copy.parent_id, copy.key(trial.number))
+        key = copy.key(trial.number, len(trial.attempts) + 1)
+        return copy.server.env(copy.parent_id, key)
 
     def record(self, event: Event, trial: Trial | None) -> None:  # noqa: ARG002 - the trial says all
         """Hand the trial to the courier."""

@@ -11,21 +11,19 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from manyfit._redact import redact
 from manyfit.trackers import mlflow_rows as rows
 from manyfit.trackers.base import StudyInfo
+from manyfit.trackers.mlflow_files import files_of
 from manyfit.trackers.mlflow_ledger import Ledger, Run
 from manyfit.trackers.mlflow_rows import Batch, Status
-from manyfit.trial import Trial, log_name
+from manyfit.trial import Trial
 from manyfit.worker.adoption import KEY_TAG
 
 logger = logging.getLogger("manyfit.mlflow")
 
-# Of a longer log, this many bytes from its end are kept.
-MAX_LOG = 4_000_000
 # A request that took longer may have been repeated on the way, by MLflow's client or by a proxy.
 _SLOW = 1.0
 
@@ -80,6 +78,9 @@ class Remote(Protocol):
 
     def create(self, name: str, tags: Mapping[str, str], started_at: float) -> Run:
         """Create a run."""
+
+    def has_params(self, run: str) -> bool:
+        """Whether anybody has logged params to a run."""
 
     def write(self, run: str, batch: Batch) -> None:
         """Write a batch to a run."""
@@ -139,9 +140,9 @@ class Copy:
         self._in_doubt = False  # a run may exist that nobody has noted
         self._was_slow = False
 
-    def key(self, number: int) -> str:
-        """Return what a worker finds a trial's run by, before its id is known."""
-        return f"{self._key}-{number}"
+    def key(self, number: int, attempt: int) -> str:
+        """Return what an attempt finds its trial's run by: its id may be known later."""
+        return f"{self._key}-{number}-{attempt}"
 
     @property
     def remote(self) -> Remote:
@@ -176,12 +177,28 @@ class Copy:
             trial: The trial.
             prepared_at: When it started, where nothing more of it is known before its end.
         """
+        self._leave_behind(trial)
         run = self._run_of(trial, prepared_at)
         if self._status.get(trial.number) != "RUNNING":
             self.remote.set_status(run.id, "RUNNING")
-            self.remote.write(run.id, Batch(tags=rows.next_tags(trial)))
+            self.remote.write(run.id, Batch(tags={**rows.next_tags(trial), **self._key_tag(trial)}))
             self._status[trial.number] = "RUNNING"
         return run
+
+    def _key_tag(self, trial: Trial) -> dict[str, str]:
+        return {KEY_TAG: self.key(trial.number, rows.attempt_now(trial))}
+
+    def _leave_behind(self, trial: Trial) -> None:
+        """Have a trial that starts again make a new run, where a lost attempt has logged params.
+
+        Else the next one could not log others under their names. The old run stays, KILLED.
+        """
+        run = self.page.runs.get(trial.number)
+        if run is None or self._status.get(trial.number) == "RUNNING":
+            return
+        if self.remote.has_params(run.id):
+            self.remote.write(run.id, Batch(tags={"manyfit.trial": f"{trial.number} (lost)"}))
+            del self.page.runs[trial.number]
 
     def follow(self, trial: Trial) -> None:
         """Write what a running trial has reported since the last time."""
@@ -202,7 +219,7 @@ class Copy:
         if self._status.get(number) != status:
             self.remote.set_status(run.id, status, _end_of(trial))
             self._status[number] = status
-        is_stored = self._upload(run, self._files(trial))
+        is_stored = self._upload(run, files_of(trial, self._study.folder))
         if trial.state.is_finished and is_stored:
             self._ledger.done(number)
             self._written.discard(number)
@@ -245,7 +262,7 @@ class Copy:
 
     def _create(self, trial: Trial, prepared_at: float | None) -> Run:
         study, number = self._study, trial.number
-        tags = {**rows.first_tags(study, trial, self._parent), KEY_TAG: self.key(number)}
+        tags = {**rows.first_tags(study, trial, self._parent), **self._key_tag(trial)}
         started_at = trial.attempts[0].started_at if trial.attempts else prepared_at or time.time()
         begun = time.monotonic()
         try:
@@ -356,30 +373,7 @@ class Copy:
             self._study.folder,
         )
 
-    def _files(self, trial: Trial) -> dict[str, str]:
-        files = {}
-        for attempt in trial.attempts:
-            log = self._study.folder / "logs" / log_name(trial.number, attempt.number)
-            suffix = "" if len(trial.attempts) == 1 else f"-{attempt.number}"
-            text = _tail(log)
-            if text:
-                files[f"output{suffix}.log"] = redact(text)
-        if trial.traceback:
-            files["traceback.txt"] = redact(trial.traceback)
-        return files
-
 
 def _end_of(trial: Trial) -> float:
     ended_at = trial.attempts[-1].ended_at if trial.attempts else None
     return time.time() if ended_at is None else ended_at
-
-
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - MAX_LOG))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    return text if size <= MAX_LOG else f"[the first {size - MAX_LOG} bytes are left out]\n{text}"

@@ -19,7 +19,7 @@ from manyfit.errors import MissingExtraError
 from manyfit.trackers.base import StudyInfo
 from manyfit.trackers.mlflow_copy import AwayError, Copy, RefusedError, Remote
 from manyfit.trackers.mlflow_jobs import END, FOLLOW, SETTLE, START, STUDY, Job, Jobs
-from manyfit.trackers.mlflow_ledger import Ledger, Run
+from manyfit.trackers.mlflow_ledger import Ledger
 from manyfit.trackers.mlflow_patience import Patience
 from manyfit.trial import State, Trial
 
@@ -82,8 +82,8 @@ class Courier:
         """Whether anything is, or will be, written."""
         return self._thread.is_alive()
 
-    def start(self, trial: Trial) -> Run | None:
-        """Take in a trial that is about to start; returns its run if it has one already.
+    def start(self, trial: Trial) -> None:
+        """Take in a trial that is about to start.
 
         A new run is created once the trial is known to run, so that both start at the same time.
         Where nothing is told of it before its end, that is now.
@@ -93,7 +93,6 @@ class Courier:
         if self._study.on_driver_thread:
             self._prepared_at[trial.number] = time.time()
             self._want(trial)
-        return self.copy.page.runs.get(trial.number) if self.copy else None
 
     def update(self, trial: Trial) -> None:
         """Take in a trial as it stands now."""

@@ -75,8 +75,9 @@ class Ledger:
         self._add({"server": self._server, "experiment": experiment, "parent": parent})
 
     def created(self, number: int, run: Run) -> None:
-        """Note a trial's run."""
+        """Note a trial's run, to which nothing is written yet."""
         self.page.runs[number] = run
+        self.page.until.pop(number, None)
         self._add({"trial": number, "run": run.id, "artifacts": run.artifacts})
 
     def wrote(self, number: int, until: int) -> None:
@@ -145,6 +146,7 @@ def _turn(page: Page, line: dict[str, Any]) -> None:
     match line:
         case {"trial": int(number), "run": str(run), "artifacts": str(artifacts)}:
             page.runs[number] = Run(run, artifacts)
+            page.until.pop(number, None)
         case {"trial": int(number), "until": int(until)}:
             page.until[number] = until
         case {"trial": int(number), "done": True}:

@@ -133,8 +133,12 @@ def first_tags(study: StudyInfo, trial: Trial, parent: str) -> dict[str, str]:
 
 def next_tags(trial: Trial) -> dict[str, str]:
     """Return the tags of a run whose trial starts again, or is about to."""
-    attempt = len(trial.attempts) + (trial.state is not State.RUNNING)
-    return clean_tags({"manyfit.attempt": attempt, "manyfit.state": "RUNNING"})
+    return clean_tags({"manyfit.attempt": attempt_now(trial), "manyfit.state": "RUNNING"})
+
+
+def attempt_now(trial: Trial) -> int:
+    """Return the number of the attempt that runs, is about to, or was the last."""
+    return len(trial.attempts) + (trial.state is State.WAITING)
 
 
 def last_tags(trial: Trial) -> dict[str, str]:

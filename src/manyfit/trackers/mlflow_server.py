@@ -170,6 +170,11 @@ class Server:
             )
         return Run(run.info.run_id, run.info.artifact_uri)
 
+    def has_params(self, run: str) -> bool:
+        """Whether anybody has logged params to a run."""
+        with self._answers():
+            return bool(self.client.get_run(run).data.params)
+
     def write(self, run: str, batch: Batch) -> None:
         """Write a batch."""
         entities = self._mlflow.entities
@@ -230,12 +235,11 @@ class Server:
         with self._answers():
             self.client.delete_run(run)
 
-    def env(self, run: str | None, parent: str | None, key: str) -> dict[str, str]:
+    def env(self, parent: str | None, key: str) -> dict[str, str]:
         """Return what a worker needs; no credentials, which it has or hasn't by other ways.
 
         Args:
-            run: The trial's run, if it exists already.
-            parent: The study's.
+            parent: The study's run, if it exists already.
             key: What finds the trial's run, once it exists.
         """
         env, reach = settings.for_workers(), self._reach()
@@ -243,10 +247,10 @@ class Server:
             return env
         env |= reach | mlflow_autologging.for_workers()
         env |= self._experiment_for_workers()
-        if (run or parent) and "MLFLOW_RUN_CONTEXT" not in os.environ:
-            # A run that a process of the objective's starts goes below the trial's or study's.
-            env["MLFLOW_RUN_CONTEXT"] = json.dumps({"mlflow.parentRunId": run or parent})
-        return {**env, "MLFLOW_RUN_ID": run} if run is not None else {**env, KEY: key}
+        if parent and "MLFLOW_RUN_CONTEXT" not in os.environ:
+            # A run that a process of the objective's starts goes below the study's.
+            env["MLFLOW_RUN_CONTEXT"] = json.dumps({"mlflow.parentRunId": parent})
+        return {**env, KEY: key}
 
     def _reach(self) -> dict[str, str] | None:
         """Return what leads workers to the server, or None where nothing may."""
