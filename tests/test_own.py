@@ -36,3 +36,41 @@ def test_one_that_can_not_be_copied_leaves_the_others_to_be():
 
     assert copies["lock"] is values["lock"]
     assert copies["layers"] is not values["layers"]
+
+
+class Handle:
+    """As Spark's are, which a copy would let go of."""
+
+    __module__ = "py4j.java_gateway"
+
+    def __deepcopy__(self, memo):
+        raise AssertionError("a handle was copied")
+
+
+class Stage(Handle):
+    """A class of the user's that derives from one of Spark's."""
+
+    __module__ = "jobs.stages"
+
+
+def test_what_a_collection_holds_is_seen_to_one_by_one():
+    """A handle, a lock or a shared array in it is as it was; the lists around it are not."""
+    shared = manyfit.share(x=np.zeros(10))
+    kept = [Handle(), Stage(), threading.Lock(), shared["x"]]
+    value = {"stages": kept, "sizes": ([1], [2])}
+
+    found = own(value)
+
+    assert all(one is other for one, other in zip(found["stages"], kept, strict=True))
+    assert found["stages"] is not kept
+    assert found["sizes"] == value["sizes"]
+    assert found["sizes"][0] is not value["sizes"][0]
+
+
+def test_what_holds_itself_is_copied_too():
+    """A cycle is no endless loop."""
+    value = [1]
+    value.append(value)
+    found = own(value)
+    assert found is not value
+    assert found[1] is found

@@ -214,6 +214,16 @@ class TestCopies:
 
         assert str([trial.params for trial in result]) == before
 
+    def test_whoever_made_the_space_may_change_what_it_was_made_of(self, quiet):
+        """The space has copies: later trials get what the record says."""
+        layers, net = [64], {"sizes": [1]}
+        with Study({"layers": Choice([layers]), "net": net, "x": Float(0, 1)}, **quiet) as study:
+            layers.append(32)
+            net["sizes"].clear()
+            params = study.ask().params
+
+        assert (params["layers"], params["net"]) == ([64], {"sizes": [1]})
+
     def test_a_trial_asked_for_is_ones_own(self, quiet):
         """What becomes of its params in your own loop is not what it is told with."""
         with Study(self.SPACE, **quiet) as study:

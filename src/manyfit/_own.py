@@ -13,21 +13,35 @@ _HANDLES = ("pyspark.", "py4j.")
 
 
 def own(value: Any) -> Any:
-    """Return a deep copy of a value, or the value itself where there is nothing to protect.
+    """Return a deep copy of a value, but for what has nothing to protect.
 
-    That is so for what can't be changed (an array that is read-only too, such as those of
-    `manyfit.share`), for handles to Spark's objects, and for what can't be copied, such as a lock
-    or an open file.
+    That is what can't be changed (a read-only array too, such as those of `manyfit.share`), handles
+    to Spark's objects, and what can't be copied, such as a lock or an open file. These are in the
+    copy as they are.
 
     Example:
         >>> layers = [64]
         >>> own(layers) == layers, own(layers) is layers
         (True, False)
     """
-    if is_label(value) or _is_fixed(value) or type(value).__module__.startswith(_HANDLES):
+    try:
+        return _copied(value)
+    except RecursionError:  # it holds itself
+        return copy.deepcopy(value)
+
+
+def _copied(value: Any) -> Any:
+    kind = type(value)
+    if is_label(value) or _is_fixed(value):
         return value
+    if kind in (list, tuple):
+        return kind(map(_copied, value))
+    if kind is dict:
+        return {key: _copied(item) for key, item in value.items()}
     try:
         return copy.deepcopy(value)
+    except RecursionError:
+        raise
     except Exception:  # noqa: BLE001 - objects raise what they like from their own hooks
         return value
 
@@ -43,6 +57,6 @@ def own_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_fixed(value: object) -> bool:
-    if not isinstance(value, np.ndarray):
-        return False
-    return not (value.flags.writeable or value.dtype.hasobject)
+    if isinstance(value, np.ndarray):
+        return not (value.flags.writeable or value.dtype.hasobject)
+    return any(base.__module__.startswith(_HANDLES) for base in type(value).__mro__)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from manyfit._labels import Label, constant_to_json, is_label, label
+from manyfit._own import own
 from manyfit.domain import Float, Int, as_number, broken, is_real
 from manyfit.errors import SpaceError
 
@@ -205,8 +206,13 @@ def to_entries(items: Mapping[Any, Any], where: str) -> dict[str, Entry]:
                 f"{name} in {where} has a Float, Int or Choice inside a {type(value).__name__}. "
                 "Params are flat: name it in the space itself, or make it a branch of a Choice"
             )
-        entries[name] = value.item() if isinstance(value, np.generic) else value
+        entries[name] = value if isinstance(value, Domain) else _kept(value)
     return entries
+
+
+def _kept(value: Any) -> Any:
+    """Return an option or a constant as a space keeps it: its maker may go on to change it."""
+    return value.item() if isinstance(value, np.generic) else own(value)
 
 
 def holds_domain(value: object) -> bool:
@@ -292,7 +298,7 @@ def _to_options(options: Any) -> tuple[Any, ...]:
         raise SpaceError(
             f"Choice needs a list of options, or a mapping of branches, but got {options!r:.200}"
         )
-    found = tuple(option.item() if isinstance(option, np.generic) else option for option in options)
+    found = tuple(map(_kept, options))
     for option in found:
         if isinstance(option, Domain) or holds_domain(option):
             raise SpaceError(
