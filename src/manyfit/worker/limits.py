@@ -25,6 +25,8 @@ _POOLS = (
     "NPROC",  # XLA on the CPU, and with it JAX
 )
 
+_SIZE = re.compile(r"^(\w+): +(\d+) kB", re.MULTILINE)
+
 
 def pool_variables(cpus: int) -> dict[str, str]:
     """Return the environment in which every pool of a new process has `cpus` threads.
@@ -97,12 +99,11 @@ def _held(process: psutil.Process) -> int:
     """Return a process's share of the pages that hold no file."""
     try:
         text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="utf-8")
-    except FileNotFoundError:  # macOS, or it is gone
+    except OSError:  # macOS, or it may not be read, or it is gone
         return _resident(process)
-    except OSError:  # it is just going
-        return 0
-    kilobytes = re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB", text, re.MULTILINE)
-    return 1024 * sum(map(int, kilobytes)) if kilobytes else _resident(process)
+    kilobytes = {name: int(size) for name, size in _SIZE.findall(text)}
+    shared_out = ("Pss_Anon", "Pss_Shmem") if "Pss_Anon" in kilobytes else ("Anonymous",)
+    return 1024 * sum(kilobytes.get(name, 0) for name in shared_out)
 
 
 def private_memory(pid: int) -> int:

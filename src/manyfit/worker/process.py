@@ -76,9 +76,9 @@ class Process:
             os.close(theirs)
         for ours in (self.events, self._orders):
             os.set_blocking(ours, False)
-            if hasattr(fcntl, "F_SETPIPE_SZ"):
-                with contextlib.suppress(OSError):  # more than this user may have
-                    fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):  # more than this user may have
+                fcntl.fcntl(self.events, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         self.pid = self._popen.pid
 
     def _start(
