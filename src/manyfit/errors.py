@@ -10,7 +10,7 @@
     ├── ObjectiveError (TypeError)    the objective can't be called or shipped: nothing has run
     ├── ExecutorError (RuntimeError)  workers can't be started: retry once that is mended
     ├── JournalError (RuntimeError)   the record can't be read or written
-    │   ├── JournalCorruptError       a line in its middle is damaged: look at the line
+    │   ├── JournalCorruptError       a whole line is damaged: look at the line
     │   ├── StudyLockedError          another driver holds the study: retry when that one is done
     │   └── StudyChangedError         resumed with another space or metric: decide which
     ├── NoResultError (LookupError)   asked for a best trial, and none has completed
@@ -56,7 +56,7 @@ class JournalError(ManyfitError, RuntimeError):
 
 
 class JournalCorruptError(JournalError):
-    """A line that is not the last one can't be read."""
+    """A line of the record that was written whole can't be read, or can't have happened."""
 
 
 class StudyLockedError(JournalError):

@@ -16,8 +16,8 @@ class Journal(Protocol):
         """Yield every event, oldest first; to be exhausted before the first `append`.
 
         Raises:
-            JournalCorruptError: A line other than the last is damaged. A torn last line, which a
-                death while writing leaves, was never acted on, and is dropped.
+            JournalCorruptError: A whole line is damaged. A torn last line, which a death while
+                writing leaves, was never acted on, and is dropped.
         """
 
     def append(self, event: Event) -> None:
@@ -31,7 +31,7 @@ class Journal(Protocol):
         """Return once every appended event would survive a power cut; free if there is none.
 
         Raises:
-            JournalError: The disk refuses.
+            JournalError: The disk refuses, or the record is somebody else's by now.
         """
 
     def close(self) -> None:

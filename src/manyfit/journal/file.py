@@ -105,7 +105,8 @@ class FileJournal:
 
         Raises:
             JournalError: The disk refuses. What was not committed is dropped, and the journal takes
-                no more: after a failed sync the kernel forgets what it could not write.
+                no more: after a failed sync the kernel forgets what it could not write. Or somebody
+                else has written to the file; the message says where this driver's record is.
         """
         file = self._writable()
         if not self._batch:
@@ -214,7 +215,7 @@ def read_events(path: Path) -> Iterator[Event]:
         path: The journal, or the study's folder.
 
     Raises:
-        JournalCorruptError: A line other than the last is damaged.
+        JournalCorruptError: A whole line is damaged.
         JournalError: The file can't be read, or a newer Manyfit wrote it.
     """
     return _decode_lines(path / FILE_NAME if path.is_dir() else path, may_be_torn=True)

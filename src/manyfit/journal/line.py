@@ -11,7 +11,8 @@ import zlib
 from manyfit.events import VERSION, Event, encode, from_record
 from manyfit.journal.upgrade import upgrade
 
-_SEALED = re.compile(rb'(\{.*),"crc":"([0-9a-f]{8})"\}', re.DOTALL)
+_SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}')
+_LENGTH = len(b',"crc":"00000000"}')
 _UNSEALED = 1  # the last version whose lines have no checksum
 
 
@@ -34,12 +35,13 @@ def from_line(line: bytes) -> Event:
         ValueError: The line is damaged.
         JournalError: A newer Manyfit wrote it.
     """
-    sealed = _SEALED.fullmatch(line.rstrip(b"\n"))
-    if sealed is not None and zlib.crc32(sealed[1]) != int(sealed[2], 16):
+    whole = line[:-1] if line.endswith(b"\n") else line
+    seal = _SEAL.fullmatch(whole, max(0, len(whole) - _LENGTH))
+    if seal is not None and zlib.crc32(whole[:-_LENGTH]) != int(seal[1], 16):
         raise ValueError("its checksum doesn't fit")
     try:
-        record = json.loads(line if sealed is None else sealed[1] + b"}")
-        if sealed is None and _UNSEALED < record["v"] <= VERSION:
+        record = json.loads(whole.decode() if seal is None else whole[:-_LENGTH].decode() + "}")
+        if seal is None and _UNSEALED < record["v"] <= VERSION:
             raise ValueError("its checksum is missing")
         return from_record(upgrade(record))
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -48,8 +50,8 @@ def from_line(line: bytes) -> Event:
 
 def is_sealed(line: bytes) -> bool:
     """Whether a line, without its newline, has a checksum that fits: all of it is there."""
-    sealed = _SEALED.fullmatch(line)
-    return sealed is not None and zlib.crc32(sealed[1]) == int(sealed[2], 16)
+    seal = _SEAL.fullmatch(line, max(0, len(line) - _LENGTH))
+    return seal is not None and zlib.crc32(line[:-_LENGTH]) == int(seal[1], 16)
 
 
 def is_whole(line: bytes) -> bool:
