@@ -27,7 +27,6 @@ from manyfit.worker.wire import Frame, Wire, WireError
 
 _MOST_STRANGERS = 512  # who have yet to greet; and as many who have yet to prove who they are
 _QUEUE = 1024  # of connections that the kernel keeps until they are accepted
-_ACCEPTED_AT_ONCE = 64  # far fewer, so that what those who wait have said is read in between
 # Bytes that a worker has said and the driver has yet to take in: beyond that, it is not read on.
 _MOST_UNTAKEN = 1 << 25
 
@@ -129,7 +128,8 @@ class Hub:
         server = await self._loop.create_server(
             lambda: _Connection(self),
             sock=self._socket,
-            backlog=min(_ACCEPTED_AT_ONCE, self.most_strangers),
+            # Far fewer than may wait, so that what those have said is read in between.
+            backlog=max(1, self.most_strangers // 8),
         )
         self._socket.listen(_QUEUE)  # asyncio has made it as short as what it accepts at once
         self._ping()
