@@ -189,6 +189,8 @@ def test_a_changed_call(tuned):
         ({"by": []}, "by must name a column"),
         ({"holdout": "last"}, "holdout must be"),
         ({"baseline": 3}, "baseline must be a point of the space or a function"),
+        *[({"parallelism": n}, "parallelism must be a whole") for n in (-1, True, 2.5, "2")],
+        ({"group_timeout": "1h"}, "group_timeout must be a number of seconds"),
         ({"by": "h"}, "'h' is not a column of the data"),
         ({"order_by": "dey"}, "'dey' is not a column of the data"),
         ({"mode": "shared", "n_trials": None, "group_timeout": 9}, "'shared' needs n_trials"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from manyfit._checks import check_number
 from manyfit._version import __version__
 from manyfit.arguments import check_choices, check_limits, stored_points
 from manyfit.budget import Budget, Stop
@@ -79,6 +80,8 @@ def job_of(
     _check_ends(mode, n_trials, group_timeout, stop)
     check_choices(1, "raise", seed, None)
     check_limits(trial_timeout, trial_memory)
+    if group_timeout is not None:
+        check_number("group_timeout", group_timeout, least=0, unit="seconds", also="None")
     split = None if holdout is None else Holdout.of(holdout)
     checked, tuned = Space.of(space), Metric(metric, direction)
     budget = Budget.of(_trials(n_trials, group_timeout, checked), group_timeout, None, stop)
