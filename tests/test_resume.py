@@ -158,12 +158,25 @@ class TestInterrupt:
         _, errors = driver.communicate(timeout=10)
 
         assert driver.returncode == 0, errors
-        assert "make the same call with name='s'" in errors
+        assert "make the same call under the same name, 's'" in errors
         assert psutil.wait_procs(workers, timeout=5)[1] == []
         result = manyfit.load_study("s", folder=tmp_path)
         assert result.reason == "interrupted"
         assert result.count(manyfit.State.RUNNING) == 0
         assert result.count(manyfit.State.COMPLETE) > 5
+
+    def test_an_order_to_all_processes_of_a_job_costs_no_attempt(self, tmp_path):
+        """Workers that are told to end with their driver haven't died of their trials."""
+        driver = start(tmp_path, n_trials=10_000)
+        journal = tmp_path / "s" / "journal.jsonl"
+        wait_for(lambda: journal.exists() and journal.read_text().count('"finished"') > 5)
+        for process in (psutil.Process(driver.pid), *children_of(driver.pid)):
+            process.terminate()
+        _, errors = driver.communicate(timeout=10)
+
+        assert driver.returncode == 0, errors
+        attempts = [a for trial in manyfit.load_study("s", folder=tmp_path) for a in trial.attempts]
+        assert not any(isinstance(a.end, Lost) and a.end.counts for a in attempts)
 
     def test_a_study_within_a_trial_ends_and_so_does_the_trial(self, tmp_path):
         """An order that reaches an inner study ends that in order, then the outer one."""

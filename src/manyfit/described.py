@@ -90,5 +90,5 @@ def how_to_go_on(name: str, folder: Path) -> str:
     """Say how an interrupted study is resumed."""
     return (
         f"study {name} was interrupted, and is on record in {folder}. To go on with it, make the "
-        f"same call with name={name!r}"
+        f"same call under the same name, {name!r}"
     )
