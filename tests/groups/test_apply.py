@@ -4,6 +4,7 @@ import datetime
 import subprocess
 import sys
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import cloudpickle
 import numpy as np
@@ -157,23 +158,21 @@ class TestPredict:
         found = result({(at,): times(1)}, schema)
         local = pd.DataFrame({"at": pd.to_datetime(["2020-01-02 01:00"]), "x": [1.0]})
         assert found.predict(local)["prediction"].tolist() == [1.0]
+        for key in (at, local["at"][0], local["at"][0].to_numpy()):
+            assert found.model_of(key)(local).tolist() == [1.0]
 
-    def test_times_of_a_cluster(self):
-        """Keys tuned on Spark, whose texts are local times, are found by local times, too."""
-        schema = pa.schema([("at", pa.timestamp("us", "Europe/Berlin")), ("g", pa.string())])
-        at = datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC)
-        rows = [
-            GroupRow(key_text([None, "x"]), "COMPLETE", model=cloudpickle.dumps(times(1))),
-            GroupRow('["2020-01-02T01:00:00","x"]', "COMPLETE", model=cloudpickle.dumps(times(2))),
-        ]
-        metric = Metric("loss")
-        table = to_table([(None, "x"), (at, "x")], rows, metric, row_schema(schema))
-        found = GroupsResult("r", Path(), metric, SPACE, ("at", "g"), "independent", "done", table)
-        local = pd.DataFrame(
-            {"at": pd.to_datetime(["2020-01-02 01:00", None]), "g": "x", "x": [1.0, 1.0]}
-        )
-        assert found.predict(local)["prediction"].tolist() == [2.0, 1.0]
-        assert found.model_of((at, "x"))(local).tolist() == [2.0, 2.0]
+    def test_times_that_clocks_show_twice(self):
+        """Each moment has its own model; without a zone it is the first, or the one of `fold`."""
+        zone = ZoneInfo("Europe/Berlin")
+        first = datetime.datetime(2024, 10, 27, 2, 30, tzinfo=zone)
+        both = [each.astimezone(datetime.UTC) for each in (first, first.replace(fold=1))]
+        models = {(both[0],): times(1), (both[1],): times(2)}
+        found = result(models, pa.schema([("at", pa.timestamp("us", "Europe/Berlin"))]))
+        rows = pd.DataFrame({"at": pd.to_datetime(both).tz_convert(zone), "x": [1.0, 1.0]})
+        assert found.predict(rows)["prediction"].tolist() == [1.0, 2.0]
+        plain = first.replace(tzinfo=None)
+        for key, factor in ((first, 1), (plain, 1), (plain.replace(fold=1), 2)):
+            assert found.model_of(key)(rows).tolist() == [factor] * 2
 
     def test_models_in_a_folder(self, tmp_path):
         """Models in files are read for the groups that are there."""

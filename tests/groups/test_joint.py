@@ -61,7 +61,8 @@ class Here:
         job = job.at(points)
         for name, group in sorted(self.groups.items()):
             frame = pa.table({k: [v] * group.get("rows", 1) for k, v in group.items()}).to_pandas()
-            row = tune_group(job, key_text([name]), frame, Silent())
+            cluster = key_text([group[each] for each in job.shared_by])
+            row = tune_group(job, key_text([name]), frame, Silent(), cluster)
             yield to_table([(name,)], [row], job.metric, row_schema(self.keys_schema))
 
 

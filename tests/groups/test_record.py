@@ -1,5 +1,6 @@
 """Rows of groups on disk."""
 
+import datetime
 import os
 import shutil
 import struct
@@ -164,6 +165,19 @@ def test_the_first_header_counts(opened):
     with pytest.raises(StudyChangedError, match="metric: 'loss' became 'mse'"):
         opened(metric="mse")
     assert opened().header["metric"] == "loss"
+
+
+def test_times_of_before(opened):
+    """Times on Spark had no zone once, and keys were named by what the session's clocks showed."""
+    at = datetime.datetime(2024, 7, 1, 12)
+    kinds = [pa.schema([("g", pa.timestamp("us", zone))]) for zone in (None, "Europe/Berlin")]
+    before, now = map(row_schema, kinds)
+    made = [GroupRow('["2024-07-01T12:00:00"]', COMPLETE)]
+    opened().append("groups", to_table([(at,)], made, Metric("loss"), before))
+    found = opened().rows("groups", now)
+    assert found.schema == now
+    assert found.column("group").to_pylist() == ['["2024-07-01T10:00:00+00:00"]']
+    assert found.column("g").to_pylist()[0].timestamp() == 1719828000
 
 
 def test_what_a_killed_driver_leaves(opened, tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import itertools
 import pickle
 import threading
 import time
@@ -70,6 +71,7 @@ def frame(groups=12):
     ]
     found = pd.DataFrame(lines, columns=["shop", "number", "at", "hour", "y"])
     found["number"] = found["number"].astype("Int64")
+    found["at"] = found["at"].dt.tz_localize("UTC")  # on Spark, times are moments
     return found.sample(frac=1.0, random_state=0, ignore_index=True)
 
 
@@ -191,6 +193,75 @@ class TestSameTable:
         table = tuned(data, lambda group, params: group["y"].sum(), n_trials=1).table
         assert table["value"].tolist() == [1.0, 4.0, 5.0]
         assert table["g"].isna().sum() == 1
+
+
+class TestMoments:
+    """Times are moments, whatever clocks show: in a session whose zone is not the system's."""
+
+    @pytest.fixture
+    def there(self, spark):
+        """A session in New York."""
+        before = spark.conf.get("spark.sql.session.timeZone")
+        spark.conf.set("spark.sql.session.timeZone", "America/New_York")
+        yield spark
+        spark.conf.set("spark.sql.session.timeZone", before)
+
+    def test_keys(self, there, tuned, tmp_path):
+        """Two that clocks show alike are two groups, each found again by the key that is shown."""
+        seconds = [1730611800, 1730615400, 1730700000]  # 01:30, 01:30 an hour later, a day later
+        lines = [(each, float(n)) for n, each in enumerate(seconds)]
+        data = there.createDataFrame(lines, "s int, y double")
+        data = data.selectExpr("timestamp_seconds(s) AS g", "y")
+        settings = {"name": "call", "output": tmp_path / "out", "keep_models": tmp_path / "models"}
+
+        def run():
+            return tuned(data, lambda rows, params: (rows["y"].sum(), by_hour), **settings)
+
+        result = run()
+        assert [at.timestamp() for at in result.table["g"]] == seconds
+        assert [str(at)[11:] for at in result.table["g"][:2]] == [
+            "01:30:00-04:00",
+            "01:30:00-05:00",
+        ]
+        assert all(result.params_of(at) for at in result.table["g"])
+        assert result.params_of(result.table["g"][2].tz_localize(None))
+        found = {row["y"]: row["prediction"] for row in result.predict(data).collect()}
+        assert found == {0.0: 1.0, 1.0: 1.0, 2.0: 1.0}
+        there.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+        for file in (tmp_path / "call").glob("groups-*.arrows"):
+            file.unlink()
+        for again in (run(), run()):  # from the output, and then from the record
+            assert again.rows.column("group") == result.rows.column("group")
+        assert len(pq.read_table(tmp_path / "out")) == 3
+
+    def test_order(self, there, tuned):
+        """Rows are in the order of moments, also where clocks were put back."""
+        data = there.range(12).selectExpr(
+            "'a' AS g",
+            "timestamp_seconds(1730610000 + 1200 * ((id * 5) % 12)) AS at",
+            "(id * 5) % 12 AS n",
+        )
+
+        def fit(train, valid, params):
+            rows = [*train["n"], *valid["n"]]
+            return float(sum(one > other for one, other in itertools.pairwise(rows)))
+
+        result = tuned(data, fit, order_by="at", holdout="last 2")
+        assert result.table["value"].tolist() == [0.0]
+
+    def test_clusters(self, there, tuned):
+        """Moments may name clusters, too."""
+        data = there.range(4).selectExpr(
+            "id AS g", "timestamp_seconds(1730611800 + 3600 * (id % 2)) AS at", "id % 2 AS best"
+        )
+        objective = lambda group, params: abs(params["x"] - group["best"].iloc[0])  # noqa: E731
+        result = tuned(data, objective, mode="shared", shared_by="at", n_trials=4)
+        assert result.table["params_x"].nunique() == 2
+
+
+def by_hour(rows):
+    """Stand for a model."""
+    return np.ones(len(rows))
 
 
 class TestWork:

@@ -50,8 +50,10 @@ def frame(rows=10, best=0.3):
 
 def tuned(objective=square, data=None, notes=None, **settings):
     settings = {"n_trials": 8, "sampler": "random", "start_with": ({"x": 0.5},), **settings}
+    cluster = settings.pop("cluster", "[]")
     job = GroupJob(("g",), objective, X, Metric("loss"), **settings)
-    return tune_group(job, '["a"]', frame() if data is None else data, notes or Notes())
+    data = frame() if data is None else data
+    return tune_group(job, '["a"]', data, notes or Notes(), cluster)
 
 
 class TestSearch:
@@ -106,9 +108,8 @@ class TestSearch:
 
     def test_set_trials(self):
         """In a joint study, each cluster of groups has its trials set."""
-        data = frame().assign(region="north")
         points = {'["north"]': ({"x": 0.3}, {"x": 0.9}), '["south"]': ({"x": 0.1},)}
-        row = tuned(data=data, points=points, shared_by=("region",), start_with=())
+        row = tuned(points=points, cluster='["north"]', start_with=())
         assert (row.trials, row.params) == (2, {"x": 0.3})
 
     def test_constants_and_options(self):

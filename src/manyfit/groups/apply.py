@@ -22,7 +22,8 @@ from manyfit.groups.calling import (
 )
 from manyfit.groups.cells import changeable, owned
 from manyfit.groups.models import fetch
-from manyfit.groups.table import stored_params, text_schema
+from manyfit.groups.row import keys_in
+from manyfit.groups.table import stored_params
 from manyfit.trackers.progress import counted
 
 if TYPE_CHECKING:
@@ -165,8 +166,8 @@ def _known(result: "GroupsResult", *, lazily: bool = False) -> Finder:
 
 
 def _schema(result: "GroupsResult") -> Any:
-    """Return the schema of the key columns, in the types that their texts were made of."""
-    return text_schema(result.rows, result.by)
+    """Return the schema of the key columns, called as in the data."""
+    return keys_in(result.rows, result.by).schema
 
 
 def _groups(result: "GroupsResult", data: Any) -> Iterator[tuple[str, Any]]:

@@ -53,11 +53,12 @@ SHARED = "groups"  # the name under which a pandas frame is shared
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """The rows `[start, stop)` of one group in the batch's table."""
+    """The rows `[start, stop)` of one group in the batch's table, and the text of its cluster."""
 
     group: str
     start: int
     stop: int
+    cluster: str = "[]"
 
 
 @dataclass(slots=True)
@@ -151,7 +152,8 @@ class TuneBatch:
             for place in range(order.begin, len(order.portions)):
                 portion = order.portions[place]
                 notes.start(place, order.spent if place == order.begin else 0.0)
-                row = tune_group(job, portion.group, rows(portion.start, portion.stop), notes)
+                frame = rows(portion.start, portion.stop)
+                row = tune_group(job, portion.group, frame, notes, portion.cluster)
                 done.write(self._settled(row, folder / f"{MODEL}{place}").to_json() + "\n")
                 done.flush()
                 notes.end()

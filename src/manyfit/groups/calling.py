@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manyfit.groups.cells import changeable, owned
-from manyfit.groups.keys import key_text
+from manyfit.groups.keys import key_text, key_values
 
 PREDICTION = "prediction"
 GROUP = "_manyfit_group"  # the column of keys' texts, where rows travel with it
@@ -89,7 +89,7 @@ def key_texts(keys: Any, schema: Any) -> list[str]:
         keys: An Arrow table of key columns.
         schema: Their schema where groups were tuned: types that say the same are made alike.
     """
-    columns = [_like(keys.column(field.name), field.type).to_pylist() for field in schema]
+    columns = [key_values(_like(keys.column(field.name), field.type)) for field in schema]
     known: dict[Any, str] = {}
     texts = []
     for key in zip(*columns, strict=True):
@@ -116,7 +116,9 @@ def _like(column: Any, kind: Any) -> Any:
             column = (
                 compute.local_timestamp(column)
                 if column.type.tz
-                else compute.assume_timezone(column, kind.tz)
+                else compute.assume_timezone(
+                    column, kind.tz, ambiguous="earliest", nonexistent="earliest"
+                )
             )
         return column.cast(kind)
     except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError):

@@ -32,7 +32,7 @@ class GroupJob:
         pruner: What `make_pruner` takes.
         baseline: Returns what tuning is to beat; None where the first of `start_with` is that.
         start_with: Stored params to try first.
-        points: By `key_text` of the `shared_by` values, exactly the trials to run, in stored form;
+        points: By the text of the `shared_by` values, exactly the trials to run, in stored form;
             empty where each group searches for itself.
         stop: What else ends a group's trials.
         trial_timeout: Seconds a trial may take.

@@ -17,9 +17,9 @@ import numpy as np
 
 from manyfit.errors import NoResultError
 from manyfit.groups.job import GroupJob
-from manyfit.groups.keys import group_seed, key_text
+from manyfit.groups.keys import group_seed, key_text, texts_of
 from manyfit.groups.population import Points, Population
-from manyfit.groups.row import FAIL, Table
+from manyfit.groups.row import FAIL
 from manyfit.study import Study
 from manyfit.trial import Params, Trial
 
@@ -115,8 +115,8 @@ class Joint:
         self._folder = folder
         self._told = told
         self._keys = population.keys()
-        texts = cluster_texts(self._keys, job.by)
-        self._cluster = dict(zip(texts, cluster_texts(self._keys, job.shared_by), strict=True))
+        texts = texts_of(self._keys, job.by)
+        self._cluster = dict(zip(texts, texts_of(self._keys, job.shared_by), strict=True))
         self._clusters = sorted(set(self._cluster.values()))
         self._sample = self._sampled(texts)
         self._best: dict[str, Scores] = {}  # by cluster, of its best trial
@@ -219,7 +219,7 @@ class Joint:
         if len(chosen) == len(self._keys):
             return self._population
         if chosen not in self._parts:
-            texts = cluster_texts(self._keys, self._job.by)
+            texts = texts_of(self._keys, self._job.by)
             places = [place for place, text in enumerate(texts) if text in chosen]
             self._parts[chosen] = self._population.part(self._keys.take(places))
         return self._parts[chosen]
@@ -289,11 +289,3 @@ def _best_params(study: Study, cluster: str) -> Params:
             f"{first.reason}\n\n{first.traceback}".rstrip()
         )
     return study.space.store(result.best.params)
-
-
-def cluster_texts(keys: Table, columns: Sequence[str]) -> list[str]:
-    """Return the text of each row's values in some columns: of none, that of an empty key."""
-    if not columns:
-        return [key_text([])] * len(keys)
-    values = [keys.column(name).to_pylist() for name in columns]
-    return [key_text(each) for each in zip(*values, strict=True)]

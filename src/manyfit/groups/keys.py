@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import hashlib
+import importlib
 import json
 import math
 from collections.abc import Sequence
@@ -23,6 +24,29 @@ def key_text(values: Sequence[Any]) -> str:
     """
     plain = [_plain(value) for value in values]
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+
+
+def texts_of(table: Any, columns: Sequence[str]) -> list[str]:
+    """Return the text of each row's values in some columns of an Arrow table.
+
+    Example:
+        >>> import pyarrow
+        >>> texts_of(pyarrow.table({"shop": ["a", "b"], "day": [1, 2]}), ["shop"])
+        ['["a"]', '["b"]']
+    """
+    if not columns:
+        return [key_text([])] * len(table)
+    values = [key_values(table.column(name)) for name in columns]
+    return [key_text(each) for each in zip(*values, strict=True)]
+
+
+def key_values(column: Any) -> list[Any]:
+    """Return the values of an Arrow column; times with a zone in UTC, where no two look alike."""
+    if getattr(column.type, "tz", None):
+        arrow = importlib.import_module("pyarrow")
+        column = column.cast(arrow.timestamp(column.type.unit, "UTC"))
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def group_seed(seed: int, text: str) -> int:

@@ -15,7 +15,7 @@ from manyfit.errors import ArgumentError
 from manyfit.groups.batch import SHARED, Portion, TuneBatch
 from manyfit.groups.bench import Batch, Bench, wait
 from manyfit.groups.job import GroupJob
-from manyfit.groups.keys import key_text
+from manyfit.groups.keys import texts_of
 from manyfit.groups.output import Output
 from manyfit.groups.plan import FIXED
 from manyfit.groups.population import Points, check_columns
@@ -79,7 +79,7 @@ class LocalPopulation:
 
     def _start(self, keys: Table, starts: Any, sizes: Any) -> None:
         """Take in the groups: their keys, where their rows start, and how many there are."""
-        texts = [key_text(values) for values in _rows(keys.select(list(self._by)))]
+        texts = texts_of(keys, self._by)
         order = sorted(range(len(texts)), key=texts.__getitem__)
         self._texts = [texts[place] for place in order]
         self._places = {text: place for place, text in enumerate(self._texts)}
@@ -131,7 +131,7 @@ class LocalPopulation:
         return self._of([text not in unwanted for text in self._texts])
 
     def _listed(self, keys: Table) -> set[str]:
-        return {key_text(values) for values in _rows(keys.select(list(self._by)))}
+        return set(texts_of(keys, self._by))
 
     def _of(self, chosen: Sequence[bool]) -> "LocalPopulation":
         """Return a population of some groups, which shares the rows of this one."""
@@ -174,7 +174,8 @@ class LocalPopulation:
             self._crew.close()
 
     def _drive(self, benches: list[Bench], job: GroupJob, points: Points | None) -> Iterator[Table]:
-        batches = self._batches(len(benches), points)
+        clusters = texts_of(self._keys, job.shared_by)
+        batches = self._batches(len(benches), clusters, points)
         while True:
             for bench in benches:
                 if not bench.busy and (batch := next(batches, None)) is not None:
@@ -187,7 +188,9 @@ class LocalPopulation:
             else:
                 wait(benches, 1.0)
 
-    def _batches(self, processes: int, points: Points | None) -> Iterator[Batch]:
+    def _batches(
+        self, processes: int, clusters: Sequence[str], points: Points | None
+    ) -> Iterator[Batch]:
         """Yield batches, the largest groups first, ever smaller ones towards the end."""
         heap = [(-size - FIXED, place) for place, size in enumerate(self._sizes)]
         heapq.heapify(heap)
@@ -203,13 +206,10 @@ class LocalPopulation:
             ):
                 weight, place = heapq.heappop(heap)
                 taken -= weight
-                portions.append(self._portion(place))
+                start, stop = self._starts[place], self._starts[place] + self._sizes[place]
+                portions.append(Portion(self._texts[place], start, stop, clusters[place]))
             left -= taken
             yield Batch(tuple(portions), points=points)
-
-    def _portion(self, place: int) -> Portion:
-        start = self._starts[place]
-        return Portion(self._texts[place], start, start + self._sizes[place])
 
     def _table(self, rows: list[GroupRow], metric: Metric) -> Table:
         places = [self._places[row.group] for row in rows]

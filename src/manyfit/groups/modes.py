@@ -7,8 +7,8 @@ from typing import Any
 
 from manyfit._own import own_values
 from manyfit.groups.job import GroupJob
-from manyfit.groups.joint import Aggregate, Joint, cluster_texts
-from manyfit.groups.keys import group_seed, key_text
+from manyfit.groups.joint import Aggregate, Joint
+from manyfit.groups.keys import group_seed, key_text, texts_of
 from manyfit.groups.population import Points, Population
 from manyfit.groups.portfolio import PortfolioSettings, Tuned, learn, worth_sharing
 from manyfit.groups.progress import Mirrors
@@ -122,7 +122,7 @@ def _fit_default(objective: Callable[..., Any], params: Mapping[str, Any], *fram
 
 def _drawn(keys: Table, job: GroupJob, count: int) -> list[int]:
     """Draw groups, the same on every backend."""
-    texts = cluster_texts(keys, job.by)
+    texts = texts_of(keys, job.by)
     order = sorted(range(len(texts)), key=lambda place: group_seed(job.seed, texts[place]))
     return sorted(order[:count])
 
@@ -130,7 +130,7 @@ def _drawn(keys: Table, job: GroupJob, count: int) -> list[int]:
 def _learned(call: Call, first: Table) -> PortfolioSettings | None:
     """Return what the first groups taught; None if they had too little in common."""
     job, space = call.job, call.job.space
-    texts = set(cluster_texts(first, job.by))
+    texts = set(texts_of(first, job.by))
     own = _histories(call, GROUPS, texts)
     tuned = [Tuned.of([history], space, job.metric) for history in own.values()]
     more = worth_sharing(tuned)

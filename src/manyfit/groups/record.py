@@ -22,7 +22,7 @@ from manyfit.errors import (
     StudyChangedError,
     StudyLockedError,
 )
-from manyfit.groups.row import Schema, Table
+from manyfit.groups.row import Schema, Table, as_moments
 from manyfit.journal.copy import Copy, saved_folder, state_of
 from manyfit.journal.lock import StudyLock
 
@@ -157,7 +157,7 @@ class GroupRecord:
             )
         if not batches:
             return schema.empty_table()
-        return latest(arrow.concat_tables([table.cast(schema) for table in batches]))
+        return latest(arrow.concat_tables([as_moments(table, schema) for table in batches]))
 
     def _files(self, stage: str) -> list[Path]:
         return sorted(self.folder.glob(f"{stage}-*.arrows"))
@@ -221,10 +221,10 @@ class GroupRecord:
     def close(self) -> None:
         """Give the record up. Safe to call twice."""
         try:
-            self._keep()
+            self._keep()  # raises where the folder is somebody else's now
             self._let_go()
-        finally:
             self._sweep()
+        finally:
             self._lock.release()
 
     def _let_go(self) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import cloudpickle
 
-from manyfit._optional import load
 from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.groups import apply, plots
@@ -18,7 +17,7 @@ from manyfit.groups.digest import Digest, sentences
 from manyfit.groups.keys import key_text
 from manyfit.groups.models import fetch
 from manyfit.groups.row import Table, has_failed, keys_in
-from manyfit.groups.table import Key, frame_of, keys_of, label, stored_params
+from manyfit.groups.table import Key, frame_of, keys_of, label, localised, stored_params
 from manyfit.metric import Metric
 from manyfit.space import Space
 from manyfit.trial import gist
@@ -164,7 +163,9 @@ class GroupsResult:
         """Return the best params of a group, as the objective received them.
 
         Args:
-            key: The value of the key column, or a tuple of several; None where it is missing.
+            key: The value of the key column, or a tuple of several; None where it is missing. A
+                time without a zone is in the column's; of two that look alike it is the first,
+                unless it has `fold=1`.
 
         Raises:
             ArgumentError: There is no such group.
@@ -200,23 +201,15 @@ class GroupsResult:
         if len(values) != len(self.by):
             names = ", ".join(self.by)
             raise ArgumentError(f"a key here is a tuple of ({names}), but got {key!r:.200}")
-        place = self._places.get(key_text(values), self._places.get(self._without_zones(values)))
+        place = self._places.get(key_text(self._zoned(values)))
         if place is None:
             raise ArgumentError(f"there is no group {_shown(key)}. {self._hint(values)}")
         return place
 
-    def _without_zones(self, values: Sequence[Any]) -> str:
-        """Return the text of a key whose times are local to the zone that their column has."""
-        arrow, compute = load("pyarrow"), load("pyarrow.compute")
-        fields = keys_in(self.rows, self.by).schema
-        return key_text(
-            [
-                compute.local_timestamp(arrow.scalar(value, field.type)).as_py()
-                if getattr(field.type, "tz", None) and getattr(value, "tzinfo", None)
-                else value
-                for value, field in zip(values, fields, strict=True)
-            ]
-        )
+    def _zoned(self, values: Sequence[Any]) -> list[Any]:
+        """Return a key whose times have the zone of their column, if they say none."""
+        kinds = keys_in(self.rows, self.by).schema.types
+        return [localised(value, kind) for value, kind in zip(values, kinds, strict=True)]
 
     @cached_property
     def _places(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ from manyfit.fingerprint import differences, fingerprint
 from manyfit.groups.job import GroupJob
 from manyfit.groups.population import Population
 from manyfit.groups.record import GroupRecord, Work
-from manyfit.groups.row import Schema, Table, keys_in, settled
+from manyfit.groups.row import Schema, Table, as_moments, keys_in, settled
 from manyfit.trackers.progress import counted
 
 GROUPS = "groups"  # the stage of the record that the result is made of
@@ -75,9 +75,9 @@ def resume(
     done = settled(record.rows(GROUPS, schema))
     made, work = record.work_of(GROUPS), work_of(job)
     names = set(done.column("group").to_pylist())
-    lacking = dict(_lacking({name: made[name] for name in names}, work, written))
+    lacking = dict(_lacking({name: made.get(name, {}) for name in names}, work, written))
     again = frozenset[str]().union(*lacking.values())
-    kept = {name: made[name] for name in sorted(names - again)}
+    kept = {name: made.get(name, {}) for name in sorted(names - again)}
     first = record.header["seed"]
     notes = []
     if seed not in (None, first):
@@ -101,7 +101,7 @@ def _recalled(
     if job.output is None:
         return None
     place = job.output.place.path
-    rows = settled(population.written(job.output))
+    rows = as_moments(settled(population.written(job.output)), schema)
     groups: list[str] = rows.column("group").to_pylist()
     if groups and not record.has_output(place):
         raise StudyChangedError(
@@ -113,7 +113,7 @@ def _recalled(
     known = set(settled(record.rows(GROUPS, schema)).column("group").to_pylist())
     missing = [at for at, group in enumerate(groups) if group not in known]
     if missing:
-        record.append(GROUPS, rows.take(missing).cast(schema))
+        record.append(GROUPS, rows.take(missing))
     return set(groups)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
-from manyfit._optional import require
+from manyfit._optional import load, require
+from manyfit.groups.keys import texts_of
 from manyfit.metric import Metric
 
 # Of pyarrow, which has no types.
@@ -136,6 +137,28 @@ def _is_taken(name: str) -> bool:
 def keys_in(rows: Table, by: Sequence[str]) -> Table:
     """Return the key columns of rows, called as in the data."""
     return rows.select(list(key_names(by))).rename_columns(list(by))
+
+
+def as_moments(rows: Table, schema: Schema) -> Table:
+    """Return rows in a schema, with the texts of keys that go with its columns.
+
+    Times on Spark had no zone once, and their texts were what the session's clocks showed.
+    """
+    arrow, compute = load("pyarrow"), load("pyarrow.compute")
+    by = schema.names[: -len(COLUMN_NAMES)]
+    zoned = [name for name in by if getattr(schema.field(name).type, "tz", None)]
+    for name in zoned:
+        column, kind = rows.column(name), schema.field(name).type
+        if arrow.types.is_timestamp(column.type) and column.type.tz is None:
+            column = compute.assume_timezone(
+                column, kind.tz, ambiguous="earliest", nonexistent="earliest"
+            )
+            rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+    rows = rows.cast(schema)
+    if zoned:
+        texts = arrow.array(texts_of(rows, by), arrow.string())
+        rows = rows.set_column(rows.schema.get_field_index("group"), "group", texts)
+    return rows
 
 
 def has_failed(state: str, error: str | None) -> bool:

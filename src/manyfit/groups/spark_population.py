@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,13 @@ from manyfit.executors.spark_task import task_function
 from manyfit.executors.spark_watch import check_session
 from manyfit.groups.batch import TuneBatch
 from manyfit.groups.job import GroupJob
-from manyfit.groups.keys import key_text
+from manyfit.groups.keys import key_values, texts_of
 from manyfit.groups.output import Output
 from manyfit.groups.plan import FIXED, Plan, Unit, Wave
 from manyfit.groups.population import Points, check_columns, check_names
 from manyfit.groups.row import SPARK_COLUMNS, Schema, Table, key_names
+from manyfit.groups.spark_frames import collected, kinds_of, without_nan
 from manyfit.groups.spark_output import append, written
-from manyfit.groups.spark_task import naive
 from manyfit.groups.waves import Waves
 
 # The types of keys, without what follows in brackets.
@@ -87,7 +87,7 @@ class SparkPopulation:
         check_session(self.session, study)
         check_columns(frame.columns, (*by, *shared_by))
         check_names(frame.columns)
-        kinds = _kinds(frame)
+        kinds = kinds_of(frame)
         for name in (*by, *shared_by):
             if re.split(r"\W", kinds[name])[0] not in _KEYS:
                 raise ArgumentError(
@@ -95,7 +95,7 @@ class SparkPopulation:
                     "cast('string')"
                 )
         self._kinds = {name: kinds[name] for name in by}
-        self._frame = _without_nan(frame, self._kinds)
+        self._frame = without_nan(frame, self._kinds)
         self._by = tuple(by)
         self._shared_by = tuple(name for name in shared_by if name not in self._by)
         self._executor = executor
@@ -107,9 +107,9 @@ class SparkPopulation:
 
     @property
     def keys_schema(self) -> Schema:
-        """The names and types of the key columns, as pandas has them."""
+        """The names and types of the key columns; times are moments, in the session's zone."""
         if self._schema is None:
-            self._schema = naive(_collected(self._frame.select(*self._by).limit(0))).schema
+            self._schema = collected(self._frame.select(*self._by).limit(0)).schema
         return self._schema
 
     @property
@@ -129,17 +129,16 @@ class SparkPopulation:
         found = self._frame.select(*self._by).distinct()
         if firsts:
             found = self._frame.groupBy(*self._by).agg(*firsts)
-        table = naive(_collected(found))
-        columns = [table.column(name).to_pylist() for name in self._by]
-        texts = [key_text(values) for values in zip(*columns, strict=True)]
+        table = collected(found)
+        texts = texts_of(table, self._by)
         return table.take(sorted(range(len(texts)), key=texts.__getitem__))
 
     def sizes(self, keys: Table) -> Mapping[str, int]:
         """Return how many rows each of some groups has, by its text; those that are there."""
         found = self.part(keys)._frame.groupBy(*self._by).count()
-        table = naive(_collected(found))
-        columns = [table.column(name).to_pylist() for name in (*self._by, "count")]
-        return {key_text(key): count for *key, count in zip(*columns, strict=True)}
+        table = collected(found)
+        counts = table.column(table.num_columns - 1).to_pylist()
+        return dict(zip(texts_of(table, self._by), counts, strict=True))
 
     def digests(self) -> None:
         """Return None: all rows would have to be read for them."""
@@ -156,7 +155,7 @@ class SparkPopulation:
         functions = load("pyspark.sql.functions")
         names = {name: f"{name}_{secrets.token_hex(4)}" for name in self._by}  # of their own
         ddl = ", ".join(f"`{names[name]}` {kind}" for name, kind in self._kinds.items())
-        rows = list(zip(*(keys.column(name).to_pylist() for name in self._by), strict=True))
+        rows = list(zip(*(key_values(keys.column(name)) for name in self._by), strict=True))
         wanted = functions.broadcast(self._spark.createDataFrame(rows, ddl))
         condition = None
         for name in self._by:
@@ -179,7 +178,7 @@ class SparkPopulation:
 
     def written(self, output: Output) -> Table:
         """Make sure that rows can be written to an output; returns those this call has written."""
-        return naive(written(output, self._spark, self._row_ddl, _collected))
+        return written(output, self._spark, self._row_ddl, collected)
 
     def hold(self) -> None:
         """Keep the rows in the cluster's memory, or on its disks, until `close`.
@@ -228,7 +227,7 @@ class SparkPopulation:
         output = job.output if points is None else None
         waves = Waves(
             self.session,
-            lambda wave: self._tuned(wave, plan.alone, settings, output),
+            lambda wave: self._tuned(wave, plan.alone, settings, output, job.order_by),
             self._reading,
             self._study,
         )
@@ -244,16 +243,18 @@ class SparkPopulation:
         alone: frozenset[int],
         settings: Mapping[str, Any],
         output: Output | None,
+        order: Sequence[str],
     ) -> Table:
         """Run a wave as a Spark job, in this thread; returns its rows."""
         functions = load("pyspark.sql.functions")
         count = len(wave.tasks)
         binned = self._marked().withColumn(_BIN, self._bin_of(wave, alone))
         binned = binned.where(functions.col(_BIN) >= 0).repartition(count, _BIN)
-        binned = binned.sortWithinPartitions(_BIN, *self._by)
+        sorted_by = [functions.col(name).asc_nulls_last() for name in order]
+        binned = binned.sortWithinPartitions(_BIN, *self._by, *sorted_by)
         function = task_function("manyfit.groups.spark_task:tune", settings, streams=True)
         rows = binned.mapInArrow(function, self._row_ddl)
-        return naive(_collected(rows) if output is None else append(output, rows, _collected))
+        return collected(rows) if output is None else append(output, rows, collected)
 
     def _bin_of(self, wave: Wave, alone: frozenset[int]) -> Any:
         """Return the column that says to which of the wave's tasks a row belongs; -1: to none."""
@@ -297,7 +298,9 @@ class _Fitting:
         """
         if self._equipment is None or job != self._job:
             self.close()
-            work = TuneBatch(job, None).work(Path(), job.limits(self._executor.cpus))
+            # Rows come sorted: their times, without a zone by then, would not say it all.
+            sorted_job = replace(job, order_by=())
+            work = TuneBatch(sorted_job, None).work(Path(), job.limits(self._executor.cpus))
             self._equipment, self._job = self._executor.equip(work), job
             self._kit = self._equipment.depot.parcel(self._equipment.kit.packed())
         depot = self._equipment.depot
@@ -307,6 +310,7 @@ class _Fitting:
             "kit": self._kit,
             "broadcasts": dict(depot.broadcasts),
             "by": job.by,
+            "shared_by": job.shared_by,
             "dropped": [_HASH, _CELL, _BIN],
             "points": None if told is None else depot.parcel(told),
             "metric": (job.metric.name, job.metric.direction),
@@ -361,28 +365,3 @@ def _sizes_of(counted: Any) -> _Sizes:
         tuple(Unit(row[_CELL], row["weight"], row["groups"]) for row in rows),
         {code: cell for code, (_, cell) in large.items()},
     )
-
-
-def _collected(frame: Any) -> Table:
-    """Return a DataFrame as an Arrow table."""
-    if hasattr(frame, "toArrow"):
-        return frame.toArrow()
-    arrow = load("pyarrow")
-    types = load("pyspark.sql.pandas.types")
-    schema = types.to_arrow_schema(frame.schema)
-    return arrow.Table.from_pylist([row.asDict() for row in frame.collect()], schema=schema)
-
-
-def _without_nan(frame: Any, kinds: Mapping[str, str]) -> Any:
-    """Return the rows with NULL where a key is NaN: both are missing, and so one group."""
-    functions = load("pyspark.sql.functions")
-    for name, kind in kinds.items():
-        if kind in ("float", "double"):
-            column = functions.col(name)
-            frame = frame.withColumn(name, functions.when(~functions.isnan(column), column))
-    return frame
-
-
-def _kinds(frame: Any) -> dict[str, str]:
-    """Return the type of each column, as Spark writes it."""
-    return {field.name: field.dataType.simpleString() for field in frame.schema.fields}

@@ -11,7 +11,7 @@ from manyfit.executors.sealed import opened
 from manyfit.groups.batch import Portion
 from manyfit.groups.bench import Batch, Bench, run_batch
 from manyfit.groups.job import GroupJob
-from manyfit.groups.keys import key_text
+from manyfit.groups.keys import texts_of
 from manyfit.groups.row import Table, key_names, row_schema, to_table
 from manyfit.metric import Metric
 from manyfit.space import Space
@@ -28,10 +28,10 @@ def tune(batches: Iterator[Any], settings: Mapping[str, Any]) -> Iterator[Any]:
     """Tune the groups in a stream of Arrow record batches; yields record batches of rows.
 
     Args:
-        batches: Rows, those of a group one after another.
+        batches: Rows, those of a group one after another, in their order.
         settings: Parcels of the `kit` as it was packed and of the `points` (None if there are
-            none), the kit's `token`, `broadcasts` by digest, `place`, `by`, `dropped` columns, and
-            of the job `metric`, `trial_timeout`, `seconds` and `seed`.
+            none), the kit's `token`, `broadcasts` by digest, `place`, `by`, `shared_by`, `dropped`
+            columns, and of the job `metric`, `trial_timeout`, `seconds` and `seed`.
     """
     bench: Bench | None = None
     points = settings["points"]
@@ -81,8 +81,8 @@ def _tuned(
     keys = table.select(list(by))
     starts = [0, *edges(keys), len(table)]
     firsts = keys.take(starts[:-1])
-    texts = [key_text(values) for values in _rows(naive(firsts))]
-    portions = tuple(map(Portion, texts, starts[:-1], starts[1:]))
+    clusters = texts_of(table.take(starts[:-1]), settings["shared_by"])
+    portions = tuple(map(Portion, texts_of(firsts, by), starts[:-1], starts[1:], clusters))
     data = naive(table.drop_columns(settings["dropped"]))
     rows = list(run_batch(bench, Batch(portions, data, settings["points"])))
     arrow = load("pyarrow")
@@ -158,7 +158,11 @@ def edges(keys: Table) -> list[int]:
 
 
 def naive(table: Table) -> Table:
-    """Return a table whose times have no zone: in that of the session, as pandas gets them."""
+    """Return a table whose times have no zone: in that of the session, as pandas gets them.
+
+    In the hour that clocks show twice, two moments look alike then: so keys keep their zone, and
+    rows are sorted before.
+    """
     arrow, compute = load("pyarrow"), load("pyarrow.compute")
     for place, field in enumerate(table.schema):
         if arrow.types.is_timestamp(field.type) and field.type.tz is not None:

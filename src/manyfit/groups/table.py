@@ -1,5 +1,6 @@
 """Rows of groups as people read them: a pandas DataFrame, and keys in a word."""
 
+import datetime
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,6 @@ import numpy as np
 
 from manyfit._optional import load, require
 from manyfit.domain import Float, Int
-from manyfit.groups.keys import key_text
 from manyfit.groups.row import Table, key_names, keys_in
 from manyfit.space import Space
 
@@ -47,23 +47,19 @@ def keys_of(rows: Table, by: Sequence[str]) -> list[Key]:
     return columns[0] if len(by) == 1 else list(zip(*columns, strict=True))
 
 
-def text_schema(rows: Table, by: Sequence[str]) -> Any:
-    """Return the schema of the key columns, in the types that the texts of keys were made of.
-
-    Those of times on Spark were made without the zone that the column has.
-    """
-    arrow = load("pyarrow")
-    names = list(key_names(by))
-    schema = keys_in(rows, by).schema
-    zoned = any(getattr(field.type, "tz", None) for field in schema)
-    whole = rows.select([*names, "group"]).drop_null() if zoned else rows.slice(0, 0)
-    first = whole.slice(0, 1).to_pylist()
-    if not first or key_text([first[0][name] for name in names]) == first[0]["group"]:
-        return schema
-    return arrow.schema(
-        field.with_type(arrow.timestamp("us")) if getattr(field.type, "tz", None) else field
-        for field in schema
-    )
+def localised(value: Any, kind: Any) -> Any:
+    """Return a time with the zone of a type, if that has one and the time has none; else itself."""
+    arrow, compute = load("pyarrow"), load("pyarrow.compute")
+    zone = getattr(kind, "tz", None)
+    if not zone or not isinstance(value, datetime.datetime | np.datetime64):
+        return value
+    if getattr(value, "tzinfo", None) is not None or value != value:  # noqa: PLR0124 - NaT
+        return value
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]").item()
+    which = "latest" if getattr(value, "fold", 0) else "earliest"
+    plain = arrow.scalar(value, arrow.timestamp("us"))
+    return compute.assume_timezone(plain, zone, ambiguous=which, nonexistent=which).as_py()
 
 
 def label(key: Key) -> str:

@@ -32,7 +32,7 @@ from manyfit.events import (
 )
 from manyfit.groups.fits import Fits
 from manyfit.groups.job import GroupJob
-from manyfit.groups.keys import group_seed, key_text
+from manyfit.groups.keys import group_seed
 from manyfit.groups.row import BASELINE, COMPLETE, FAIL, GroupRow
 from manyfit.pruners.auto import make_pruner
 from manyfit.pruners.base import Pruner
@@ -40,7 +40,7 @@ from manyfit.pruners.folds import FoldPruner
 from manyfit.samplers.auto import make_sampler
 from manyfit.samplers.base import NoSampler, Sampler
 from manyfit.space import Space
-from manyfit.trial import Failed, Params, State
+from manyfit.trial import Failed, State
 from manyfit.worker.channel import ENDINGS, Channel, Stop
 from manyfit.worker.reason import message
 from manyfit.worker.seeds import seeded
@@ -75,7 +75,9 @@ class Notes(Protocol):
         """Note a report or an end."""
 
 
-def tune_group(job: GroupJob, group: str, frame: Any, notes: Notes) -> GroupRow:
+def tune_group(
+    job: GroupJob, group: str, frame: Any, notes: Notes, cluster: str = "[]"
+) -> GroupRow:
     """Tune one group; whatever goes wrong is in the row.
 
     Args:
@@ -83,18 +85,19 @@ def tune_group(job: GroupJob, group: str, frame: Any, notes: Notes) -> GroupRow:
         group: The group's key.
         frame: Its rows, numbered from 0.
         notes: What is known of it, and where to note more.
+        cluster: Chooses among the job's points.
     """
     began = time.monotonic()
     if job.order_by:
         frame = frame.sort_values(list(job.order_by), kind="stable", ignore_index=True)
-    row = _GroupStudy(job, group, frame, notes).run()
+    row = _GroupStudy(job, group, frame, notes, cluster).run()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     seconds = time.monotonic() - began + notes.spent
     return replace(row, rows=len(frame), seconds=seconds, worker=worker)
 
 
 class _GroupStudy:
-    def __init__(self, job: GroupJob, group: str, frame: Any, notes: Notes) -> None:
+    def __init__(self, job: GroupJob, group: str, frame: Any, notes: Notes, cluster: str) -> None:
         seed = group_seed(job.seed, group)
         self._job = job
         self._group = group
@@ -103,7 +106,7 @@ class _GroupStudy:
         self._too_small = job.holdout.too_small(len(frame)) if job.holdout is not None else None
         self._fits = Fits(frame, None if self._too_small else job.holdout, job.metric, seed)
         self._known = deque(notes.known)
-        points = _points(job, frame)
+        points = job.points[cluster] if job.points else ()
         self._start_with = (*points, *job.start_with)
         self._engine = Engine(
             space=job.space,
@@ -324,13 +327,6 @@ def _why_no_baseline(ending: AttemptEvent | None) -> str:
     if ending is None or isinstance(ending, AttemptFinished):
         return ""
     return f"the baseline failed: {getattr(ending, 'reason', ending)}"
-
-
-def _points(job: GroupJob, frame: Any) -> tuple[Params, ...]:
-    """Return the trials that are set for the group, if they are."""
-    if not job.points:
-        return ()
-    return job.points[key_text([frame[name].iloc[0] for name in job.shared_by])]
 
 
 def _sampler(job: GroupJob, seed: int) -> Sampler:
