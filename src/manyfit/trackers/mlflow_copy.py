@@ -32,6 +32,10 @@ _SLOW = 1.0
 _MAX_UPLOADS = 3
 
 
+# What MLflow says where the objective has logged another value under a param's name.
+_OWN_VALUE = "Changing param values"
+
+
 class AwayError(Exception):
     """The server did not answer, or can't at the moment: worth trying again."""
 
@@ -321,7 +325,11 @@ class Copy:
             refused = [name for name, piece in pieces if not self._write_piece(run, name, piece)]
             if batch.tags and len(refused) == len(pieces):
                 raise  # tags never clash: the run is gone, or closed to us
-            self._tell(refused, f"MLflow refused {', '.join(refused)[:200]} of {whose}: {refusal}")
+            names = ", ".join(refused)[:200]
+            if _OWN_VALUE in str(refusal):
+                self._tell(refused, f"MLflow keeps what the objective of {whose} logged as {names}")
+            else:
+                self._tell(refused, f"MLflow refused {names} of {whose}: {refusal}")
 
     def _write_piece(self, run: str, name: str, piece: Batch) -> bool:
         try:
@@ -337,7 +345,7 @@ class Copy:
         if not self._told.issuperset(names):
             self._told.update(names)
             logger.warning(
-                "%s. The study's record has it. For other trials this is not said again.",
+                "%s. The study's record is complete. For other trials this is not said again.",
                 redact(sentence).rstrip("."),
             )
 
