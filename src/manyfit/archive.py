@@ -175,8 +175,8 @@ def check_kind(folder: Path, *, groups: bool) -> None:
     other, maker = (FILE_NAME, "tune") if groups else (GROUPS_FILE, "tune_groups")
     if (folder / other).exists():
         raise ArgumentError(
-            f"the name {folder.name!r} is taken in {folder.parent} by a call of {maker}: give this "
-            "one another name, or another folder"
+            f"the name {from_file_name(folder.name)!r} is taken in {folder.parent} by a call of "
+            f"{maker}: give this one another name, or another folder"
         )
 
 

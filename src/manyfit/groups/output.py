@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from manyfit._names import from_file_name
 from manyfit._optional import load, require
 from manyfit.data.references import Delta, Parquet, absolute, filesystem_of
 from manyfit.errors import ArgumentError, JournalError
@@ -59,7 +60,9 @@ class Output:
             raise ArgumentError(
                 f"output must be a place to write to: a path and nothing else, but got {place}"
             )
-        found = cls(dataclasses.replace(place, path=absolute(place.path)), home.name)
+        found = cls(
+            dataclasses.replace(place, path=absolute(place.path)), from_file_name(home.name)
+        )
         found._check_apart(home)
         return found
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from manyfit._names import from_file_name
 from manyfit._optional import load
 from manyfit.archive import GROUPS_FILE, check_kind
 from manyfit.errors import (
@@ -69,6 +70,7 @@ class GroupRecord:
         except OSError as error:
             raise JournalError(f"can't make the folder {folder}: {error.strerror}") from error
         self.folder = folder
+        self.name = from_file_name(folder.name)
         self._work = dict(work or {})
         self._lock = StudyLock(folder / "lock")
         self._writers: dict[str, _Writer] = {}
@@ -95,7 +97,7 @@ class GroupRecord:
         if changed:
             lines = "\n".join(f"  {n}: {known.get(n)!r} became {header.get(n)!r}" for n in changed)
             raise StudyChangedError(
-                f"{self.folder.name!r} was tuned otherwise:\n{lines}\nGive this call another name"
+                f"{self.name!r} was tuned otherwise:\n{lines}\nGive this call another name"
             )
         return known
 

@@ -81,7 +81,7 @@ def resume(
     first = record.header["seed"]
     notes = []
     if seed not in (None, first):
-        notes = [f"{record.folder.name!r} keeps its first seed, {first}"]
+        notes = [f"{record.name!r} keeps its first seed, {first}"]
     notes += [f"{_groups(len(found))} tuned again: {why}" for why, found in lacking.items()]
     notes += _changed_work(kept, record, work)
     known = _noted(record, population.digests(), kept)

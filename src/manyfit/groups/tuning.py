@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from manyfit._checks import check_number
+from manyfit._names import from_file_name
 from manyfit.archive import study_folder
 from manyfit.budget import Stop
 from manyfit.data.references import Delta, Parquet
@@ -191,7 +192,7 @@ def tune_groups(
     record = GroupRecord(home, header_of(job, mode, aggregate), work_of(job))
     try:
         job = replace(job, seed=record.header["seed"], output=place)
-        with _explained(population, home.name):
+        with _explained(population, from_file_name(home.name)):
             schema = row_schema(population.keys_schema)
             resumed = resume(population, job, record, schema, seed)
             return _tune(Call(population, job, record, schema, mirrors, resumed), mode, aggregate)
@@ -209,10 +210,10 @@ def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
     try:
         reason = "all groups are done"
         try:
-            with heeded(interrupt), _explained(call.population, call.record.folder.name):
+            with heeded(interrupt), _explained(call.population, call.record.name):
                 _run(call, mode, how)
         except KeyboardInterrupt:
-            name = call.record.folder.name
+            name = call.record.name
             reason = f"interrupted: the same call with name={name!r} goes on"
         result = _result(call, mode, reason)
     except BaseException as error:
@@ -243,7 +244,7 @@ def _info_of(call: Call, mode: Mode) -> GroupsInfo:
     known = call.record.rows(GROUPS, call.schema)
     before = len(call.done())
     return GroupsInfo(
-        name=call.record.folder.name,
+        name=call.record.name,
         folder=call.record.folder,
         metric=job.metric,
         space=job.space,
@@ -272,7 +273,7 @@ def _result(call: Call, mode: Mode, reason: str) -> GroupsResult:
         slots=call.population.slots,
     )
     return GroupsResult(
-        name=call.record.folder.name,
+        name=call.record.name,
         folder=call.record.folder,
         metric=job.metric,
         space=job.space,
@@ -301,7 +302,11 @@ def _population(
         if parallelism is not None:
             raise ArgumentError("parallelism is for pandas: on Spark it is the cluster's slots")
         return SparkPopulation(
-            data, job.by, job.shared_by, executor or SparkExecutor(data.sparkSession), home.name
+            data,
+            job.by,
+            job.shared_by,
+            executor or SparkExecutor(data.sparkSession),
+            from_file_name(home.name),
         )
     raise ArgumentError(
         "data must be a pandas or a Spark DataFrame, but got a "
