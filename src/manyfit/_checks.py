@@ -44,10 +44,9 @@ def check_number(
         ArgumentError: It is anything else; says what it must be, and what it is.
 
     Example:
-        >>> check_number("timeout", "1h", least=0, unit="seconds", also="None")
+        >>> check_number("port", "1h", least=0, whole=True)
         Traceback (most recent call last):
-        manyfit.errors.ArgumentError: timeout must be a number of seconds, at least 0, or None, but
-        got '1h' (str)
+        manyfit.errors.ArgumentError: port must be a whole number, at least 0, but got '1h' (str)
     """
     fits = is_number(value, whole=whole) and math.isfinite(value)
     if fits and least <= value <= most and value > above:

@@ -43,7 +43,7 @@ def event_in(line: object, metric: Metric) -> Heard:
         NonsenseError: There is none that a worker may send, or something in it is of another type.
 
     Example:
-        >>> line = '{"v":1,"event":"lost","number":3,"attempt":1,"reason":"","counts":true,"at":0}'
+        >>> line = '{"v":2,"event":"lost","number":3,"attempt":1,"reason":"","counts":true,"at":0}'
         >>> event_in(line, Metric("loss"))
         AttemptLost(number=3, attempt=1, reason='', counts=True, at=0)
     """
