@@ -277,7 +277,11 @@ class Session:
         needs = resource.TaskResourceRequests().cpus(cpus)
         if gpus:
             needs = needs.resource("gpu", gpus)
-        return resource.ResourceProfileBuilder().require(needs).build
+        profile = resource.ResourceProfileBuilder().require(needs).build
+        if self.is_connect:
+            # The server learns of it now: the threads of jobs have no active session.
+            profile.id  # noqa: B018
+        return profile
 
 
 def _how_it_ended(error: Exception) -> str:
