@@ -67,7 +67,7 @@ def one_line(text: str) -> str:
     r"""Return the first line that isn't empty, or of a long one its beginning.
 
     Example:
-        >>> one_line("no depth\\nof 3")
+        >>> one_line("no depth\nof 3")
         'no depth …'
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
