@@ -92,6 +92,22 @@ class TestLoading:
         with pytest.raises(manyfit.JournalCorruptError, match="contradicts itself at line 3"):
             read()
 
+    @pytest.mark.parametrize("reader", ["load", "resume"])
+    def test_a_journal_without_its_first_line(self, quiet, reader):
+        """Nothing is checked against a record that doesn't say what is tuned: it is refused."""
+        journal = quiet["folder"] / "s" / "journal.jsonl"
+        journal.parent.mkdir()
+        journal.write_bytes(b"".join(GOLDEN.read_bytes().splitlines(keepends=True)[1:]))
+        before = journal.read_bytes()
+        read = {
+            "load": lambda: manyfit.load_study("s", folder=quiet["folder"]),
+            "resume": lambda: Study(SPACE, name="s", direction="maximize", **quiet),
+        }[reader]
+
+        with pytest.raises(manyfit.JournalCorruptError, match=r"first line is missing.*DriverStar"):
+            read()
+        assert journal.read_bytes() == before
+
     @given(data=st.data())
     def test_whatever_is_in_a_journal(self, data):
         """A record without checksums, damaged anywhere, is read or refused, by an error of ours."""

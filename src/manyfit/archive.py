@@ -51,7 +51,16 @@ class Header:
     asked: int = 0
 
     def take_in(self, event: Event) -> None:
-        """Note an event that concerns the study as a whole."""
+        """Note an event that concerns the study as a whole.
+
+        Raises:
+            JournalCorruptError: The first one doesn't say what is tuned, or it can't be read.
+        """
+        if self.created is None and not isinstance(event, StudyCreated):
+            raise JournalCorruptError(
+                "the journal's first line is missing: the one that says what is tuned. It has "
+                f"{type(event).__name__} in its place. Restore the journal from a backup"
+            )
         match event:
             case StudyCreated():
                 self.created = event
