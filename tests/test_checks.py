@@ -1,6 +1,7 @@
 """Numbers a user gives: refused where they are given, and in words."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 import manyfit
 from manyfit import ArgumentError, AshaPruner, Float, MedianPruner, NoImprovement, Study, Target
 from manyfit._checks import check_number
+from manyfit.arguments import checked_choices, checked_limits
+from manyfit.budget import Budget
 from manyfit.executors.processes import ProcessExecutor
 from manyfit.executors.threads import ThreadExecutor
 
@@ -80,6 +83,43 @@ def test_numbers_of_numpy_are_numbers():
     """As they come out of a table."""
     assert Target(np.float32(0.5)).value == 0.5
     assert MedianPruner(min_steps=np.int64(3)).min_steps == 3
+    assert check_number("n", 10**400, whole=True) == 10**400
+
+
+def test_numbers_are_kept_as_plain_ones():
+    """What JSON, ctypes and the operating system are given later has no NumPy in it."""
+    three, half = np.int64(3), np.float32(0.5)
+    settings = [
+        Target(half),
+        NoImprovement(three),
+        MedianPruner(min_steps=three, n_startup=three),
+        AshaPruner(min_steps=three, reduction=three),
+        manyfit.BaselinePruner(half, by_step=three, patience=three),
+        manyfit.FoldPruner(folds=three),
+        Budget(n_trials=three, timeout=half, max_failures=three, repeats=three),
+    ]
+    kept = [getattr(each, field.name) for each in settings for field in fields(each)]
+    kept += [*checked_choices(three, "raise", three, three), *checked_limits(half, three, three)]
+    kept += [ThreadExecutor(three).parallelism, ProcessExecutor(three).parallelism]
+    assert {type(value) for value in kept if value != ()} == {int, float}
+
+
+def test_a_study_runs_on_numbers_of_numpy(tmp_path):
+    """Counts and limits that come out of a table reach the workers' pools and the journal."""
+    three = np.int64(3)
+    whole = dict.fromkeys(("n_trials", "parallelism", "cpus_per_trial", "seed", "lag"), three)
+    result = manyfit.tune(
+        lambda params: params["x"],
+        {"x": Float(0, 1)},
+        metric="m",
+        executor="threads",
+        trial_timeout=np.float64(60),
+        tracker=None,
+        progress=None,
+        folder=tmp_path,
+        **whole,
+    )
+    assert [trial.state.value for trial in result] == ["COMPLETE"] * 3
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ def check_number(
     whole: bool = False,
     unit: str = "",
     also: str = "",
-) -> None:
-    """Return if a value is a finite number within bounds.
+) -> Any:
+    """Return a finite number within bounds as a plain `int` or `float`, whatever it was before.
 
     Args:
         name: What the value is called.
@@ -44,13 +44,16 @@ def check_number(
         ArgumentError: It is anything else; says what it must be, and what it is.
 
     Example:
+        >>> import numpy as np
+        >>> check_number("port", np.int64(8080), least=0, whole=True)
+        8080
         >>> check_number("port", "1h", least=0, whole=True)
         Traceback (most recent call last):
         manyfit.errors.ArgumentError: port must be a whole number, at least 0, but got '1h' (str)
     """
-    fits = is_number(value, whole=whole) and math.isfinite(value)
+    fits = is_number(value, whole=whole) and (is_number(value, whole=True) or math.isfinite(value))
     if fits and least <= value <= most and value > above:
-        return
+        return int(value) if is_number(value, whole=True) else float(value)
     rules = [
         ("a whole number" if whole else "a number") + (f" of {unit}" if unit else ""),
         *([f"at least {least}"] if math.isfinite(least) else []),
@@ -60,3 +63,16 @@ def check_number(
     ]
     given = f"{value!r:.200} ({type(value).__name__})"
     raise ArgumentError(f"{name} must be {', '.join(rules)}, but got {given}")
+
+
+def check_optional(name: str, value: Any, **rules: Any) -> Any:
+    """Return a number as `check_number` does, or None.
+
+    Raises:
+        ArgumentError: It is neither None nor such a number.
+
+    Example:
+        >>> check_optional("lag", None, least=1, whole=True) is None
+        True
+    """
+    return None if value is None else check_number(name, value, also="None", **rules)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from manyfit._checks import check_number
+from manyfit._checks import check_number, check_optional
 from manyfit.errors import ArgumentError, ObjectiveError
 from manyfit.executors.base import Executor
 from manyfit.pruners.auto import NoPruner
@@ -51,33 +51,38 @@ def stored_points(start_with: object, space: Space) -> list[Params]:
     return found
 
 
-def check_choices(max_attempts: int, on_space_change: str, seed: object, lag: int | None) -> None:
-    """Check what a study is made with.
+def checked_choices(
+    max_attempts: int, on_space_change: str, seed: int | None, lag: int | None
+) -> tuple[int, int | None, int | None]:
+    """Return `max_attempts`, `seed` and `lag` of a new study as plain numbers, all checked.
 
     Raises:
         ArgumentError: One of them breaks its rule.
     """
-    if seed is not None:
-        check_number("seed", seed, least=0, whole=True, also="None")
-    check_number("max_attempts", max_attempts, least=1, whole=True)
-    if lag is not None:
-        check_number("lag", lag, least=1, whole=True, also="None")
     if on_space_change not in ("raise", "keep"):
         raise ArgumentError(
             f"on_space_change must be 'raise' or 'keep', but got {on_space_change!r}"
         )
+    return (
+        check_number("max_attempts", max_attempts, least=1, whole=True),
+        check_optional("seed", seed, least=0, whole=True),
+        check_optional("lag", lag, least=1, whole=True),
+    )
 
 
-def check_limits(trial_timeout: float | None, trial_memory: int | None) -> None:
-    """Check the limits of a trial.
+def checked_limits(
+    trial_timeout: float | None, trial_memory: int | None, cpus_per_trial: int | None = None
+) -> tuple[float | None, int | None, int | None]:
+    """Return the limits of a trial, in this order, as plain numbers.
 
     Raises:
-        ArgumentError: One of them is not positive.
+        ArgumentError: One of them is not positive, or `cpus_per_trial` no whole number.
     """
-    if trial_timeout is not None:
-        check_number("trial_timeout", trial_timeout, above=0, unit="seconds", also="None")
-    if trial_memory is not None:
-        check_number("trial_memory", trial_memory, above=0, unit="bytes", also="None")
+    return (
+        check_optional("trial_timeout", trial_timeout, above=0, unit="seconds"),
+        check_optional("trial_memory", trial_memory, above=0, unit="bytes"),
+        check_optional("cpus_per_trial", cpus_per_trial, least=1, whole=True),
+    )
 
 
 def check_objective(objective: object) -> None:

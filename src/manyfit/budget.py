@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from manyfit._checks import check_number
+from manyfit._checks import check_number, check_optional
 from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
 from manyfit.repeats import LEADERS
@@ -25,7 +25,7 @@ class Target:
     value: float
 
     def __post_init__(self) -> None:
-        check_number("Target(value)", self.value)
+        object.__setattr__(self, "value", check_number("Target(value)", self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class NoImprovement:
     n_trials: int
 
     def __post_init__(self) -> None:
-        check_number("NoImprovement(n_trials)", self.n_trials, least=1, whole=True)
+        n_trials = check_number("NoImprovement(n_trials)", self.n_trials, least=1, whole=True)
+        object.__setattr__(self, "n_trials", n_trials)
 
 
 # Name, least value, and what it measures; what measures nothing is a whole number.
@@ -110,9 +111,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name, least, unit in _LIMITS:
-            value = getattr(self, name)
-            if value is not None:
-                check_number(name, value, least=least, whole=not unit, unit=unit, also="None")
+            given = getattr(self, name)
+            value = check_optional(name, given, least=least, whole=not unit, unit=unit)
+            object.__setattr__(self, name, value)
         for rule in self.stop:
             if not isinstance(rule, Target | NoImprovement):
                 raise ArgumentError(

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from manyfit.archive import Header, check_kind, materialized, replay, result_of, study_folder
 from manyfit.arguments import (
-    check_choices,
-    check_limits,
     check_objective,
+    checked_choices,
+    checked_limits,
     notes_on,
     pruner_with,
     stored_points,
@@ -120,13 +120,13 @@ class Study:
         tracker: "Literal['auto'] | Tracker | None" = "auto",
         on_space_change: Literal["raise", "keep"] = "raise",
     ) -> None:
-        check_choices(max_attempts, on_space_change, seed, lag)
+        max_attempts, seed, lag = checked_choices(max_attempts, on_space_change, seed, lag)
         self.space = Space.of(space)
         self.metric = Metric(metric, direction)
         self.name = name if name is not None else _new_name()
         self.folder = study_folder(self.name, folder)
         check_kind(self.folder, groups=False)
-        self.seed = secrets.randbits(32) if seed is None else int(seed)
+        self.seed = secrets.randbits(32) if seed is None else seed
         self._tracker = tracker
         self._lag = lag
         self._settings = {"sampler": sampler, "pruner": pruner_with(lag, pruner), "lag": lag}
@@ -206,14 +206,14 @@ class Study:
         if self._asking is not None:
             raise ArgumentError("a study that gives trials out by ask() can't tune as well")
         check_objective(objective)
-        check_limits(trial_timeout, trial_memory)
+        seconds, memory, cpus = checked_limits(trial_timeout, trial_memory, cpus_per_trial)
         budget = self._engine.budget = Budget.of(n_trials, timeout, max_failures, stop, repeats)
         self._check_ends(budget)
         most = budget.most_trials
         runner = make_executor(
-            executor, parallelism=parallelism, cpus_per_trial=cpus_per_trial, n_trials=most
+            executor, parallelism=parallelism, cpus_per_trial=cpus, n_trials=most
         )
-        limits = Limits(trial_timeout, trial_memory, cpus_per_trial or runner.cpus)
+        limits = Limits(seconds, memory, cpus or runner.cpus)
         self._describe(objective)
         work = Work(objective, self.space, self.metric, self.name, self.folder, limits, most)
         self._recorder.doubts = Doubts(self.metric, prunes=self._prunes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from manyfit._checks import check_number
+from manyfit._checks import check_optional
 from manyfit.errors import ArgumentError
 from manyfit.executors.base import Executor
 from manyfit.executors.inline import InlineExecutor
@@ -37,9 +37,8 @@ def make_executor(
     Raises:
         ArgumentError: An unknown word, or numbers that contradict each other.
     """
-    for name, value in (("parallelism", parallelism), ("cpus_per_trial", cpus_per_trial)):
-        if value is not None:
-            check_number(name, value, least=1, whole=True, also="None")
+    parallelism = check_optional("parallelism", parallelism, least=1, whole=True)
+    cpus_per_trial = check_optional("cpus_per_trial", cpus_per_trial, least=1, whole=True)
     if not isinstance(executor, str):
         if parallelism not in (None, executor.parallelism):
             raise ArgumentError(

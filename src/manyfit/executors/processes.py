@@ -38,8 +38,7 @@ class ProcessExecutor:
     capabilities = Capabilities(live_reports=True, hard_kill=True, memory_limit=True)
 
     def __init__(self, parallelism: int) -> None:
-        check_number("parallelism", parallelism, least=1, whole=True)
-        self._parallelism = parallelism
+        self._parallelism: int = check_number("parallelism", parallelism, least=1, whole=True)
         self._work: Work | None = None
         self._payload: Payload | None = None
         self._slots: list[Slot] = []

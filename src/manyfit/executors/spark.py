@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from manyfit._checks import check_number
+from manyfit._checks import check_number, check_optional
 from manyfit._redact import is_secret_name
 from manyfit.data.shared import in_transit
 from manyfit.errors import ArgumentError, ExecutorError
@@ -108,21 +108,17 @@ class SparkExecutor:
         gpus_per_trial: float = 0,
         timings: Timings = USUAL,
     ) -> None:
-        if parallelism is not None:
-            check_number("parallelism", parallelism, least=1, whole=True, also="None")
-        check_number("port", port, least=0, most=65535, whole=True)
-        check_number("gpus_per_trial", gpus_per_trial, least=0)
+        self._asked: int | None = check_optional("parallelism", parallelism, least=1, whole=True)
+        self._port = check_number("port", port, least=0, most=65535, whole=True)
+        self._gpus = check_number("gpus_per_trial", gpus_per_trial, least=0)
         self._session = Session(spark, timings)
         self._timings = timings
-        self._asked = parallelism
         self._host = host
-        self._port = port
         self._channel = channel
         self._storage = storage
         self._ship = ship
         self._env = _checked_env(env or {})
         self._secrets = _values_of(secrets)
-        self._gpus = gpus_per_trial
         self._run: Run | None = None
 
     @property

@@ -107,7 +107,9 @@ class DriverExecutor:
         timings: Timings = USUAL,
     ) -> None:
         if parallelism != "auto":
-            check_number("parallelism", parallelism, least=1, whole=True, also="'auto'")
+            parallelism = check_number(
+                "parallelism", parallelism, least=1, whole=True, also="'auto'"
+            )
         self._timings = timings
         self._session = Session(spark, timings)
         self._asked = parallelism

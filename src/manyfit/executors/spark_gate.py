@@ -5,7 +5,7 @@ import math
 import time
 from typing import Any
 
-from manyfit._checks import check_number
+from manyfit._checks import check_optional
 from manyfit.errors import ArgumentError
 from manyfit.executors.admission import Admission, Key, SlotsPerTrial, constant_need, need_of
 from manyfit.executors.spark_session import Session
@@ -38,8 +38,7 @@ class Gate:
         slots: int | None,
         timings: Timings = USUAL,
     ) -> None:
-        if slots is not None:
-            check_number("slots", slots, least=1, whole=True, also="None")
+        slots = check_optional("slots", slots, least=1, whole=True)
         self._session = session
         self._patience = timings.patience
         self._slots_per_trial = slots_per_trial

@@ -40,8 +40,7 @@ class ThreadExecutor:
     )
 
     def __init__(self, parallelism: int) -> None:
-        check_number("parallelism", parallelism, least=1, whole=True)
-        self._parallelism = parallelism
+        self._parallelism: int = check_number("parallelism", parallelism, least=1, whole=True)
         self._work: Work | None = None
         self._tasks: queue.SimpleQueue[tuple[Task, Channel] | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[AttemptEvent] = queue.SimpleQueue()

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from manyfit._checks import check_number
+from manyfit._checks import check_optional
 from manyfit._version import __version__
-from manyfit.arguments import check_choices, check_limits, stored_points
+from manyfit.arguments import checked_choices, checked_limits, stored_points
 from manyfit.budget import Budget, Stop
 from manyfit.data.references import absolute
 from manyfit.errors import ArgumentError, ObjectiveError
@@ -78,10 +78,9 @@ def job_of(
     """
     _check_mode(mode, aggregate, shared_by)
     _check_ends(mode, n_trials, group_timeout, stop)
-    check_choices(1, "raise", seed, None)
-    check_limits(trial_timeout, trial_memory)
-    if group_timeout is not None:
-        check_number("group_timeout", group_timeout, least=0, unit="seconds", also="None")
+    _, seed, _ = checked_choices(1, "raise", seed, None)
+    seconds, memory, _ = checked_limits(trial_timeout, trial_memory)
+    group_timeout = check_optional("group_timeout", group_timeout, least=0, unit="seconds")
     split = None if holdout is None else Holdout.of(holdout)
     checked, tuned = Space.of(space), Metric(metric, direction)
     budget = Budget.of(_trials(n_trials, group_timeout, checked), group_timeout, None, stop)
@@ -106,9 +105,9 @@ def job_of(
         baseline=baseline if callable(baseline) else None,
         start_with=_points(checked, baseline, start_with),
         stop=budget.stop,
-        trial_timeout=trial_timeout,
-        trial_memory=trial_memory,
-        seed=secrets.randbits(32) if seed is None else int(seed),
+        trial_timeout=seconds,
+        trial_memory=memory,
+        seed=secrets.randbits(32) if seed is None else seed,
         keep_models=keep_models if isinstance(keep_models, bool) else absolute(str(keep_models)),
         keep_trials=keep_trials,
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from manyfit._checks import check_number
+from manyfit._checks import check_optional
 from manyfit._names import from_file_name
 from manyfit.archive import study_folder
 from manyfit.budget import Stop
@@ -294,8 +294,7 @@ def _population(
     if _is_frame(data, "pandas"):
         if executor is not None:
             raise ArgumentError("executor is for Spark DataFrames, but data is a pandas one")
-        if parallelism is not None:
-            check_number("parallelism", parallelism, least=1, whole=True, also="None")
+        parallelism = check_optional("parallelism", parallelism, least=1, whole=True)
         return LocalPopulation(data, job.by, job.shared_by, parallelism=parallelism, folder=home)
     if _is_frame(data, "pyspark.sql"):
         _check_order(job)

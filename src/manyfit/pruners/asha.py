@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from math import inf
 
-from manyfit._checks import check_number
+from manyfit._checks import check_number, check_optional
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.pruners.tally import Lengths
@@ -43,9 +43,10 @@ class AshaPruner:
     reduction: int = 3
 
     def __post_init__(self) -> None:
-        if self.min_steps is not None:
-            check_number("min_steps", self.min_steps, least=1, whole=True, also="None")
-        check_number("reduction", self.reduction, least=2, whole=True)
+        min_steps = check_optional("min_steps", self.min_steps, least=1, whole=True)
+        reduction = check_number("reduction", self.reduction, least=2, whole=True)
+        object.__setattr__(self, "min_steps", min_steps)
+        object.__setattr__(self, "reduction", reduction)
 
     def bind(self, metric: Metric) -> Pruner:
         """Return a pruner for one study."""

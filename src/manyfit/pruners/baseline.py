@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import inf
 
-from manyfit._checks import check_number
+from manyfit._checks import check_number, check_optional
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.trial import Trial
@@ -37,10 +37,9 @@ class BaselinePruner:
     patience: int
 
     def __init__(self, baseline: float, *, by_step: int, patience: int | None = None) -> None:
-        check_number("baseline", baseline)
-        check_number("by_step", by_step, least=0, whole=True)
-        if patience is not None:
-            check_number("patience", patience, least=1, whole=True, also="None")
+        baseline = check_number("baseline", baseline)
+        by_step = check_number("by_step", by_step, least=0, whole=True)
+        patience = check_optional("patience", patience, least=1, whole=True)
         object.__setattr__(self, "baseline", baseline)
         object.__setattr__(self, "by_step", by_step)
         object.__setattr__(self, "patience", max(2, by_step // 5) if patience is None else patience)

@@ -60,7 +60,8 @@ class FoldPruner:
     folds: int
 
     def __post_init__(self) -> None:
-        check_number("folds", self.folds, least=2, whole=True)
+        folds = check_number("folds", self.folds, least=2, whole=True)
+        object.__setattr__(self, "folds", folds)
 
     def bind(self, metric: Metric) -> Pruner:
         """Return a pruner for one study."""

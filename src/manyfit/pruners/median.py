@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from manyfit._checks import check_number
+from manyfit._checks import check_number, check_optional
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.pruners.tally import Lengths, Tally
@@ -38,9 +38,10 @@ class MedianPruner:
     n_startup: int = 5
 
     def __post_init__(self) -> None:
-        if self.min_steps is not None:
-            check_number("min_steps", self.min_steps, least=0, whole=True, also="None")
-        check_number("n_startup", self.n_startup, least=1, whole=True)
+        min_steps = check_optional("min_steps", self.min_steps, least=0, whole=True)
+        n_startup = check_number("n_startup", self.n_startup, least=1, whole=True)
+        object.__setattr__(self, "min_steps", min_steps)
+        object.__setattr__(self, "n_startup", n_startup)
 
     def bind(self, metric: Metric) -> Pruner:
         """Return a pruner for one study."""

@@ -64,7 +64,7 @@ class MlflowTracker:
     ) -> None:
         expect("mlflow", extra="mlflow", purpose="tracking with MLflow")
         if wait is not None and wait != math.inf:
-            check_number("wait", wait, least=0, unit="seconds", also="math.inf or None")
+            wait = check_number("wait", wait, least=0, unit="seconds", also="math.inf or None")
         self._tracking_uri = tracking_uri
         self._experiment = experiment
         self._wait = wait
