@@ -355,6 +355,12 @@ class TestRefusing:
             ({}, "nothing would ever end this study"),
             ({"n_trials": 1, "direction": "min"}, "direction must be 'minimize' or 'maximize'"),
             ({"n_trials": 1, "executor": "spark"}, "executor must be 'inline', 'processes'"),
+            *(
+                ({"n_trials": 1, "executor": given}, "executor must be .* or an Executor, but got")
+                for given in (None, 5, ["threads"], manyfit.SparkExecutor, Float(0, 1))
+            ),
+            ({"n_trials": 1, "stop": [manyfit.Target]}, "stop must be Target"),
+            ({"n_trials": 1, "tracker": manyfit.MlflowTracker}, "tracker must be .* a Tracker"),
             ({"n_trials": 1, "sampler": "bayes"}, "sampler"),
             ({"n_trials": 1, "pruner": "hyperband"}, "pruner"),
             ({"n_trials": 1, "parallelism": 0}, "parallelism must be a whole number, at least 1"),
@@ -692,6 +698,16 @@ class TestAskAndTell:
             again = study.ask()
             assert (again.number, again.params) == (first.number, first.params)
             assert len(again.attempts) == 2
+
+    @pytest.mark.parametrize("what", [None, 0, {"x": 0.5}])
+    def test_what_is_told_of_is_a_trial(self, quiet, what):
+        """Whoever tells of None, which `ask` gives at the end, or of a number, reads what to do."""
+        with Study(SPACE, name="s", n_trials=1, **quiet) as study:
+            study.ask()
+            for call in (study.tell, study.prune, study.fail):
+                arguments = () if call == study.prune else (1.0,)
+                with pytest.raises(manyfit.ArgumentError, match=r"ask\(\) returns None when"):
+                    call(what, *arguments)
 
     @pytest.mark.parametrize("told", [0, 1])
     def test_telling_twice_or_a_stranger_is_refused(self, quiet, told):

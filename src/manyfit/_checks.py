@@ -1,4 +1,4 @@
-"""One kind of check for every number a user gives: NaN, text, a truth value, a fraction, a sign."""
+"""One check for each kind of thing a user gives: numbers, and objects with methods."""
 
 import math
 from numbers import Integral, Real
@@ -76,3 +76,15 @@ def check_optional(name: str, value: Any, **rules: Any) -> Any:
         True
     """
     return None if value is None else check_number(name, value, also="None", **rules)
+
+
+def has_methods(value: object, *names: str) -> bool:
+    """Whether an object can do all this; a class, which nobody has called yet, can't.
+
+    Example:
+        >>> has_methods([], "append", "pop"), has_methods(list, "append")
+        (True, False)
+    """
+    return not isinstance(value, type) and all(
+        callable(getattr(value, name, None)) for name in names
+    )

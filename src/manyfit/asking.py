@@ -93,6 +93,11 @@ class Asking:
         Raises:
             ArgumentError: It isn't.
         """
+        if not isinstance(trial, Trial):
+            raise ArgumentError(
+                f"a trial must be one that ask() gave out, but got {trial!r:.200}; "
+                "ask() returns None when there is none to give out"
+            )
         if trial.number not in self._started:
             raise ArgumentError(
                 f"trial {trial.number} is not running here: "

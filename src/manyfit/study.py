@@ -138,6 +138,7 @@ class Study:
         # Refused before anything is on disk.
         make_sampler(sampler, self.space, self.metric, 0, earlier)
         judge = make_pruner(pruner_with(lag, pruner), self.metric)
+        make_trackers(tracker, None)
         self._prunes = prunes(judge)
 
         def build(seed: int) -> Engine:

@@ -188,6 +188,8 @@ def test_a_changed_call(tuned):
         ({"by": ["state", "key_state"]}, "makes two columns of one name in the result"),
         ({"by": []}, "by must name a column"),
         ({"holdout": "last"}, "holdout must be"),
+        ({"sampler": manyfit.MedianPruner()}, "sampler must be one of"),
+        ({"tracker": manyfit.MlflowTracker}, "tracker must be 'auto', None or an MlflowTracker"),
         ({"baseline": 3}, "baseline must be a point of the space or a function"),
         *[({"parallelism": n}, "parallelism must be a whole") for n in (-1, True, 2.5, "2")],
         ({"group_timeout": "1h"}, "group_timeout must be a number of seconds"),

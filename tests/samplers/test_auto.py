@@ -8,6 +8,7 @@ import pytest
 
 from manyfit.errors import ArgumentError, SpaceError
 from manyfit.metric import Metric
+from manyfit.pruners.median import MedianPruner
 from manyfit.samplers.auto import make_sampler
 from manyfit.samplers.earlier import Earlier
 from manyfit.samplers.gp import GPSampler
@@ -100,7 +101,7 @@ def test_classes_are_no_samplers():
         make_sampler(optuna.samplers.TPESampler, SMALL, LOSS, 0)
 
 
-@pytest.mark.parametrize("given", [None, 3, object(), ["random"]])
+@pytest.mark.parametrize("given", [None, 3, object(), ["random"], MedianPruner()])
 def test_anything_else(given):
     """What is no sampler is refused, and shown."""
     with pytest.raises(ArgumentError, match="with the methods tell and ask, but got"):

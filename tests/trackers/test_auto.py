@@ -32,7 +32,7 @@ def test_none() -> None:
     assert make_trackers(None, False) == ()
 
 
-@pytest.mark.parametrize("word", ["mlflow", 3, object()])
+@pytest.mark.parametrize("word", ["mlflow", 3, object(), RecordingTracker, MlflowTracker])
 def test_other_things_are_refused(word: Any) -> None:
     """The message says what there is, and what was given."""
     with pytest.raises(ArgumentError, match="tracker must be 'auto', None or a Tracker"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from manyfit._checks import check_optional
+from manyfit._checks import check_optional, has_methods
 from manyfit.errors import ArgumentError
 from manyfit.executors.base import Executor
 from manyfit.executors.inline import InlineExecutor
@@ -15,6 +15,7 @@ _WORDS: dict[str, Callable[[int], Executor]] = {
     "processes": ProcessExecutor,
     "threads": ThreadExecutor,
 }
+_METHODS = ("open", "submit", "poll", "stop", "close")
 
 
 def make_executor(
@@ -35,21 +36,22 @@ def make_executor(
         n_trials: How many trials there are.
 
     Raises:
-        ArgumentError: An unknown word, or numbers that contradict each other.
+        ArgumentError: It is neither such a word nor an executor, or numbers contradict each
+            other.
     """
     parallelism = check_optional("parallelism", parallelism, least=1, whole=True)
     cpus_per_trial = check_optional("cpus_per_trial", cpus_per_trial, least=1, whole=True)
-    if not isinstance(executor, str):
-        if parallelism not in (None, executor.parallelism):
-            raise ArgumentError(
-                f"parallelism={parallelism} contradicts the executor's own "
-                f"{executor.parallelism}: give it to one of them"
-            )
-        return executor
-    if executor not in _WORDS:
+    if isinstance(executor, str) and executor in _WORDS:
+        if executor == "inline" and parallelism not in (None, 1):
+            raise ArgumentError(f"executor='inline' runs one trial at a time, not {parallelism}")
+        wanted = parallelism or max(1, usable_cpus() // (cpus_per_trial or 1))
+        return _WORDS[executor](min(wanted, n_trials or wanted))
+    if isinstance(executor, str) or not has_methods(executor, *_METHODS):
         words = ", ".join(repr(word) for word in sorted(_WORDS))
-        raise ArgumentError(f"executor must be {words} or an Executor, but got {executor!r}")
-    if executor == "inline" and parallelism not in (None, 1):
-        raise ArgumentError(f"executor='inline' runs one trial at a time, not {parallelism}")
-    wanted = parallelism or max(1, usable_cpus() // (cpus_per_trial or 1))
-    return _WORDS[executor](min(wanted, n_trials or wanted))
+        raise ArgumentError(f"executor must be {words} or an Executor, but got {executor!r:.200}")
+    if parallelism not in (None, executor.parallelism):
+        raise ArgumentError(
+            f"parallelism={parallelism} contradicts the executor's own "
+            f"{executor.parallelism}: give it to one of them"
+        )
+    return executor

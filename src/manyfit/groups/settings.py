@@ -88,8 +88,7 @@ def job_of(
     if callable(baseline):
         _check_function("baseline", baseline, split, params=False)
     make_pruner(pruner, tuned)
-    if not hasattr(sampler, "bind"):
-        make_sampler(sampler, checked, tuned, 0)
+    make_sampler(sampler, checked, tuned, 0)
     return GroupJob(
         by=_columns("by", by, least=1),
         objective=objective,

@@ -300,6 +300,10 @@ def _population(
         _check_order(job)
         if parallelism is not None:
             raise ArgumentError("parallelism is for pandas: on Spark it is the cluster's slots")
+        if not isinstance(executor, SparkExecutor | None):
+            raise ArgumentError(
+                f"executor must be a SparkExecutor or None, but got {executor!r:.200}"
+            )
         return SparkPopulation(
             data,
             job.by,

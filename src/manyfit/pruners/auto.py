@@ -88,7 +88,7 @@ def make_pruner(pruner: str | PrunerSettings | None, metric: Metric) -> Pruner:
         words = ", ".join(map(repr, _WORDS))
         raise ArgumentError(
             f"pruner must be one of {words}, None, or a pruner such as MedianPruner(min_steps=3), "
-            f"but got {pruner!r}"
+            f"but got {pruner!r:.200}"
         )
     return _EndDiverged(settings.bind(metric), metric)
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from manyfit._checks import has_methods
 from manyfit._optional import load
 from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
@@ -55,7 +56,7 @@ def make_sampler(
     # Where optuna was never imported, nobody can have made one of its samplers.
     if "optuna" in sys.modules and _optuna().is_optuna_sampler(sampler):
         return _optuna().OptunaSampler(space, metric, seed, sampler), f"{name}: Optuna's, as given"
-    if callable(getattr(sampler, "tell", None)) and callable(getattr(sampler, "ask", None)):
+    if has_methods(sampler, "tell", "ask"):
         return sampler, f"{name}: as given"
     raise ArgumentError(
         f"sampler must be one of {_words()}, an instance of an optuna sampler, or an object with "

@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import Literal
 
+from manyfit._checks import has_methods
 from manyfit.errors import ArgumentError
 from manyfit.trackers.base import Tracker
 
@@ -42,9 +43,8 @@ def _tracker(tracker: Literal["auto"] | Tracker | None) -> Tracker | None:
         return None
     if tracker == "auto":
         return _mlflow()() if is_installed("mlflow") else None
-    methods = ("open", "prepare", "record", "close")
-    if isinstance(tracker, str) or not all(hasattr(tracker, method) for method in methods):
-        raise ArgumentError(f"tracker must be 'auto', None or a Tracker, but got {tracker!r}")
+    if not has_methods(tracker, "open", "prepare", "record", "close"):
+        raise ArgumentError(f"tracker must be 'auto', None or a Tracker, but got {tracker!r:.200}")
     return tracker
 
 
