@@ -269,6 +269,59 @@ def test_what_is_not_as_before_is_told(tuned, settings, message):
         assert any(note.startswith(message) for note in tuned(**{"name": "call", **settings}).notes)
 
 
+@pytest.mark.parametrize(
+    ("data", "change"),
+    [
+        (frame(5).query("g < 'g4'").assign(best=0.45), "4 groups changed"),
+        (frame(5), "1 group joined"),
+        (frame(5).query("g in ('g0', 'g2', 'g3')"), "1 group left"),
+        (frame(5).query("g < 'g4'").iloc[:-1], "1 group changed"),
+    ],
+)
+@pytest.mark.parametrize("is_old", [False, True])
+def test_shared_trials_on_other_data(tuned, tmp_path, data, change, is_old):
+    """New ones can't be ranked with those on record, also of a version that noted less."""
+    settings = {"name": "call", "mode": "shared"}
+    some = frame(5).query("g < 'g4'")
+    value = tuned(some, **settings).table["value"].mean()
+    if is_old:
+        next((tmp_path / "call").glob("judged-*")).unlink()
+    with pytest.raises(StudyChangedError, match=rf"\({change}\).*name, .* or n_trials=6, which"):
+        tuned(data, n_trials=12, **settings)
+    assert tuned(some, n_trials=12, **settings).table["value"].mean() <= value
+
+
+def test_shared_params_of_groups_that_join(tuned):
+    """They are fitted with them, and the result says so each time."""
+    settings = {"name": "call", "mode": "shared"}
+    tuned(frame(4).query("g < 'g2'"), **settings)
+    for _ in range(2):
+        result = tuned(frame(4), **settings)
+        assert result.count("COMPLETE") == 4
+        assert any(
+            note.startswith("2 groups had no part in choosing the shared params:")
+            for note in result.notes
+        )
+
+
+def test_clusters_that_join(tuned):
+    """They are tuned by themselves, and those on record keep their trials."""
+    settings = {"name": "call", "mode": "shared", "shared_by": "region"}
+    first = tuned(frame(4).query("g > 'g1'"), **settings)
+    more = tuned(frame(4), **settings, n_trials=12)
+    assert not any("part in" in note or "had other" in note for note in more.notes)
+    assert more.table["value"].lt(0.05).all()
+    gains = first.table["value"].to_numpy() - more.table["value"].to_numpy()[2:]
+    assert (gains >= 0).all()
+
+
+def test_rows_that_have_changed_where_groups_are_tuned_again(tuned):
+    """Both are told."""
+    tuned(frame(2), name="call")
+    notes = tuned(frame(2).assign(best=0.5), name="call", n_trials=9).notes
+    assert "2 groups are tuned again on rows that have changed" in notes
+
+
 def test_nothing_has_changed(tuned):
     """The same call, or one with more groups, is told nothing."""
     some = frame(5).query("g < 'g3'")

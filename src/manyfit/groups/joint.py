@@ -120,6 +120,7 @@ class Joint:
         self._clusters = sorted(set(self._cluster.values()))
         self._sample = self._sampled(texts)
         self._best: dict[str, Scores] = {}  # by cluster, of its best trial
+        self._order = self._clusters  # a cluster's place names its study
         self._excluded: set[str] = set()  # groups that fail whatever the params
         self._parts: dict[frozenset[str], Population] = {}
         self._recall()
@@ -141,6 +142,7 @@ class Joint:
         Raises:
             NoResultError: No trial of some cluster has completed.
         """
+        self._remember()
         with contextlib.ExitStack() as stack:
             studies = {each: stack.enter_context(self._study(each)) for each in self._clusters}
             while asked := self._asked(studies):
@@ -153,7 +155,7 @@ class Joint:
             job.space,
             metric=job.metric.name,
             direction=job.metric.direction,
-            name=f"{self._clusters.index(cluster):04}",
+            name=f"{self._order.index(cluster):04}",
             folder=self._folder,
             seed=group_seed(job.seed, cluster),
             sampler=job.sampler,
@@ -176,6 +178,8 @@ class Joint:
                 cluster: {group: Score(*score) for group, score in scores.items()}
                 for cluster, scores in known["best"].items()
             }
+            order = known.get("clusters", sorted(self._best))  # once it wasn't kept
+            self._order = [*order, *(each for each in self._clusters if each not in order)]
 
     def _remember(self) -> None:
         best = {
@@ -183,9 +187,9 @@ class Joint:
             for cluster, scores in self._best.items()
         }
         part = self._memory.with_suffix(".part")
-        part.write_text(
-            json.dumps({"excluded": sorted(self._excluded), "best": best}), encoding="utf-8"
-        )
+        known = {"excluded": sorted(self._excluded), "best": best, "clusters": self._order}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(known), encoding="utf-8")
         part.replace(self._memory)
 
     def _asked(self, studies: Mapping[str, Study]) -> dict[str, Trial]:

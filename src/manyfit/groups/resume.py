@@ -5,7 +5,7 @@ differs from call to call is kept with the rows, and where rows of unlike calls 
 the result says so.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from manyfit.digest import digest_of
 from manyfit.errors import StudyChangedError
 from manyfit.fingerprint import differences, fingerprint
 from manyfit.groups.job import GroupJob
+from manyfit.groups.judged import judged_on, mark_of
 from manyfit.groups.population import Population
 from manyfit.groups.record import GroupRecord, Work
 from manyfit.groups.row import Schema, Table, as_moments, keys_in, settled
@@ -68,7 +69,8 @@ def resume(
 
     Raises:
         ArgumentError: What is in the output's place is something else.
-        StudyChangedError: The output has rows of another call of this name.
+        StudyChangedError: The output has rows of another call of this name, or trials of shared
+            params that are on record were judged on other rows or groups than new ones would be.
         JournalError: The output, or the record, can't be read or written.
     """
     written = _recalled(population, job, record, schema)
@@ -84,9 +86,14 @@ def resume(
         notes = [f"{record.name!r} keeps its first seed, {first}"]
     notes += [f"{_groups(len(found))} tuned again: {why}" for why, found in lacking.items()]
     notes += _changed_work(kept, record, work)
-    known = _noted(record, population.digests(), kept)
-    if kept:
-        notes += _changed_data(population, known, without(done, again), job.by)
+    digests = population.digests()
+    if record.header["mode"] == "shared":
+        older = _digests(record, digests, schema)
+        ended = _ended(made.values())
+        notes += judged_on(population, job, record, digests, older=older, done=ended)
+    known = _noted(record, digests, kept)
+    if len(done):
+        notes += _changed_data(population, known, done, again, job.by)
     record.note_work(work)
     return Resumed(again, tuple(notes))
 
@@ -183,19 +190,36 @@ def _noted(
 
 
 def _changed_data(
-    population: Population, differs: Mapping[str, bool], kept: Table, by: Sequence[str]
+    population: Population,
+    differs: Mapping[str, bool],
+    done: Table,
+    again: frozenset[str],
+    by: Sequence[str],
 ) -> Iterator[str]:
     """Yield sentences on groups whose rows have changed since they were tuned, or are gone."""
-    sizes = population.sizes(keys_in(kept, by))
-    rows = zip(kept.column("group").to_pylist(), kept.column("rows").to_pylist(), strict=True)
-    changed = gone = 0
-    for group, size in rows:
-        gone += group not in sizes
-        changed += group in sizes and (sizes[group] != size or differs.get(group, False))
-    if changed:
-        yield f"{_groups(changed)} kept as tuned, though the rows have changed: {_ANOTHER}"
+    sizes = population.sizes(keys_in(done, by))
+    rows = dict(zip(done.column("group").to_pylist(), done.column("rows").to_pylist(), strict=True))
+    gone = len(rows.keys() - sizes.keys())
+    changed = {group for group, size in sizes.items() if size != rows[group] or differs.get(group)}
+    if kept := len(changed - again):
+        yield f"{_groups(kept)} kept as tuned, though the rows have changed: {_ANOTHER}"
+    if renewed := len(changed & again):
+        yield f"{_groups(renewed)} tuned again on rows that have changed"
     if gone:
         yield f"{_groups(gone)} kept that the data no longer have"
+
+
+def _digests(record: GroupRecord, digests: Table | None, schema: Schema) -> dict[str, str]:
+    """Return, by group, what tells the rows of earlier calls from others."""
+    if digests is not None:
+        return _pairs(record.rows(_DATA, digests.schema))
+    columns = record.rows(GROUPS, schema).select(["group", "rows"])
+    return {row["group"]: mark_of(row["rows"]) for row in columns.to_pylist()}
+
+
+def _ended(made: Collection[Work]) -> int | None:
+    """Return the trials of shared params that have ended; None if that isn't known."""
+    return max((was["n_trials"] for was in made if was), default=None)
 
 
 def _pairs(digests: Table) -> dict[str, str]:

@@ -142,8 +142,9 @@ def tune_groups(
         SpaceError: The space, or a point, breaks a rule.
         ObjectiveError: The objective can't be sent to workers.
         StudyLockedError: Another process holds the record.
-        StudyChangedError: The record is of a call that did something else, or the output has rows
-            of another call of this name.
+        StudyChangedError: The record is of a call that did something else, the output has rows of
+            another call of this name, or in mode `"shared"` there are trials to run beside others
+            that were judged on other rows or groups.
         JournalError: The record, or the output, can't be written.
         ExecutorError: Workers can't be started, or the cluster is gone; the record is intact.
 
