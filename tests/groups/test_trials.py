@@ -3,6 +3,7 @@
 import json
 import pickle
 import warnings
+from collections import Counter
 
 import cloudpickle
 import numpy as np
@@ -303,6 +304,94 @@ class TestFailures:
 
         with pytest.warns(UserWarning, match="hm"):
             assert tuned(objective, n_trials=1).state == "COMPLETE"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """A database of MLflow, which takes seconds to make."""
+    mlflow = pytest.importorskip("mlflow")
+    return mlflow.MlflowClient(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, about what it imports
+class TestMLflow:
+    """What fits log to MLflow themselves."""
+
+    @pytest.fixture
+    def runs(self, client, monkeypatch, request, tmp_path):
+        """What gives the runs of the test."""
+        import mlflow
+
+        monkeypatch.chdir(tmp_path)  # artifacts go to mlruns of the working folder
+        experiment = client.create_experiment(request.node.name)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", client.tracking_uri)
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+        yield lambda: client.search_runs([experiment])
+        assert mlflow.active_run() is None
+
+    def test_each_fit_has_a_run_of_its_own(self, runs):
+        """Else the second trial's params would be changed values of the first one's."""
+        import mlflow
+
+        def fit(group, params):
+            mlflow.log_params(params)
+            if params["x"] == 0.5:
+                raise ValueError("no")
+            if params["x"] == 0.25:
+                raise TrialStopped
+            return params["x"]
+
+        points = {"[]": tuple({"x": x} for x in (0.5, 0.25, 0.75))}
+        row = tuned(fit, points=points, start_with=())
+        assert (row.state, row.trials, row.failed, row.pruned) == ("COMPLETE", 3, 1, 1)
+        ends = {run.data.params["x"]: run.info.status for run in runs()}
+        assert ends == {"0.5": "FAILED", "0.25": "KILLED", "0.75": "FINISHED"}
+
+    def test_so_has_each_fold(self, runs):
+        """What differs between folds differs between runs."""
+        import mlflow
+
+        def fit(train, valid, params):
+            mlflow.log_param("first", valid["y"].iloc[0])
+            return 1.0
+
+        assert tuned(fit, n_trials=2, holdout=Holdout(folds=2)).failed == 0
+        assert len(runs()) == 4
+
+    def test_runs_say_whose_they_are(self, runs, monkeypatch):
+        """The baseline's and the last model's, too; tags that were to be given anyway are kept."""
+        import mlflow
+
+        def baseline(train, valid):
+            mlflow.log_metric("loss", 7.0)
+            return 7.0
+
+        def fit(train, valid, params):
+            mlflow.log_metric("loss", params["x"])
+            return params["x"], "model"
+
+        monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"team": "sales"}')
+        settings = {"holdout": Holdout(folds=2), "keep_models": True, "name": "m4"}
+        assert tuned(fit, n_trials=2, baseline=baseline, **settings).failed == 0
+        found = runs()
+        names = Counter(run.info.run_name for run in found)
+        assert names == {"a, trial 0": 2, "a, trial 1": 2, "a, baseline": 2, "a, model": 1}
+        tags = next(run.data.tags for run in found if run.info.run_name == "a, trial 1")
+        keys = ("manyfit.groups", "manyfit.group", "manyfit.trial", "team")
+        assert [tags[key] for key in keys] == ["m4", '["a"]', "1", "sales"]
+
+    def test_trials_of_all_groups_have_no_number(self, runs):
+        """In mode "shared" each is the only one of its job."""
+        import mlflow
+
+        def fit(group, params):
+            mlflow.log_params(params)
+            return 1.0
+
+        tuned(fit, points={"[]": ({"x": 0.5},)}, start_with=(), name="m4")
+        (run,) = runs()
+        assert run.info.run_name == "a"
+        assert "manyfit.trial" not in run.data.tags
 
 
 class TestBaseline:

@@ -10,6 +10,7 @@ from manyfit.errors import MetricError
 from manyfit.groups.cells import changeable, owned
 from manyfit.groups.holdout import Holdout, take
 from manyfit.metric import Metric
+from manyfit.worker.active_run import own_runs
 from manyfit.worker.channel import Channel
 from manyfit.worker.context import Context, current_trial, entered, report
 
@@ -81,14 +82,19 @@ class Fits:
     ) -> tuple[Any, Any]:
         frames = [owned(part, self._changeable) for part in parts]
         given = [own_values(each) if isinstance(each, Mapping) else each for each in params]
-        began = time.perf_counter()
-        try:
+        with own_runs(), self._timed():
             returned = function(*frames, *given)
-        finally:
-            self.seconds += time.perf_counter() - began
         if isinstance(returned, tuple) and len(returned) == 2:
             return returned
         return returned, None
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - began
 
 
 @contextlib.contextmanager

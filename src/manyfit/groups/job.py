@@ -41,6 +41,7 @@ class GroupJob:
         keep_models: Whether rows have models, or the folder or URL where these go.
         keep_trials: Whether rows have all their trials.
         output: Where rows go, models included; None if they go to the driver.
+        name: The call's.
     """
 
     by: tuple[str, ...]
@@ -64,6 +65,7 @@ class GroupJob:
     keep_models: bool | str = False
     keep_trials: bool = False
     output: Output | None = None
+    name: str = ""
 
     def at(self, points: Mapping[str, Sequence[Params]]) -> "GroupJob":
         """Return the job that tries certain points, and nothing else, and keeps nothing of it."""

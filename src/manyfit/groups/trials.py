@@ -34,6 +34,7 @@ from manyfit.groups.fits import Fits
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import group_seed
 from manyfit.groups.row import BASELINE, COMPLETE, FAIL, GroupRow
+from manyfit.groups.table import label
 from manyfit.pruners.auto import make_pruner
 from manyfit.pruners.base import Pruner
 from manyfit.pruners.folds import FoldPruner
@@ -41,6 +42,7 @@ from manyfit.samplers.auto import make_sampler
 from manyfit.samplers.base import NoSampler, Sampler
 from manyfit.space import Space
 from manyfit.trial import Failed, State
+from manyfit.worker.active_run import tagged
 from manyfit.worker.channel import ENDINGS, Channel, Stop
 from manyfit.worker.reason import message
 from manyfit.worker.seeds import seeded
@@ -49,6 +51,7 @@ from manyfit.worker.work import Task, Work
 
 BASELINE_TRIAL = -1  # the number under which a baseline that is no trial runs
 _MOST_ATTEMPTS = 2
+_MOST_NAME = 200  # characters of a group's key in the name of an MLflow run
 _NOTHING = Space({})
 # A trial that fails costs its group that trial, however many do.
 _ANY_NUMBER = sys.maxsize
@@ -178,9 +181,23 @@ class _GroupStudy:
         space = self._job.space if is_trial else _NOTHING
         work = Work(objective, space, self._job.metric, "", Path())
         self._notes.begin(task.number)
-        ending = self._notes.told(run_within(work, task, channel, self._place))
+        with tagged(self._tags(task.number if is_trial else "baseline")):
+            ending = self._notes.told(run_within(work, task, channel, self._place))
         self._notes.note(ending)
         return ending
+
+    def _tags(self, trial: int | str) -> dict[str, str]:
+        """Return the tags, and by one the name, of the MLflow runs that a trial's fits start.
+
+        Where the points are set, trials are not numbered as people know them.
+        """
+        tags = {"manyfit.groups": self._job.name, "manyfit.group": self._group}
+        name = label(tuple(json.loads(self._group)))[:_MOST_NAME]
+        if isinstance(trial, int):
+            if self._job.points:
+                return {**tags, "mlflow.runName": name}
+            return {**tags, "manyfit.trial": str(trial), "mlflow.runName": f"{name}, trial {trial}"}
+        return {**tags, "manyfit.trial": trial, "mlflow.runName": f"{name}, {trial}"}
 
     def _take_report(self, event: AttemptEvent, channel: Channel) -> None:
         if isinstance(event, Reported):
@@ -280,7 +297,8 @@ class _GroupStudy:
         best = self._engine.best
         model = self._model
         if model is None or best is None or best.number != self._modelled or self._fits.folds > 1:
-            model = kept(lambda: self._refitted(row))
+            with tagged(self._tags("model")):
+                model = kept(lambda: self._refitted(row))
         row = replace(row, model=model.data, fit_seconds=self._fits.seconds)
         return row.because(model.problem) if model.problem else row
 

@@ -129,7 +129,8 @@ def tune_groups(
         folder: Where records are kept.
         seed: Makes everything repeatable; drawn at random by default.
         tracker: `"auto"` makes an MLflow run of the call, where MLflow is installed; an
-            `MlflowTracker`; or None.
+            `MlflowTracker`; or None. What the objective logs to MLflow itself goes to a run of its
+            own for each fit, beside the call's run, with any tracker.
         child_runs: Whether each group has an MLflow run below that.
         progress: `"auto"` shows groups done, failed, gains and the time left: live on a terminal or
             in a notebook, as plain lines elsewhere; `"plain"`; None for silence.
@@ -192,7 +193,7 @@ def tune_groups(
     place = None if output is None else Output.of(output, home)
     record = GroupRecord(home, header_of(job, mode, aggregate), work_of(job))
     try:
-        job = replace(job, seed=record.header["seed"], output=place)
+        job = replace(job, seed=record.header["seed"], output=place, name=record.name)
         with _explained(population, from_file_name(home.name)):
             schema = row_schema(population.keys_schema)
             resumed = resume(population, job, record, schema, seed)

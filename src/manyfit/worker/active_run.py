@@ -6,11 +6,13 @@ needs no MLflow.
 """
 
 import contextlib
+import json
 import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
 
+from manyfit.errors import TrialStopped
 from manyfit.worker.adoption import (
     EXPERIMENT_ID,
     EXPERIMENT_NAME,
@@ -28,6 +30,9 @@ logger = logging.getLogger("manyfit")
 
 # Where a study's runs are: the same for all its trials.
 _PLACE = (TRACKING_URI, EXPERIMENT_ID, EXPERIMENT_NAME)
+
+# MLflow gives the tags in this variable, as JSON, to each run that is started.
+_TAGS = "MLFLOW_RUN_CONTEXT"
 
 _lock = threading.Lock()
 _shared: dict[str, str] = {}
@@ -65,6 +70,35 @@ def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
                 yield
         finally:
             _end_runs(outer)
+
+
+@contextlib.contextmanager
+def own_runs() -> Iterator[None]:
+    """End the MLflow runs that the block leaves active in this thread.
+
+    They end as FINISHED; as KILLED where the block was told to stop, and as FAILED where it raised
+    anything else.
+    """
+    outer, status = active_id(), "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except TrialStopped:
+        status = "KILLED"
+        raise
+    finally:
+        _end_runs(outer, status)
+
+
+@contextlib.contextmanager
+def tagged(tags: Mapping[str, str]) -> Iterator[None]:
+    """Give tags to the MLflow runs that the block starts; what it gives them itself wins."""
+    known: object = {}
+    with contextlib.suppress(ValueError):
+        known = json.loads(os.environ.get(_TAGS, "{}"))
+    more = known if isinstance(known, dict) else {}
+    with environment({_TAGS: json.dumps({**more, **tags})}):
+        yield
 
 
 @contextlib.contextmanager
@@ -106,11 +140,11 @@ def _shared_environment(env: Mapping[str, str]) -> Iterator[None]:
                 _sharers.close()
 
 
-def _end_runs(outer: str | None) -> None:
+def _end_runs(outer: str | None, status: str = "FINISHED") -> None:
     """End what is active in this thread, down to the run that was active before."""
     while (active := active_id()) not in (None, outer):
         try:
-            imported().end_run()
+            imported().end_run(status)
         except Exception as error:  # noqa: BLE001 - as above
             logger.debug("an MLflow run can't be ended: %s", error)
         if active_id() == active:
