@@ -1,5 +1,6 @@
 import contextlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -77,11 +78,12 @@ class TestLoading:
 
     @pytest.mark.parametrize("reader", ["load", "resume"])
     def test_a_journal_that_contradicts_itself(self, quiet, reader):
-        """Lines that were cut out by hand are noticed, whoever reads."""
+        """Lines that were cut out, of a record without checksums, are noticed, whoever reads."""
         with Study(SPACE, name="s", **quiet) as study:
             study.tell(study.ask(), 1.0)
         journal = quiet["folder"] / "s" / "journal.jsonl"
-        lines = [line for line in journal.read_text().splitlines() if '"asked"' not in line]
+        text = re.sub(r',"crc":"\w+"', "", journal.read_text()).replace('"v":2', '"v":1')
+        lines = [line for line in text.splitlines() if '"asked"' not in line]
         journal.write_text("\n".join(lines) + "\n")
 
         read = {

@@ -1,5 +1,6 @@
-"""A journal as version 2 wrote it: version 1 with checksums, a kind of event more, and notes."""
+"""A journal as version 2 wrote it: version 1 with chained checksums, another event, and notes."""
 
+import zlib
 from pathlib import Path
 
 from manyfit.events import AttemptFinished, WorkDescribed
@@ -41,6 +42,10 @@ def test_it_is_never_repaired(tmp_path: Path) -> None:
     assert (tmp_path / "journal.jsonl").read_bytes() == GOLDEN.read_bytes()
 
 
-def test_every_line_has_a_checksum() -> None:
+def test_every_line_has_a_checksum_that_goes_on_from_the_one_before() -> None:
     """It stands at the end, where it can be checked before anything is parsed."""
-    assert all(line[-18:-10] == b',"crc":"' for line in GOLDEN.read_bytes().splitlines())
+    checksum = 0
+    for line in GOLDEN.read_bytes().splitlines():
+        body, seal = line[:-18], line[-18:]
+        checksum = zlib.crc32(body, checksum)
+        assert seal == b',"crc":"%08x"}' % checksum

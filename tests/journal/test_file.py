@@ -23,11 +23,21 @@ from hypothesis import strategies as st
 from manyfit.errors import JournalCorruptError, JournalError, StudyLockedError
 from manyfit.events import VERSION, Event, Reported, StudyEnded, TrialAsked
 from manyfit.journal.file import FileJournal, read_events
-from manyfit.journal.line import to_line
+from manyfit.journal.line import checksum_of, to_line
 
 FIRST = TrialAsked(0, {"learning_rate": 0.01, "structure": "größer"}, "sampler", at=1.0)
 SECOND = Reported(0, 1, 0, {"val_loss": 0.5, "val_accuracy": float("nan")}, at=2.0)
-LINES = [to_line(event) for event in (FIRST, SECOND)]
+
+
+def chained(*events: Event) -> list[bytes]:
+    """Return events as the lines of a journal."""
+    lines: list[bytes] = []
+    for event in events:
+        lines.append(to_line(event, checksum_of(b"".join(lines))))
+    return lines
+
+
+LINES = chained(FIRST, SECOND)
 
 WRITE_UNTIL_KILLED = """
 import sys
@@ -278,6 +288,42 @@ class TestDamage:
             else:  # the last newline, which was written anew
                 assert repr(events) == repr([FIRST, SECOND])
                 assert path.read_bytes() == whole
+
+    @given(order=st.permutations(range(5)), count=st.integers(1, 5))
+    def test_no_missing_or_moved_line_passes(self, order: list[int], count: int) -> None:
+        """What is read without complaint is how the record began; all else is refused."""
+        lines = chained(*(StudyEnded(f"{number}", at=1.0) for number in range(5)))
+        kept = order[:count]
+        with tempfile.TemporaryDirectory() as name:
+            path = write(Path(name), *(lines[number] for number in kept))
+
+            if kept == list(range(count)):  # as if the driver had died before the others
+                assert reasons(list(read_events(path))) == [f"{number}" for number in kept]
+            else:
+                with pytest.raises(JournalCorruptError, match="doesn't fit it and the line before"):
+                    list(read_events(path))
+
+    def test_a_line_that_is_there_twice_is_damage(self, tmp_path: Path) -> None:
+        """A copied line is refused, though it is whole."""
+        write(tmp_path, *LINES, LINES[1])
+
+        with pytest.raises(JournalCorruptError, match="line 3"):
+            read(tmp_path)
+
+    def test_a_record_of_version_1_goes_on_with_a_chain(self, tmp_path: Path) -> None:
+        """Lines without checksums stay readable, and what is appended is chained from there."""
+        before = re.sub(rb',"crc":"\w+"', b"", LINES[0].replace(b'"v":2', b'"v":1'))
+        path = write(tmp_path, before)
+        with FileJournal(tmp_path) as journal:
+            for _ in range(2):
+                journal.append(SECOND)
+                journal.commit()
+        first, *others = path.read_bytes().splitlines(keepends=True)
+
+        assert repr(read(tmp_path)) == repr([FIRST, SECOND, SECOND])
+        write(tmp_path, first, others[1])
+        with pytest.raises(JournalCorruptError, match="line 2"):
+            read(tmp_path)
 
     def test_a_lost_checksum_is_damage(self, tmp_path: Path) -> None:
         """Only lines of the first version are read without one."""

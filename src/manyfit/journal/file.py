@@ -2,6 +2,8 @@
 
 A line is whole once its newline is there. Only the last one can be torn, because a failed write is
 taken back before the next one starts; a torn one was never committed, so nobody has acted on it.
+Checksums chain the lines, so that no damage, and no line that is missing or moved, goes unnoticed;
+only a file that ends early, after a whole line, is as if the driver had died there.
 
 A file that is deleted or cut short while its study runs is noticed at the next commit, and written
 again. One that somebody else has put in its place is left alone: what this driver has recorded then
@@ -20,7 +22,7 @@ from manyfit.errors import JournalCorruptError, JournalError, StudyLockedError
 from manyfit.events import Event
 from manyfit.journal.copy import Copy, saved_folder, state_of
 from manyfit.journal.disk import make_folder, sync, sync_folder, write
-from manyfit.journal.line import from_line, is_sealed, is_whole, to_line
+from manyfit.journal.line import checksum_of, from_line, is_sealed, is_whole, to_line
 from manyfit.journal.lock import StudyLock, hold
 
 FILE_NAME = "journal.jsonl"
@@ -59,6 +61,7 @@ class FileJournal:
         try:
             self._file = _open(self.path)
             self._durable = _repair(self._file, self.path)
+            self._checksum = _checksum_before(self._file, self._durable)
             self._copy = Copy()
             self._copy.add_file(self._file)
         except BaseException:
@@ -90,7 +93,7 @@ class FileJournal:
             JournalError: It can't be written; what was written before stays readable.
         """
         file = self._writable()
-        line = to_line(event)
+        line = to_line(event, checksum_of(self._batch) if self._batch else self._checksum)
         self._torn = True  # also if a signal's exception comes between two partial writes
         try:
             write(file, line)
@@ -122,6 +125,7 @@ class FileJournal:
             raise JournalError(self._refusal) from error
         self._copy.add(bytes(self._batch))
         self._durable += len(self._batch)
+        self._checksum = checksum_of(self._batch)
         self._batch.clear()
 
     def close(self) -> None:
@@ -222,16 +226,17 @@ def read_events(path: Path) -> Iterator[Event]:
 
 
 def _decode_lines(path: Path, *, may_be_torn: bool) -> Iterator[Event]:
-    number = 0
+    number = before = 0
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    yield from_line(line)
+                    yield from_line(line, before)
                 except ValueError as error:
-                    if may_be_torn and not line.endswith(b"\n") and not _holds_event(line):
+                    if may_be_torn and not _may_be_whole(line, before):
                         return
                     raise JournalCorruptError(_damage(path, number, line, error)) from error
+                before = checksum_of(line)
     except OSError as error:
         raise JournalError(f"can't read {path}: {error.strerror}") from error
     except JournalCorruptError:
@@ -245,13 +250,13 @@ def _damage(path: Path, number: int, line: bytes, error: Exception) -> str:
     return (
         f"line {number} of {path} is damaged ({error}): {start!r}. "
         "It is not the torn end of an interrupted write, so nothing was repaired. Restore the file "
-        "from a backup, or copy it and delete the line by hand if you can do without it"
+        "from a backup, or copy it and cut it off before this line: the study goes on from there"
     )
 
 
-def _holds_event(line: bytes) -> bool:
+def _may_be_whole(line: bytes, before: int) -> bool:
     """Whether the end of a file is more than the beginning of a line."""
-    return is_whole(line) or is_sealed(line[:-1])
+    return line.endswith(b"\n") or is_whole(line) or is_sealed(line[:-1], before)
 
 
 def _open(path: Path, flags: int = 0) -> int:
@@ -287,7 +292,7 @@ def _repair(file: int, path: Path) -> int:
 
 def _mend(file: int, path: Path, start: int, line: bytes) -> int:
     end = start + len(line)
-    if is_sealed(line[:-1]):
+    if is_sealed(line[:-1], _checksum_before(file, start)):
         _log.warning("%s: the newline of its last line was damaged, and is written anew", path)
         os.ftruncate(file, end - 1)
     elif is_whole(line):  # edited by hand, and saved without it
@@ -305,8 +310,13 @@ def _mend(file: int, path: Path, start: int, line: bytes) -> int:
     return end
 
 
+def _checksum_before(file: int, place: int) -> int:
+    """Return the checksum of the line that ends at a place in the file."""
+    return checksum_of(_last_line(file, place)[1])
+
+
 def _last_line(file: int, size: int) -> tuple[int, bytes]:
-    """Return where the last line starts, and the line, without reading the whole file."""
+    """Return where the last line before a size starts, and the line, without reading it all."""
     chunk = 1 << 16
     tail = b""
     start = size

@@ -1,7 +1,11 @@
 """An event as a line of a journal, with a checksum: `{...,"crc":"1c291ca3"}`.
 
-The checksum is the CRC-32 of all before it, in hexadecimal: it finds any damage within 32 bits, and
-all but one in four billion of the others. Lines of version 1 have none.
+The checksum is the CRC-32, in hexadecimal, of all before it on the line, begun with the checksum of
+the line before. It finds any damage within 32 bits, and all but one in four billion of the others;
+and being a chain, it finds a line that is missing, moved or there twice. It can't find that whole
+lines are missing at the end: that is as if the driver had died before it wrote them.
+
+The chain begins with 0: at the first line, and after lines of version 1, which have no checksums.
 """
 
 import json
@@ -16,8 +20,12 @@ _LENGTH = len(b',"crc":"00000000"}')
 _UNSEALED = 1  # the last version whose lines have no checksum
 
 
-def to_line(event: Event) -> bytes:
+def to_line(event: Event, before: int = 0) -> bytes:
     r"""Return an event as a line, with its newline.
+
+    Args:
+        event: The event.
+        before: The checksum of the line before; 0 if there is none.
 
     Example:
         >>> from manyfit.events import StudyEnded
@@ -25,33 +33,43 @@ def to_line(event: Event) -> bytes:
         b'{"v":2,"event":"study-ended","reason":"done","at":1.0,"crc":"b857a201"}\n'
     """
     body = encode(event)[:-1].encode("ascii")
-    return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
+    return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body, before))
 
 
-def from_line(line: bytes) -> Event:
+def from_line(line: bytes, before: int = 0) -> Event:
     """Return the event on a line of this version or an earlier one.
 
+    Args:
+        line: The line, with or without its newline.
+        before: The checksum of the line before; 0 if there is none.
+
     Raises:
-        ValueError: The line is damaged.
+        ValueError: The line is damaged, or another one was before it.
         JournalError: A newer Manyfit wrote it.
     """
-    whole = line[:-1] if line.endswith(b"\n") else line
-    seal = _SEAL.fullmatch(whole, max(0, len(whole) - _LENGTH))
-    if seal is not None and zlib.crc32(whole[:-_LENGTH]) != int(seal[1], 16):
-        raise ValueError("its checksum doesn't fit")
+    whole = line.removesuffix(b"\n")
+    has_seal = _seal_of(whole, len(whole)) is not None
+    if has_seal and not is_sealed(whole, before):
+        raise ValueError("its checksum doesn't fit it and the line before")
     try:
-        record = json.loads(whole.decode() if seal is None else whole[:-_LENGTH].decode() + "}")
-        if seal is None and _UNSEALED < record["v"] <= VERSION:
+        record = json.loads(whole[:-_LENGTH].decode() + "}" if has_seal else whole.decode())
+        if not has_seal and _UNSEALED < record["v"] <= VERSION:
             raise ValueError("its checksum is missing")
         return from_record(upgrade(record))
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not an event: {type(error).__name__}: {error}") from error
 
 
-def is_sealed(line: bytes) -> bool:
+def checksum_of(lines: bytes | bytearray) -> int:
+    """Return the checksum that stands on the last of some lines; 0 if it has none."""
+    seal = _seal_of(lines, len(lines) - lines.endswith(b"\n"))
+    return 0 if seal is None else int(seal[1], 16)
+
+
+def is_sealed(line: bytes, before: int) -> bool:
     """Whether a line, without its newline, has a checksum that fits: all of it is there."""
-    seal = _SEAL.fullmatch(line, max(0, len(line) - _LENGTH))
-    return seal is not None and zlib.crc32(line[:-_LENGTH]) == int(seal[1], 16)
+    seal = _seal_of(line, len(line))
+    return seal is not None and zlib.crc32(line[:-_LENGTH], before) == int(seal[1], 16)
 
 
 def is_whole(line: bytes) -> bool:
@@ -60,3 +78,7 @@ def is_whole(line: bytes) -> bool:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _seal_of(lines: bytes | bytearray, end: int) -> re.Match[bytes] | None:
+    return _SEAL.fullmatch(lines, max(0, end - _LENGTH), end)

@@ -15,7 +15,7 @@ Step: TypeAlias = Callable[[Record], Record]
 
 # From each older version to the next one. Never remove one: journals outlive releases.
 _STEPS: Mapping[int, Step] = {
-    1: lambda record: record,  # version 2 adds checksums to lines, and a kind of event
+    1: lambda record: record,  # version 2 chains lines by checksums, and adds a kind of event
 }
 
 
