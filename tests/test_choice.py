@@ -177,6 +177,10 @@ class TestChoice:
                 "a name in branch 'a' must be a text that isn't empty",
             ),
             (
+                lambda: Choice([1, 2], weights=0.5),
+                "weights must be a list of numbers, but got 0.5",
+            ),
+            (
                 lambda: Choice([1, 2], weights=[1]),
                 "a Choice of 2 options needs 2 weights, but got 1",
             ),

@@ -121,6 +121,8 @@ class TestFloat:
                 "Float(1.0, 1.0) needs low < high. A value that is fixed is written",
             ),
             (lambda: Float(2, 1), "Float(2.0, 1.0) needs low < high"),
+            (lambda: Float(1, 2, log="no"), "Float needs True or False for log, but got 'no'"),
+            (lambda: Int(1, 2, log=1), "Int needs True or False for log, but got 1"),
             (lambda: Float(0, 1, log=True), "Float(0.0, 1.0, log=True) needs low > 0, because"),
             (
                 lambda: Float(-9, -2, log=True),

@@ -3,9 +3,12 @@
 import json
 import math
 import pickle
+import re
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -514,6 +517,49 @@ class TestOpenPoints:
             self.SPACE.store(point, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize(
+    ("value", "way"),
+    [
+        ({64, 32}, "Choice(sorted(...)) around it. A constant can be a frozenset"),
+        ((n for n in (64, 32)), "Choice(...) around it. A constant can be a tuple"),
+        (map(str, [1]), "Choice(...) around it. A constant can be a tuple"),
+        ({64: 1}.keys(), "Choice(...) around it. A constant can be a tuple"),
+        (np.array([64, 32]), "A constant can be the only option of a Choice: Choice([array])"),
+        (pd.Series([64, 32]), "A constant can be the only option of a Choice: Choice([array])"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_else_may_be_options_is_refused(value, way):
+    """A set, what gives its items out once, and arrays of one dimension, each with its ways out."""
+    for entries in ({"act": value}, {"m": Choice({"a": {"act": value}})}):
+        with pytest.raises(SpaceError, match=f"options, or a constant.* {re.escape(way)}"):
+            Space(entries)
+
+
+def test_collections_that_are_constants(tmp_path):
+    """The ways out work, and what can't be options is a constant as it is."""
+    array = np.array([64, 32])
+    with (tmp_path / "f").open("w") as file:
+        values = (frozenset({1}), np.ones((2, 2)), pd.DataFrame({"a": [1]}), file, b"x", Sequence)
+        space = Space({str(n): value for n, value in enumerate(values)} | {"x": Choice([array])})
+        assert len(space.constants) == len(values)
+        assert space.materialize({"x": space.params["x"].labels[0]})["x"].tolist() == [64, 32]
+
+
+@pytest.mark.parametrize("kind", [Float, Int, Choice])
+def test_a_class_without_its_brackets_is_refused(kind):
+    """At the top, in a branch, in a collection, and as an option."""
+    for entries in ({"lr": kind}, {"m": {"lr": kind}}, {"lr": {kind}}, {"lr": (1, kind)}):
+        with pytest.raises(
+            SpaceError, match=f"lr in the space is the class {kind.__name__}|inside"
+        ):
+            Space(entries)
+    with pytest.raises(SpaceError, match=r"branch 'a' is the class .* call it, as in"):
+        Choice({"a": {"lr": kind}})
+    with pytest.raises(SpaceError, match="an option of a Choice can't hold"):
+        Choice([kind])
+
+
 @pytest.mark.parametrize("value", [["relu", "tanh"], [64], [], range(3)], ids=repr)
 def test_a_list_may_be_options_and_is_refused(value):
     """At the top and in branches, with both ways out; on record, and within, it is as it was."""
@@ -565,7 +611,7 @@ class TestRecords:
                 "i": (1, {"a": b"x"}),
                 "j": "x" * 500,
                 "k": slice(10**6),
-                "l": np.arange(5000),
+                "l": np.ones((2, 5000)),
             }
         )
 
@@ -579,7 +625,7 @@ class TestRecords:
             "i": [1, {"a": "b'x'"}],
             "j": "x" * 500,
             "k": "slice(None, 1000000, None)",
-            "l": repr(np.arange(5000)),
+            "l": repr(np.ones((2, 5000))),
         }
 
     def test_a_long_label_is_cut(self):

@@ -2,9 +2,10 @@
 
 import bisect
 import functools
+import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import KW_ONLY, dataclass
 from itertools import accumulate
 from typing import Any, TypeAlias
@@ -20,6 +21,7 @@ from manyfit.errors import SpaceError
 Entry: TypeAlias = Any
 
 _FOREIGN = ("optuna.", "hyperopt.", "scipy.stats.", "ray.tune.", "skopt.")
+_CALLED = {"Float": "Float(0.0, 1.0)", "Int": "Int(1, 9)", "Choice": 'Choice(["a", "b"])'}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -201,6 +203,11 @@ def to_entries(items: Mapping[Any, Any], where: str) -> dict[str, Entry]:
                 f"{type(value).__module__}.{type(value).__qualname__}. "
                 "The docstring of manyfit.Space says how to translate it"
             )
+        if _is_class(value):
+            raise SpaceError(
+                f"{name} in {where} is the class {value.__name__}, and not one of its instances: "
+                f"call it, as in {_CALLED[value.__name__]}"
+            )
         if not isinstance(value, Domain) and holds_domain(value):
             raise SpaceError(
                 f"{name} in {where} has a Float, Int or Choice inside a {type(value).__name__}. "
@@ -216,26 +223,49 @@ def _kept(value: Any) -> Any:
 
 
 def holds_domain(value: object) -> bool:
-    """Whether a plain collection has a domain somewhere in it."""
+    """Whether a plain collection has a domain, or a class of domains, somewhere in it."""
     if isinstance(value, Mapping):
         value = list(value.values())
-    if isinstance(value, list | tuple):
-        return any(isinstance(item, Domain) or holds_domain(item) for item in value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(
+            isinstance(item, Domain) or _is_class(item) or holds_domain(item) for item in value
+        )
     return False
+
+
+def _is_class(value: object) -> bool:
+    """Whether it is `Float`, `Int` or `Choice` itself: somebody has forgotten the brackets."""
+    return value in (Float, Int, Choice) if isinstance(value, type) else False
 
 
 def refuse_options(name: str, entry: Entry, where: str) -> None:
     """Refuse a constant that looks like options: other libraries write these without a Choice.
 
     Raises:
-        SpaceError: It is a list or a range.
+        SpaceError: It is a list, a range, a set, an iterator, or an array of one dimension.
     """
-    if isinstance(entry, list | range):
+    kind, shown = type(entry).__name__, " ".join(repr(entry).split())
+    asked = f"{name} in the space ({where}) is the {kind} {shown:.100}: options, or a constant?"
+    if isinstance(entry, set):
         raise SpaceError(
-            f"{name} in the space ({where}) is the {type(entry).__name__} {entry!r:.100}: options, "
-            f"or a constant? To try each item, write Choice(...) around it. A constant can be a "
+            f"{asked} To try each item, write Choice(sorted(...)) around it. "
+            "A constant can be a frozenset"
+        )
+    if isinstance(entry, list | range | KeysView | ValuesView) or _is_stream(entry):
+        raise SpaceError(
+            f"{asked} To try each item, write Choice(...) around it. A constant can be a "
             "tuple, or the only option of a Choice: Choice([[64, 32]])"
         )
+    if hasattr(type(entry), "ndim") and entry.ndim == 1:
+        raise SpaceError(
+            f"{asked} To try each item, write Choice(...) around it. A constant can be the only "
+            "option of a Choice: Choice([array])"
+        )
+
+
+def _is_stream(value: object) -> bool:
+    """Whether it gives its items out once, as a generator does; an open file is something else."""
+    return isinstance(value, Iterator) and not isinstance(value, io.IOBase)
 
 
 def size_of(entries: Mapping[str, Entry]) -> int | None:
@@ -300,7 +330,7 @@ def _to_options(options: Any) -> tuple[Any, ...]:
         )
     found = tuple(map(_kept, options))
     for option in found:
-        if isinstance(option, Domain) or holds_domain(option):
+        if holds_domain([option]):
             raise SpaceError(
                 f"an option of a Choice can't hold a Float, Int or Choice, but got {option!r:.200}"
                 '. Give branches by name: Choice({"svm": {"C": Float(0.1, 10)}, "forest": {}})'
@@ -322,6 +352,8 @@ def _to_branches(branches: Mapping[Any, Any]) -> dict[str, dict[str, Entry]]:
 
 
 def _to_weights(weights: Iterable[Any], count: int) -> tuple[float, ...]:
+    if not isinstance(weights, Iterable):
+        raise SpaceError(f"weights must be a list of numbers, but got {weights!r:.200}")
     given = list(weights)
     if len(given) != count:
         raise SpaceError(f"a Choice of {count} options needs {count} weights, but got {len(given)}")

@@ -39,7 +39,8 @@ class Float:
         step: The distance of neighbouring values; not together with `log`.
 
     Raises:
-        SpaceError: The bounds are not finite or not `low < high`, or another rule above is broken.
+        SpaceError: The bounds are not finite or not `low < high`, `log` is no bool, or another rule
+            above is broken.
 
     Example:
         >>> Float(1e-4, 0.1, log=True)
@@ -56,6 +57,7 @@ class Float:
 
     def __post_init__(self) -> None:
         _set(self, low=_real("low", self.low), high=_real("high", self.high))
+        _set(self, log=_flag("Float", self.log))
         if self.step is not None:
             _set(self, step=_real("step", self.step))
         _check_bounds(self)
@@ -213,6 +215,7 @@ class Int:
             low=_whole("low", self.low),
             high=_whole("high", self.high),
             step=_whole("step", self.step),
+            log=_flag("Int", self.log),
         )
         _check_bounds(self)
         if max(-self.low, self.high) > _LARGEST_INT:
@@ -349,6 +352,12 @@ def _whole(field: str, value: object) -> int:
     if number.is_integer():
         return int(number)
     raise SpaceError(f"Int needs a whole number for {field}, but got {value!r:.200}")
+
+
+def _flag(kind: str, value: object) -> bool:
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise SpaceError(f"{kind} needs True or False for log, but got {value!r:.200}")
 
 
 def _check_bounds(domain: Float | Int) -> None:

@@ -60,7 +60,7 @@ class Space:
 
     Raises:
         SpaceError: A name is no text, is active twice, or differs from one branch to the next; or a
-            constant is a list or a range.
+            constant looks like options: a list, say, a set, or an array of one dimension.
 
     Example:
         >>> model = Choice({"neighbors": {"k": Int(1, 9)}, "bayes": {}})
