@@ -57,9 +57,12 @@ def tune(
     the sampler) is said in a warning; what it reads from files is not looked at. A
     trial whose objective raises, or gives NaN, infinity, or no number for `metric`, is a FAIL; the
     others go on. Where all trials fail in the same line, in every quarter of each range and with
-    every option, the study ends: that is a bug and not bad luck. `max_failures` lets it go on. A
-    first Ctrl-C ends the study in order and returns what there is; a second one is immediate. So do
-    SIGTERM and SIGHUP, which schedulers and terminals send, within 10 s.
+    every option, the study ends: that is a bug and not bad luck. `max_failures` lets it go on.
+
+    A first Ctrl-C ends the study in order and returns what there is; a second one is immediate.
+    SIGTERM and SIGHUP, which schedulers and terminals send, do the same within 10 s. The program
+    itself goes on after `tune`: where that matters, look at `result.reason`, which is then
+    "interrupted".
 
     Args:
         objective: Takes the params as one dict; returns the tuned metric as a number, or a dict of
