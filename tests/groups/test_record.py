@@ -94,6 +94,23 @@ def test_what_goes_away_is_written_again(opened, tmp_path, caplog, what, more):
     assert len([each for each in caplog.records if "written again" in each.getMessage()]) == 1
 
 
+@pytest.mark.parametrize("is_read", [True, False])
+def test_what_is_damaged_meanwhile_is_written_again(opened, tmp_path, caplog, is_read):
+    """A call never ends well and leaves rows that were not measured."""
+    record = opened()
+    record.append("groups", rows("a"))
+    path = tmp_path / "study" / "groups-0001.arrows"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(struct.pack("<d", 2.0), struct.pack("<d", 3.0)))
+    assert path.read_bytes() != whole
+    if is_read:
+        assert record.rows("groups", SCHEMA).column("baseline").to_pylist() == [2.0]
+    record.close()
+
+    assert path.read_bytes().startswith(whole)
+    assert [each for each in caplog.records if "was damaged while" in each.getMessage()]
+
+
 @pytest.mark.xfail(
     strict=True,
     reason="rows of groups are an Arrow stream, which has no checksums: not a journal yet",

@@ -585,6 +585,26 @@ class TestGoingAway:
         assert repr(read(folder)) == repr([FIRST, *[SECOND] * (commits + 1)])
         assert [said in record.getMessage() for record in caplog.records] == [True]
 
+    @pytest.mark.parametrize("earlier", [0, 1])
+    def test_what_is_damaged_in_place_is_written_again_at_the_end(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, earlier: int
+    ) -> None:
+        """A driver never ends well and leaves a record that nobody can read."""
+        for _ in range(earlier):
+            with FileJournal(tmp_path) as journal:
+                journal.append(FIRST)
+        with FileJournal(tmp_path) as journal:
+            journal.append(FIRST)
+            journal.commit()
+            with journal.path.open("r+b") as file:
+                file.seek(20)
+                file.write(b"\0")
+            journal.append(SECOND)
+
+        assert repr(read(tmp_path)) == repr([*[FIRST] * (earlier + 1), SECOND])
+        (record,) = caplog.records
+        assert "was damaged while the study ran" in record.getMessage()
+
     def test_without_the_lock_file_it_is_held_all_the_same(self, tmp_path: Path) -> None:
         """Whoever takes the lock file for stale and deletes it lets nobody in."""
         with FileJournal(tmp_path) as journal:

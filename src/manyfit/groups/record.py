@@ -149,7 +149,7 @@ class GroupRecord:
         Raises:
             JournalCorruptError: The key columns on record are not those of the schema.
         """
-        self._keep()
+        self._keep(to_the_byte=True)  # all is read anyway
         arrow = load("pyarrow")
         tables = [_read(path) for path in self._files(stage)]
         batches = [table for table in tables if table is not None and len(table)]
@@ -178,13 +178,17 @@ class GroupRecord:
         self._writers[stage].append(rows)
         self._keep()
 
-    def _keep(self) -> None:
+    def _keep(self, *, to_the_byte: bool = False) -> None:
         """Write again what has gone away since this call wrote it, and say so.
+
+        Args:
+            to_the_byte: Also look for damage, which takes reading all of it.
 
         Raises:
             JournalError: The folder is somebody else's now; says where this call's rows are.
         """
-        states = {writer.state for writer in self._writers.values()} - {"whole"}
+        states = {writer.state(to_the_byte) for writer in self._writers.values()}
+        states -= {"whole"}
         if not states:
             return
         if "taken" not in states and self._hold_again():
@@ -223,7 +227,7 @@ class GroupRecord:
     def close(self) -> None:
         """Give the record up. Safe to call twice."""
         try:
-            self._keep()  # raises where the folder is somebody else's now
+            self._keep(to_the_byte=True)  # raises where the folder is somebody else's now
             self._let_go()
             self._sweep()
         finally:
@@ -246,10 +250,13 @@ class _Writer:
         self._stream = load("pyarrow").ipc.new_stream(self._made, schema)
         self._sync_at = 0.0
 
-    @property
-    def state(self) -> str:
-        """What has become of the file; see `state_of`."""
-        return state_of(self._file.fileno(), self._path, self._copy.size)
+    def state(self, to_the_byte: bool) -> str:
+        """Say what has become of the file: what `state_of` does, or that it is damaged."""
+        state = state_of(self._file.fileno(), self._path, self._copy.size)
+        if state == "whole" and to_the_byte:
+            with self._path.open("rb") as file:
+                return "whole" if self._copy.is_in(file.fileno()) else "damaged"
+        return state
 
     def append(self, rows: Table) -> None:
         self._stream.write_table(rows)

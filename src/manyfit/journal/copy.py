@@ -14,6 +14,7 @@ class Copy:
 
     Attributes:
         size: How many bytes they are.
+        checksum: Their CRC-32.
 
     Example:
         >>> copy = Copy()
@@ -26,26 +27,39 @@ class Copy:
     def __init__(self) -> None:
         self._compressor = zlib.compressobj(1)
         self._parts: list[bytes] = []
-        self.size = 0
+        self.size = self.checksum = 0
 
     def add(self, data: bytes) -> None:
         """Take in what has been put on record."""
         self.size += len(data)
+        self.checksum = zlib.crc32(data, self.checksum)
         if part := self._compressor.compress(data):
             self._parts.append(part)
 
     def add_file(self, file: int) -> None:
         """Take in all that is in an open file."""
-        place = 0
-        while block := os.pread(file, _BLOCK, place):
+        for block in _blocks(file):
             self.add(block)
-            place += len(block)
+
+    def is_in(self, file: int) -> bool:
+        """Whether an open file has these very bytes, and no others."""
+        checksum = 0
+        for block in _blocks(file):
+            checksum = zlib.crc32(block, checksum)
+        return checksum == self.checksum
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield all of it, in blocks."""
         inflater = zlib.decompressobj()
         for part in (*self._parts, self._compressor.copy().flush()):
             yield inflater.decompress(part)
+
+
+def _blocks(file: int) -> Iterator[bytes]:
+    place = 0
+    while block := os.pread(file, _BLOCK, place):
+        yield block
+        place += len(block)
 
 
 def state_of(file: int, path: Path, size: int) -> str:

@@ -6,8 +6,9 @@ Checksums chain the lines, so that no damage, and no line that is missing or mov
 only a file that ends early, after a whole line, is as if the driver had died there.
 
 A file that is deleted or cut short while its study runs is noticed at the next commit, and written
-again. One that somebody else has put in its place is left alone: what this driver has recorded then
-becomes a study of its own beside it, and the study ends.
+again; one that is damaged in place, at the study's end. One that somebody else has put in its place
+is left alone: what this driver has recorded then becomes a study of its own beside it, and the
+study ends.
 """
 
 import contextlib
@@ -129,20 +130,25 @@ class FileJournal:
         self._batch.clear()
 
     def close(self) -> None:
-        """Commit, and let another driver have the study. Safe to call twice."""
+        """Commit, and let another driver have the study. Safe to call twice.
+
+        What has been damaged in the file meanwhile is written again, and a warning says so.
+        """
         if self._file is None:
             return
         try:
             if self._refusal is None and is_held(self._file):  # else this is a fork's copy
                 self.commit()
-                self._in_place(self._file)
+                self._in_place(self._file, to_the_byte=True)
         finally:
             self._release()
 
-    def _in_place(self, file: int) -> int:
+    def _in_place(self, file: int, *, to_the_byte: bool = False) -> int:
         """Return the open file, once all that was written is in it and it is at its path."""
         try:
             state = state_of(file, self.path, self._durable + len(self._batch))
+            if state == "whole" and to_the_byte and not self._copy.is_in(file):
+                state = "damaged"
             if state == "whole":
                 return file
             if state == "taken":
@@ -173,6 +179,7 @@ class FileJournal:
         os.ftruncate(file, 0)
         for part in (*self._copy, bytes(self._batch)):
             write(file, part)
+        sync(file)
         return file
 
     def _leave(self) -> NoReturn:
