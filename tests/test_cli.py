@@ -191,15 +191,18 @@ def test_list_of_an_empty_folder(tmp_path, capsys):
 
 
 def test_list_survives_a_damaged_journal(folder, capsys):
-    """One broken study doesn't hide the others."""
-    journal = folder / "broken" / "journal.jsonl"
-    journal.parent.mkdir()
-    journal.write_text("what\n{}\n")
-    assert main(["list", "--folder", str(folder)]) == 0
-    output = capsys.readouterr().out
+    """Broken studies don't hide the others, and take a few words; `show` has the rest."""
+    for name, text in (("broken", "what\n{}\n"), ("newer one", '{"v":99}\n')):
+        journal = folder / name / "journal.jsonl"
+        journal.parent.mkdir()
+        journal.write_text(text)
+    output = shown(capsys, "list", "--folder", str(folder))
 
     assert "fashion" in output
-    assert "line 1" in output
+    assert "│ damaged: line 1 (manyfit show broken says more) │" in output
+    assert "│ can't be read (manyfit show 'newer one' says more) │" in output
+    assert main(["show", "broken", "--folder", str(folder)]) == 2
+    assert "journal.jsonl is damaged" in capsys.readouterr().err
 
 
 def test_show_tells_the_best_trial_the_others_and_the_failures(folder, capsys):

@@ -59,7 +59,8 @@ class Header:
         if self.created is None and not isinstance(event, StudyCreated):
             raise JournalCorruptError(
                 "the journal's first line is missing: the one that says what is tuned. It has "
-                f"{type(event).__name__} in its place. Restore the journal from a backup"
+                f"{type(event).__name__} in its place. Restore the journal from a backup",
+                line=1,
             )
         match event:
             case StudyCreated():
@@ -205,7 +206,8 @@ def replay(events: Iterable[Event], engine: Engine, header: Header) -> None:
         except IllegalEventError as error:
             raise JournalCorruptError(
                 f"the journal contradicts itself at line {number}: {error}. It was edited by hand, "
-                "or lines are missing: restore it from a backup"
+                "or lines are missing: restore it from a backup",
+                number,
             ) from error
 
 

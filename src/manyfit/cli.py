@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import io
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from manyfit._redact import redact_value
 from manyfit._text import printable
 from manyfit._version import __version__
 from manyfit.archive import load_study, study_names
-from manyfit.errors import ManyfitError, NoResultError
+from manyfit.errors import JournalCorruptError, ManyfitError, NoResultError
 from manyfit.metric import Metric
 from manyfit.result import Failure, StudyResult
 from manyfit.sync import sync_study
@@ -126,7 +127,7 @@ def _list(page: _Page, folder: str) -> None:
         try:
             result = load_study(name, folder=folder)
         except ManyfitError as error:
-            table.add_row(*map(_cell, (name, *[""] * 6, str(error).splitlines()[0])))
+            table.add_row(*map(_cell, (name, *[""] * 6, _trouble(name, error))))
             continue
         counts = [result.count(state) for state in (State.COMPLETE, State.PRUNED, State.FAIL)]
         best = _best(result)
@@ -137,6 +138,14 @@ def _list(page: _Page, folder: str) -> None:
         page.print(table)
     else:
         page.say(f"No studies in {folder}.")
+
+
+def _trouble(name: str, error: ManyfitError) -> str:
+    """Say in a few words why a study can't be read."""
+    what = "can't be read"
+    if isinstance(error, JournalCorruptError):
+        what = "damaged" if error.line is None else f"damaged: line {error.line}"
+    return f"{what} (manyfit show {shlex.quote(name)} says more)"
 
 
 def _table(*columns: str) -> Table:

@@ -56,7 +56,15 @@ class JournalError(ManyfitError, RuntimeError):
 
 
 class JournalCorruptError(JournalError):
-    """A line of the record that was written whole can't be read, or can't have happened."""
+    """A line of the record that was written whole can't be read, or can't have happened.
+
+    Attributes:
+        line: Its number, from 1; None where no single line is at fault.
+    """
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class StudyLockedError(JournalError):

@@ -242,7 +242,8 @@ def _decode_lines(path: Path, *, may_be_torn: bool) -> Iterator[Event]:
                 except ValueError as error:
                     if may_be_torn and not _may_be_whole(line, before):
                         return
-                    raise JournalCorruptError(_damage(path, number, line, error)) from error
+                    said = _damage(path, number, line, error)
+                    raise JournalCorruptError(said, number) from error
                 before = checksum_of(line)
     except OSError as error:
         raise JournalError(f"can't read {path}: {error.strerror}") from error
