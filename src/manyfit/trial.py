@@ -7,6 +7,7 @@ ends in one of four ways. Only a lost attempt (its machine or process died) is f
 import enum
 import operator
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -306,6 +307,20 @@ def gist(reason: str) -> str:
         'ValueError: #.# at # is not #'
     """
     return re.sub(r"0x[0-9a-f]+|\d+", "#", reason)
+
+
+def most_frequent(reasons: Sequence[str]) -> tuple[str, int]:
+    """Return the first reason of the kind that is most frequent, and how often that is.
+
+    Args:
+        reasons: At least one.
+
+    Example:
+        >>> most_frequent(["killed", "ValueError: 3", "ValueError: 4"])
+        ('ValueError: 3', 2)
+    """
+    kind, count = Counter(map(gist, reasons)).most_common(1)[0]
+    return next(reason for reason in reasons if gist(reason) == kind), count
 
 
 def log_name(number: int, attempt: int) -> str:

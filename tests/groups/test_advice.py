@@ -55,6 +55,26 @@ class TestAdvice:
         sentence = only([*rows, row(3)])
         assert sentence == "3 of 4 groups failed, 2 of them alike: ValueError: 3"
 
+    @pytest.mark.parametrize(
+        ("reasons", "how"),
+        [
+            (["KeyError: 'a'"], ": KeyError: 'a'"),
+            (["KeyError: 'a'"] * 2, ", all of them alike: KeyError: 'a'"),
+            (["KeyError: 'a'", "killed"], ", each for another reason, such as: KeyError: 'a'"),
+        ],
+    )
+    def test_how_many_fail_alike(self, reasons, how):
+        """One group alone is not alike."""
+        rows = [row(n, FAIL, reason=reason) for n, reason in enumerate(reasons)]
+        assert only([*rows, row(3)]).partition(" failed")[2] == how
+
+    def test_trials_that_mostly_fail(self):
+        """They are told though something is left to be best, with what most of them failed with."""
+        why = "5 of 10 trials failed, most with: "
+        rows = [row(n, failed=5, reason=f"{why}KeyError: {n}") for n in range(2)]
+        rows += [row(2, failed=9, reason=f"{why}killed"), row(3, failed=1)]
+        assert only(rows) == "19 of 30 trials of 3 groups failed, most with KeyError: 0"
+
     def test_baseline_only(self):
         """The share of groups that have their baseline only is told, and why."""
         rows = [row(0, BASELINE, reason="1 row: too few"), row(1), row(2), row(3)]

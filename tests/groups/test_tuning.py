@@ -157,6 +157,22 @@ def test_failed_groups_are_tuned_again(tuned, tmp_path, capsys):
     assert written["state"].eq("COMPLETE").sum() == 5
 
 
+def test_most_trials_fail(tuned):
+    """The group is complete with the one that works, and its row and the result say the rest."""
+
+    def objective(group, params):
+        if params["x"] != 0.5:
+            raise KeyError("bug")
+        return loss(group, params)
+
+    result = tuned(objective=objective, baseline={"x": 0.5}, keep_models=True)
+    assert result.count("COMPLETE") == 5
+    assert set(result.table["reason"]) == {"5 of 6 trials failed, most with: KeyError: 'bug'"}
+    assert "25 of 30 trials of 5 groups failed, most with KeyError: 'bug'" in result.notes
+    with pytest.raises(NoResultError, match="has no model: tune_groups keeps"):
+        result.model_of("g1")
+
+
 def test_a_bug_in_shared_mode(tuned, tmp_path):
     """Trials that fail alike all over end the call, with the traceback; mended, it goes on."""
     mended = tmp_path / "mended"
@@ -354,7 +370,9 @@ def test_models_that_cant_be_stored(tuned, tmp_path):
     """The groups have their figures all the same, and their rows say what is missing."""
     (tmp_path / "models").write_text("a file, and no folder")
     fit = lambda group, params: (1.0, "m")  # noqa: E731 - pickled by value
-    table = tuned(objective=fit, keep_models=tmp_path / "models").table
+    result = tuned(objective=fit, keep_models=tmp_path / "models")
+    assert any(note.startswith("the models of 5 groups can't be stored: ") for note in result.notes)
+    table = result.table
     assert table["value"].eq(1.0).all()
     assert table["reason"].str.startswith("its model can't be stored").all()
 

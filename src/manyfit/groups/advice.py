@@ -5,7 +5,6 @@ by chance some trial suits just these rows. So gains of small groups are read wi
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit.groups.digest import Digest, numbers
-from manyfit.groups.row import BASELINE, FAIL, Table
+from manyfit.groups.row import BASELINE, COMPLETE, FAIL, MOST_FAILED, NO_MODEL, Table
 from manyfit.groups.table import keys_of, label, stored_params
 from manyfit.metric import Metric
 from manyfit.space import Space
 from manyfit.trackers.progress import duration
-from manyfit.trial import gist
+from manyfit.trial import most_frequent
 
 if TYPE_CHECKING:
     from manyfit.groups.result import GroupsResult
@@ -32,7 +31,6 @@ _SMALL = 0.02  # a relative gain that may be chance
 # The deviation of params all over their range is 0.29, from end to end 0 to 1.
 _SCATTERED = 0.24
 _SIGMAS = 2.0
-_NO_MODEL = "its model can't be kept"
 
 
 def advice(
@@ -60,6 +58,7 @@ def advice(
     found = [
         _failed(rows, digest),
         _untuned(rows, digest),
+        _failing(rows),
         _without_model(rows),
         _idle(digest, slots),
         _skewed(rows, by, digest, slots),
@@ -143,8 +142,7 @@ def _failed(rows: Table, digest: Digest) -> str | None:
     if not failed:
         return None
     reason, count = _main_reason(rows, FAIL)
-    most = "all of them" if count == failed else f"{count:,} of them"
-    return f"{failed:,} of {_groups(digest.groups)} failed, {most} alike: {reason}"
+    return f"{failed:,} of {_groups(digest.groups)} failed{_alike(count, failed)}: {reason}"
 
 
 def _untuned(rows: Table, digest: Digest) -> str | None:
@@ -152,27 +150,51 @@ def _untuned(rows: Table, digest: Digest) -> str | None:
     if not kept:
         return None
     reason, count = _main_reason(rows, BASELINE)
-    most = "" if count == kept else f"; {count:,} of them alike"
     share = f"{kept / digest.groups:.0%}"
+    verb = "has its" if digest.groups == 1 else "have their"
     return (
-        f"{kept:,} of {_groups(digest.groups)} ({share}) have their baseline only{most}: {reason}"
+        f"{kept:,} of {_groups(digest.groups)} ({share}) {verb} baseline only"
+        f"{_alike(count, kept)}: {reason}"
     )
 
 
+def _alike(count: int, total: int) -> str:
+    """Return how many of some groups have the reason that follows."""
+    if count == total:
+        return "" if count == 1 else ", all of them alike"
+    return ", each for another reason, such as" if count == 1 else f", {count:,} of them alike"
+
+
 def _without_model(rows: Table) -> str | None:
-    reasons = [reason for reason in rows.column("reason").to_pylist() if _NO_MODEL in reason]
+    reasons = [reason for reason in rows.column("reason").to_pylist() if NO_MODEL in reason]
     if not reasons:
         return None
-    what = reasons[0].partition(_NO_MODEL)[2].lstrip(": ")
-    return f"the models of {_groups(len(reasons))} can't be kept: {what}"
+    what = reasons[0].partition(NO_MODEL)[2]
+    return f"the models of {_groups(len(reasons))} can't be {what.strip()}"
 
 
 def _main_reason(rows: Table, state: str) -> tuple[str, int]:
     """Return the first reason of the kind that most groups in a state have, and their count."""
     columns = (rows.column(name).to_pylist() for name in ("state", "reason"))
-    reasons = [reason for each, reason in zip(*columns, strict=True) if each == state]
-    kind, count = Counter(map(gist, reasons)).most_common(1)[0]
-    return next(reason for reason in reasons if gist(reason) == kind), count
+    return most_frequent([reason for each, reason in zip(*columns, strict=True) if each == state])
+
+
+def _failing(rows: Table) -> str | None:
+    """Say so where groups are complete, but at least half of their trials failed."""
+    names = ("state", "reason", "failed", "trials")
+    columns = [rows.column(name).to_pylist() for name in names]
+    found = [
+        (reason.partition(f"{MOST_FAILED}: ")[2].partition(f"; {NO_MODEL}")[0], failed, trials)
+        for state, reason, failed, trials in zip(*columns, strict=True)
+        if state == COMPLETE and MOST_FAILED in reason
+    ]
+    if not found:
+        return None
+    reasons, failed, trials = zip(*found, strict=True)
+    return (
+        f"{sum(failed):,} of {sum(trials):,} trials of {_groups(len(found))} failed, most with "
+        f"{most_frequent(reasons)[0]}"
+    )
 
 
 # ── what took long ────────────────────────────────────────────────────────────────────────────

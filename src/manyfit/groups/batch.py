@@ -27,7 +27,7 @@ from manyfit.data.shared import Shared
 from manyfit.events import AttemptEvent, decode, encode
 from manyfit.groups.job import GroupJob
 from manyfit.groups.models import store
-from manyfit.groups.row import GroupRow
+from manyfit.groups.row import NO_MODEL, GroupRow
 from manyfit.groups.said import size_of, with_output
 from manyfit.groups.trials import tune_group
 from manyfit.metric import Metric
@@ -177,7 +177,7 @@ class TuneBatch:
         try:
             return replace(row, model=None, model_path=store(folder, row.group, row.model))
         except OSError as error:
-            return replace(row, model=None).because(f"its model can't be stored: {error}")
+            return replace(row, model=None).because(f"{NO_MODEL} stored: {error}")
 
     def _rows(self, folder: Path) -> Callable[[int, int], Any]:
         """Return what gives rows as a frame of their own."""

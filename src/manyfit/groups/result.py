@@ -16,7 +16,7 @@ from manyfit.groups.advice import compare
 from manyfit.groups.digest import Digest, sentences
 from manyfit.groups.keys import key_text
 from manyfit.groups.models import fetch
-from manyfit.groups.row import Table, has_failed, keys_in
+from manyfit.groups.row import COMPLETE, NO_MODEL, Table, has_failed, keys_in
 from manyfit.groups.table import Key, frame_of, keys_of, label, localised, stored_params
 from manyfit.metric import Metric
 from manyfit.space import Space
@@ -349,7 +349,8 @@ def _why(row: Table) -> str:
 
 
 def _why_no_model(row: Table, output: str | None) -> str:
-    if row.column("reason")[0].as_py():
+    state, reason = (row.column(name)[0].as_py() for name in ("state", "reason"))
+    if state != COMPLETE or NO_MODEL in reason:
         return _why(row)
     if output is not None:
         return (

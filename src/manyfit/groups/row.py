@@ -17,6 +17,9 @@ Table: TypeAlias = Any
 COMPLETE = "COMPLETE"
 BASELINE = "BASELINE"  # not tuned, or in vain: what the group has is its baseline
 FAIL = "FAIL"
+# In the reason of a group that is complete all the same.
+MOST_FAILED = "trials failed, most with"
+NO_MODEL = "its model can't be"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class GroupRow:
         group: The group's key, as `keys.key_text` writes it.
         state: `COMPLETE`; `BASELINE` where there are too few rows to tune, or all trials failed but
             the baseline; `FAIL` where nothing can be said for the group.
-        reason: Why it isn't complete, in one line.
+        reason: Why it isn't complete, in one line; or, if it is, what went wrong all the same: at
+            least half of its trials failed, its baseline did, or its model can't be kept.
         rows: How many rows it has.
         params: The best trial's, in stored form; None where none completed.
         value: The tuned metric of the best trial; None where none completed.

@@ -33,7 +33,7 @@ from manyfit.events import (
 from manyfit.groups.fits import Fits
 from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import group_seed
-from manyfit.groups.row import BASELINE, COMPLETE, FAIL, GroupRow
+from manyfit.groups.row import BASELINE, COMPLETE, FAIL, MOST_FAILED, NO_MODEL, GroupRow
 from manyfit.groups.table import label
 from manyfit.pruners.auto import make_pruner
 from manyfit.pruners.base import Pruner
@@ -41,7 +41,7 @@ from manyfit.pruners.folds import FoldPruner
 from manyfit.samplers.auto import make_sampler
 from manyfit.samplers.base import NoSampler, Sampler
 from manyfit.space import Space
-from manyfit.trial import Failed, State
+from manyfit.trial import Failed, State, Trial, most_frequent
 from manyfit.worker.active_run import tagged
 from manyfit.worker.channel import ENDINGS, Channel, Stop
 from manyfit.worker.reason import message
@@ -250,7 +250,7 @@ class _GroupStudy:
         metrics = self._baseline_metrics(ending)
         state, error, traceback = COMPLETE, "", ""
         if best is not None:
-            reason = _why_no_baseline(ending)
+            reason = "; ".join(filter(None, [_why_no_baseline(ending), _why_so_few(trials)]))
         else:
             state = BASELINE if metrics else FAIL
             reason, error, traceback = self._why_nothing(reason, ending)
@@ -338,13 +338,21 @@ def kept(model: Callable[[], Any]) -> Kept:
         return Kept() if found is None else Kept(cloudpickle.dumps(found))
     except Exception as error:  # noqa: BLE001 - the user's code, or a model's own pickling
         why = f"{type(error).__name__}: {message(error)}"
-        return Kept(problem=f"its model can't be kept: {why}")
+        return Kept(problem=f"{NO_MODEL} kept: {why}")
 
 
 def _why_no_baseline(ending: AttemptEvent | None) -> str:
     if ending is None or isinstance(ending, AttemptFinished):
         return ""
     return f"the baseline failed: {getattr(ending, 'reason', ending)}"
+
+
+def _why_so_few(trials: Sequence[Trial]) -> str:
+    """Return what most failures were where at least half of the trials failed."""
+    reasons = [trial.reason for trial in trials if trial.state is State.FAIL]
+    if not reasons or 2 * len(reasons) < len(trials):
+        return ""
+    return f"{len(reasons)} of {len(trials)} {MOST_FAILED}: {most_frequent(reasons)[0]}"
 
 
 def _sampler(job: GroupJob, seed: int) -> Sampler:
