@@ -391,3 +391,22 @@ def test_version(capsys):
 
     assert exit_.value.code == 0
     assert capsys.readouterr().out.strip() == f"manyfit {manyfit.__version__}"
+
+
+def test_notes_of_a_trial_are_shown(tmp_path, capsys):
+    """What an objective returned beside its metrics, without credentials and without commands."""
+    options = {"metric": "loss", "name": "noted", "folder": tmp_path, "tracker": None}
+    with manyfit.Study({"x": manyfit.Float(0.0, 1.0)}, **options) as study:
+        returned = {"loss": 1.0, "status": "ok", "path": "a\x1b[8m\nb", "api_key": "s3cr3t-s3cr3t"}
+        study.tell(study.ask(), returned)
+    output = shown(capsys, "show", "noted", "--trial", "0", "--folder", str(tmp_path))
+    assert "notes\n status = 'ok'\n path = 'a\\x1b[8m\\nb'\n api_key = " in output
+    assert "s3cr3t" not in output
+
+
+@pytest.mark.parametrize("count", ["-5", "some", "1.5"])
+def test_a_count_that_is_none_is_a_usage_error(folder, capsys, count):
+    """Fewer trials than none can't be shown."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["show", "fashion", "--folder", str(folder), "--trials", count])
+    assert "argument --trials: must be a whole number, 0 or more" in capsys.readouterr().err

@@ -56,7 +56,8 @@ def test_all_is_written_once(
     unmirrored(lambda params: float(params["x"]))
     for _ in range(2):
         assert main(["sync", "missed", "--folder", str(tmp_path)]) == 0
-        assert "MLflow has all of missed." in capsys.readouterr().out
+        place = f"tracking URI  sqlite:///{tmp_path}/mlflow.db\n  experiment    Default\n"
+        assert f"MLflow has all of missed.\n  {place}" in capsys.readouterr().out
         found = runs(tmp_path)
         assert len(found) == 4
         assert {run.info.status for run in found.values()} == {"FINISHED"}

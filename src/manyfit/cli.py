@@ -91,10 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", parents=[common], help="show a study, or one of its trials")
     show.add_argument("name", help="the study's name")
     show.add_argument(
-        "--trial", type=int, metavar="N", help="show all of trial N: attempts, traceback, output"
+        "--trial", type=int, metavar="N", help="show all of trial N: notes, attempts, output"
     )
     show.add_argument(
-        "--trials", type=int, default=10, metavar="N", help="how many trials to show (default: 10)"
+        "--trials", type=_count, default=10, metavar="N", help="how many to show (default: 10)"
     )
     sync = commands.add_parser("sync", parents=[common], help="write to MLflow what it has missed")
     sync.add_argument("name", help="the study's name")
@@ -108,17 +108,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, but got {text!r}")
+    return int(text)
+
+
 def _sync(page: _Page, arguments: argparse.Namespace) -> int:
-    is_written = sync_study(
+    mirror = sync_study(
         arguments.name,
         folder=arguments.folder,
         tracking_uri=arguments.tracking_uri,
         experiment=arguments.experiment,
         wait=arguments.wait,
     )
-    if is_written:
-        page.say(f"MLflow has all of {arguments.name}.")
-    return 0 if is_written else 1
+    if mirror is None:  # a warning has said what is left
+        return 1
+    page.say(f"MLflow has all of {arguments.name}.")
+    page.say(f"  tracking URI  {mirror.tracking_uri}")
+    page.say(f"  experiment    {mirror.experiment}")
+    return 0
 
 
 def _list(page: _Page, folder: str) -> None:
@@ -238,6 +247,10 @@ def _show_trial(page: _Page, result: StudyResult, trial: Trial) -> None:
         page.say(f"    {name} = {redact_value(name, value)!r}")
     if trial.metrics:
         page.say(f"  metrics      {_listed(trial.metrics)}")
+    if trial.notes:
+        page.say("  notes")
+    for name, text in trial.notes.items():
+        page.say(f"    {name} = {redact_value(name, text)!r}")
     for attempt in trial.attempts:
         page.say(f"  attempt {attempt.number}    {_told(attempt)}")
     if trial.traceback:

@@ -9,7 +9,7 @@ from manyfit.archive import on_record, study_folder
 from manyfit.events import AttemptLost
 from manyfit.journal.file import FileJournal
 from manyfit.trackers.base import StudyInfo
-from manyfit.trackers.mlflow import MlflowTracker
+from manyfit.trackers.mlflow import Mirror, MlflowTracker
 from manyfit.trackers.mlflow_ledger import last_place
 from manyfit.worker.active_run import environment
 from manyfit.worker.adoption import EXPERIMENT_ID
@@ -22,7 +22,7 @@ def sync_study(
     tracking_uri: str | None = None,
     experiment: str | None = None,
     wait: float = 600.0,
-) -> bool:
+) -> Mirror | None:
     """Write to MLflow what it lacks of a study; nothing is run. Done twice, it changes nothing.
 
     Args:
@@ -34,7 +34,7 @@ def sync_study(
         wait: For how long to try, in seconds.
 
     Returns:
-        Whether all is written; else a warning says what isn't.
+        Where all of it is; None where something is left to write, and a warning says what.
 
     Raises:
         ArgumentError: There is no such study.

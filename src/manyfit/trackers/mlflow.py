@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from manyfit._checks import check_number
 from manyfit._optional import expect
@@ -13,8 +14,20 @@ from manyfit.trackers.base import StudyInfo
 from manyfit.trackers.mlflow_courier import Courier
 from manyfit.trackers.mlflow_relay import Relay
 from manyfit.trackers.mlflow_server import Experiment, Server, import_mlflow
-from manyfit.trackers.mlflow_uris import absolute, is_local
+from manyfit.trackers.mlflow_uris import absolute, is_local, without_user
 from manyfit.trial import Trial
+
+
+class Mirror(NamedTuple):
+    """Where a study is in MLflow.
+
+    Attributes:
+        tracking_uri: Its server or database, without credentials.
+        experiment: The experiment's name.
+    """
+
+    tracking_uri: str
+    experiment: str
 
 
 class MlflowTracker:
@@ -109,15 +122,19 @@ class MlflowTracker:
         """Write what is left, for as long as `wait` says; a warning tells what then is not."""
         self.finish(reason, trials)
 
-    def finish(self, reason: str, trials: Sequence[Trial]) -> bool:
-        """Close; returns whether everything is written."""
+    def finish(self, reason: str, trials: Sequence[Trial]) -> Mirror | None:
+        """Close; returns where everything is written, or None where something isn't."""
         if self._courier is None:
-            return True
+            return None
         courier, self._courier = self._courier, None
         try:
-            return courier.close(reason, trials)
+            is_written = courier.close(reason, trials)
         finally:
             settings.release()
+        if courier.copy is None or not is_written:
+            return None
+        server = courier.copy.server
+        return Mirror(without_user(server.uri), server.experiment_name)
 
 
 def _connector(
