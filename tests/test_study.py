@@ -635,6 +635,26 @@ class TestAskAndTell:
                 study.tell(trial, 1.0)
             assert study.ask() is None
 
+    @pytest.mark.parametrize(
+        ("n_trials", "told", "before", "after"),
+        [
+            (2, 2, "all 2 trials done", "all 2 trials done"),
+            (5, 4, "the space is exhausted: all 3", "the space is exhausted: all 3"),
+            (3, 1, "not ended: 1 of 3 trials so far", "closed after 1 of 3 trials"),
+            (None, 1, "not ended: 1 trial so far", "closed after 1 trial"),
+        ],
+    )
+    def test_the_result_says_how_far_it_is(self, quiet, n_trials, told, before, after):
+        """While it is open, when it is closed, and to whoever reads the record."""
+        with Study({"a": Choice([1, 2, 3])}, name="s", n_trials=n_trials, **quiet) as study:
+            for _ in range(told):
+                if (trial := study.ask()) is not None:
+                    study.tell(trial, 1.0)
+            assert study.result().reason.startswith(before)
+
+        assert study.result().reason.startswith(after)
+        assert manyfit.load_study("s", folder=quiet["folder"]).reason == study.result().reason
+
     def test_reports_and_prunes(self, quiet):
         """report returns the pruner's reason; prune puts the trial on record as PRUNED."""
         pruner = manyfit.MedianPruner(min_steps=1, n_startup=2)
@@ -732,7 +752,7 @@ class TestAskAndTell:
         with Study(SPACE, name="s", **quiet) as study:
             first = study.ask()
         with FileJournal(tmp_path / "s") as journal:
-            *_, lost = journal.read()
+            *_, lost, _end = journal.read()
             journal.append(AttemptStarted(first.number, 2, "process-0", at=1.0))
             journal.append(replace(lost, attempt=2, counts=True))
         with Study(SPACE, name="s", max_attempts=1, **quiet) as study:

@@ -11,6 +11,7 @@ from manyfit.events import (
     AttemptPruned,
     AttemptStarted,
     Reported,
+    StudyEnded,
 )
 from manyfit.metric import notes_in, to_report
 from manyfit.recorder import Recorder
@@ -26,6 +27,21 @@ class Asking:
         self._clock = clock
         self._started: dict[int, float] = {}
         self._steps: dict[int, int] = {}  # the last one that each has reported
+        self._over: str | None = None  # said by the last `ask`
+
+    @property
+    def reason(self) -> str:
+        """Why the study is over, or how far it is."""
+        return self._verdict() or f"not ended: {self._progress()} so far"
+
+    def _verdict(self) -> str | None:
+        engine = self._engine
+        return engine.budget.verdict(engine.tally, engine.metric) or self._over
+
+    def _progress(self) -> str:
+        done, most = self._engine.tally.finished, self._engine.budget.n_trials
+        words = f"{done}" if most is None else f"{done} of {most}"
+        return f"{words} trial{'' if (most or done) == 1 else 's'}"
 
     def ask(self) -> Trial | None:
         """Put the next trial on record as running; None when there is none."""
@@ -41,6 +57,7 @@ class Asking:
                     self._started[number] = self._clock.monotonic()
                     return self._engine.trials[number]
                 case EndStudy() | None:
+                    self._over = None if command is None else command.reason
                     self._recorder.commit()
                     return None
 
@@ -86,6 +103,15 @@ class Asking:
             AttemptFailed(number, attempt, reason, error, traceback, False, seconds, now)
         )
         return self._settled(number)
+
+    def close(self) -> str:
+        """Write off what was not told, and put the end on record; returns why it ended."""
+        now = self._clock.now()
+        self._recorder.write_off("the study was closed", now, counts=False)
+        reason = self._verdict() or f"closed after {self._progress()}"
+        self._recorder.put(StudyEnded(reason, now))
+        self._recorder.commit()
+        return reason
 
     def _open(self, trial: Trial) -> tuple[int, int]:
         """Return number and attempt of a trial that is running by our own asking.

@@ -339,7 +339,8 @@ class Study:
     def result(self) -> StudyResult:
         """Return the trials as they stand."""
         with self._lock:
-            return result_of(self._engine, self.name, self.folder, self._reason)
+            reason = self._reason if self._asking is None else self._asking.reason
+            return result_of(self._engine, self.name, self.folder, reason)
 
     def close(self) -> None:
         """Give the study up, so that another process can have it. Safe to call twice.
@@ -349,8 +350,7 @@ class Study:
         """
         with self._lock:
             if self._asking is not None:
-                self._recorder.write_off("the study was closed", time.time(), counts=False)
-                self._asking = None
+                self._reason, self._asking = self._asking.close(), None
                 self._close_trackers()
             self._journal.close()
 
