@@ -300,7 +300,7 @@ class TestDamage:
             if kept == list(range(count)):  # as if the driver had died before the others
                 assert reasons(list(read_events(path))) == [f"{number}" for number in kept]
             else:
-                with pytest.raises(JournalCorruptError, match="doesn't fit it and the line before"):
+                with pytest.raises(JournalCorruptError, match="a line before it is missing"):
                     list(read_events(path))
 
     def test_a_line_that_is_there_twice_is_damage(self, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def from_line(line: bytes, before: int = 0) -> Event:
     whole = line.removesuffix(b"\n")
     has_seal = _seal_of(whole, len(whole)) is not None
     if has_seal and not is_sealed(whole, before):
-        raise ValueError("its checksum doesn't fit it and the line before")
+        raise ValueError("its checksum doesn't fit: it was altered, or a line before it is missing")
     try:
         record = json.loads(whole[:-_LENGTH].decode() + "}" if has_seal else whole.decode())
         if not has_seal and _UNSEALED < record["v"] <= VERSION:
