@@ -848,7 +848,7 @@ class TestOtherWork:
 
     def test_the_same_work_is_not_mentioned(self, said):
         """Nothing is said where nothing has changed, `n_trials` aside."""
-        space = {**SPACE, "rows": np.arange(3)}
+        space = {**SPACE, "rows": np.eye(3)}
 
         assert said((train, space, {}), (train, dict(space), {})) == []
 
@@ -867,8 +867,8 @@ class TestOtherWork:
             return lambda params: params["x"] * rows.sum()
 
         (message,) = said(
-            (over(np.arange(3)), {**SPACE, "table": np.zeros(999)}, {}),
-            (over(np.arange(4)), {**SPACE, "table": np.append(np.zeros(998), 1.0)}, {}),
+            (over(np.arange(3)), {**SPACE, "table": np.zeros((1, 999))}, {}),
+            (over(np.arange(4)), {**SPACE, "table": np.eye(1, 999)}, {}),
         )
 
         assert "rows has changed" in message
