@@ -384,6 +384,31 @@ class TestTrial:
             assert process.stderr.read() == b""
 
 
+class TestGroups:
+    """Records of `tune_groups`, which are no studies."""
+
+    @pytest.fixture
+    def groups(self, tmp_path):
+        """A folder with nothing but the record of a call that has begun."""
+        (tmp_path / "m4").mkdir()
+        (tmp_path / "m4" / "groups.json").write_text("{}")
+        return str(tmp_path)
+
+    @pytest.mark.parametrize("command", ["show", "sync"])
+    def test_a_command_for_studies(self, groups, command, capsys):
+        """It says what the name is, and what does for it what was asked for."""
+        assert main([command, "m4", "--folder", groups]) == 2
+        assert (
+            "'m4' is a record of groups, not a study: make the same call" in capsys.readouterr().err
+        )
+
+    def test_they_are_listed(self, groups, capsys):
+        """So that nobody looks for them in vain."""
+        output = shown(capsys, "list", "--folder", groups)
+        assert "m4" in output
+        assert "a record of groups: make the same call of tune_groups again" in output
+
+
 def test_version(capsys):
     """The version is the package's."""
     with pytest.raises(SystemExit) as exit_:

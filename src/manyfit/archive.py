@@ -259,7 +259,8 @@ def load_study(name: str, *, folder: str | Path = ".manyfit") -> StudyResult:
         folder: The folder given to `tune`.
 
     Raises:
-        ArgumentError: There is no such study; the message lists those there are.
+        ArgumentError: There is no such study; the message lists those there are. Or it is a
+            record of groups.
         JournalCorruptError: Its journal is damaged.
     """
     engine, header = on_record(name, folder)
@@ -271,10 +272,16 @@ def on_record(name: str, folder: str | Path) -> tuple[Engine, Header]:
     """Return a study's trials, and what is on record of it as a whole, as `load_study` reads them.
 
     Raises:
-        ArgumentError: There is no such study; the message lists those there are.
+        ArgumentError: There is no such study; the message lists those there are. Or it is a
+            record of groups.
         JournalCorruptError: Its journal is damaged.
     """
     name, path = from_file_name(name), study_folder(name, folder)
+    if (path / GROUPS_FILE).exists():
+        raise ArgumentError(
+            f"{name!r} is a record of groups, not a study: make the same call of tune_groups "
+            "again. It returns the result, tunes what is missing or failed, and writes to MLflow"
+        )
     if not (path / FILE_NAME).exists():
         names = ", ".join(study_names(folder)) or "none"
         raise ArgumentError(f"there is no study {name!r} in {Path(folder)}; there are: {names}")
@@ -293,8 +300,17 @@ def on_record(name: str, folder: str | Path) -> tuple[Engine, Header]:
 
 def study_names(folder: str | Path = ".manyfit") -> list[str]:
     """Return the names of the studies in a folder, the latest changed first."""
-    journals = list(Path(to_file_name(os.fspath(folder))).glob(f"*/{FILE_NAME}"))
-    names = [path.parent.name for path in sorted(journals, key=_changed, reverse=True)]
+    return _names_with(FILE_NAME, folder)
+
+
+def group_names(folder: str | Path = ".manyfit") -> list[str]:
+    """Return the names of the records of groups in a folder, the latest begun first."""
+    return _names_with(GROUPS_FILE, folder)
+
+
+def _names_with(file: str, folder: str | Path) -> list[str]:
+    paths = list(Path(to_file_name(os.fspath(folder))).glob(f"*/{file}"))
+    names = [path.parent.name for path in sorted(paths, key=_changed, reverse=True)]
     return [from_file_name(name) for name in names]
 
 

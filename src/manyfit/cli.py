@@ -20,7 +20,7 @@ from rich.text import Text
 from manyfit._redact import redact_value
 from manyfit._text import printable
 from manyfit._version import __version__
-from manyfit.archive import load_study, study_names
+from manyfit.archive import group_names, load_study, study_names
 from manyfit.errors import JournalCorruptError, ManyfitError, NoResultError
 from manyfit.metric import Metric
 from manyfit.result import Failure, StudyResult
@@ -30,6 +30,7 @@ from manyfit.trial import Attempt, Finished, Lost, Pruned, State, Trial, log_nam
 
 # How many numbers, or ranges of them, are named before the rest is counted.
 _MOST_NAMED = 8
+_GROUPS = "a record of groups: make the same call of tune_groups again"
 # Of a line in a file or a pipe, where nobody has a width in mind.
 _WIDE = 10_000
 
@@ -87,7 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--folder", default=".manyfit", help="where studies are kept (default: .manyfit)"
     )
-    commands.add_parser("list", parents=[common], help="list the studies, the latest first")
+    commands.add_parser(
+        "list",
+        parents=[common],
+        help="list the studies, the latest first, then the records of groups",
+    )
     show = commands.add_parser("show", parents=[common], help="show a study, or one of its trials")
     show.add_argument("name", help="the study's name")
     show.add_argument(
@@ -96,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "--trials", type=_count, default=10, metavar="N", help="how many to show (default: 10)"
     )
-    sync = commands.add_parser("sync", parents=[common], help="write to MLflow what it has missed")
+    sync = commands.add_parser(
+        "sync", parents=[common], help="write to MLflow what it has missed of a study"
+    )
     sync.add_argument("name", help="the study's name")
     sync.add_argument(
         "--tracking-uri", metavar="URI", help="the server (default: the study's last)"
@@ -143,6 +150,8 @@ def _list(page: _Page, folder: str) -> None:
         value = "" if best is None else f"{best.value:g}"
         row = (name, result.metric.name, value, len(result), *counts, result.reason)
         table.add_row(*map(_cell, row))
+    for name in group_names(folder):
+        table.add_row(*map(_cell, (name, *[""] * 6, _GROUPS)))
     if table.row_count:
         page.print(table)
     else:

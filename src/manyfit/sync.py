@@ -37,7 +37,8 @@ def sync_study(
         Where all of it is; None where something is left to write, and a warning says what.
 
     Raises:
-        ArgumentError: There is no such study.
+        ArgumentError: There is no such study, or it is a record of groups: the same call of
+            `tune_groups` writes that.
         StudyLockedError: It is running: its own driver writes to MLflow.
         JournalCorruptError: Its journal is damaged.
         MissingExtraError: MLflow is not installed.

@@ -145,7 +145,8 @@ class TestTrouble:
         assert time.monotonic() - begun < 0.5
         groups.close(OUTCOME)
         assert time.monotonic() - begun < 3
-        assert f"The record has it all: {info.folder}" in caplog.text
+        assert f"The record has it all: {info.folder}. The same call with name='m4'" in caplog.text
+        assert "written later" not in caplog.text
 
     def test_refused_artifacts(self, server, info, caplog):
         """Where artifacts are refused, all the rest is written."""

@@ -1,7 +1,8 @@
 """Mirrors a call of `tune_groups` to MLflow: one run, and below it one a group where asked for.
 
 A thread of its own writes: the newest standing while groups are tuned, and all the rest at the end.
-What a server missed in between it has missed; the record in the call's folder has it all.
+What a server missed in between it has missed; the record in the call's folder has it all, and the
+same call again writes that to a new run.
 """
 
 import logging
@@ -37,6 +38,7 @@ logger = logging.getLogger("manyfit.mlflow")
 _Answer = TypeVar("_Answer")
 
 PERIOD = 5.0  # seconds between standings
+_WITHOUT = "Groups go on; the end is written if it answers by then"
 _CHILD = 0.5  # seconds a child may take at the end, on top of what all the rest may
 
 
@@ -100,7 +102,7 @@ class _Mirror:
         self._info = info
         self._connect = connect
         self._period = period
-        self._patience = Patience(wait, "Groups go on")
+        self._patience = Patience(wait, _WITHOUT)
         self._began_at = time.time()
         self._standing: Standing | None = None
         self._end: tuple[Outcome, list[Child]] | None = None
@@ -129,9 +131,11 @@ class _Mirror:
         if self._thread.is_alive():
             left = f", {self._left} runs of groups among it" if self._left else ""
             logger.warning(
-                "MLflow has not taken everything in time%s. The record has it all: %s",
+                "MLflow has not taken everything in time%s. The record has it all: %s. The same "
+                "call with name=%r writes it to a new run; it tunes only what failed or is missing",
                 left,
                 self._info.folder,
+                self._info.name,
             )
 
     def _is_lost(self, begun: float, extra: float) -> bool:
