@@ -262,6 +262,53 @@ def test_models_that_are_asked_for_later(tuned):
     assert not any("again" in note for note in tuned(**{**settings, "name": "none"}).notes)
 
 
+def with_model(group, params):
+    return loss(group, params), params["x"]
+
+
+@pytest.mark.parametrize("folder", [True, "models"])
+def test_models_that_only_an_output_has(tuned, tmp_path, folder):
+    """Groups are tuned again, once, where the result is to have them; till then it says so."""
+    settings = {"name": "call", "objective": with_model}
+    tuned(**settings, keep_models=True, output=tmp_path / "out")
+    with pytest.raises(NoResultError, match=r"is the column model of .*out; "):
+        tuned(**settings).model_of("g1")
+    settings["keep_models"] = tmp_path / folder if isinstance(folder, str) else folder
+    result = tuned(**settings)
+    assert "5 groups are tuned again: their models are in an output only" in result.notes
+    assert result.model_of("g1") == result.params_of("g1")["x"]
+    assert not any("again" in note or "models" in note for note in tuned(**settings).notes)
+
+
+def test_an_output_without_models(tuned, tmp_path):
+    """Nobody is sent there for them."""
+    with pytest.raises(NoResultError, match="tune_groups keeps models with keep_models=True"):
+        tuned(output=tmp_path / "out").model_of("g1")
+
+
+@pytest.mark.parametrize(("first", "then"), [("m1", "m2"), ("m1", True), (True, "m2")])
+def test_models_in_another_place_than_asked_for(tuned, tmp_path, monkeypatch, first, then):
+    """They stay, are found, and the result says where they are."""
+    monkeypatch.chdir(tmp_path)
+    settings = {"name": "call", "objective": with_model}
+    tuned(**settings, keep_models=first)
+    result = tuned(**settings, keep_models=then)
+    place = "the record" if first is True else tmp_path / "m1"
+    where = f"the models of 5 groups stay where an earlier call put them, {place}: "
+    assert any(note.startswith(where) for note in result.notes)
+    assert result.model_of("g1") == result.params_of("g1")["x"]
+
+
+def test_trials_that_are_asked_for_later(tuned):
+    """Groups whose trials were not kept are tuned again, once, to the same result."""
+    first = tuned(name="call")
+    result = tuned(name="call", keep_trials=True)
+    assert "5 groups are tuned again: their trials were not kept" in result.notes
+    assert [len(json.loads(each)) for each in histories(result)] == [6] * 5
+    assert result.table["value"].equals(first.table["value"])
+    assert tuned(name="call", keep_trials=True).notes == ()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

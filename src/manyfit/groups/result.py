@@ -1,8 +1,8 @@
 """What tuning groups found: a row a group, and each group's model at work on new rows."""
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -64,6 +64,7 @@ class GroupsResult:
             kept, tracebacks and histories.
         notes: What the figures advise, in sentences.
         output: Where rows were written with their models, which `rows` are without then.
+        model_outputs: By `rows`' `group`, the output that its model was kept in and nowhere else.
     """
 
     name: str
@@ -76,6 +77,7 @@ class GroupsResult:
     rows: Table
     notes: tuple[str, ...] = ()
     output: str | None = None
+    model_outputs: Mapping[str, str] = field(default_factory=dict)
 
     # ── figures ───────────────────────────────────────────────────────────────────────────────
 
@@ -191,9 +193,8 @@ class GroupsResult:
         row = self.rows.slice(self._place(key), 1)
         data, path = row.column("model")[0].as_py(), row.column("model_path")[0].as_py()
         if data is None and path is None:
-            raise NoResultError(
-                f"group {_shown(key)} has no model: {_why_no_model(row, self.output)}"
-            )
+            output = self.model_outputs.get(row.column("group")[0].as_py())
+            raise NoResultError(f"group {_shown(key)} has no model: {_why_no_model(row, output)}")
         return cloudpickle.loads(fetch(path) if data is None else data)
 
     def _place(self, key: Key) -> int:
@@ -354,7 +355,7 @@ def _why_no_model(row: Table, output: str | None) -> str:
         return _why(row)
     if output is not None:
         return (
-            f"what is kept of it is the column model of {output}; with keep_models=<a folder> "
-            "models are found from here, too"
+            f"what is kept of it is the column model of {output}; the same call with "
+            "keep_models=<a folder> tunes it again, and models are found from here, too"
         )
     return "tune_groups keeps models with keep_models=True, of an objective that returns them"

@@ -5,7 +5,7 @@ differs from call to call is kept with the rows, and where rows of unlike calls 
 the result says so.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from manyfit.errors import StudyChangedError
 from manyfit.fingerprint import differences, fingerprint
 from manyfit.groups.job import GroupJob
 from manyfit.groups.judged import judged_on, mark_of
+from manyfit.groups.lacking import known, lacking, misplaced
 from manyfit.groups.population import Population
 from manyfit.groups.record import GroupRecord, Work
 from manyfit.groups.row import Schema, Table, as_moments, keys_in, settled
@@ -50,6 +51,8 @@ def work_of(job: GroupJob) -> dict[str, Any]:
     return {
         "n_trials": job.n_trials,
         "models": bool(job.keep_models),
+        "output": job.output.place.path if job.output and job.keep_models is True else "",
+        "trials": job.keep_trials,
         "functions": {name: fingerprint(each) for name, each in functions if each is not None},
         "settings": {name: digest_of(getattr(job, name)) for name in _SETTINGS},
     }
@@ -77,25 +80,35 @@ def resume(
     done = settled(record.rows(GROUPS, schema))
     made, work = record.work_of(GROUPS), work_of(job)
     names = set(done.column("group").to_pylist())
-    lacking = dict(_lacking({name: made.get(name, {}) for name in names}, work, written))
-    again = frozenset[str]().union(*lacking.values())
+    outputs = record.header.get("outputs", ())
+    was = {name: known(made.get(name, {}), work, outputs) for name in names}
+    lacks = dict(lacking(done, was, job, written, work))
+    again = frozenset[str]().union(*lacks.values())
     kept = {name: made.get(name, {}) for name in sorted(names - again)}
     first = record.header["seed"]
     notes = []
     if seed not in (None, first):
         notes = [f"{record.name!r} keeps its first seed, {first}"]
-    notes += [f"{_groups(len(found))} tuned again: {why}" for why, found in lacking.items()]
+    notes += [f"{_groups(len(found))} tuned again: {why}" for why, found in lacks.items()]
+    notes += misplaced(without(done, again), job)
     notes += _changed_work(kept, record, work)
     digests = population.digests()
     if record.header["mode"] == "shared":
         older = _digests(record, digests, schema)
         ended = _ended(made.values())
         notes += judged_on(population, job, record, digests, older=older, done=ended)
-    known = _noted(record, digests, kept)
+    differs = _noted(record, digests, kept)
     if len(done):
-        notes += _changed_data(population, known, done, again, job.by)
+        notes += _changed_data(population, differs, done, again, job.by)
     record.note_work(work)
     return Resumed(again, tuple(notes))
+
+
+def models_in_outputs(record: GroupRecord) -> dict[str, str]:
+    """Return, by group on record, the output that alone was given its model."""
+    outputs = record.header.get("outputs", ())
+    made = {name: known(was, {}, outputs) for name, was in record.work_of(GROUPS).items()}
+    return {name: was["output"] for name, was in made.items() if was.get("output")}
 
 
 def _recalled(
@@ -122,30 +135,6 @@ def _recalled(
     if missing:
         record.append(GROUPS, rows.take(missing))
     return set(groups)
-
-
-def _lacking(
-    made: Mapping[str, Work], work: Work, written: set[str] | None
-) -> Iterator[tuple[str, set[str]]]:
-    """Yield what rows on record lack, and whose; a row that lacks several things is named once."""
-    reasons: list[tuple[str, Callable[[str, Work], bool]]] = [
-        ("they are on record, but not in the output", lambda name, _: _is_missing(name, written)),
-        ("n_trials was raised", lambda _, was: _most(was) < _most(work)),
-        ("their models were not kept", lambda _, was: work["models"] and not was["models"]),
-    ]
-    left = dict(made)
-    for why, lacks in reasons:
-        if found := {name for name, was in left.items() if lacks(name, was or work)}:
-            left = {name: was for name, was in left.items() if name not in found}
-            yield why, found
-
-
-def _is_missing(name: str, written: set[str] | None) -> bool:
-    return written is not None and name not in written
-
-
-def _most(work: Work) -> float:
-    return float("inf") if work["n_trials"] is None else float(work["n_trials"])
 
 
 # ── what has changed ──────────────────────────────────────────────────────────────────────────────

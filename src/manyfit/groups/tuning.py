@@ -27,7 +27,7 @@ from manyfit.groups.population import Population, check_columns
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record import GroupRecord
 from manyfit.groups.result import GroupsResult
-from manyfit.groups.resume import GROUPS, resume, work_of
+from manyfit.groups.resume import GROUPS, models_in_outputs, resume, work_of
 from manyfit.groups.row import row_schema
 from manyfit.groups.settings import Mode, header_of, job_of
 from manyfit.groups.spark_population import SparkPopulation
@@ -191,9 +191,10 @@ def tune_groups(
     mirrors = Mirrors.of(tracker, progress, child_runs=child_runs)
     population = _population(data, job, parallelism, executor, home)
     place = None if output is None else Output.of(output, home)
+    job = replace(job, output=place)
     record = GroupRecord(home, header_of(job, mode, aggregate), work_of(job))
     try:
-        job = replace(job, seed=record.header["seed"], output=place, name=record.name)
+        job = replace(job, seed=record.header["seed"], name=record.name)
         with _explained(population, from_file_name(home.name)):
             schema = row_schema(population.keys_schema)
             resumed = resume(population, job, record, schema, seed)
@@ -285,6 +286,7 @@ def _result(call: Call, mode: Mode, reason: str) -> GroupsResult:
         rows=rows,
         notes=(*call.resumed.notes, *notes),
         output=None if job.output is None else job.output.place.path,
+        model_outputs=models_in_outputs(call.record),
     )
 
 
