@@ -868,7 +868,7 @@ class TestOtherWork:
 
         (message,) = said(
             (over(np.arange(3)), {**SPACE, "table": np.zeros((1, 999))}, {}),
-            (over(np.arange(4)), {**SPACE, "table": np.eye(1, 999)}, {}),
+            (over(np.arange(4)), {**SPACE, "table": np.eye(1, 999, 998)}, {}),
         )
 
         assert "rows has changed" in message
