@@ -173,6 +173,21 @@ def test_most_trials_fail(tuned):
         result.model_of("g1")
 
 
+def test_most_shared_trials_fail(tuned):
+    """The result says so, each time."""
+
+    def objective(group, params):
+        if params["x"] != 0.5:
+            raise KeyError("bug")
+        return loss(group, params)
+
+    settings = {"objective": objective, "start_with": [{"x": 0.5}], "name": "call"}
+    for _ in range(2):
+        (note,) = tuned(mode="shared", **settings).notes
+        assert note.startswith("shared params: 5 of 6 trials failed, most with: 5 of 5 groups fail")
+        assert note.endswith("KeyError: 'bug'")
+
+
 def test_a_bug_in_shared_mode(tuned, tmp_path):
     """Trials that fail alike all over end the call, with the traceback; mended, it goes on."""
     mended = tmp_path / "mended"

@@ -20,6 +20,7 @@ from manyfit.groups.job import GroupJob
 from manyfit.groups.keys import group_seed, key_text, texts_of
 from manyfit.groups.population import Points, Population
 from manyfit.groups.row import FAIL
+from manyfit.groups.trials import why_so_few
 from manyfit.study import Study
 from manyfit.trial import Params, Trial
 
@@ -114,6 +115,7 @@ class Joint:
         self._how = how
         self._folder = folder
         self._told = told
+        self.notes: tuple[str, ...] = ()  # what people should know, once it has run
         self._keys = population.keys()
         texts = texts_of(self._keys, job.by)
         self._cluster = dict(zip(texts, texts_of(self._keys, job.shared_by), strict=True))
@@ -147,7 +149,9 @@ class Joint:
             studies = {each: stack.enter_context(self._study(each)) for each in self._clusters}
             while asked := self._asked(studies):
                 self._pass(studies, asked)
-            return {cluster: _best_params(study, cluster) for cluster, study in studies.items()}
+            best = {cluster: _best_params(study, cluster) for cluster, study in studies.items()}
+            self.notes = tuple(filter(None, (_note(study, c) for c, study in studies.items())))
+            return best
 
     def _study(self, cluster: str) -> Study:
         job = self._job
@@ -282,14 +286,23 @@ class Joint:
         return told
 
 
+def _note(study: Study, cluster: str) -> str:
+    """Say so if most trials of a cluster failed, though some have completed."""
+    why = why_so_few(study.result().trials)
+    return why and f"shared params{_whose(cluster)}: {why}"
+
+
+def _whose(cluster: str) -> str:
+    return "" if cluster == key_text([]) else f" of {cluster}"
+
+
 def _best_params(study: Study, cluster: str) -> Params:
     result = study.result()
     failures = result.failures()
     if failures and len(result.trials) == sum(len(each.numbers) for each in failures):
-        whose = "" if cluster == key_text([]) else f" of {cluster}"
         first = failures[0]
         raise NoResultError(
-            f"all {len(result.trials)} trials{whose} failed; {len(first.numbers)} with: "
+            f"all {len(result.trials)} trials{_whose(cluster)} failed; {len(first.numbers)} with: "
             f"{first.reason}\n\n{first.traceback}".rstrip()
         )
     return study.space.store(result.best.params)

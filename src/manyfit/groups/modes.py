@@ -56,12 +56,16 @@ def independent(call: Call) -> None:
     _run(call, call.population, call.job)
 
 
-def shared(call: Call, how: Aggregate) -> None:
-    """Tune all groups jointly, or each cluster of them; then fit each with what was found."""
+def shared(call: Call, how: Aggregate) -> tuple[str, ...]:
+    """Tune all groups jointly, or each cluster of them; then fit each with what was found.
+
+    Returns what people should know, in sentences.
+    """
     job = call.job
     call.population.hold()
     folder = call.record.folder / "shared"
-    best = Joint(call.population, job, how, folder, partial(_tell_pass, call)).run()
+    joint = Joint(call.population, job, how, folder, partial(_tell_pass, call))
+    best = joint.run()
     default = job.space.materialize(job.start_with[0]) if job.start_with else None
     baseline = job.baseline
     if baseline is None and default is not None:
@@ -72,6 +76,7 @@ def shared(call: Call, how: Aggregate) -> None:
         call.population,
         replace(job, points=points, start_with=(), baseline=baseline),
     )
+    return joint.notes
 
 
 def transfer(call: Call) -> None:

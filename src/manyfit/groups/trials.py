@@ -250,7 +250,7 @@ class _GroupStudy:
         metrics = self._baseline_metrics(ending)
         state, error, traceback = COMPLETE, "", ""
         if best is not None:
-            reason = "; ".join(filter(None, [_why_no_baseline(ending), _why_so_few(trials)]))
+            reason = "; ".join(filter(None, [_why_no_baseline(ending), why_so_few(trials)]))
         else:
             state = BASELINE if metrics else FAIL
             reason, error, traceback = self._why_nothing(reason, ending)
@@ -347,8 +347,8 @@ def _why_no_baseline(ending: AttemptEvent | None) -> str:
     return f"the baseline failed: {getattr(ending, 'reason', ending)}"
 
 
-def _why_so_few(trials: Sequence[Trial]) -> str:
-    """Return what most failures were where at least half of the trials failed."""
+def why_so_few(trials: Sequence[Trial]) -> str:
+    """Return what most failures were where at least half of the trials failed; else nothing."""
     reasons = [trial.reason for trial in trials if trial.state is State.FAIL]
     if not reasons or 2 * len(reasons) < len(trials):
         return ""

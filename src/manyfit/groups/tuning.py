@@ -211,14 +211,14 @@ def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
     for note in call.resumed.notes:
         mirrors.say(note)
     try:
-        reason = "all groups are done"
+        reason, notes = "all groups are done", call.resumed.notes
         try:
             with heeded(interrupt), _explained(call.population, call.record.name):
-                _run(call, mode, how)
+                notes += _run(call, mode, how)
         except KeyboardInterrupt:
             name = call.record.name
             reason = f"interrupted: the same call with name={name!r} goes on"
-        result = _result(call, mode, reason)
+        result = _result(call, mode, reason, notes)
     except BaseException as error:
         mirrors.abandon(f"ended with {type(error).__name__}: {error}")
         raise
@@ -233,13 +233,15 @@ def _explained(population: Population, name: str) -> AbstractContextManager[None
     return nullcontext()
 
 
-def _run(call: Call, mode: Mode, how: Aggregate) -> None:
+def _run(call: Call, mode: Mode, how: Aggregate) -> tuple[str, ...]:
+    """Run what is missing; returns what people should know of it, in sentences."""
     if mode == "shared":
-        shared(call, how)
-    elif mode == "transfer":
+        return shared(call, how)
+    if mode == "transfer":
         transfer(call)
     else:
         independent(call)
+    return ()
 
 
 def _info_of(call: Call, mode: Mode) -> GroupsInfo:
@@ -264,9 +266,9 @@ def _info_of(call: Call, mode: Mode) -> GroupsInfo:
     )
 
 
-def _result(call: Call, mode: Mode, reason: str) -> GroupsResult:
+def _result(call: Call, mode: Mode, reason: str, notes: tuple[str, ...]) -> GroupsResult:
     job, rows = call.job, call.record.rows(GROUPS, call.schema)
-    notes = advice(
+    advised = advice(
         rows,
         job.metric,
         job.by,
@@ -284,7 +286,7 @@ def _result(call: Call, mode: Mode, reason: str) -> GroupsResult:
         mode=mode,
         reason=reason,
         rows=rows,
-        notes=(*call.resumed.notes, *notes),
+        notes=(*notes, *advised),
         output=None if job.output is None else job.output.place.path,
         model_outputs=models_in_outputs(call.record),
     )
