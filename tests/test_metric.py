@@ -82,7 +82,6 @@ class TestNumbers:
         ("value", "number"),
         [
             (3, 3.0),
-            (True, 1.0),
             (0.5, 0.5),
             (np.float32(0.5), 0.5),
             (np.int64(3), 3.0),
@@ -98,7 +97,23 @@ class TestNumbers:
         assert (type(result), result) == (float, number)
 
     @pytest.mark.parametrize(
-        "value", [None, "0.5", b"0.5", [0.5], {"loss": 0.5}, 1j, object, np.array([1.0, 2.0])]
+        "value",
+        [
+            *(
+                None,
+                "0.5",
+                b"0.5",
+                [0.5],
+                {"loss": 0.5},
+                1j,
+                object,
+                True,
+                np.True_,
+                np.array(True),
+            ),
+            *(np.array([1.0, 2.0]), np.array([1.0]), pd.Series([1.0]), pd.Series([1.0, 2.0])),
+        ],
+        ids=repr,
     )
     def test_what_does_not(self, value: object) -> None:
         """Anything else is refused, with the metric's name, the value and its type."""
@@ -135,6 +150,7 @@ class TestResults:
     @pytest.mark.parametrize(
         ("returned", "message"),
         [
+            (True, "val_loss must be a number, but got True of type bool"),
             (None, "the objective returned None. Return val_loss as a number, or a dict such as"),
             ({}, "returned no 'val_loss', the metric being tuned. It returned: nothing"),
             ({"loss": 1, "acc": 2}, "returned no 'val_loss', .* It returned: acc, loss"),
