@@ -183,7 +183,7 @@ def test_most_shared_trials_fail(tuned):
 
     settings = {"objective": objective, "start_with": [{"x": 0.5}], "name": "call"}
     for _ in range(2):
-        (note,) = tuned(mode="shared", **settings).notes
+        note = tuned(mode="shared", **settings).notes[0]
         assert note.startswith("shared params: 5 of 6 trials failed, most with: 5 of 5 groups fail")
         assert note.endswith("KeyError: 'bug'")
 
@@ -321,7 +321,7 @@ def test_trials_that_are_asked_for_later(tuned):
     assert "5 groups are tuned again: their trials were not kept" in result.notes
     assert [len(json.loads(each)) for each in histories(result)] == [6] * 5
     assert result.table["value"].equals(first.table["value"])
-    assert tuned(name="call", keep_trials=True).notes == ()
+    assert not any("again" in note for note in tuned(name="call", keep_trials=True).notes)
 
 
 @pytest.mark.parametrize(
