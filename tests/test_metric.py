@@ -82,6 +82,8 @@ class TestNumbers:
         ("value", "number"),
         [
             (3, 3.0),
+            (True, 1.0),
+            (np.True_, 1.0),
             (0.5, 0.5),
             (np.float32(0.5), 0.5),
             (np.int64(3), 3.0),
@@ -99,18 +101,7 @@ class TestNumbers:
     @pytest.mark.parametrize(
         "value",
         [
-            *(
-                None,
-                "0.5",
-                b"0.5",
-                [0.5],
-                {"loss": 0.5},
-                1j,
-                object,
-                True,
-                np.True_,
-                np.array(True),
-            ),
+            *(None, "0.5", b"0.5", [0.5], {"loss": 0.5}, 1j, object),
             *(np.array([1.0, 2.0]), np.array([1.0]), pd.Series([1.0]), pd.Series([1.0, 2.0])),
         ],
         ids=repr,
@@ -150,7 +141,6 @@ class TestResults:
     @pytest.mark.parametrize(
         ("returned", "message"),
         [
-            (True, "val_loss must be a number, but got True of type bool"),
             (None, "the objective returned None. Return val_loss as a number, or a dict such as"),
             ({}, "returned no 'val_loss', the metric being tuned. It returned: nothing"),
             ({"loss": 1, "acc": 2}, "returned no 'val_loss', .* It returned: acc, loss"),

@@ -158,21 +158,16 @@ def to_number(name: str, value: object) -> float:
     """Return a metric as a float: Python and NumPy numbers, and arrays or tensors of no dimension.
 
     Raises:
-        MetricError: `value` is a string, a truth value, a collection, even of one item, too large,
-            or anything `float` refuses.
+        MetricError: `value` is a string, a collection, even of one item, too large, or anything
+            `float` refuses.
     """
     # Those that `float` takes nevertheless would hide a bug in the objective.
-    if isinstance(value, str | bytes) or _is_truth(value) or _has_dimensions(value):
+    if isinstance(value, str | bytes) or _has_dimensions(value):
         raise MetricError(_no_number(name, value))
     try:
         return float(cast("SupportsFloat", value))
     except (TypeError, ValueError, OverflowError) as error:
         raise MetricError(_no_number(name, value)) from error
-
-
-def _is_truth(value: object) -> bool:
-    kind = str(getattr(value, "dtype", ""))
-    return isinstance(value, bool) or kind in ("bool", "torch.bool")
 
 
 def _has_dimensions(value: object) -> bool:

@@ -66,9 +66,9 @@ def tune(
 
     Args:
         objective: Takes the params as one dict; returns the tuned metric as a number, or a dict of
-            metrics with it. What is no number in the dict, such as a path or `True`, is kept as
-            text, in `trial.notes`; `{"status": "fail"}` makes the trial a FAIL, as in Hyperopt.
-            Runs, and can be tested, without Manyfit.
+            metrics with it. What is no number in the dict, such as a path, is kept as text, in
+            `trial.notes`; `{"status": "fail"}` makes the trial a FAIL, as in Hyperopt. Runs, and
+            can be tested, without Manyfit.
         space: Names to `Float`, `Int`, `Choice`, or constants.
         metric: The name of the metric to tune.
         direction: `"minimize"` or `"maximize"`.

@@ -61,7 +61,7 @@ def report(step: int, **metrics: float) -> None:
     Args:
         step: An epoch, a round, a number of examples: a whole number from 0 up that rises from
             report to report.
-        **metrics: Any numbers, also of NumPy, JAX, TensorFlow or PyTorch; `True` is none.
+        **metrics: Any numbers, also of NumPy, JAX, TensorFlow or PyTorch.
 
     Raises:
         TrialStopped: The trial need not go on. Let it pass: clean up with `finally` or a `with`
