@@ -90,9 +90,6 @@ def test_a_result_without_its_data(tuned, tmp_path):
     assert load_study("sales", folder=tmp_path).name == "sales"
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the command line knows studies alone"
-)
 def test_groups_on_the_command_line(tuned, tmp_path, capsys):
     """They are listed beside studies."""
     tuned()

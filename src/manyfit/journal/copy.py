@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
 
 
 class Copy:
