@@ -5,7 +5,6 @@ import pyarrow as pa
 import pytest
 
 from manyfit import Float, load_study, study_names, tune_groups
-from manyfit.cli import main
 from manyfit.errors import ArgumentError, JournalCorruptError
 from manyfit.groups.joint import Joint
 from manyfit.testing.trackers import RecordingTracker
@@ -88,13 +87,6 @@ def test_a_result_without_its_data(tuned, tmp_path):
     tuned()
     assert study_names(tmp_path) == ["sales"]
     assert load_study("sales", folder=tmp_path).name == "sales"
-
-
-def test_groups_on_the_command_line(tuned, tmp_path, capsys):
-    """They are listed beside studies."""
-    tuned()
-    main(["list", "--folder", str(tmp_path)])
-    assert "sales" in capsys.readouterr().out
 
 
 @pytest.mark.xfail(
