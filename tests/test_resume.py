@@ -67,6 +67,18 @@ def check(folder, n_trials):
     return result
 
 
+def start_script(code, folder):
+    """Start a program that is given the folder, and whose output is read."""
+    script = folder / "driver.py"
+    script.write_text(textwrap.dedent(code))
+    return subprocess.Popen(
+        [sys.executable, str(script), str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def children_of(pid):
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).children(recursive=True)
@@ -192,14 +204,7 @@ class TestInterrupt:
                 return manyfit.tune(inner, {"x": manyfit.Float(0, 1)}, name="inner", **options)
             print(manyfit.tune(outer, {"x": manyfit.Float(0, 1)}, name="outer", **options).reason)
         """
-        script = tmp_path / "driver.py"
-        script.write_text(textwrap.dedent(code))
-        driver = subprocess.Popen(
-            [sys.executable, str(script), str(tmp_path)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        driver = start_script(code, tmp_path)
         driver.stderr.readline()
         driver.send_signal(signal.SIGTERM)
         output, errors = driver.communicate(timeout=15)
@@ -221,14 +226,7 @@ class TestInterrupt:
                 executor="inline", tracker=None, progress=None, folder=sys.argv[1])
             print(result.reason)
         """
-        script = tmp_path / "driver.py"
-        script.write_text(textwrap.dedent(code))
-        driver = subprocess.Popen(
-            [sys.executable, str(script), str(tmp_path)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        driver = start_script(code, tmp_path)
         driver.stderr.readline()
         driver.send_signal(signal.SIGINT)
         output, errors = driver.communicate(timeout=15)

@@ -31,7 +31,7 @@ from manyfit.trial import Attempt, Finished, Lost, Pruned, State, Trial, log_nam
 # How many numbers, or ranges of them, are named before the rest is counted.
 _MOST_NAMED = 8
 _GROUPS = "a record of groups: make the same call of tune_groups again"
-# Of a line in a file or a pipe, where nobody has a width in mind.
+# The width of output to a file or a pipe, which has none of its own: no line is folded.
 _WIDE = 10_000
 
 

@@ -1,4 +1,4 @@
-"""What a study runs, put on record: so that whoever resumes it hears what has changed since."""
+"""What a study runs, put on record, so that a resume can say what has changed since."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass

@@ -14,7 +14,7 @@ from manyfit.data.shared import Shared
 
 # What is told apart by its repr alone.
 PLAIN = (str, bytes, bytearray, int, float, complex, type(None), range, np.generic)
-_MOST_ROWS = 1 << 20  # of longer data, so many rows are looked at, evenly spread
+_MOST_ROWS = 1 << 20  # longer data are sampled: this many rows, evenly spread
 _LONGEST = 10_000  # characters of a repr
 _DEEPEST = 8
 _DISTANT = ("pyspark.", "py4j.")  # where a repr may run a job

@@ -37,8 +37,8 @@ _GATHER = 0.05
 # One trial is asked for ahead of its slot for so many slots. Below that many, what has been learned
 # from the latest result is worth more than the moment it takes to propose.
 _SLOTS_AHEAD = 8
-# How long attempts that were cut off get to say so, before they are written off. Less after an
-# order to end: whoever sends SIGTERM may kill 10 s later, and executor and trackers close as well.
+# Seconds that attempts which were cut off have to say so, before they are written off. Fewer after
+# SIGTERM: SIGKILL may follow 10 s later, and the executor and the trackers must close before that.
 _GRACE, _HASTE = 5.0, 2.5
 
 
@@ -164,7 +164,7 @@ class Driver:
             # It was cut off together with the study, not judged: it goes on when that is resumed.
             event = AttemptLost(event.number, event.attempt, self._over, False, event.at)
         if self._interrupts and isinstance(event, AttemptLost):
-            event = replace(event, counts=False)  # whoever ends all processes of a job ends workers
+            event = replace(event, counts=False)  # a scheduler signals the workers, too
         ended = not isinstance(event, AttemptStarted | Reported)
         if ended and self._in_flight.get(event.number) == event.attempt:
             del self._in_flight[event.number]

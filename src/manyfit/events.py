@@ -207,8 +207,8 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 _FIELDS = {kind: tuple(f.name for f in fields(kind)) for kind in _NAMES}
 # What JSON makes of a field's type: `true` is no number, and a whole number may stand for a float.
 _TYPES: dict[Any, tuple[type, ...]] = {int: (int,), float: (float, int), str: (str,), bool: (bool,)}
-# Of each kind, what types its fields may have together: a set is asked once, a loop takes long.
 _VALUES = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
+# The combinations of types that each kind's fields may have: one lookup in a set beats a loop.
 _SHAPES = {
     kind: frozenset(product(*(_TYPES.get(each.type, (dict,)) for each in fields(kind))))
     for kind in _NAMES

@@ -29,8 +29,8 @@ def heeded(on_order: Callable[[int], None]) -> Iterator[None]:
     """Have orders to end call a function instead of ending this process, within the block.
 
     Only on the main thread, which alone may say so. SIGTERM and SIGHUP that are ignored (`nohup`)
-    stay so. After the block, whoever heeded the orders before hears of those that have come: an
-    outer study, or a handler of the user's own for SIGTERM and SIGHUP.
+    stay so. After the block, the orders that have come are passed on to whatever handled them
+    before: an outer study, or the user's own handler of SIGTERM and SIGHUP.
 
     Args:
         on_order: Takes the signal's number; may raise, wherever the main thread is.

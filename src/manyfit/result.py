@@ -289,7 +289,7 @@ class StudyResult:
 
 
 def _copy_of(trial: Trial) -> Trial:
-    """Return a trial to hand out: whoever changes its params changes no record."""
+    """Return a copy of a trial to hand out: changing its params changes no record."""
     return replace(trial, params=own_values(trial.params))
 
 

@@ -14,7 +14,7 @@ from manyfit.trial import Failed, State, Trial, gist
 
 # Fewer trials say nothing, however far apart they are.
 _FEWEST = 3
-# So many equal parts of a range, and so many options, must have been tried.
+# How many equal parts of each range, and how many options, trials must have been in.
 _PARTS = 4
 _OPTIONS = 8
 

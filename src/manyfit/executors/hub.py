@@ -350,7 +350,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _places_to_wait() -> int:
-    """Return how many of a kind may wait: never so many that the driver can open no file."""
+    """Return how many connections of a kind may wait: an eighth of the files it may open."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return _MOST_STRANGERS

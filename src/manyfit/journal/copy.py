@@ -63,7 +63,7 @@ def _blocks(file: int) -> Iterator[bytes]:
 
 
 def state_of(file: int, path: Path, size: int) -> str:
-    """Say what has become of an open file of so many bytes.
+    """Say what has become of an open file that had `size` bytes.
 
     Returns:
         `"whole"`; `"deleted"`; `"cut short"`; or `"taken"`, if somebody else has written to it, or

@@ -83,7 +83,7 @@ def hold(descriptor: int, path: Path) -> None:
 
 
 def _hold_folder(folder: int, path: Path) -> None:
-    """Lock the folder too, so that whoever deletes a lock file for stale lets nobody in.
+    """Lock the folder too, so that deleting a lock file that looks stale lets nobody in.
 
     Not all file systems lock folders; there the file has to do.
     """

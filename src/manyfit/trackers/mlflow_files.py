@@ -5,7 +5,7 @@ from pathlib import Path
 from manyfit._redact import redact
 from manyfit.trial import Trial, log_name
 
-# Of a longer log, this many bytes from its end are kept.
+# Bytes. A longer log is cut to its end.
 MAX_LOG = 4_000_000
 
 

@@ -35,7 +35,7 @@ class Jobs:
             self._changed.notify()
 
     def look_again(self, number: int, seconds: float | None) -> None:
-        """Have a trial followed in so many seconds; None: no more."""
+        """Have a trial followed after `seconds`, or no more if that is None."""
         with self._changed:
             self._due.pop(number, None)
             if seconds is not None:

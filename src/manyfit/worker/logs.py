@@ -22,7 +22,7 @@ LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 # Bytes that are kept of a log: the first and the last. While it grows, it may have twice as many.
 HEAD = 1 << 20
 MOST = 4 << 20
-# Longer than a credential: what may be half of one, where a log is cut, is within so many bytes.
+# Bytes. Longer than any credential, so that one cut in half at a log's cut lies within.
 _MARGIN = 1 << 12
 _LEFT_OUT = re.compile(rb"\n\.\.\. (\d+) bytes left out \.\.\.\n")
 

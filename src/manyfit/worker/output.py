@@ -97,7 +97,7 @@ class _Redacted(io.TextIOWrapper):
 
 
 class _RedactedDescriptor(io.FileIO):
-    """Writes what it can: that a disk is full is no fault of whoever prints."""
+    """Writes what it can: a full disk must not fail a trial that prints."""
 
     def __init__(self, fd: int, redact: Callable[[bytes], bytes]) -> None:
         super().__init__(fd, "wb", closefd=False)
