@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.portfolio_surfaces import SURFACES, Surfaces
 from benchmarks.search.tasks import draws
 
-from manyfit.groups.portfolio import Tuned, learn, worth_sharing
+from manyfit.groups.search.portfolio import Tuned, learn, worth_sharing
 from manyfit.metric import Metric
 from manyfit.samplers.base import Sampler
 from manyfit.samplers.distinct import distinct_params

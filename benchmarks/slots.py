@@ -33,12 +33,12 @@ import numpy as np
 import manyfit
 from manyfit.events import AttemptFinished, AttemptPruned, AttemptStarted, Reported, encode
 from manyfit.executors.base import Capabilities
-from manyfit.executors.crew import Crew
-from manyfit.executors.hub import Hub
-from manyfit.executors.kit import Kit
+from manyfit.remote.hub import Hub
+from manyfit.remote.line import dial
+from manyfit.remote.setup import WorkerSetup
+from manyfit.remote.workers import Workers
 from manyfit.ship.facts import facts
 from manyfit.worker.channel import ENDINGS
-from manyfit.worker.line import dial
 from manyfit.worker.work import Task
 
 SPACE = {
@@ -46,7 +46,7 @@ SPACE = {
     "batch_size": manyfit.Int(16, 512, log=True),
     "structure": manyfit.Choice(["small", "medium", "large"]),
 }
-BEAT = 2.0  # as often as a pilot's
+BEAT = 2.0  # as often as a worker's
 
 
 def never(params):
@@ -202,17 +202,17 @@ class SocketSlots:
         self.counts = Counter()
         self._slots = slots
         self._shape = seconds, reports
-        self._crew = None
+        self._workers = None
 
     @property
     def parallelism(self):
-        return self._slots if self._crew is None else self._crew.size
+        return self._slots if self._workers is None else self._workers.size
 
     def open(self, work):
         self._inbox, secret = queue.SimpleQueue(), secrets.token_bytes(32)
         self._hub = Hub(secret, "127.0.0.1", 0, self._inbox)
-        kit = Kit(work.study, "token", b"")
-        self._crew = Crew(self._hub, work, kit, self._slots, lambda *_: None)
+        setup = WorkerSetup(work.study, "token", b"")
+        self._workers = Workers(self._hub, work, setup, self._slots, lambda *_: None)
         hub = ("127.0.0.1", self._hub.port), secret
         context = multiprocessing.get_context("spawn")
         self._results = context.SimpleQueue()
@@ -226,40 +226,40 @@ class SocketSlots:
         ]
         for process in self._processes:
             process.start()
-        while self._crew.size < self._slots:
-            self._crew.take(self._inbox.get(timeout=60))
+        while self._workers.size < self._slots:
+            self._workers.take(self._inbox.get(timeout=60))
         self._began = time.perf_counter(), time.process_time()
 
     def submit(self, task):
-        self._crew.submit(task)
+        self._workers.submit(task)
 
     def stop(self, number, attempt, reason, *, kill=False):
-        self._crew.stop(number, attempt, reason, kill=kill)
+        self._workers.stop(number, attempt, reason, kill=kill)
 
     def poll(self, handle, timeout):
         try:
-            self._crew.take(self._inbox.get(timeout=timeout))
+            self._workers.take(self._inbox.get(timeout=timeout))
             while True:
-                self._crew.take(self._inbox.get_nowait())
+                self._workers.take(self._inbox.get_nowait())
         except queue.Empty:
             pass
-        while self._crew.events:
-            event = self._crew.events.popleft()
+        while self._workers.events:
+            event = self._workers.events.popleft()
             self.counts[type(event)] += 1
             handle(event)
 
     def close(self):
         self.seconds = time.perf_counter() - self._began[0]
         self.cpu = time.process_time() - self._began[1]
-        self._crew.dismiss("the study ended")
+        self._workers.dismiss("the study ended")
         self.waits = [wait for _ in self._processes for wait in self._results.get()]
         for process in self._processes:
             process.join()
         self._hub.close()
 
 
-class Workers:
-    """The workers of a machine, all in one process: what each says and hears is a pilot's."""
+class Machine:
+    """The workers of a machine, all in one process: what each says and hears is a worker's."""
 
     def __init__(self, hub, host, count, seconds, reports):
         self.waits = []
@@ -292,7 +292,7 @@ class Workers:
 
     def _obey(self, fd, message):
         match message:
-            case {"kit": _}:
+            case {"setup": _}:
                 self._lines[fd].send({"ready": True})
             case {"task": fields}:
                 now = time.perf_counter()
@@ -322,7 +322,7 @@ class Workers:
 
 
 def work_for(results, *arguments):
-    workers = Workers(*arguments)
+    workers = Machine(*arguments)
     workers.run()
     results.put(workers.waits)
 

@@ -28,7 +28,8 @@ SECTIONS = (
     ("samplers", "pruners", "commands", "engine", "prefixes"),
     ("worker",),
     ("data", "ship", "digest", "fingerprint"),
-    ("executors", "journal", "trackers"),
+    ("remote",),
+    ("executors", "spark", "journal", "trackers"),
     (
         "recorder",
         "driver",
@@ -47,19 +48,20 @@ SECTIONS = (
 )
 # The decisions and the worker stand beside each other: neither knows the other.
 APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
-ADAPTERS = ("executors", "journal", "trackers")
+# The kinds of adapters, and the folders of each.
+ADAPTERS = (("executors", "spark"), ("journal",), ("trackers",))
 HOMES = {
     "optuna": {"samplers/optuna.py", "optuna.py"},
-    "plotly": {"groups/plots.py"},
+    "plotly": {"groups/result/plots.py"},
     "mlflow": {"trackers/mlflow_server.py"},
     "rich": {"trackers/terminal.py", "trackers/terminal_groups.py", "cli.py"},
     "psutil": {"worker/limits.py"},
     "threadpoolctl": {"worker/limits.py", "samplers/threads.py"},
     "pandas": {"result.py"},
     "pyspark": {
-        "executors/spark_session.py",
-        "executors/spark_task.py",
-        "groups/spark_population.py",
+        "spark/session.py",
+        "spark/task.py",
+        "groups/run/spark.py",
         "spark_ml/maps.py",
         "spark_ml/params.py",
         "spark_ml/recipe.py",
@@ -157,7 +159,8 @@ def test_modules_import_only_upwards():
 
 def strangers_of(family):
     """What modules of one folder don't know."""
-    strangers = set(ADAPTERS) - {family} if family in ADAPTERS else set()
+    kin = next((kind for kind in ADAPTERS if family in kind), None)
+    strangers = {folder for kind in ADAPTERS for folder in kind if kin} - set(kin or ())
     for one, others in APART:
         strangers |= set(others) if family == one else {one} if family in others else set()
     return strangers

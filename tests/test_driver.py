@@ -40,7 +40,7 @@ LOSS = Metric("loss")
 SPACE = Space({"x": Float(0.0, 1.0)})
 
 
-class Bench:
+class BatchRunner:
     """A driver with fakes all round, and what it left behind."""
 
     def __init__(
@@ -84,14 +84,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path):
-    return lambda script, **options: Bench(script, tmp_path, **options)
+def runner(tmp_path):
+    return lambda script, **options: BatchRunner(script, tmp_path, **options)
 
 
 class TestRunning:
-    def test_runs_n_trials_and_says_why_it_ended(self, bench):
+    def test_runs_n_trials_and_says_why_it_ended(self, runner):
         """The budget's last trial ends the study, and the reason is on record."""
-        study = bench(lambda task: finishes(task, task.params["x"]), n_trials=5, parallelism=2)
+        study = runner(lambda task: finishes(task, task.params["x"]), n_trials=5, parallelism=2)
 
         reason = study.run()
 
@@ -100,7 +100,7 @@ class TestRunning:
         assert [event.reason for event in study.events(StudyEnded)] == [reason]
         assert study.executor.closed
 
-    def test_never_more_in_flight_than_the_executor_runs(self, bench):
+    def test_never_more_in_flight_than_the_executor_runs(self, runner):
         """Slots are kept full, and never overfilled."""
         running = set()
         peak = []
@@ -112,14 +112,14 @@ class TestRunning:
             running.discard(task.number)
             yield from finishes(task, 0.5)
 
-        study = bench(script, n_trials=9, parallelism=3)
+        study = runner(script, n_trials=9, parallelism=3)
         study.run()
 
         assert max(peak) == 3
 
-    def test_every_trial_has_its_own_seed_and_keeps_it(self, bench):
+    def test_every_trial_has_its_own_seed_and_keeps_it(self, runner):
         """The seed depends on the study's seed and the trial's number only, not on the attempt."""
-        study = bench(
+        study = runner(
             lambda task: dies(task) if task.attempt == 1 else finishes(task, 1.0), n_trials=3
         )
         study.run()
@@ -128,9 +128,9 @@ class TestRunning:
         assert seeds == {(number, trial_seed(0, number)) for number in range(3)}
         assert len({seed for _, seed in seeds}) == 3
 
-    def test_a_lost_attempt_is_made_again(self, bench):
+    def test_a_lost_attempt_is_made_again(self, runner):
         """A worker's death costs an attempt, not the trial."""
-        study = bench(
+        study = runner(
             lambda task: dies(task) if task.attempt == 1 else finishes(task, 1.0), n_trials=2
         )
         study.run()
@@ -138,9 +138,9 @@ class TestRunning:
         assert study.states() == [State.COMPLETE] * 2
         assert [len(trial.attempts) for trial in study.engine.trials] == [2, 2]
 
-    def test_a_trial_whose_workers_keep_dying_fails(self, bench):
+    def test_a_trial_whose_workers_keep_dying_fails(self, runner):
         """After max_attempts it is a FAIL, and the others go on."""
-        study = bench(
+        study = runner(
             lambda task: dies(task) if task.number == 0 else finishes(task, 1.0), n_trials=3
         )
         study.run()
@@ -148,9 +148,9 @@ class TestRunning:
         assert study.states() == [State.FAIL, State.COMPLETE, State.COMPLETE]
         assert "killed by SIGKILL" in study.engine.trials[0].reason
 
-    def test_a_hopeless_trial_is_asked_to_stop(self, bench):
+    def test_a_hopeless_trial_is_asked_to_stop(self, runner):
         """The pruner's verdict reaches the executor, and the trial is PRUNED with the reason."""
-        study = bench(
+        study = runner(
             lambda task: (
                 reports(task, [9.0] * 20 if task.number == 8 else [1.0 / task.number] * 20)
                 if task.number
@@ -164,9 +164,9 @@ class TestRunning:
         assert study.states()[8] is State.PRUNED
         assert study.executor.stopped == [(8, 1, study.engine.trials[8].reason, False)]
 
-    def test_first_trials_failing_alike_end_the_study(self, bench):
+    def test_first_trials_failing_alike_end_the_study(self, runner):
         """A bug in the objective costs some trials, not the whole budget."""
-        study = bench(raises, n_trials=50)
+        study = runner(raises, n_trials=50)
 
         reason = study.run()
 
@@ -176,9 +176,9 @@ class TestRunning:
 
 
 class TestEnding:
-    def test_timeout_cuts_off_what_runs(self, bench):
+    def test_timeout_cuts_off_what_runs(self, runner):
         """At the timeout running attempts are killed, and go on when the study resumes."""
-        study = bench(lambda task: reports(task, [1.0] * 1000), timeout=10.0, parallelism=2)
+        study = runner(lambda task: reports(task, [1.0] * 1000), timeout=10.0, parallelism=2)
 
         reason = study.run()
 
@@ -189,9 +189,9 @@ class TestEnding:
         assert [event.counts for event in lost] == [False, False]
         assert {event.reason for event in lost} == {reason}
 
-    def test_target_ends_it(self, bench):
+    def test_target_ends_it(self, runner):
         """Reaching the target cuts the others off."""
-        study = bench(
+        study = runner(
             lambda task: finishes(task, 0.1) if task.number == 1 else reports(task, [1.0] * 50),
             stop=(Target(0.2),),
             parallelism=3,
@@ -199,30 +199,30 @@ class TestEnding:
 
         assert study.run() == "target reached: loss 0.1, wanted 0.2"
 
-    def test_a_result_that_arrives_while_the_study_ends_still_counts(self, bench):
+    def test_a_result_that_arrives_while_the_study_ends_still_counts(self, runner):
         """Nothing finished is ever lost."""
-        study = bench(lambda task: finishes(task, 0.1), stop=(Target(0.2),), parallelism=2)
+        study = runner(lambda task: finishes(task, 0.1), stop=(Target(0.2),), parallelism=2)
         study.run()
 
         assert study.states()[0] is State.COMPLETE
 
-    def test_an_executor_that_never_answers_is_written_off(self, bench):
+    def test_an_executor_that_never_answers_is_written_off(self, runner):
         """Attempts that can't be killed are put on record as lost after a grace period."""
-        study = bench(lambda task: reports(task, [1.0] * 1000), timeout=3.0)
+        study = runner(lambda task: reports(task, [1.0] * 1000), timeout=3.0)
         study.executor.stop = lambda *args, **kwargs: None
         study.run()
 
         assert study.states() == [State.WAITING]
         assert study.fake.seconds < 15
 
-    def test_a_disk_that_refuses_ends_it_with_an_error(self, bench):
+    def test_a_disk_that_refuses_ends_it_with_an_error(self, runner):
         """No trial runs unrecorded: the executor is closed and the error comes out."""
 
         class FullDisk(MemoryJournal):
             def commit(self):
                 raise JournalError("no space left on device")
 
-        study = bench(lambda task: finishes(task, 1.0), n_trials=3, journal=FullDisk())
+        study = runner(lambda task: finishes(task, 1.0), n_trials=3, journal=FullDisk())
 
         with pytest.raises(JournalError, match="no space left"):
             study.run()
@@ -231,7 +231,7 @@ class TestEnding:
 
 
 class TestOrder:
-    def test_journal_before_effect(self, bench):
+    def test_journal_before_effect(self, runner):
         """Whatever is submitted or stopped is on disk by then, and so is what caused it."""
         order = []
 
@@ -244,7 +244,7 @@ class TestOrder:
                 order.append("commit")
                 super().commit()
 
-        study = bench(lambda task: finishes(task, 1.0), n_trials=2, journal=Watched())
+        study = runner(lambda task: finishes(task, 1.0), n_trials=2, journal=Watched())
         submit = study.executor.submit
 
         def watched_submit(task):
@@ -259,7 +259,7 @@ class TestOrder:
                 assert order[index - 1] == "commit"
                 assert order[index - 2] == "TrialAsked"
 
-    def test_reports_share_commits(self, bench):
+    def test_reports_share_commits(self, runner):
         """A thousand reports don't cost a thousand fsyncs."""
         commits = []
 
@@ -268,14 +268,14 @@ class TestOrder:
                 commits.append(1)
                 super().commit()
 
-        study = bench(
+        study = runner(
             lambda task: reports(task, [1.0] * 100), n_trials=8, parallelism=8, journal=Counting()
         )
         study.run()
 
         assert len(commits) < 150
 
-    def test_starts_share_commits(self, bench):
+    def test_starts_share_commits(self, runner):
         """A thousand slots are filled with a few fsyncs, and each trial is on disk by its start."""
         commits, known = [], set()
 
@@ -285,7 +285,7 @@ class TestOrder:
                 commits.append(len(study.executor.submitted))
                 known.update(e.number for e in self.read() if isinstance(e, TrialAsked))
 
-        study = bench(
+        study = runner(
             lambda task: finishes(task, 1.0), n_trials=1000, parallelism=1000, journal=Counting()
         )
         submit = study.executor.submit
@@ -299,9 +299,9 @@ class TestOrder:
 
         assert len([count for count in commits if count < 1000]) < 5
 
-    def test_a_slow_sampler_keeps_no_other_trial_waiting(self, bench):
+    def test_a_slow_sampler_keeps_no_other_trial_waiting(self, runner):
         """Starts are gathered for a moment, not until the last proposal has been made."""
-        study = bench(lambda task: finishes(task, 1.0), n_trials=10, parallelism=10)
+        study = runner(lambda task: finishes(task, 1.0), n_trials=10, parallelism=10)
         propose, waiting = study.sampler.ask, []
 
         def slowly(number):
@@ -314,7 +314,7 @@ class TestOrder:
 
         assert max(waiting) <= 1
 
-    def test_stops_share_commits(self, bench):
+    def test_stops_share_commits(self, runner):
         """Many hopeless trials cost few fsyncs, and each stop is on disk before it is asked for."""
         commits, known = [], set()
 
@@ -331,7 +331,7 @@ class TestOrder:
             def end(self, trial):
                 pass
 
-        study = bench(
+        study = runner(
             lambda task: reports(task, [1.0] * 5),
             n_trials=100,
             parallelism=100,
@@ -350,9 +350,9 @@ class TestOrder:
         assert study.states() == [State.PRUNED] * 100
         assert len([count for count in commits if 0 < count < 100]) < 5
 
-    def test_trackers_see_only_what_is_on_disk(self, bench):
+    def test_trackers_see_only_what_is_on_disk(self, runner):
         """A mirror never shows what a crash could still take back."""
-        study = bench(lambda task: finishes(task, 1.0), n_trials=3)
+        study = runner(lambda task: finishes(task, 1.0), n_trials=3)
         durable = []
 
         class Journal(MemoryJournal):
@@ -389,9 +389,9 @@ class TestResuming:
             AttemptStarted(0, 1, "worker", 0.0),
         ]
 
-    def test_what_an_earlier_driver_left_running_runs_again(self, bench):
+    def test_what_an_earlier_driver_left_running_runs_again(self, runner):
         """The same trial, the next attempt; the first one is lost and doesn't count."""
-        study = bench(lambda task: finishes(task, 1.0), n_trials=1)
+        study = runner(lambda task: finishes(task, 1.0), n_trials=1)
         for event in self.events():
             study.recorder.put(event)
         study.run()
@@ -400,9 +400,9 @@ class TestResuming:
         assert [event.counts for event in study.events(AttemptLost)] == [False]
         assert study.states() == [State.COMPLETE]
 
-    def test_a_trial_that_may_have_killed_its_driver_loses_an_attempt(self, bench):
+    def test_a_trial_that_may_have_killed_its_driver_loses_an_attempt(self, runner):
         """Where trials share the driver's process, a death in one counts against max_attempts."""
-        study = bench(lambda task: finishes(task, 1.0), n_trials=2)
+        study = runner(lambda task: finishes(task, 1.0), n_trials=2)
         for event in [*self.events(), AttemptLost(0, 1, "died", True, 0.0)]:
             study.recorder.put(event)
         study.recorder.put(AttemptStarted(0, 2, "worker", 0.0))
@@ -410,9 +410,9 @@ class TestResuming:
 
         assert study.states() == [State.FAIL, State.COMPLETE]
 
-    def test_a_finished_study_runs_nothing(self, bench):
+    def test_a_finished_study_runs_nothing(self, runner):
         """All trials done is all trials done: a second call returns at once."""
-        study = bench(lambda task: finishes(task, 1.0), n_trials=2)
+        study = runner(lambda task: finishes(task, 1.0), n_trials=2)
         study.run()
         before = len(study.executor.submitted)
 
@@ -420,7 +420,7 @@ class TestResuming:
         assert len(study.executor.submitted) == before
         assert len(study.events(DriverStarted)) == 2
 
-    def test_a_late_result_of_a_lost_attempt_is_dropped(self, bench):
+    def test_a_late_result_of_a_lost_attempt_is_dropped(self, runner):
         """A result counts once, whoever brings it."""
 
         def script(task):
@@ -430,18 +430,18 @@ class TestResuming:
             yield AttemptFinished(task.number, 1, {"loss": -100.0}, 1.0, 0.0)
             yield from finishes(task, 1.0)
 
-        study = bench(script, n_trials=1)
+        study = runner(script, n_trials=1)
         study.run()
 
         assert study.engine.best.value == 1.0
 
 
 class TestAskingAhead:
-    def test_trials_are_ready_before_slots_are_free(self, bench):
+    def test_trials_are_ready_before_slots_are_free(self, runner):
         """One trial is asked ahead for eight slots, and none below that."""
 
         def run(parallelism):
-            study = bench(
+            study = runner(
                 lambda task: reports(task, [1.0] * 5), n_trials=64, parallelism=parallelism
             )
             peak = []
@@ -459,9 +459,9 @@ class TestAskingAhead:
 
         assert [run(parallelism) for parallelism in (1, 7, 8, 16, 64)] == [0, 0, 1, 2, 0]
 
-    def test_news_waits_for_one_proposal_at_most(self, bench):
+    def test_news_waits_for_one_proposal_at_most(self, runner):
         """Between two proposals made ahead the executor is polled, without sleeping."""
-        study = bench(lambda task: reports(task, [1.0] * 50), n_trials=99, parallelism=32)
+        study = runner(lambda task: reports(task, [1.0] * 50), n_trials=99, parallelism=32)
         order = []
         propose, poll = study.sampler.ask, study.executor.poll
 
@@ -515,9 +515,9 @@ def eventful(disorder):
 
 
 class TestLag:
-    def run(self, bench, parallelism, disorder, **options):
+    def run(self, runner, parallelism, disorder, **options):
         options = {"n_trials": 40, "repeats": 2, "sampler": Chaotic()} | options
-        study = bench(
+        study = runner(
             eventful(disorder),
             parallelism=parallelism,
             engine={"lag": 5, "start_with": [{"x": 0.25}, {"x": 0.5}]},
@@ -529,31 +529,31 @@ class TestLag:
     def asked(self, study):
         return [(trial.number, trial.params, trial.origin) for trial in study.engine.trials]
 
-    def test_proposals_are_the_same_at_any_parallelism_and_timing(self, bench):
+    def test_proposals_are_the_same_at_any_parallelism_and_timing(self, runner):
         """However many run, fail, die and overtake each other: the same trials, repeats too."""
-        expected = self.asked(self.run(bench, 1, 0))
+        expected = self.asked(self.run(runner, 1, 0))
         assert len(expected) == 50
         assert [origin for *_, origin in expected[40:]] == ["repeat"] * 10
 
         for parallelism in (1, 2, 5, 16):
             for disorder in range(4):
-                assert self.asked(self.run(bench, parallelism, disorder)) == expected
+                assert self.asked(self.run(runner, parallelism, disorder)) == expected
 
-    def test_without_it_they_are_not(self, bench):
+    def test_without_it_they_are_not(self, runner):
         """The test above could fail: timing matters to this sampler."""
         runs = []
         for disorder in (0, 1):
-            study = bench(eventful(disorder), parallelism=5, n_trials=40, sampler=Chaotic())
+            study = runner(eventful(disorder), parallelism=5, n_trials=40, sampler=Chaotic())
             study.run()
             runs.append(self.asked(study))
 
         assert runs[0] != runs[1]
 
     @pytest.mark.parametrize("cut", range(7, 400, 31))
-    def test_a_killed_driver_changes_nothing(self, bench, cut):
+    def test_a_killed_driver_changes_nothing(self, runner, cut):
         """Cut off at any event and resumed with another parallelism, the trials are the same."""
-        whole = self.run(bench, 5, 0)
-        resumed = bench(
+        whole = self.run(runner, 5, 0)
+        resumed = runner(
             eventful(1),
             parallelism=3,
             n_trials=40,
@@ -567,10 +567,10 @@ class TestLag:
 
         assert self.asked(resumed) == self.asked(whole)
 
-    def test_no_more_than_lag_run_at_once(self, bench):
+    def test_no_more_than_lag_run_at_once(self, runner):
         """Slots beyond the lag stay empty, since no trial may be proposed for them yet."""
         peak = []
-        study = bench(
+        study = runner(
             lambda task: reports(task, [1.0] * 5),
             n_trials=20,
             parallelism=16,
@@ -589,9 +589,9 @@ class TestLag:
 
 
 class TestRepeats:
-    def test_each_runs_over_a_seed_of_its_own(self, bench):
+    def test_each_runs_over_a_seed_of_its_own(self, runner):
         """A repeat has its leader's params, and another seed."""
-        study = bench(lambda task: finishes(task, task.params["x"]), n_trials=9, repeats=3)
+        study = runner(lambda task: finishes(task, task.params["x"]), n_trials=9, repeats=3)
 
         assert study.run() == "all 9 trials done, and 15 repeats"
         submitted = {task.number: task for task in study.executor.submitted}
@@ -599,16 +599,16 @@ class TestRepeats:
         for trial in study.engine.trials[9:]:
             assert submitted[trial.number].params == submitted[trial.repeat_of].params
 
-    def test_a_finished_study_repeats_nothing_again(self, bench):
+    def test_a_finished_study_repeats_nothing_again(self, runner):
         """Called again, it returns at once; with more repeats, it runs what is missing."""
-        study = bench(lambda task: finishes(task, task.params["x"]), n_trials=6, repeats=2)
+        study = runner(lambda task: finishes(task, task.params["x"]), n_trials=6, repeats=2)
         first = study.run()
         assert study.run() == first == "all 6 trials done, and 10 repeats"
         study.engine.budget = Budget(n_trials=6, repeats=3)
 
         assert study.run() == "all 6 trials done, and 15 repeats"
 
-    def test_naming_by_repeats_lowers_the_true_regret(self, bench):
+    def test_naming_by_repeats_lowers_the_true_regret(self, runner):
         """Over many noisy studies, what repeats name is truly better than what led the search."""
         naive, named = [], []
         for seed in range(60):
@@ -617,7 +617,7 @@ class TestRepeats:
                 noise = random.Random(f"{seed} {task.seed}").gauss(0.0, 0.15)
                 return finishes(task, task.params["x"] + noise)
 
-            study = bench(
+            study = runner(
                 noisy, n_trials=30, repeats=4, parallelism=4, sampler=RandomSampler(SPACE, seed)
             )
             study.run()
@@ -628,7 +628,7 @@ class TestRepeats:
 
         assert statistics.fmean(named) < 0.75 * statistics.fmean(naive)
 
-    def test_its_interval_holds_the_true_mean(self, bench):
+    def test_its_interval_holds_the_true_mean(self, runner):
         """Fresh values are no luckier than others: the leader's own value is no part of them."""
         held, own = 0, []
         for seed in range(60):
@@ -636,7 +636,7 @@ class TestRepeats:
             def noise(task, seed=seed):
                 return finishes(task, random.Random(f"{seed} {task.seed}").gauss(0.0, 1.0))
 
-            study = bench(noise, n_trials=20, repeats=5, sampler=RandomSampler(SPACE, seed))
+            study = runner(noise, n_trials=20, repeats=5, sampler=RandomSampler(SPACE, seed))
             study.run()
             for each in repeated(study.engine.trials, LOSS):
                 held += each.low <= 0.0 <= each.high
@@ -646,9 +646,9 @@ class TestRepeats:
         assert statistics.fmean(own) < -1.0
 
 
-def test_runs_in_a_thread_that_is_not_the_main_one(bench):
+def test_runs_in_a_thread_that_is_not_the_main_one(runner):
     """Only the main thread is told of Ctrl-C; tuning works in any other."""
-    study = bench(lambda task: finishes(task, 1.0), n_trials=2)
+    study = runner(lambda task: finishes(task, 1.0), n_trials=2)
     reasons = []
     thread = threading.Thread(target=lambda: reasons.append(study.run()))
     thread.start()

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
         TrialStopped,
         UndefinedMetricError,
     )
-    from manyfit.executors.spark import SparkExecutor
-    from manyfit.executors.spark_driver import DriverExecutor
-    from manyfit.groups.result import GroupsResult
+    from manyfit.groups.result.result import GroupsResult
     from manyfit.groups.tuning import tune_groups
     from manyfit.metric import Metric
     from manyfit.pruners.asha import AshaPruner
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
     from manyfit.result import Failure, StudyResult
     from manyfit.ship.listing import ShippingList, shipping_list
     from manyfit.space import Choice, Float, Int, Space
+    from manyfit.spark.driver.executor import DriverExecutor
+    from manyfit.spark.executor import SparkExecutor
     from manyfit.study import Study
     from manyfit.trackers.mlflow import MlflowTracker
     from manyfit.trial import State, Trial
@@ -127,9 +127,9 @@ _HOMES = {
         "TrialStopped",
         "UndefinedMetricError",
     ),
-    "executors.spark": ("SparkExecutor",),
-    "executors.spark_driver": ("DriverExecutor",),
-    "groups.result": ("GroupsResult",),
+    "spark.executor": ("SparkExecutor",),
+    "spark.driver.executor": ("DriverExecutor",),
+    "groups.result.result": ("GroupsResult",),
     "groups.tuning": ("tune_groups",),
     "metric": ("Metric",),
     "pruners.asha": ("AshaPruner",),

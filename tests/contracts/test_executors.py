@@ -4,8 +4,8 @@ import pytest
 
 from manyfit.executors.inline import InlineExecutor
 from manyfit.executors.processes import ProcessExecutor
-from manyfit.executors.spark import SparkExecutor
 from manyfit.executors.threads import ThreadExecutor
+from manyfit.spark.executor import SparkExecutor
 from manyfit.testing.executors import ExecutorContract
 from manyfit.testing.remote import LocalSpark
 

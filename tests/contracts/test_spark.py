@@ -12,9 +12,9 @@ import time
 import pytest
 
 from manyfit.events import AttemptFinished, AttemptLost, AttemptPruned, Reported
-from manyfit.executors.spark import SparkExecutor
-from manyfit.executors.spark_driver import DriverExecutor
-from manyfit.executors.spark_session import Session
+from manyfit.spark.driver.executor import DriverExecutor
+from manyfit.spark.executor import SparkExecutor
+from manyfit.spark.session import Session
 from manyfit.testing.executors import ExecutorContract
 from manyfit.testing.rig import RiggedContract
 from manyfit.testing.stopping import StoppingContract
@@ -115,7 +115,7 @@ class SessionContract:
         assert (ended, said) == ([True], [["short"]])
 
     def test_a_marked_thread(self, session, tmp_path):
-        """Jobs that a trial's thread starts can be cancelled by the trial's tag."""
+        """TrialJobs that a trial's thread starts can be cancelled by the trial's tag."""
         caught = []
 
         def trial():
@@ -329,7 +329,7 @@ class TestLifeOnConnect(OnConnect, Life):
 
 
 class TestLifeOfJobs(JobsWithChannel, Life):
-    """Jobs on a cluster."""
+    """TrialJobs on a cluster."""
 
 
 class TestLifeOnTheDriver(DriverOnStandalone, Life):
@@ -360,7 +360,7 @@ class TestConnect(OnConnect, ExecutorContract):
 
 @pytest.mark.soak("contracts")
 class TestJobsWithChannel(JobsWithChannel, ExecutorContract):
-    """Jobs on a cluster."""
+    """TrialJobs on a cluster."""
 
 
 @pytest.mark.soak("contracts")

@@ -50,4 +50,4 @@ class SlotHere:
 @pytest.fixture
 def here(monkeypatch):
     """Groups of pandas are tuned in this process, and not in others."""
-    monkeypatch.setattr("manyfit.groups.local.Slot", SlotHere)
+    monkeypatch.setattr("manyfit.groups.run.local.Slot", SlotHere)

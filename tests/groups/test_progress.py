@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 
 from manyfit import ArgumentError, Float, Metric, MlflowTracker, Space
-from manyfit.groups.keys import key_text
-from manyfit.groups.outcome import outcome_of
 from manyfit.groups.progress import Mirrors, Tally
-from manyfit.groups.result import GroupsResult
-from manyfit.groups.row import BASELINE, FAIL, GroupRow, row_schema, to_table
+from manyfit.groups.record.keys import key_text
+from manyfit.groups.record.row import BASELINE, FAIL, GroupRow, row_schema, to_table
+from manyfit.groups.result.outcome import outcome_of
+from manyfit.groups.result.result import GroupsResult
 from manyfit.trackers.groups import GroupsInfo
 from manyfit.trackers.terminal_groups import GroupLines, GroupsProgress, make_groups_progress
 

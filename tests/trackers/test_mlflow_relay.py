@@ -18,10 +18,10 @@ import pytest
 from mlflow.entities import Run
 
 from manyfit.domain import Float
-from manyfit.executors.spark import SparkExecutor
 from manyfit.metric import Metric
 from manyfit.result import StudyResult
 from manyfit.space import Space
+from manyfit.spark.executor import SparkExecutor
 from manyfit.testing.remote import LocalSpark
 from manyfit.trackers.base import StudyInfo
 from manyfit.trackers.mlflow import MlflowTracker

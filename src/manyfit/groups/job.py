@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from manyfit.budget import Stop
-from manyfit.groups.holdout import Holdout
-from manyfit.groups.output import Output
+from manyfit.groups.record.output import Output
+from manyfit.groups.search.holdout import Holdout
 from manyfit.metric import Metric
 from manyfit.pruners.base import PrunerSettings
 from manyfit.space import Space
@@ -75,7 +75,7 @@ class GroupJob:
         )
 
     def limits(self, cpus: int) -> Limits:
-        """Return what a worker process may use; single trials are timed by its bench."""
+        """Return what a worker process may use; single trials are timed by its runner."""
         return Limits(memory=self.trial_memory, cpus=cpus)
 
     def folder_of_models(self) -> str | None:

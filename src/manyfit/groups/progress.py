@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from manyfit.errors import ArgumentError
-from manyfit.groups.digest import numbers
-from manyfit.groups.outcome import outcome_of
-from manyfit.groups.row import BASELINE, FAIL, Table
+from manyfit.groups.record.row import BASELINE, FAIL, Table
+from manyfit.groups.result.outcome import outcome_of
+from manyfit.groups.result.summary import numbers
 from manyfit.trackers.auto import is_installed
 from manyfit.trackers.groups import GroupsInfo, GroupsMirror, Outcome, Standing
 from manyfit.trackers.mlflow import MlflowTracker
@@ -17,7 +17,7 @@ from manyfit.trackers.mlflow_groups import MlflowGroups
 from manyfit.trackers.terminal_groups import make_groups_progress
 
 if TYPE_CHECKING:
-    from manyfit.groups.result import GroupsResult
+    from manyfit.groups.result.result import GroupsResult
 
 # Of so many gains a median is quick, and those of more groups move it little.
 _MOST_GAINS = 100_000

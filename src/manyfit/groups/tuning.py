@@ -14,27 +14,27 @@ from manyfit.archive import study_folder
 from manyfit.budget import Stop
 from manyfit.data.references import Delta, Parquet
 from manyfit.errors import ArgumentError
-from manyfit.executors.spark import SparkExecutor
-from manyfit.executors.spark_watch import explained
-from manyfit.groups.advice import advice
-from manyfit.groups.holdout import Holdout
 from manyfit.groups.job import GroupJob
-from manyfit.groups.joint import Aggregate
-from manyfit.groups.local import LocalPopulation
 from manyfit.groups.modes import Call, independent, shared, transfer
-from manyfit.groups.output import Output
-from manyfit.groups.population import Population, check_columns
 from manyfit.groups.progress import Mirrors
-from manyfit.groups.record import GroupRecord
-from manyfit.groups.result import GroupsResult
-from manyfit.groups.resume import GROUPS, models_in_outputs, resume, work_of
-from manyfit.groups.row import row_schema
+from manyfit.groups.record.output import Output
+from manyfit.groups.record.resume import GROUPS, models_in_outputs, resume, work_of
+from manyfit.groups.record.row import row_schema
+from manyfit.groups.record.store import GroupRecord
+from manyfit.groups.result.advice import advice
+from manyfit.groups.result.result import GroupsResult
+from manyfit.groups.run.base import Population, check_columns
+from manyfit.groups.run.local import LocalPopulation
+from manyfit.groups.run.spark import SparkPopulation
+from manyfit.groups.search.holdout import Holdout
+from manyfit.groups.search.joint import Aggregate
 from manyfit.groups.settings import Mode, header_of, job_of
-from manyfit.groups.spark_population import SparkPopulation
 from manyfit.metric import Direction
 from manyfit.orders import heeded, interrupt
 from manyfit.pruners.base import PrunerSettings
 from manyfit.space import Space
+from manyfit.spark.executor import SparkExecutor
+from manyfit.spark.watch import explained
 from manyfit.trackers.groups import GroupsInfo
 from manyfit.trackers.mlflow import MlflowTracker
 from manyfit.trial import Params

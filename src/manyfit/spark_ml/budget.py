@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from manyfit._checks import is_number
 from manyfit.errors import ArgumentError
-from manyfit.executors.spark_session import Session
+from manyfit.spark.session import Session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

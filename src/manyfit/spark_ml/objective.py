@@ -9,8 +9,8 @@ from pathlib import Path as File
 from typing import Any, Self
 
 from manyfit.errors import UndefinedMetricError
-from manyfit.executors.spark_session import Session
 from manyfit.prefixes import Demand, Path, Shelf
+from manyfit.spark.session import Session
 from manyfit.spark_ml.frames import Rows
 from manyfit.spark_ml.fronts import Front, Fronts, Savings
 from manyfit.spark_ml.scores import Scores, of_fold, summarized

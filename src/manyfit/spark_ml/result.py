@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from manyfit.executors.spark_session import Session
-from manyfit.executors.spark_watch import explained
 from manyfit.result import StudyResult
+from manyfit.spark.session import Session
+from manyfit.spark.watch import explained
 from manyfit.spark_ml.fronts import Savings
 from manyfit.spark_ml.stages import Configurations
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from manyfit.executors.spark_driver import DriverExecutor
-from manyfit.executors.spark_session import Session
-from manyfit.executors.spark_watch import check_session
 from manyfit.prefixes import Demand, Path
 from manyfit.pruners.folds import FoldPruner
+from manyfit.spark.driver.executor import DriverExecutor
+from manyfit.spark.session import Session
+from manyfit.spark.watch import check_session
 from manyfit.spark_ml.budget import budget_of
 from manyfit.spark_ml.objective import FoldObjective, path_of
 from manyfit.spark_ml.quiet import autologging_off

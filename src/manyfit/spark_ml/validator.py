@@ -11,8 +11,8 @@ from pyspark.ml.param import Params
 from pyspark.ml.util import MLReadable, MLWritable
 
 from manyfit.errors import ArgumentError
-from manyfit.executors.spark_session import Session
-from manyfit.executors.spark_watch import explained
+from manyfit.spark.session import Session
+from manyfit.spark.watch import explained
 from manyfit.spark_ml.maps import Listed, Maps
 from manyfit.spark_ml.params import ValidatorSetters
 from manyfit.spark_ml.quiet import autologging_off

@@ -147,7 +147,7 @@ class Process:
             self.cut_off = not self.wait(_LAST_MOMENTS)
         if self.is_dead():
             # It has been waited for, so its number may be another's. Its group's can't be while it
-            # has members, and a group without any is not found.
+            # has workers, and a group without any is not found.
             kill_group(self.pid)
         else:
             kill_tree(self.pid)

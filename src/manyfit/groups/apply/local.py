@@ -1,0 +1,163 @@
+"""Many calls, one for each group's new rows: here, or in worker processes if that takes long."""
+
+import contextlib
+import pickle
+import secrets
+import select
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cloudpickle
+
+from manyfit.errors import ExecutorError, ObjectiveError
+from manyfit.events import AttemptFinished
+from manyfit.groups.apply.calling import Found, named
+from manyfit.metric import Metric
+from manyfit.space import Space
+from manyfit.worker.channel import ENDINGS
+from manyfit.worker.context import current_trial
+from manyfit.worker.limits import usable_cpus
+from manyfit.worker.payload import Payload, pack
+from manyfit.worker.slot import Slot
+from manyfit.worker.work import Limits, Site, Task, Work
+
+# What is known of a group, and its rows, give what comes back.
+Call: TypeAlias = Callable[[Found, Any], Any]
+# A group's key as text, what is known of it, and its rows.
+Portion: TypeAlias = tuple[str, Found, Any]
+
+# Starting processes costs a second or two: what takes no longer is done here.
+PATIENCE = 3.0
+_PARTS = 4  # a process gets so many parts of the work, one after another
+_GIVEN, _DONE = "given", "done"
+
+
+def called_with(
+    call: Call, portions: Iterable[Portion], *, patience: float = PATIENCE, processes: int = 0
+) -> list[Any]:
+    """Return what a call gives for each portion, in their order.
+
+    Args:
+        call: The call. In a worker process, like here, it must not depend on what other calls did.
+        portions: Taken one by one while the calls are made here.
+        patience: Seconds after which worker processes do the rest, if there are several cores.
+        processes: How many; by default as many as there are cores.
+
+    Raises:
+        Exception: Whatever a call raises, with a note that names the group.
+    """
+    processes = processes or usable_cpus()
+    left = iter(portions)
+    results: list[Any] = []
+    end = time.monotonic() + patience
+    while processes < 2 or time.monotonic() < end:
+        portion = next(left, None)
+        if portion is None:
+            return results
+        results.append(_here(call, portion))
+    rest = list(left)
+    return results + _spread(call, rest, min(processes, len(rest)))
+
+
+def _here(call: Call, portion: Portion) -> Any:
+    group, found, rows = portion
+    return named(group, partial(call, found, rows))
+
+
+def _spread(call: Call, portions: Sequence[Portion], processes: int) -> list[Any]:
+    """Call for each portion in worker processes; what fails there is done again here, to raise."""
+    size = max(1, -(-len(portions) // (_PARTS * max(1, processes))))
+    parts = [portions[place : place + size] for place in range(0, len(portions), size)]
+    found: dict[int, list[Any]] = {}
+    with tempfile.TemporaryDirectory(prefix="manyfit-") as name, contextlib.ExitStack() as stack:
+        home = Path(name)
+        # What can't be pickled, or not be loaded elsewhere, is for this process.
+        with contextlib.suppress(ObjectiveError, ExecutorError):
+            data = pack(Work(_Part(call), Space({}), Metric("groups"), "apply", home))
+            payload = stack.enter_context(contextlib.closing(Payload(data, Site(home, Limits()))))
+            hands = [_Hand(stack, payload, home) for _ in range(processes)]
+            for place, results in _driven(hands, parts):
+                found[place] = results  # noqa: PERF403 - an error keeps what came before it
+    return [
+        result
+        for place, part in enumerate(parts)
+        for result in found.get(place) or [_here(call, portion) for portion in part]
+    ]
+
+
+class _Part:
+    """The objective of a worker process: a part of the portions."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __call__(self, _params: dict[str, Any]) -> float:
+        trial = current_trial()
+        if trial is None:
+            raise RuntimeError("a part is done by a worker process")
+        data = (trial.scratch / _GIVEN).read_bytes()
+        portions: list[Portion] = pickle.loads(data)  # noqa: S301 - this process's parent's
+        done = [_here(self._call, portion) for portion in portions]
+        (trial.scratch / _DONE).write_bytes(cloudpickle.dumps(done))
+        return float(len(done))
+
+
+class _Hand:
+    """A worker process, and the part that it is at."""
+
+    def __init__(self, stack: contextlib.ExitStack, payload: Payload, home: Path) -> None:
+        self.slot = Slot(payload)
+        stack.callback(self.slot.close)
+        self.place: int | None = None
+        self._home = home
+        self._number = 0
+
+    @property
+    def _folder(self) -> Path:
+        return self._home / "scratch" / str(self._number)
+
+    def begin(self, place: int, part: Sequence[Portion]) -> None:
+        self.place, self._number = place, secrets.randbits(48)
+        self._folder.mkdir(parents=True)
+        (self._folder / _GIVEN).write_bytes(cloudpickle.dumps(list(part)))
+        self.slot.submit(Task(self._number, 1, {}, 0))
+
+    def poll(self) -> Iterator[tuple[int, list[Any]]]:
+        """Yield the part's results once they are there; none if it failed."""
+        for event in self.slot.poll():
+            if not isinstance(event, ENDINGS) or self.place is None:
+                continue
+            place, self.place = self.place, None
+            if isinstance(event, AttemptFinished):
+                data = (self._folder / _DONE).read_bytes()
+                yield place, pickle.loads(data)  # noqa: S301 - this process's child's
+
+
+def _driven(
+    hands: Sequence[_Hand], parts: Sequence[Sequence[Portion]]
+) -> Iterator[tuple[int, list[Any]]]:
+    waiting = iter(enumerate(parts))
+    while True:
+        for hand in hands:
+            if hand.place is None and (part := next(waiting, None)) is not None:
+                hand.begin(*part)
+        if all(hand.place is None for hand in hands):
+            return
+        _wait(hands)
+        for hand in hands:
+            yield from hand.poll()
+
+
+def _wait(hands: Sequence[_Hand]) -> None:
+    poll = select.poll()
+    seconds = 1.0
+    for hand in hands:
+        descriptor = hand.slot.fileno()
+        if descriptor is not None:
+            poll.register(descriptor, select.POLLIN)
+        seconds = min(seconds, hand.slot.patience())
+    poll.poll(seconds * 1000)

@@ -1,0 +1,141 @@
+"""What the trials of mode `"shared"` were judged on: only on the same rows can they be compared.
+
+A trial's value is that of the groups of a cluster, as they were then. So the groups, and digests of
+their rows, are on record from the first trial on.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from manyfit._optional import load
+from manyfit.errors import StudyChangedError
+from manyfit.groups.job import GroupJob
+from manyfit.groups.record.keys import texts_of
+from manyfit.groups.record.row import Table
+from manyfit.groups.record.store import GroupRecord
+from manyfit.groups.run.base import Population
+from manyfit.trackers.progress import counted
+
+_STAGE = "judged"
+_NAMES = ("group", "cluster", "digest")
+# By group: its cluster, None where that isn't known, and what tells its rows from others.
+Judged: TypeAlias = Mapping[str, tuple[str | None, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How groups differ from those that the trials of their clusters were judged on.
+
+    Attributes:
+        joined: Groups that were not there.
+        changed: Groups that had other rows, or were in another cluster.
+        left: Groups that are gone.
+    """
+
+    joined: int
+    changed: int
+    left: int
+
+    @classmethod
+    def of(cls, before: Judged, now: Judged) -> "Change":
+        """Compare; clusters that are all new, or all gone, have no trials to compare."""
+        old, new = ({cluster for cluster, _ in each.values()} for each in (before, now))
+        both = before.keys() & now.keys()
+        return cls(
+            joined=sum(now[group][0] in old for group in now.keys() - both),
+            changed=sum(before[group] != now[group] for group in both),
+            left=sum(before[group][0] in {None, *new} for group in before.keys() - both),
+        )
+
+    def __str__(self) -> str:
+        parts = {"joined": self.joined, "left": self.left, "changed": self.changed}
+        return ", ".join(
+            f"{counted(count, 'group')} {word}" for word, count in parts.items() if count
+        )
+
+
+def judged_on(
+    population: Population,
+    job: GroupJob,
+    record: GroupRecord,
+    digests: Table | None,
+    *,
+    older: Mapping[str, str],
+    done: int | None,
+) -> Iterator[str]:
+    """Put on record what trials are judged on; yields sentences on what that was before.
+
+    Args:
+        population: All groups.
+        job: What is done with each.
+        record: Of the call.
+        digests: Of the groups' rows; None where only their numbers tell rows apart.
+        older: By group, a digest that is known otherwise: records were without this once.
+        done: How many trials have ended, if all that were asked for have.
+
+    Raises:
+        StudyChangedError: New trials would be judged on other rows, or groups, than earlier ones.
+    """
+    now, known = _now(population, job, digests), _known(record)
+    before = known
+    if not known and (record.folder / "shared").exists():
+        before = {g: (now[g][0] if g in now else None, mark) for g, mark in older.items()}
+    change = Change.of(before, now)
+    if change != Change(0, 0, 0) and (done is None or done < (job.n_trials or 0)):
+        raise StudyChangedError(_refusal(change, record.name, done))
+    clusters = {cluster for cluster, _ in before.values()}
+    fresh = {group: each for group, each in now.items() if each[0] not in clusters}
+    new = {**fresh, **({} if known else before)}
+    if new:
+        record.append(_STAGE, _table(new))
+    yield from _notes_of(change)
+
+
+def _refusal(change: Change, name: str, done: int | None) -> str:
+    way = "" if done is None else f", or n_trials={done}, which needs no new ones"
+    return (
+        f"trials of {name!r} were judged on other data ({change}), and can't be compared with new "
+        f"ones: give this call another name, or the data of before{way}"
+    )
+
+
+def _notes_of(change: Change) -> Iterator[str]:
+    """Yield sentences on groups that the params were not chosen for as they are."""
+    way = "a call of another name chooses them anew"
+    if change.joined:
+        yield f"{counted(change.joined, 'group')} had no part in choosing the shared params: {way}"
+    if change.changed:
+        whose = f"{counted(change.changed, 'group')} had other rows"
+        yield f"{whose} when the shared params were chosen: {way}"
+
+
+def _now(population: Population, job: GroupJob, digests: Table | None) -> dict[str, Any]:
+    keys = population.keys()
+    groups, clusters = texts_of(keys, job.by), texts_of(keys, job.shared_by)
+    if digests is None:
+        sizes = population.sizes(keys.select(list(job.by)))
+        marks = {group: mark_of(size) for group, size in sizes.items()}
+    else:
+        columns = [digests.column(name).to_pylist() for name in ("group", "digest")]
+        marks = dict(zip(*columns, strict=True))
+    return {g: (cluster, marks.get(g, "")) for g, cluster in zip(groups, clusters, strict=True)}
+
+
+def mark_of(rows: int) -> str:
+    """Return what stands for a digest of rows where there is only their number."""
+    return counted(rows, "row")
+
+
+def _known(record: GroupRecord) -> dict[str, Any]:
+    rows = record.rows(_STAGE, _table({}).schema).to_pylist()
+    return {row["group"]: (row["cluster"], row["digest"]) for row in rows}
+
+
+def _table(judged: Judged) -> Table:
+    arrow = load("pyarrow")
+    schema = arrow.schema([(name, arrow.string()) for name in _NAMES])
+    lines = [(group, *each) for group, each in sorted(judged.items())]
+    return arrow.Table.from_pylist(
+        [dict(zip(_NAMES, line, strict=True)) for line in lines], schema=schema
+    )

@@ -1,0 +1,121 @@
+"""Rows of groups as people read them: a pandas DataFrame, and keys in a word."""
+
+import datetime
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from manyfit._optional import load, require
+from manyfit.domain import Float, Int
+from manyfit.groups.record.row import Table, key_names, keys_in
+from manyfit.space import Space
+
+# The value of the key column, or of several the tuple of them.
+Key: TypeAlias = Any
+
+_OUTCOME = ("state", "reason", "rows", "value", "baseline", "gain")
+_WORK = ("trials", "pruned", "failed", "seconds", "fit_seconds", "worker", "error", "model_path")
+
+
+def frame_of(rows: Table, by: Sequence[str], space: Space) -> Any:
+    """Return rows as a DataFrame, without models, tracebacks and histories.
+
+    Columns: the keys, called as in `row.key_names`; `state`, `reason`, `rows`, `value`, `baseline`,
+    `gain`, `params_*` in stored form, `metrics_*`, `baseline_*` (of the baseline), then what it
+    took. What a group lacks is missing: NaN, or NA where the column holds whole numbers.
+
+    Raises:
+        MissingExtraError: pandas is not installed.
+    """
+    pandas = require("pandas", extra="pandas", purpose="the table of groups")
+    columns = [(name, _plain(rows.column(name))) for name in (*key_names(by), *_OUTCOME)]
+    columns += [(f"params_{name}", each) for name, each in _params(pandas, rows, space)]
+    columns += [(f"metrics_{name}", each) for name, each in _metrics(rows.column("metrics"))]
+    columns += [
+        (f"baseline_{name}", each) for name, each in _metrics(rows.column("baseline_metrics"))
+    ]
+    columns += [(name, _plain(rows.column(name))) for name in _WORK]
+    return pandas.DataFrame(dict(columns))
+
+
+def keys_of(rows: Table, by: Sequence[str]) -> list[Key]:
+    """Return each row's key: a value, or a tuple where there are several key columns."""
+    columns = [column.to_pylist() for column in keys_in(rows, by).columns]
+    return columns[0] if len(by) == 1 else list(zip(*columns, strict=True))
+
+
+def localised(value: Any, kind: Any) -> Any:
+    """Return a time with the zone of a type, if that has one and the time has none; else itself."""
+    arrow, compute = load("pyarrow"), load("pyarrow.compute")
+    zone = getattr(kind, "tz", None)
+    if not zone or not isinstance(value, datetime.datetime | np.datetime64):
+        return value
+    if getattr(value, "tzinfo", None) is not None or value != value:  # noqa: PLR0124 - NaT
+        return value
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]").item()
+    which = "latest" if getattr(value, "fold", 0) else "earliest"
+    plain = arrow.scalar(value, arrow.timestamp("us"))
+    return compute.assume_timezone(plain, zone, ambiguous=which, nonexistent=which).as_py()
+
+
+def label(key: Key) -> str:
+    """Return a key in a word, for a line of text or an axis.
+
+    Example:
+        >>> label("north"), label(("north", 3, None))
+        ('north', 'north · 3 · missing')
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    return " · ".join("missing" if part is None else str(part) for part in parts)
+
+
+def stored_params(rows: Table) -> list[dict[str, Any] | None]:
+    """Return each row's params in stored form; None where it has none."""
+    texts = rows.column("params").to_pylist()
+    return [None if text is None else json.loads(text) for text in texts]
+
+
+def _plain(column: Any) -> Any:
+    """Return a column as pandas has it; whole numbers stay whole where some are missing."""
+    if not column.null_count:
+        return column.to_pandas(date_as_object=True)
+    types = load("pyarrow").types
+    pandas = load("pandas")
+    if types.is_integer(column.type):
+        return column.to_pandas(types_mapper=lambda _: pandas.Int64Dtype())
+    if types.is_boolean(column.type):
+        return column.to_pandas(types_mapper=lambda _: pandas.BooleanDtype())
+    return column.to_pandas(date_as_object=True)
+
+
+def _params(pandas: Any, rows: Table, space: Space) -> Iterator[tuple[str, Any]]:
+    found = [params or {} for params in stored_params(rows)]
+    names = dict.fromkeys(space.params) | dict.fromkeys(name for each in found for name in each)
+    for name in names:
+        values = [each.get(name) for each in found]
+        yield name, pandas.Series(values, dtype=_dtype(space, name, values))
+
+
+def _dtype(space: Space, name: str, values: Sequence[Any]) -> str | None:
+    """Return how pandas holds a param; None where its values show it best."""
+    domain = space.params.get(name)
+    if isinstance(domain, Int):
+        return "Int64"
+    if isinstance(domain, Float):
+        return "float64"
+    return "object" if not values or None in values else None
+
+
+def _metrics(column: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names of a column of maps, as they first appear, each with its numbers."""
+    found: dict[str, Any] = {}
+    for place, pairs in enumerate(column.to_pylist()):
+        for name, value in pairs or ():
+            if name not in found:
+                found[name] = np.full(len(column), math.nan)
+            found[name][place] = math.nan if value is None else value
+    yield from found.items()

@@ -1,0 +1,1 @@
+"""Where groups run: on this machine or on Spark."""

@@ -1,0 +1,108 @@
+"""Calls the user's functions on a group: each time with rows of its own, timed, and averaged."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from manyfit._own import own_values
+from manyfit.errors import MetricError
+from manyfit.groups.search.cells import changeable, owned
+from manyfit.groups.search.holdout import Holdout, take
+from manyfit.metric import Metric
+from manyfit.worker.active_run import own_runs
+from manyfit.worker.channel import Channel
+from manyfit.worker.context import Context, current_trial, entered, report
+
+
+class Fits:
+    """A group's rows, split once for all trials, and what fits on them returned.
+
+    Args:
+        frame: The group's rows.
+        holdout: How they are split; None to hand them out whole.
+        metric: What is tuned.
+        seed: Determines the split.
+    """
+
+    def __init__(self, frame: Any, holdout: Holdout | None, metric: Metric, seed: int) -> None:
+        self.seconds = 0.0
+        self.model: Any = None
+        self._frame = frame.copy()  # in one piece, of which copies are five times as quick
+        self._changeable = changeable(frame)
+        self._metric = metric
+        self._parts: list[tuple[Any, ...]] = [(self._frame,)]
+        if holdout is not None:
+            splits = holdout.splits(len(frame), seed)
+            self._parts = [tuple(take(self._frame, rows) for rows in split) for split in splits]
+
+    def __call__(self, function: Callable[..., Any], *params: Any) -> dict[str, float]:
+        """Return the metrics that a function gives; over several folds, their means.
+
+        Its model is kept in `model` until the next call; of folds there is none.
+
+        Raises:
+            MetricError: It returned no usable metric, of one fold perhaps.
+        """
+        self.model = None
+        if len(self._parts) == 1:
+            returned, self.model = self._call(function, self._parts[0], params)
+            return self._metric.to_metrics(returned)
+        return self._over_folds(function, params)
+
+    def whole(self, function: Callable[..., Any], *params: Any, parts: int) -> Any:
+        """Return the model that a function fits on all rows, given for each of its `parts`."""
+        return self._call(function, (self._frame,) * parts, params)[1]
+
+    @property
+    def folds(self) -> int:
+        """How many fits a trial is."""
+        return len(self._parts)
+
+    def _over_folds(self, function: Callable[..., Any], params: Sequence[Any]) -> dict[str, float]:
+        name = self._metric.name
+        scores: list[dict[str, float]] = []
+        for fold, parts in enumerate(self._parts):
+            with _muted():
+                returned, _ = self._call(function, parts, params)
+            try:
+                scores.append(self._metric.to_metrics(returned))
+            except MetricError as error:
+                raise type(error)(f"fold {fold}: {error}") from error
+            report(fold, **{name: scores[-1][name]})
+        shared = set.intersection(*(set(each) for each in scores))
+        return {
+            metric: sum(each[metric] for each in scores) / len(scores)
+            for metric in scores[0]
+            if metric in shared
+        }
+
+    def _call(
+        self, function: Callable[..., Any], parts: Sequence[Any], params: Sequence[Any]
+    ) -> tuple[Any, Any]:
+        frames = [owned(part, self._changeable) for part in parts]
+        given = [own_values(each) if isinstance(each, Mapping) else each for each in params]
+        with own_runs(), self._timed():
+            returned = function(*frames, *given)
+        if isinstance(returned, tuple) and len(returned) == 2:
+            return returned
+        return returned, None
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+@contextlib.contextmanager
+def _muted() -> Iterator[None]:
+    """Let a fold's own reports go nowhere: a trial's steps are its folds."""
+    trial = current_trial()
+    if trial is None:
+        yield
+        return
+    with entered(Context(trial, Channel(lambda _: None))):
+        yield

@@ -1,0 +1,308 @@
+"""One set of params for all groups, or for each cluster of groups: a trial evaluates them all.
+
+::
+
+    study of a cluster ──ask──► params ──► every group of it, in parallel ──► aggregate ──tell──►
+                                        └─ first a sample of them: is it hopeless?
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from manyfit.errors import NoResultError
+from manyfit.groups.job import GroupJob
+from manyfit.groups.record.keys import group_seed, key_text, texts_of
+from manyfit.groups.record.row import FAIL
+from manyfit.groups.run.base import Points, Population
+from manyfit.groups.search.study import why_so_few
+from manyfit.study import Study
+from manyfit.trial import Params, Trial
+
+Aggregate: TypeAlias = Literal["mean", "weighted", "median", "worst"]
+AGGREGATES: tuple[Aggregate, ...] = ("mean", "weighted", "median", "worst")
+
+# A trial is judged by a fifth of the groups, where that is enough of them to say something.
+_SHARE = 5
+_FEWEST = 8
+_RESAMPLES = 500
+_SURE = 0.99
+_WORST = 10  # the worst tenth
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a trial gave for one group: its loss, smaller is better, and how much it weighs."""
+
+    loss: float
+    rows: int
+
+
+Scores: TypeAlias = Mapping[str, Score]
+
+
+def aggregate(scores: Sequence[Score], how: Aggregate) -> float:
+    """Return the loss of a trial over groups.
+
+    Args:
+        scores: One a group; at least one.
+        how: `"mean"`; `"weighted"` by the groups' rows; `"median"`; `"worst"`: the mean of the
+            worst tenth.
+
+    Example:
+        >>> aggregate([Score(1.0, 10), Score(4.0, 30)], "weighted")
+        3.25
+    """
+    losses = np.array([score.loss for score in scores])
+    weights = np.array([float(score.rows) for score in scores])
+    return float(_aggregated(losses[None], weights[None], how)[0])
+
+
+def _aggregated(losses: Any, weights: Any, how: Aggregate) -> Any:
+    """Aggregate over the last axis."""
+    if how == "mean":
+        return losses.mean(axis=-1)
+    if how == "weighted":
+        return (losses * weights).sum(axis=-1) / weights.sum(axis=-1)
+    if how == "median":
+        return np.median(losses, axis=-1)
+    count = -(-losses.shape[-1] // _WORST)
+    return np.sort(losses, axis=-1)[..., -count:].mean(axis=-1)
+
+
+def is_hopeless(sample: Scores, best: Scores, how: Aggregate, seed: int) -> bool:
+    """Whether a trial that did so on a sample of groups can't beat the best one on all of them.
+
+    Both are compared on the same groups, which are drawn again and again with replacement: it is
+    hopeless if it is worse in 99 % of such samples (Efron, "Bootstrap methods", 1979).
+    """
+    shared = sorted(sample.keys() & best.keys())
+    if len(shared) < _FEWEST:
+        return False
+    losses = np.array([[each[group].loss for group in shared] for each in (sample, best)])
+    weights = np.array([float(sample[group].rows) for group in shared])
+    drawn = np.random.default_rng(seed).integers(len(shared), size=(_RESAMPLES, len(shared)))
+    mine, other = (_aggregated(each[drawn], weights[drawn], how) for each in losses)
+    return bool(np.mean(mine > other) >= _SURE)
+
+
+class Joint:
+    """Tunes clusters of groups, all of them at the same pace: each pass is a trial of every one.
+
+    Args:
+        population: The groups.
+        job: What is done with each; `n_trials` is that of a cluster.
+        how: How the losses of groups make that of a trial.
+        folder: Where the clusters' studies are kept.
+        told: Called with the trials of a pass that ended.
+    """
+
+    def __init__(
+        self,
+        population: Population,
+        job: GroupJob,
+        how: Aggregate,
+        folder: Path,
+        told: Callable[[Sequence[Trial]], None] = lambda _: None,
+    ) -> None:
+        self._population = population
+        self._job = job
+        self._how = how
+        self._folder = folder
+        self._told = told
+        self.notes: tuple[str, ...] = ()  # what people should know, once it has run
+        self._keys = population.keys()
+        texts = texts_of(self._keys, job.by)
+        self._cluster = dict(zip(texts, texts_of(self._keys, job.shared_by), strict=True))
+        self._clusters = sorted(set(self._cluster.values()))
+        self._sample = self._sampled(texts)
+        self._best: dict[str, Scores] = {}  # by cluster, of its best trial
+        self._order = self._clusters  # a cluster's place names its study
+        self._excluded: set[str] = set()  # groups that fail whatever the params
+        self._parts: dict[frozenset[str], Population] = {}
+        self._recall()
+
+    def _sampled(self, texts: Sequence[str]) -> set[str]:
+        """Draw the groups that trials are judged by; none of a cluster that is small."""
+        found: set[str] = set()
+        for cluster in self._clusters:
+            groups = [text for text in texts if self._cluster[text] == cluster]
+            count = max(len(groups) // _SHARE, _FEWEST)
+            if count <= len(groups) // 2:
+                groups.sort(key=lambda text: (group_seed(self._job.seed, text), text))
+                found.update(groups[:count])
+        return found
+
+    def run(self) -> dict[str, Params]:
+        """Tune; returns the best params of each cluster, by the text of its `shared_by` values.
+
+        Raises:
+            NoResultError: No trial of some cluster has completed.
+        """
+        self._remember()
+        with contextlib.ExitStack() as stack:
+            studies = {each: stack.enter_context(self._study(each)) for each in self._clusters}
+            while asked := self._asked(studies):
+                self._pass(studies, asked)
+            best = {cluster: _best_params(study, cluster) for cluster, study in studies.items()}
+            self.notes = tuple(filter(None, (_note(study, c) for c, study in studies.items())))
+            return best
+
+    def _study(self, cluster: str) -> Study:
+        job = self._job
+        return Study(
+            job.space,
+            metric=job.metric.name,
+            direction=job.metric.direction,
+            name=f"{self._order.index(cluster):04}",
+            folder=self._folder,
+            seed=group_seed(job.seed, cluster),
+            sampler=job.sampler,
+            pruner=None,
+            start_with=job.start_with,
+            n_trials=job.n_trials,
+            tracker=None,
+        )
+
+    @property
+    def _memory(self) -> Path:
+        return self._folder / "scores.json"
+
+    def _recall(self) -> None:
+        """Take in what an earlier process remembered beside the trials."""
+        if self._memory.exists():
+            known = json.loads(self._memory.read_text(encoding="utf-8"))
+            self._excluded = set(known["excluded"])
+            self._best = {
+                cluster: {group: Score(*score) for group, score in scores.items()}
+                for cluster, scores in known["best"].items()
+            }
+            order = known.get("clusters", sorted(self._best))  # once it wasn't kept
+            self._order = [*order, *(each for each in self._clusters if each not in order)]
+
+    def _remember(self) -> None:
+        best = {
+            cluster: {group: (score.loss, score.rows) for group, score in scores.items()}
+            for cluster, scores in self._best.items()
+        }
+        part = self._memory.with_suffix(".part")
+        known = {"excluded": sorted(self._excluded), "best": best, "clusters": self._order}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(known), encoding="utf-8")
+        part.replace(self._memory)
+
+    def _asked(self, studies: Mapping[str, Study]) -> dict[str, Trial]:
+        asked = {cluster: study.ask() for cluster, study in studies.items()}
+        return {cluster: trial for cluster, trial in asked.items() if trial is not None}
+
+    def _pass(self, studies: Mapping[str, Study], asked: Mapping[str, Trial]) -> None:
+        """Evaluate a trial of each cluster: on the sample, and where that is promising, on all."""
+        points = {c: (self._job.space.store(trial.params),) for c, trial in asked.items()}
+        found: dict[str, dict[str, Any]] = {cluster: {} for cluster in asked}
+        for is_sample in (True, False):
+            alive = {text for text, cluster in self._cluster.items() if cluster in found}
+            chosen = [text for text in alive if (text in self._sample) == is_sample]
+            for row in self._rows(points, set(chosen)):
+                found[self._cluster[row["group"]]][row["group"]] = row
+            if is_sample:
+                for cluster in self._hopeless(found, studies, asked):
+                    del found[cluster]
+        ended = [self._tell(studies[c], c, asked[c], rows) for c, rows in found.items()]
+        self._remember()
+        self._told(ended)
+
+    def _rows(self, points: Points, chosen: set[str]) -> Iterator[dict[str, Any]]:
+        if not chosen:
+            return
+        for table in self._part(frozenset(chosen)).run(self._job, points):
+            yield from table.to_pylist()
+
+    def _part(self, chosen: frozenset[str]) -> Population:
+        """Return the population of some groups: mostly those of an earlier pass."""
+        if len(chosen) == len(self._keys):
+            return self._population
+        if chosen not in self._parts:
+            texts = texts_of(self._keys, self._job.by)
+            places = [place for place, text in enumerate(texts) if text in chosen]
+            self._parts[chosen] = self._population.part(self._keys.take(places))
+        return self._parts[chosen]
+
+    def _hopeless(
+        self,
+        found: Mapping[str, Mapping[str, Any]],
+        studies: Mapping[str, Study],
+        asked: Mapping[str, Trial],
+    ) -> list[str]:
+        """End the trials that can't become best, and return their clusters."""
+        ended = []
+        for cluster, rows in found.items():
+            best = self._best.get(cluster)
+            scores = self._scores(rows)
+            if best is None or not scores:
+                continue
+            seed = group_seed(self._job.seed, f"{cluster}{asked[cluster].number}")
+            if is_hopeless(scores, best, self._how, seed):
+                studies[cluster].report(asked[cluster], 0, **self._value(scores))
+                studies[cluster].prune(asked[cluster])
+                ended.append(cluster)
+        return ended
+
+    def _value(self, scores: Scores) -> dict[str, float]:
+        """Return what a trial gives over all groups, as its metric."""
+        loss = aggregate(list(scores.values()), self._how)
+        metric = self._job.metric
+        return {metric.name: loss if metric.direction == "minimize" else -loss}
+
+    def _scores(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
+        return {
+            group: Score(self._job.metric.loss(row["value"]), row["rows"])
+            for group, row in sorted(rows.items())  # else their sum hangs on who came first
+            if row["value"] is not None and group not in self._excluded
+        }
+
+    def _tell(
+        self, study: Study, cluster: str, trial: Trial, rows: Mapping[str, Mapping[str, Any]]
+    ) -> Trial:
+        """Take the result of a trial in; a group that only this one fails on fails it."""
+        failed = [group for group, row in rows.items() if row["state"] == FAIL]
+        if trial.number == 0 and len(failed) < len(rows):
+            self._excluded.update(failed)
+        failed = [group for group in failed if group not in self._excluded]
+        scores = self._scores(rows)
+        if failed:
+            first = rows[min(failed)]
+            reason = f"{len(failed)} of {len(rows)} groups failed; {min(failed)}: {first['reason']}"
+            return study.fail(trial, reason, error=first["error"], traceback=first["traceback"])
+        if not scores:
+            return study.fail(trial, "no group has a value")
+        told = study.tell(trial, {**self._value(scores), "groups": len(scores)})
+        if study.result().best.number == trial.number:
+            self._best[cluster] = scores
+        return told
+
+
+def _note(study: Study, cluster: str) -> str:
+    """Say so if most trials of a cluster failed, though some have completed."""
+    why = why_so_few(study.result().trials)
+    return why and f"shared params{_whose(cluster)}: {why}"
+
+
+def _whose(cluster: str) -> str:
+    return "" if cluster == key_text([]) else f" of {cluster}"
+
+
+def _best_params(study: Study, cluster: str) -> Params:
+    result = study.result()
+    failures = result.failures()
+    if failures and len(result.trials) == sum(len(each.numbers) for each in failures):
+        first = failures[0]
+        raise NoResultError(
+            f"all {len(result.trials)} trials{_whose(cluster)} failed; {len(first.numbers)} with: "
+            f"{first.reason}\n\n{first.traceback}".rstrip()
+        )
+    return study.space.store(result.best.params)

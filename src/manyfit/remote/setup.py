@@ -1,0 +1,96 @@
+"""What a worker on another machine is given once, before its first task."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from manyfit.worker.work import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class SharedItem:
+    """Shared data that the objective reads, and how they come to a machine.
+
+    Attributes:
+        manifest: Which files there are; see `manyfit.data`.
+        route: `"inline"`, `"broadcast"` or `"storage"`.
+        url: Where they are in storage.
+        files: The files themselves, inline.
+    """
+
+    manifest: Mapping[str, Any]
+    route: str
+    url: str | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """All that a worker needs of a study; what is secret is in here and nowhere else.
+
+    Attributes:
+        study: The study's name.
+        token: Names what this run of the study has on a machine; no secret.
+        work: The pickled work.
+        code: Modules that travel, as `manyfit.ship.bundle` packs them; empty if there are none.
+        limits: What one trial may use.
+        env: Environment variables of the objective's process.
+        secrets: More of them, whose values must not be written anywhere.
+        shared: The shared data.
+    """
+
+    study: str
+    token: str
+    work: bytes
+    code: bytes = b""
+    limits: Limits = Limits()
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shared: tuple[SharedItem, ...] = ()
+
+    def packed(self) -> tuple[dict[str, Any], bytes]:
+        """Return the setup as a message and a blob."""
+        blobs = [self.work, self.code]
+        shared = []
+        for each in self.shared:
+            sizes = {name: len(data) for name, data in each.files.items()}
+            blobs += each.files.values()
+            shared.append(
+                {"manifest": each.manifest, "route": each.route, "url": each.url, "files": sizes}
+            )
+        message = {
+            "study": self.study,
+            "token": self.token,
+            "sizes": [len(self.work), len(self.code)],
+            "limits": asdict(self.limits),
+            "env": dict(self.env),
+            "secrets": dict(self.secrets),
+            "shared": shared,
+        }
+        return message, b"".join(blobs)
+
+
+def unpacked(message: Mapping[str, Any], blob: bytes) -> WorkerSetup:
+    """Return the setup that `WorkerSetup.packed` made a message and a blob of."""
+    rest = memoryview(blob)
+
+    def take(size: int) -> bytes:
+        nonlocal rest
+        taken, rest = bytes(rest[:size]), rest[size:]
+        return taken
+
+    work, code = (take(size) for size in message["sizes"])
+    shared = tuple(
+        SharedItem(**{**each, "files": {name: take(size) for name, size in each["files"].items()}})
+        for each in message["shared"]
+    )
+    return WorkerSetup(
+        message["study"],
+        message["token"],
+        work,
+        code,
+        Limits(**message["limits"]),
+        message["env"],
+        message["secrets"],
+        shared,
+    )

@@ -1,0 +1,1 @@
+"""Trials that run on the driver and use Spark's executors."""

@@ -1,0 +1,330 @@
+"""Run trials on the driver, each of which uses a whole Spark cluster, several at once.
+
+::
+
+    DriverExecutor ─► gate ─► a thread each: objective ──jobs──► session ─► Spark
+     ▲       ▲          ▲        │                                  │
+     │       └───news───┼────────┘                                  │
+     └─ pace ◄──────────┴─ slots ◄──────────────────────────────────┘
+
+The gate (by the rule in admission) starts a trial when its slots are free, of which slots says how
+many there are; pace says how many trials may run when nobody does. A thread marks its trial's jobs,
+so that they can be shown and ended as its own. Only the session knows classic Spark from Connect.
+"""
+
+import contextlib
+import logging
+import queue
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING, Literal
+
+from manyfit._checks import check_number
+from manyfit.errors import ExecutorError
+from manyfit.events import AttemptFailed, AttemptLost, AttemptStarted
+from manyfit.executors.base import Capabilities, Handler
+from manyfit.spark.driver.admission import Key, SlotsPerTrial
+from manyfit.spark.driver.gate import Gate
+from manyfit.spark.driver.pace import Pace
+from manyfit.spark.driver.thread import News, TrialThread, place_name
+from manyfit.spark.session import Session
+from manyfit.spark.watch import (
+    SessionEnded,
+    Watch,
+    check_session,
+    explained,
+    session_error,
+)
+from manyfit.worker.channel import ENDINGS, Stop
+from manyfit.worker.context import timeout_reason
+from manyfit.worker.limits import limited_pools, usable_cpus
+from manyfit.worker.reason import message
+from manyfit.worker.timings import USUAL, Timings
+from manyfit.worker.work import Task, Work
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+logger = logging.getLogger("manyfit")
+
+_LOOK = 0.2  # how often it is looked how many slots are busy
+
+
+class DriverExecutor:
+    """Runs each trial in a thread of this process, whose Spark jobs are the trial's own.
+
+    For training that is itself distributed: Spark ML, XGBoost on Spark, TorchDistributor, or any
+    objective that calls Spark. Spark shows its jobs as "trial 12 of fashion", in a group of their
+    own. With `spark.scheduler.mode=FAIR` they are in one of as many pools as there are slots, so
+    that trials share the cluster and none waits for all the tasks of another. A trial that is
+    pruned, that exceeds `trial_timeout` or that ends with its study has its jobs cancelled, and
+    nobody else's; it need not come to a report. What it does besides goes on until it does.
+
+    Through Spark Connect jobs have a tag of the trial's own, but neither description nor pool, as
+    no client can set these; and nobody can see how busy the cluster is.
+
+    Trials share the process, as with `executor="threads"`. If the session ends, or doesn't answer
+    for 20 s, the study ends with an `ExecutorError`, and can be resumed with a new one; attempts
+    that ran then don't count. A Connect session is stopped then, since it would look for its server
+    for another ten minutes.
+
+    Args:
+        spark: The session, classic or Connect, Spark 3.5 or newer.
+        parallelism: How many trials run at once. `"auto"` begins with 2, and adds one when they
+            leave more than 20 % of the slots idle over 5 s, up to 10.
+        slots_per_trial: How many slots a trial needs at the same time, as barrier jobs do: a
+            number, an estimator with `num_workers` (XGBoost on Spark), a distributor with
+            `num_processes` (TorchDistributor), or a function of the params that returns a number.
+            A trial then begins when its slots are free, and fails at once if the cluster will
+            never have so many. By default slots are not counted: ordinary jobs share them.
+        slots: How many slots there are for trials; by default what Spark tells. Give it when jobs
+            need more than cores, such as GPUs, or when others use the cluster as well.
+        timings: How long driver and Spark wait for one another; shorter in tests.
+
+    Raises:
+        ArgumentError: An argument breaks a rule; nothing has run.
+
+    Example:
+        >>> executor = DriverExecutor(spark, parallelism=4)  # doctest: +SKIP
+    """
+
+    capabilities = Capabilities(
+        live_reports=True,
+        hard_kill=False,
+        memory_limit=False,
+        in_driver_process=True,
+        cancels=True,
+    )
+
+    def __init__(
+        self,
+        spark: "SparkSession",
+        parallelism: int | Literal["auto"] = "auto",
+        *,
+        slots_per_trial: SlotsPerTrial = None,
+        slots: int | None = None,
+        timings: Timings = USUAL,
+    ) -> None:
+        if parallelism != "auto":
+            parallelism = check_number(
+                "parallelism", parallelism, least=1, whole=True, also="'auto'"
+            )
+        self._timings = timings
+        self._session = Session(spark, timings)
+        self._asked = parallelism
+        self._pace = Pace(timings.window)
+        self._gate = Gate(self._session, slots_per_trial, slots, timings)
+        self._pools = contextlib.ExitStack()
+        self._said: set[str] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._work: Work | None = None
+        self._tasks: dict[Key, Task] = {}  # in flight, whether they wait or run
+        self._threads: dict[Key, TrialThread] = {}
+        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._ended: str | None = None  # how the session did
+        self._token = secrets.token_hex(4)
+        self._fair_pools = 1
+        self._look_at = 0.0
+        self._watch = Watch(self._session, self._news.put, self._timings)
+
+    @property
+    def parallelism(self) -> int:
+        """How many trials may run at once: fewer than asked for if each needs many slots.
+
+        It is 0 once the session has ended.
+        """
+        if self._ended is not None:
+            return 0
+        with explained(self._session):
+            return self._gate.limit(self._pace.size if self._asked == "auto" else self._asked)
+
+    @property
+    def cpus(self) -> int:
+        """An equal share of this machine's, for what a trial does on the driver."""
+        return max(1, usable_cpus() // max(1, self.parallelism))
+
+    def open(self, work: Work) -> None:
+        """Count slots, and give thread pools in this process their size until `close`.
+
+        Raises:
+            ArgumentError: Trials need slots, and nothing tells how many there are.
+            ExecutorError: The session has ended.
+        """
+        check_session(self._session, work.study)
+        self._begin()
+        with explained(self._session, work.study):
+            self._gate.open()
+            self._fair_pools = 1 if self._session.is_connect else max(1, self._gate.slots.now or 1)
+            self._say_what_is_lacking()
+        self._work = work
+        self._pools.enter_context(limited_pools(work.limits.cpus))
+
+    def submit(self, task: Task) -> None:
+        """Start an attempt once it is its turn, and its slots are free."""
+        if self._work is None:
+            raise ExecutorError("open(work) must come before submit")
+        if self._ended is not None:
+            return
+        key = task.number, task.attempt
+        self._tasks[key] = task
+        try:
+            self._gate.enter(key, self._work.space.materialize(task.params))
+        except Exception as error:  # noqa: BLE001 - the function for slots_per_trial is the user's
+            self._refuse(key, f"{type(error).__name__}: {message(error)}", type(error).__name__)
+        self._go_on(self._work)
+
+    def poll(self, handle: Handler, timeout: float) -> None:
+        """Hand over what has arrived, waiting up to `timeout` for a first event.
+
+        Raises:
+            ExecutorError: The Spark session has ended, and all that was in flight is handed over.
+        """
+        if self._work is None:
+            raise ExecutorError("open(work) must come before poll")
+        if self._ended is not None and not self._tasks:
+            raise session_error(self._ended, self._work.study)
+        self._tend(self._work)
+        with contextlib.suppress(queue.Empty):
+            news = self._news.get(timeout=max(0.0, timeout))
+            while True:
+                self._take(news, handle)
+                news = self._news.get_nowait()
+
+    def stop(self, number: int, attempt: int, reason: str, *, kill: bool = False) -> None:
+        """End an attempt: its jobs at once, anything else at its next report."""
+        key = number, attempt
+        if key in self._threads:
+            self._threads[key].stop(Stop(reason, lost=kill))
+        elif key in self._tasks:
+            self._gate.leave(key)
+            self._news.put(AttemptLost(number, attempt, reason, counts=False, at=time.time()))
+
+    def close(self) -> None:
+        """Cancel what runs, and wait for it briefly.
+
+        What doesn't listen is left to itself, but for its jobs: they are cancelled as they come.
+        """
+        for thread in self._threads.values():
+            thread.stop(Stop("the study ended", lost=True))
+        deadline = time.monotonic() + self._timings.cancel
+        for thread in self._threads.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._begin()
+        self._pools.close()
+
+    # ── attempts ──────────────────────────────────────────────────────────────────────────────
+
+    def _admit(self, work: Work) -> None:
+        for key in self._gate.admit():
+            self._start(key, work)
+        refused = self._gate.refuse()
+        for key, reason in refused:
+            self._refuse(key, reason, "")
+        if refused:  # those behind them may come
+            self._admit(work)
+
+    def _start(self, key: Key, work: Work) -> None:
+        task = self._tasks[key]
+        lanes = {thread.lane for thread in self._threads.values()}
+        lane = min(set(range(len(lanes) + 1)) - lanes)
+        study = re.sub(r"[^A-Za-z0-9_]", "_", work.study)[:40]
+        thread = TrialThread(
+            self._session,
+            work,
+            task,
+            tag=f"manyfit-{study}-{self._token}-{task.number}-{task.attempt}",
+            lane=lane,
+            # No more pools than slots: among those that have none, Spark serves the first by name,
+            # and the last one might never be served. Within a pool, jobs wait for their turn.
+            pool=f"manyfit-{lane % self._fair_pools}",
+            alone=self._asked == 1,
+            send=self._news.put,
+        )
+        self._threads[key] = thread
+        thread.start()
+
+    def _refuse(self, key: Key, reason: str, error: str) -> None:
+        """Fail an attempt that can't start, as if it had."""
+        now = time.time()
+        self._news.put(AttemptStarted(*key, place_name(), now))
+        self._news.put(AttemptFailed(*key, reason, error, "", False, 0.0, now))
+
+    def _take(self, news: News, handle: Handler) -> None:
+        if isinstance(news, SessionEnded):
+            self._give_up(news.reason)
+            return
+        key = news.number, news.attempt
+        if key not in self._tasks:
+            return  # it was given up
+        if isinstance(news, ENDINGS):
+            del self._tasks[key]
+            self._threads.pop(key, None)
+            self._gate.leave(key)
+        handle(news)
+
+    def _give_up(self, reason: str) -> None:
+        """Lose all that is in flight: it can't go on, and is run again in another session."""
+        if self._ended is not None:
+            return
+        self._ended = reason
+        lost = f"the Spark session has ended: {reason}"
+        for key in self._tasks:
+            self._news.put(AttemptLost(*key, lost, counts=False, at=time.time()))
+        for thread in self._threads.values():
+            thread.stop(Stop(lost, lost=True))  # it may not have noticed
+        self._session.leave()
+
+    def _tend(self, work: Work) -> None:
+        limit = work.limits.seconds
+        for thread in self._threads.values():
+            if limit is not None and thread.has_run(limit):
+                thread.stop(Stop(timeout_reason(limit), timeout=True))
+        if self._ended is None:
+            self._go_on(work)
+            if self._threads:
+                self._watch.look()
+
+    def _go_on(self, work: Work) -> None:
+        """Start what may start by now, and see how busy the cluster is."""
+        try:
+            self._admit(work)
+            self._look()
+        except Exception as error:
+            late = isinstance(error, TimeoutError)
+            reason = message(error) if late else self._session.ended()
+            if reason is None:
+                raise
+            self._give_up(reason)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._asked != "auto" or now < self._look_at:
+            return
+        self._look_at = now + _LOOK
+        tasks, slots = self._session.tasks(), self._gate.slots.dependable
+        if tasks is not None and slots:
+            self._pace.sample(now, len(self._threads), tasks / slots)
+
+    # ── what people are told ──────────────────────────────────────────────────────────────────
+
+    def _say_what_is_lacking(self) -> None:
+        if self._asked == "auto" and self._session.is_connect:
+            self._say(
+                f"parallelism='auto' stays at {self._pace.size}, since Spark Connect doesn't tell "
+                "how busy the cluster is. Give a number for another"
+            )
+        if self._asked != 1 and not self._session.is_connect and not self._session.is_fair:
+            self._say(
+                "trials queue for the cluster: Spark serves the jobs of the first one, then those "
+                "of others with what is left. Start the session with spark.scheduler.mode=FAIR to "
+                "have them share it"
+            )
+
+    def _say(self, sentence: str) -> None:
+        """Tell people, each thing once."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            logger.warning("%s.", sentence)

@@ -1,0 +1,311 @@
+"""A Spark session as the executor needs it: the one file that knows classic Spark from Connect.
+
+TrialJobs go through DataFrames, which both have; only classic has a SparkContext, and broadcasts.
+"""
+
+import functools
+import inspect
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from urllib.parse import urlsplit
+
+from manyfit._optional import load
+from manyfit.errors import ArgumentError
+from manyfit.spark.slots import Slots, slots_of, usable_slots
+from manyfit.worker.timings import USUAL, Timings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# What `DataFrame.mapInArrow` takes.
+TaskFunction: TypeAlias = Callable[[Iterator[Any]], Iterator[Any]]
+
+_Answer = TypeVar("_Answer")
+
+_LOOPBACK = "127.0.0.1"
+
+
+class Session:
+    """A classic or Connect session.
+
+    Args:
+        spark: The session.
+        timings: How long it may take to answer.
+
+    Raises:
+        ArgumentError: It is no SparkSession.
+    """
+
+    def __init__(self, spark: "SparkSession", timings: Timings = USUAL) -> None:
+        # Not hasattr: through Connect it would ask for the version, of a server that may be gone.
+        if not {"conf", "range", "version"} <= {*dir(spark)}:
+            raise ArgumentError(f"spark must be a SparkSession, but got {spark!r:.200}")
+        self._spark = spark
+        self.timings = timings
+        self.is_connect = type(spark).__module__.startswith("pyspark.sql.connect")
+
+    def setting(self, name: str, default: str = "") -> str:
+        """Return one of Spark's settings.
+
+        Raises:
+            TimeoutError: Spark hasn't answered for 20 s.
+        """
+        # Not with the default: Spark would check it against the setting's type.
+        return str(self._answer(lambda: self._spark.conf.get(name, None)) or default)
+
+    @functools.cached_property
+    def version(self) -> str:
+        """Spark's version."""
+        return str(self._answer(lambda: self._spark.version))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether executors are on the driver's own machine, and belong to nobody else."""
+        return self.setting("spark.master").startswith("local")
+
+    @property
+    def cpus(self) -> int:
+        """Cores that Spark takes one task to use."""
+        return int(self.setting("spark.task.cpus", "1"))
+
+    def slots(self) -> Slots:
+        """Return how many tasks of its own kind the cluster runs at once; starts no job.
+
+        What tells of the cluster's cores is what Spark makes of them when nobody says into how many
+        parts data is to be split. Where the user does (spark.default.parallelism), only settings
+        are left.
+
+        Raises:
+            TimeoutError: Spark hasn't answered for 20 s.
+        """
+        return self._answer(self._slots)
+
+    def _slots(self) -> Slots:
+        names = ["spark.default.parallelism"]
+        names += ["spark.sql.leafNodeDefaultParallelism"] if self.is_connect else []
+        is_told = self.is_local or any(map(self.setting, names))
+        return slots_of(self.setting, None if is_told else self._default_parallelism())
+
+    def _default_parallelism(self) -> int | None:
+        if not self.is_connect:
+            return int(self._spark.sparkContext.defaultParallelism)
+        plan = self._spark.sql("EXPLAIN SELECT * FROM range(0, 1)").collect()[0][0]
+        found = re.search(r"splits=(\d+)", str(plan))
+        return int(found[1]) if found else None
+
+    def ended(self) -> str | None:
+        """Return how this session ended; None while it is there. Takes up to 20 s to say so."""
+        try:
+            self._answer(self._ask)
+        except TimeoutError as error:
+            return f"{error}"
+        except Exception as error:  # noqa: BLE001 - Py4J, gRPC and a stopped session each have errors of their own
+            return _how_it_ended(error)
+        return None
+
+    def _ask(self) -> None:
+        if self.is_connect:
+            self._spark.conf.get("spark.master", None)
+        else:
+            self._spark.sparkContext.defaultParallelism  # noqa: B018 - it asks the JVM
+
+    def _answer(self, question: Callable[[], _Answer]) -> _Answer:
+        """Return Spark's answer, unless it doesn't come in time."""
+        if not self.is_connect:
+            return question()  # Py4J knows at once that the JVM is gone
+        future: Future[_Answer] = Future()
+
+        def ask() -> None:
+            try:
+                future.set_result(question())
+            except BaseException as error:  # noqa: BLE001 - it is raised where it was asked
+                future.set_exception(error)
+
+        threading.Thread(target=ask, name="manyfit-ask", daemon=True).start()
+        try:
+            return future.result(self.timings.answer)
+        except TimeoutError:
+            raise TimeoutError(f"it gave no answer for {self.timings.answer:g} s") from None
+
+    def leave(self) -> None:
+        """Have a Connect client give up on a server that is gone; returns at once.
+
+        Else its threads would try for ten minutes, and keep this process from ending so long.
+        """
+        if self.is_connect:  # it waits for some of them
+            threading.Thread(target=self._spark.client.close, daemon=True).start()
+
+    # ── threads ───────────────────────────────────────────────────────────────────────────────
+
+    def inheriting(self, target: Callable[[], None]) -> Callable[[], None]:
+        """Return a target for a new thread in which Spark works as it does in this one."""
+        if load("pyspark.sql.utils").is_remote() != self.is_connect:
+            return target  # PySpark then takes the session for one of the other kind
+        wrapper = load("pyspark").inheritable_thread_target
+        if self.version.startswith("3."):
+            return cast("Callable[[], None]", wrapper(target))
+        return cast("Callable[[], None]", wrapper(self._spark)(target))
+
+    def mark(self, tag: str, title: str, pool: str) -> None:
+        """Mark the jobs that this thread will start; the thread must be theirs alone.
+
+        Through Connect they have only the tag: the server gives all jobs titles of its own, and
+        none of them a pool.
+
+        Args:
+            tag: What `cancel` knows them by.
+            title: What people see them as.
+            pool: Which of Spark's fair pools they run in.
+        """
+        if self.is_connect:
+            self._spark.addTag(tag)
+            return
+        context = self._spark.sparkContext
+        context.setJobGroup(tag, title)
+        context.addJobTag(tag)
+        context.setLocalProperty("spark.scheduler.pool", pool)
+
+    @property
+    def is_fair(self) -> bool:
+        """Whether jobs share the cluster, rather than the first one taking all it can use."""
+        return self.setting("spark.scheduler.mode").upper() == "FAIR"
+
+    def tasks(self) -> int | None:
+        """Return how many tasks are running at this moment; None where nobody tells: in Connect."""
+        if self.is_connect:
+            return None
+        tracker = self._spark.sparkContext.statusTracker()
+        stages = map(tracker.getStageInfo, tracker.getActiveStageIds())
+        return sum(stage.numActiveTasks for stage in stages if stage is not None)
+
+    # ── the network ───────────────────────────────────────────────────────────────────────────
+
+    def host(self) -> str:
+        """Return the address at which executors reach this process, as far as can be told."""
+        if self.is_connect:
+            return _address_towards(str(self._spark.client.host))
+        return _LOOPBACK if self.is_local else self.setting("spark.driver.host", _LOOPBACK)
+
+    def bind_address(self) -> str:
+        """Return the address to listen at, for executors that come to `host()`."""
+        if self.is_connect or self.is_local:
+            return self.host()
+        return self.setting("spark.driver.bindAddress") or self.host()
+
+    # ── jobs ──────────────────────────────────────────────────────────────────────────────────
+
+    def run(
+        self,
+        function: TaskFunction,
+        *,
+        tag: str,
+        title: str,
+        profile: Any = None,
+        everywhere: bool = False,
+    ) -> list[str]:
+        """Run a job of one task to its end, in this thread; returns the texts that it yields.
+
+        Args:
+            function: Runs in the task, as `DataFrame.mapInArrow` has it.
+            tag: What `cancel` knows the job by. The thread must be the job's own: it keeps the tag.
+            title: What people see it as.
+            profile: The resources of its executors and task, as `profile` returns them.
+            everywhere: Have as many tasks as Spark means to run at once, instead of one.
+        """
+        if self.is_connect:
+            self._spark.addTag(tag)
+        else:
+            self._spark.sparkContext.addJobTag(tag)
+            self._spark.sparkContext.setLocalProperty("spark.job.description", title)
+        options = {} if profile is None else {"profile": profile}
+        rows = self._spark.range(1 << 12) if everywhere else self._spark.range(0, 1, 1, 1)
+        frame = rows.mapInArrow(function, "said string", **options)
+        return [row[0] for row in frame.collect()]
+
+    def cancel(self, tag: str) -> None:
+        """Cancel the jobs with a tag.
+
+        Raises:
+            TimeoutError: Spark hasn't answered for 20 s.
+        """
+        if self.is_connect:
+            self._answer(lambda: self._spark.interruptTag(tag))
+        else:
+            self._spark.sparkContext.cancelJobsWithTag(tag)
+
+    def broadcast(self, value: Any) -> Any:
+        """Broadcast a value; classic only."""
+        return self._spark.sparkContext.broadcast(value)
+
+    # ── resources ─────────────────────────────────────────────────────────────────────────────
+
+    def fitting(self, cpus: int) -> int | None:
+        """Return how many tasks of so many cores fit, where that is all that can be arranged.
+
+        That is local Spark, which has no profiles: tasks there simply take more slots.
+        """
+        return usable_slots(self.setting("spark.master")) // cpus if self.is_local else None
+
+    def profile(self, cpus: int, gpus: float) -> Any:
+        """Return the profile of a task that needs so many cores and GPUs; None if it needs none.
+
+        Raises:
+            ArgumentError: This Spark can't give a task what it needs.
+        """
+        if gpus == 0 and (cpus == self.cpus or self.is_local):
+            return None
+        if gpus and self.is_local:
+            raise ArgumentError(
+                f"gpus_per_trial={gpus:g} needs a cluster: Spark with master "
+                f"{self.setting('spark.master')!r} hands out no GPUs"
+            )
+        if "profile" not in inspect.signature(self._spark.range(1).mapInArrow).parameters:
+            asked = f"cpus_per_trial={cpus}" + (f" and gpus_per_trial={gpus:g}" if gpus else "")
+            setting = f"spark.task.cpus={cpus}" + (
+                f" and spark.task.resource.gpu.amount={gpus:g}" if gpus else ""
+            )
+            raise ArgumentError(
+                f"{asked} is not what this session's tasks have (spark.task.cpus={self.cpus}), and "
+                f"Spark {self.version} has no resource profiles for DataFrames (4.0 has): "
+                f"start the session with {setting}"
+            )
+        resource = load("pyspark.resource")
+        needs = resource.TaskResourceRequests().cpus(cpus)
+        if gpus:
+            needs = needs.resource("gpu", gpus)
+        profile = resource.ResourceProfileBuilder().require(needs).build
+        if self.is_connect:
+            # The server learns of it now: the threads of jobs have no active session.
+            profile.id  # noqa: B018
+        return profile
+
+
+def _how_it_ended(error: Exception) -> str:
+    """Return what is wrong with a session that answers a question with an error.
+
+    Example:
+        >>> _how_it_ended(AttributeError("'NoneType' object has no attribute 'sc'"))
+        'it was stopped'
+        >>> _how_it_ended(ConnectionRefusedError(111, "Connection refused"))
+        'ConnectionRefusedError: [Errno 111] Connection refused'
+    """
+    said = " ".join(str(error).split())
+    if isinstance(error, AttributeError) or re.search("stopped|closed|NO_ACTIVE_SESSION", said):
+        return "it was stopped"
+    return f"{type(error).__name__}: {said:.300}"
+
+
+def _address_towards(host: str) -> str:
+    """Return this machine's address on the way to another; sends nothing."""
+    name = urlsplit(f"//{host}").hostname or host
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(name, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except OSError:
+        return socket.gethostname()
