@@ -257,6 +257,7 @@ def test_many_threads_come_and_go(tmp_path, make_terminal):
     threads = [threading.Thread(target=trial, args=(index,)) for index in range(4)]
     for thread in threads:
         thread.start()
+    print("driver")
     while any(thread.is_alive() for thread in threads):
         print("driver")
     assert failed == []

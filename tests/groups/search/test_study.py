@@ -259,7 +259,7 @@ class TestFailures:
         assert row.reason.startswith("all 8 trials failed; the first with KeyError: ")
         assert "no such thing" in row.traceback
         assert row.traceback.splitlines()[1].lstrip().startswith("File")
-        assert "test_trials.py" in row.traceback.splitlines()[1]
+        assert "test_study.py" in row.traceback.splitlines()[1]
 
     def test_some_errors(self):
         """Trials that fail cost only themselves."""
