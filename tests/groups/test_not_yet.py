@@ -6,7 +6,7 @@ import pytest
 
 from manyfit import Float, load_study, study_names, tune_groups
 from manyfit.errors import ArgumentError, JournalCorruptError
-from manyfit.groups.search.joint import Joint
+from manyfit.groups.joint import Joint
 from manyfit.testing.trackers import RecordingTracker
 
 ROWS = pd.DataFrame({"g": [g for g in "abcdefghij" for _ in range(3)], "y": range(30)})

@@ -7,13 +7,13 @@ from typing import Any
 
 from manyfit._own import own_values
 from manyfit.groups.job import GroupJob
+from manyfit.groups.joint import Aggregate, Joint
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record.keys import group_seed, key_text, texts_of
 from manyfit.groups.record.resume import GROUPS, NOTHING, Resumed, without
 from manyfit.groups.record.row import Schema, Table, keys_in, settled
 from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.run.base import Points, Population
-from manyfit.groups.search.joint import Aggregate, Joint
 from manyfit.groups.search.portfolio import PortfolioSettings, Tuned, learn, worth_sharing
 from manyfit.trial import Trial
 

@@ -13,9 +13,9 @@ from manyfit.budget import Budget, Stop
 from manyfit.data.references import absolute
 from manyfit.errors import ArgumentError, ObjectiveError
 from manyfit.groups.job import GroupJob
+from manyfit.groups.joint import AGGREGATES, Aggregate
 from manyfit.groups.record.row import key_names
 from manyfit.groups.search.holdout import Holdout
-from manyfit.groups.search.joint import AGGREGATES, Aggregate
 from manyfit.metric import Direction, Metric
 from manyfit.pruners.auto import make_pruner
 from manyfit.pruners.base import PrunerSettings

@@ -15,6 +15,7 @@ from manyfit.budget import Stop
 from manyfit.data.references import Delta, Parquet
 from manyfit.errors import ArgumentError
 from manyfit.groups.job import GroupJob
+from manyfit.groups.joint import Aggregate
 from manyfit.groups.modes import Call, independent, shared, transfer
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record.output import Output
@@ -27,7 +28,6 @@ from manyfit.groups.run.base import Population, check_columns
 from manyfit.groups.run.local import LocalPopulation
 from manyfit.groups.run.spark import SparkPopulation
 from manyfit.groups.search.holdout import Holdout
-from manyfit.groups.search.joint import Aggregate
 from manyfit.groups.settings import Mode, header_of, job_of
 from manyfit.metric import Direction
 from manyfit.orders import heeded, interrupt

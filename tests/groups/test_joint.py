@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from manyfit import Float, Space
 from manyfit.errors import NoResultError
 from manyfit.groups.job import GroupJob
+from manyfit.groups.joint import Joint, Score, aggregate, is_hopeless
 from manyfit.groups.record.keys import key_text
 from manyfit.groups.record.row import row_schema, to_table
-from manyfit.groups.search.joint import Joint, Score, aggregate, is_hopeless
 from manyfit.groups.search.study import tune_group
 from manyfit.metric import Metric
 from manyfit.trial import State
