@@ -34,7 +34,7 @@ def test_the_reason_has_the_numbers() -> None:
         story.report(number, 1, value)
 
     assert story.report(9, 1, 0.75) == (
-        "val_accuracy 0.75 up to step 1 is worse than 0.8, which it takes to be among the best "
+        "val_accuracy 0.75 up to step 1 is worse than 0.8, which is needed to be among the best "
         "2 of 6 trials there"
     )
 

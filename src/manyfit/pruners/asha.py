@@ -1,4 +1,4 @@
-"""Asynchronous successive halving: at ever longer distances, only the best fraction goes on."""
+"""Asynchronous successive halving: only the best fraction of trials passes each rung."""
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
@@ -15,24 +15,25 @@ from manyfit.trial import State, Trial
 class AshaPruner:
     """Ends a trial that is not among the best 1 in `reduction` of those that came as far as it has.
 
-    Trials are judged at the steps `min_steps`, `min_steps * reduction`, and so on by powers (the
-    rungs), each by its best value so far, against those that have been there; nobody waits for
-    anybody. The first `reduction - 1` trials at a rung go on. Steps may be irregular: the first
-    report at or past a rung counts, and where one passes several, it counts for the highest. A
-    failed trial is forgotten.
+    Trials are judged at the rungs: the steps `min_steps`, `min_steps * reduction`, `min_steps *
+    reduction**2` and so on. Each is judged at once, by its best value so far, against the trials
+    that have reached the rung; no trial waits for another. The first `reduction - 1` trials at a
+    rung go on. Steps may be irregular: the first report at or past a rung counts, and a report that
+    passes several rungs counts for the highest. A failed trial is forgotten.
 
-    The stopping variant of Li et al., "A System for Massively Parallel Hyperparameter Tuning"
-    (2020), algorithm 2: a trial that isn't promoted when it arrives ends, and waits for no chance.
+    This is the stopping variant of Li et al., "A System for Massively Parallel Hyperparameter
+    Tuning" (2020), algorithm 2: a trial that isn't promoted on arrival ends, rather than wait for a
+    later promotion.
 
     Args:
         min_steps: The first step at which trials are judged. With None the rungs are the powers of
-            `reduction`, from the first on that is at least a tenth of a typical curve: the median
-            of the last steps that completed trials reported. Nobody is ended before there are any,
-            so with as many workers as trials, say a number.
-        reduction: One in so many goes on; the paper's eta.
+            `reduction`, beginning with the first that is at least a tenth of a typical curve: the
+            median of the last steps that completed trials reported. No trial is ended before one
+            has completed, so give a number if there are as many workers as trials.
+        reduction: One trial in this many goes on; the paper's eta.
 
     Raises:
-        ArgumentError: `min_steps` is no whole number from 1 up, or `reduction` none from 2 up.
+        ArgumentError: `min_steps` isn't an integer of at least 1, or `reduction` of at least 2.
 
     Example:
         >>> AshaPruner(min_steps=2)
@@ -49,13 +50,12 @@ class AshaPruner:
         object.__setattr__(self, "reduction", reduction)
 
     def bind(self, metric: Metric) -> Pruner:
-        """Return a pruner for one study."""
         return _Asha(self, metric)
 
 
 @dataclass(slots=True)
 class _Climb:
-    """How far a trial's present attempt has come: its lowest loss, and those it left at rungs."""
+    """The progress of a trial's current attempt: its lowest loss, and its loss at each rung."""
 
     attempt: int
     low: float = inf
@@ -63,7 +63,7 @@ class _Climb:
 
 
 class _Asha:
-    """The running tallies: at each rung, the sorted lows of the trials that have been there."""
+    """Keeps, for each rung, the sorted lowest losses of the trials that have reached it."""
 
     def __init__(self, settings: AshaPruner, metric: Metric) -> None:
         self._settings = settings
@@ -95,7 +95,7 @@ class _Asha:
             return None
         best, needed = tell_apart(self._metric.loss(low), self._metric.loss(lows[go_on - 1]))
         return (
-            f"{self._metric.name} {best} up to step {step} is worse than {needed}, which it takes "
+            f"{self._metric.name} {best} up to step {step} is worse than {needed}, which is needed "
             f"to be among the best {go_on} of {len(lows)} trials there"
         )
 
@@ -109,7 +109,7 @@ class _Asha:
         return rung
 
     def _climb(self, trial: Trial) -> _Climb:
-        """Return the present attempt's climb; what an earlier one left behind is forgotten."""
+        """Return the current attempt's progress; that of an earlier attempt is forgotten."""
         attempt = trial.attempts[-1].number
         climb = self._climbs.get(trial.number)
         if climb is None or climb.attempt != attempt:

@@ -1,4 +1,4 @@
-"""From what a user passes as `pruner=` to the pruner of a study."""
+"""Turn what a user passes as `pruner=` into the pruner of a study."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from manyfit.trial import Trial
 
 @dataclass(frozen=True, slots=True)
 class NoPruner:
-    """Lets every trial go on to its own end, also one that reports NaN.
+    """Never ends a trial, not even one that reports NaN.
 
     Example:
         >>> NoPruner()
@@ -23,26 +23,26 @@ class NoPruner:
     """
 
     def bind(self, metric: Metric) -> Pruner:  # noqa: ARG002 - all pruners are bound alike
-        """Return a pruner for one study."""
         return _Never()
 
 
 @dataclass(frozen=True, slots=True)
 class AutoPruner:
-    """Narrows the field: as a trial comes further, it must be among ever fewer of the best.
+    """Lets an ever smaller share of the best trials go on, as trials progress.
 
-    At a tenth of a typical curve the better half goes on, and whenever the distance doubles, half
-    of those, down to one in twenty at the end; in between the share falls smoothly. A trial is
-    judged at every step by its best value so far, against all trials that came as far or ended
-    before. So nobody need know beforehand how long a curve is, nor whether steps are epochs, rounds
-    or samples: typical is the median of the last steps that completed trials reported.
+    At a tenth of a typical curve the better half of the trials goes on. Each time the number of
+    steps doubles, half of those go on, down to one in twenty at the end; in between the share falls
+    smoothly. A trial is judged at every step by its best value so far, against all trials that came
+    as far or ended before. The length of a typical curve is the median of the last steps that
+    completed trials reported. You needn't know it in advance, nor whether steps are epochs, rounds
+    or samples.
 
-    Where curves cross, the order at a step is no verdict. So a trial also goes on that is no worse
-    than one of the two best completed trials was at that step, and one that would beat the best
-    of them if it went on improving as in the second half of its steps so far.
+    If curves cross, the order at one step is not decisive. A trial therefore also goes on if it is
+    no worse than one of the two best completed trials was at that step, or if it would beat the
+    best of them by improving at the pace of the second half of its steps so far.
 
-    Nobody is ended before three trials that report are complete, before a tenth of a typical curve,
-    or at a first report. It ends nobody where curves have fewer than three points.
+    No trial is ended before three trials that report have completed, before a tenth of a typical
+    curve, or at its first report. Curves of fewer than three points are never cut.
 
     Example:
         >>> AutoPruner()
@@ -50,7 +50,6 @@ class AutoPruner:
     """
 
     def bind(self, metric: Metric) -> Pruner:
-        """Return a pruner for one study."""
         return Narrowing(metric)
 
 
@@ -65,12 +64,12 @@ _WORDS: Mapping[str, PrunerSettings] = {
 def make_pruner(pruner: str | PrunerSettings | None, metric: Metric) -> Pruner:
     """Return a new pruner for a study, from what the user passed.
 
-    Whatever the pruner, except none, a trial that reports NaN or an infinity as the tuned metric is
-    ended at once: it could not become a result.
+    Every pruner except "none" ends a trial at once that reports NaN or an infinity as the tuned
+    metric: it could not become a result.
 
     Args:
-        pruner: `"auto"`, `"median"`, `"asha"`, `"none"`, None for none, or settings such as
-            `MedianPruner(min_steps=3)`.
+        pruner: `"auto"`, `"median"`, `"asha"`, `"none"`, None (the same as `"none"`), or settings
+            such as `MedianPruner(min_steps=3)`.
         metric: The metric being tuned.
 
     Raises:
@@ -94,7 +93,7 @@ def make_pruner(pruner: str | PrunerSettings | None, metric: Metric) -> Pruner:
 
 
 def prunes(pruner: Pruner) -> bool:
-    """Whether a pruner of `make_pruner` may end a trial at all.
+    """Return whether a pruner of `make_pruner` can end a trial.
 
     Example:
         >>> prunes(make_pruner(None, Metric("loss"))), prunes(make_pruner("auto", Metric("loss")))
@@ -112,7 +111,7 @@ class _Never:
 
 
 class _EndDiverged:
-    """Ends trials that report NaN or an infinity, and shows the others to a pruner."""
+    """Ends trials that report NaN or an infinity; another pruner judges the rest."""
 
     def __init__(self, pruner: Pruner, metric: Metric) -> None:
         self._pruner = pruner

@@ -1,9 +1,9 @@
-"""The seam between the engine and whatever ends hopeless trials early.
+"""The protocols of a pruner, which ends hopeless trials early.
 
-What a user writes, `pruner=MedianPruner(min_steps=3)`, is settings: a frozen value that can be
-given to any number of studies. `bind` makes the pruner of one study from it, which is what the
-engine talks to. To write your own, make a class with `bind`, and one with `report` and `end`;
-`manyfit.testing.pruners` has the contract they keep.
+A user passes settings, such as `pruner=MedianPruner(min_steps=3)`: a frozen value that can be given
+to any number of studies. Its method `bind` makes the pruner of one study, which the engine calls.
+To write your own, make a class with `bind`, and one with `report` and `end`;
+`manyfit.testing.pruners` has the contract suite for them.
 """
 
 from typing import Protocol, runtime_checkable
@@ -15,34 +15,35 @@ from manyfit.trial import Trial
 class Pruner(Protocol):
     """Judges the running trials of one study by their reports, each against those of the others.
 
-    Called on the driver, from one thread, in the journal's order, also while a journal is replayed
-    (the verdicts are then ignored), so its memory is a function of the study's facts. Each call
-    must stay cheap as trials grow: keep running tallies instead of going over all trials.
+    It is called on the driver, from one thread, in the journal's order. It is also called while a
+    journal is replayed, though its verdicts are then ignored, so its state is a function of the
+    study's events. Each call must stay cheap as trials grow: keep running statistics instead of
+    going over all trials.
     """
 
     def report(self, trial: Trial, step: int, value: float) -> str | None:
-        """Take in the tuned metric that `trial` reported at `step`; say why it should end, or None.
+        """Record the tuned metric that `trial` reported at `step`; return why to end it, or None.
 
         `trial` already holds this measurement, and `value` is finite: a trial that reports NaN or
-        an infinity has diverged, and `make_pruner` ends it without asking. Steps of one trial rise,
-        but need not be 0, 1, 2, and may differ from trial to trial. A trial that starts again (a
-        new attempt) reports from the beginning, and replaces what it reported before.
+        an infinity has diverged, and `make_pruner` ends it without asking. The steps of a trial
+        increase, but need not be 0, 1, 2, and may differ between trials. A trial that starts again
+        (a new attempt) reports from the beginning, which replaces its earlier reports.
         """
 
     def end(self, trial: Trial) -> None:
-        """Take in that `trial` ended: COMPLETE, PRUNED or FAIL."""
+        """Record that `trial` ended: COMPLETE, PRUNED or FAIL."""
 
 
 @runtime_checkable
 class PrunerSettings(Protocol):
-    """What `tune(pruner=...)` takes."""
+    """Settings of a pruner, as passed to `tune(pruner=...)`."""
 
     def bind(self, metric: Metric) -> Pruner:
         """Return a pruner for a study that tunes `metric`: a new one, with an empty memory."""
 
 
 def tell_apart(value: float, other: float) -> tuple[str, str]:
-    """Return two different numbers in as few digits, four or more, as show that they differ.
+    """Format two different numbers with the fewest digits, at least four, that tell them apart.
 
     Example:
         >>> tell_apart(0.69314718, 0.69314001)

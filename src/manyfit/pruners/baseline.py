@@ -1,4 +1,4 @@
-"""A baseline to beat: trials that settle below it are not worth finishing."""
+"""Ends trials that level off without beating a baseline."""
 
 from dataclasses import dataclass
 from math import inf
@@ -13,19 +13,19 @@ from manyfit.trial import Trial
 class BaselinePruner:
     """Ends a trial that hasn't beaten a baseline by a given step, and no longer improves.
 
-    Like Keras's `EarlyStopping(baseline=...)`, but a trial that is still improving goes on, however
-    far from the baseline it is: it may yet get there. Once a trial has beaten the baseline it is
-    never ended. No other trial plays a part.
+    This is like Keras's `EarlyStopping(baseline=...)`, but a trial that is still improving goes on,
+    however far from the baseline it is. A trial that has beaten the baseline is never ended. Other
+    trials make no difference.
 
     Args:
-        baseline: The value to beat: the metric of a majority vote, or of the model in use.
+        baseline: The value to beat, such as that of a majority vote or of the model in use.
         by_step: No trial is ended at a step smaller than this.
         patience: A trial whose best value is no older than this many steps is still improving; a
             fifth of `by_step` by default, and at least 2, so that a single bad step ends nobody.
 
     Raises:
-        ArgumentError: `baseline` is not finite, `by_step` no whole number from 0 up, or `patience`
-            none from 1 up.
+        ArgumentError: `baseline` isn't finite, `by_step` isn't an integer of at least 0, or
+            `patience` of at least 1.
 
     Example:
         >>> BaselinePruner(0.62, by_step=10)
@@ -45,13 +45,12 @@ class BaselinePruner:
         object.__setattr__(self, "patience", max(2, by_step // 5) if patience is None else patience)
 
     def bind(self, metric: Metric) -> Pruner:
-        """Return a pruner for one study."""
         return _Baseline(self, metric)
 
 
 @dataclass(slots=True)
 class _Best:
-    """The lowest loss of a trial's present attempt, and where that was."""
+    """The lowest loss of a trial's current attempt, and its step."""
 
     attempt: int
     low: float = inf

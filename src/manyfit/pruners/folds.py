@@ -1,4 +1,4 @@
-"""Pruning between folds: a trial must still be able to catch up with the best on those that remain.
+"""Pruning between folds: ends a trial that can't catch up with the best on the remaining folds.
 
 Two trials are compared on the same folds, so it doesn't matter how hard each fold is.
 """
@@ -17,14 +17,15 @@ from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.trial import State, Trial
 
-# Measured in benchmarks/folds.py. So many trials that differ must be complete before any is ended.
+# These were measured in benchmarks/folds.py. This many trials that differ must have completed
+# before any is ended.
 _STARTUP = 4
-# The better share of the complete ones counts: bad trials swing more, and can be any distance off.
+# Only this better share of the complete trials counts: bad ones vary more, without bound.
 _SHARE = 0.75
-# So many times what is usually made up is out of reach.
+# A gap of more than this many times what is usually made up can't be closed.
 _TIMES = 3.0
-# Trials so far may be more alike than those to come, as in a grid; then so large a part of the
-# scatter of the best trial's folds is what is usual.
+# The trials so far may be more alike than later ones, as in a grid. The usual change is therefore
+# at least this share of the scatter of the best trial's folds.
 _SCATTER = 0.5
 
 
@@ -32,25 +33,26 @@ _SCATTER = 0.5
 class FoldPruner:
     """Ends a trial that is too far behind the best, on the same folds, to catch up on the others.
 
-    For an objective that evaluates a trial on folds, one after the other and the same for every
-    trial, and reports the tuned metric of each fold, not a running mean, at its index:
-    `manyfit.report(fold, val_loss=...)`. A trial's result is the mean of all its folds.
+    It is for an objective that evaluates every trial on the same folds in the same order, and
+    reports the tuned metric of each fold, not a running mean, at the fold's index:
+    `manyfit.report(fold, val_loss=...)`. A trial's result is the mean over all folds.
 
-    What can still be caught up is what complete trials have shown: by how much the distance to the
-    best trial, in the mean over the first folds, differed from that over all. Three times the root
-    mean square of this, for the better three quarters of the complete trials, is out of reach. So
-    neither folds that are hard for everybody nor folds that scatter more than others mislead. Where
-    the trials so far were much alike, half of the scatter of the best trial's folds counts instead.
+    Complete trials show how large a gap can be closed: the gap to the best trial in the mean over
+    the first folds, minus the gap in the mean over all folds. A trial ends if its gap exceeds three
+    times the root mean square of this, taken over the better three quarters of the complete trials.
+    Folds that are hard for every trial, or that scatter more than others, therefore don't mislead.
+    If the trials so far were much alike, half of the scatter of the best trial's folds counts
+    instead.
 
-    Nobody is ended before four trials with different values are complete, nor at the last fold. A
-    trial that skips a fold is not judged from there on, and later trials are compared with none but
-    those that completed all folds. A step of `folds` or more is ignored.
+    No trial is ended before four trials with different values have completed, or at the last fold.
+    A trial that skips a fold is not judged from there on; trials are compared only with those that
+    completed all folds. A step of `folds` or more is ignored.
 
     Args:
-        folds: How many folds a trial is evaluated on, at least 2.
+        folds: The number of folds, at least 2.
 
     Raises:
-        ArgumentError: `folds` is no whole number from 2 up.
+        ArgumentError: `folds` isn't an integer of at least 2.
 
     Example:
         >>> FoldPruner(folds=5)
@@ -64,20 +66,19 @@ class FoldPruner:
         object.__setattr__(self, "folds", folds)
 
     def bind(self, metric: Metric) -> Pruner:
-        """Return a pruner for one study."""
         return _Folds(self.folds, metric)
 
 
 @dataclass(slots=True)
 class _Row:
-    """The losses of a trial's present attempt, fold by fold."""
+    """The losses of a trial's current attempt, fold by fold."""
 
     attempt: int
     losses: list[float] = field(default_factory=list)
 
 
 class _Whole(NamedTuple):
-    """A complete trial; in the order of its mean loss."""
+    """A complete trial; trials sort by mean loss."""
 
     loss: float
     number: int
@@ -113,7 +114,7 @@ class _Folds:
         if row.attempt != trial.attempts[-1].number or len(row.losses) < self._folds:
             return
         losses = tuple(row.losses)
-        # The same model under other params would make the others look more alike than they are.
+        # The same model under other params would make the trials look more alike than they are.
         if losses not in self._seen:
             self._seen.add(losses)
             means = _means(losses)
@@ -121,7 +122,7 @@ class _Folds:
             self._measure()
 
     def _measure(self) -> None:
-        """Measure what is out of reach after each fold."""
+        """Measure, for each fold, the gap that can't be closed after it."""
         if len(self._whole) < _STARTUP:
             return
         best, *others = self._whole[: math.ceil(_SHARE * len(self._whole))]
@@ -129,7 +130,7 @@ class _Folds:
             behind = np.array([one.means for one in others]) - best.means
             made_up = behind - behind[:, -1:]
             shown = np.sqrt((made_up**2).mean(axis=0))
-            # The standard error of a mean of some of a finite number of values.
+            # The standard error of the mean of a sample from a finite population.
             part = np.sqrt(1 / np.arange(1, self._folds + 1) - 1 / self._folds)
             usual = _SCATTER * np.std(best.losses, ddof=1) * part
             self._reach = (_TIMES * np.maximum(shown, usual)).tolist()
@@ -140,7 +141,7 @@ class _Folds:
         end = best.loss + (mean - there) - self._reach[step]
         if not end > best.loss:  # NaN, where values overflow, ends nobody
             return None
-        # A loss is turned back into a value the way it was made.
+        # The metric's loss is its own inverse.
         shown, needed = tell_apart(loss(end), loss(best.loss))
         own, others = tell_apart(loss(mean), loss(there))
         return (

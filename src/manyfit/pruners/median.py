@@ -1,4 +1,4 @@
-"""The median rule: a trial must keep up with the better half of the others."""
+"""The median stopping rule: a trial must keep up with the better half of the others."""
 
 from dataclasses import dataclass
 
@@ -13,20 +13,20 @@ from manyfit.trial import State, Trial
 class MedianPruner:
     """Ends a trial whose best value so far is worse than the median of the others at that step.
 
-    No trial is ended before `n_startup` trials are complete. The others are all trials that have
-    reached the step, and those that ended before it, with the best value each had by then; a failed
-    trial is no company. Steps may be irregular and differ between trials: a trial is compared with
-    what the others had shown at the same step or shortly before it, within a thirty-second.
+    No trial is ended before `n_startup` trials have completed. The others are all trials that have
+    reached the step or ended before it, each with its best value by then; failed trials don't
+    count. Steps may be irregular and differ between trials: the values compared are those at the
+    same step or at most 1/32 of it earlier.
 
-    The median stopping rule of Golovin et al., "Google Vizier" (2017), section 3.1.
+    This is the median stopping rule of Golovin et al., "Google Vizier" (2017), section 3.1.
 
     Args:
-        min_steps: No trial is ended at a step smaller than this; None for a tenth of a typical
-            curve, the median of the last steps that completed trials reported, and at least 1.
-        n_startup: So many trials must be complete before any is ended.
+        min_steps: No trial is ended at a step smaller than this. None means a tenth of a typical
+            curve (the median of the last steps that completed trials reported), and at least 1.
+        n_startup: The number of trials that must have completed before any is ended.
 
     Raises:
-        ArgumentError: `min_steps` is no whole number from 0 up, or `n_startup` none from 1 up.
+        ArgumentError: `min_steps` isn't an integer of at least 0, or `n_startup` of at least 1.
 
     Example:
         >>> pruner = MedianPruner(min_steps=3)
@@ -44,7 +44,6 @@ class MedianPruner:
         object.__setattr__(self, "n_startup", n_startup)
 
     def bind(self, metric: Metric) -> Pruner:
-        """Return a pruner for one study."""
         return _Median(self, metric)
 
 
@@ -59,7 +58,7 @@ class _Median:
     def report(self, trial: Trial, step: int, value: float) -> str | None:
         curve = self._tally.curve(trial)
         if curve.steps and step <= curve.steps[-1]:
-            return None  # against the rules of `manyfit.report`, and nothing to learn from
+            return None  # a repeated or earlier step, which `manyfit.report` doesn't allow
         low = min([self._metric.loss(value), *curve.lows[-1:]])
         reason = self._judge(low, step, self._tally.company(curve, step))
         self._tally.add(curve, step, low)
@@ -79,7 +78,7 @@ class _Median:
         middle = (company[(len(company) - 1) // 2] + company[len(company) // 2]) / 2
         if low <= middle:
             return None
-        # A loss is turned back into a value the way it was made.
+        # The metric's loss is its own inverse.
         best, median = tell_apart(self._metric.loss(low), self._metric.loss(middle))
         return (
             f"{self._metric.name} {best} up to step {step} is worse than the median {median} "

@@ -1,4 +1,4 @@
-"""The default rule: as a trial comes further, it must be among ever fewer, or on its way there."""
+"""The default pruner's rule: an ever smaller share of the best trials goes on."""
 
 import math
 from bisect import insort
@@ -10,15 +10,16 @@ from manyfit.pruners.base import tell_apart
 from manyfit.pruners.tally import Curve, Lengths, Tally
 from manyfit.trial import State, Trial
 
-# Measured in benchmarks/pruning.py: at the end of a typical curve, so large a share goes on.
+# The share of trials that goes on at the end of a typical curve; see benchmarks/pruning.py.
 _SHARE = 0.05
-# So many trials must be complete before any is ended, and the best of them show how winners begin.
+# The number of trials that must have completed before any is ended, and the number of best ones
+# whose curves show how winners begin.
 _STARTUP = 3
 _WINNERS = 2
 
 
 class _Winner(NamedTuple):
-    """One of the best completed trials; in the order of its final loss."""
+    """One of the best completed trials; these sort by final loss."""
 
     loss: float
     number: int
@@ -26,13 +27,13 @@ class _Winner(NamedTuple):
 
 
 class Narrowing:
-    """Judges the trials of one study; `AutoPruner` says how.
+    """Judges the trials of one study, as `AutoPruner` describes.
 
-    Successive halving without rungs: a share of 0.05 / progress goes on, which is half of the
-    trials at a tenth of a typical curve, and half of those whenever the distance doubles, as in
-    Jamieson and Talwalkar, "Non-stochastic best arm identification" (2016), but judged at each
-    step. Halving alone is wrong where curves cross, so two facts can save a trial: that winners
-    were once as bad, and that its own pace leads to a win.
+    This is successive halving without rungs: a share of 0.05 / progress goes on, which is half of
+    the trials at a tenth of a typical curve and halves each time the number of steps doubles. It
+    follows Jamieson and Talwalkar, "Non-stochastic best arm identification" (2016), but judges at
+    every step. Halving alone is wrong if curves cross, so a trial also survives if the winners were
+    once as bad, or if its own pace leads to a win.
     """
 
     def __init__(self, metric: Metric) -> None:
@@ -42,17 +43,15 @@ class Narrowing:
         self._winners: list[_Winner] = []
 
     def report(self, trial: Trial, step: int, value: float) -> str | None:
-        """Judge a trial at its report, as `Pruner.report`."""
         curve = self._tally.curve(trial)
         if curve.steps and step <= curve.steps[-1]:
-            return None  # against the rules of `manyfit.report`, and nothing to learn from
+            return None  # a repeated or earlier step, which `manyfit.report` doesn't allow
         low = min([self._metric.loss(value), *curve.lows[-1:]])
         reason = self._judge(curve, step, low, self._tally.company(curve, step))
         self._tally.add(curve, step, low)
         return reason
 
     def end(self, trial: Trial) -> None:
-        """Take in a trial's end, as `Pruner.end`."""
         self._tally.end(trial)
         self._lengths.end(trial)
         if trial.state is State.COMPLETE and trial.measurements:
@@ -90,7 +89,7 @@ class Narrowing:
         ends: tuple[float, float],
         places: tuple[int, int],
     ) -> str:
-        # A loss is turned back into a value the way it was made.
+        # The metric's loss is its own inverse.
         best, needed = tell_apart(*map(self._metric.loss, lows))
         end, target = tell_apart(*map(self._metric.loss, ends))
         return (

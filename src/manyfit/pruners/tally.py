@@ -1,4 +1,4 @@
-"""What pruners remember: every trial's curve, and how the trials stood at each step."""
+"""Learning curves: each trial's lowest loss by step, and the sorted losses of all at a step."""
 
 import math
 from bisect import bisect_left, bisect_right, insort
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 from manyfit.trial import State, Trial
 
-# Steps of up to so many bits are told apart exactly; of longer ones only the leading bits count.
+# Steps of up to this many bits are told apart exactly; of longer ones only the leading bits count.
 _EXACT_BITS = 6
-# The share of a typical curve before which it means little; measured in benchmarks/pruning.py.
+# The first share of a typical curve, which predicts little; measured in benchmarks/pruning.py.
 _GRACE = 0.1
 
 
 @dataclass(slots=True)
 class Curve:
-    """What a trial's present attempt has shown: at each step, its lowest loss up to there.
+    """The curve of a trial's current attempt: for each step reported, the lowest loss up to it.
 
     Example:
         >>> curve = Curve(attempt=1, steps=[1, 4], lows=[0.9, 0.5])
@@ -31,9 +31,9 @@ class Curve:
     def low_at(self, step: int) -> float | None:
         """Return the lowest loss up to a step; None before the first report, and ahead of it.
 
-        What has ended stands at later steps with the best it had. If the pruned ones dropped out,
-        the company would be that of the survivors alone, and every step would end as large a share
-        of them again, down to the last one.
+        An ended trial keeps its best loss at later steps. If pruned trials dropped out, a trial
+        would be compared with the survivors alone, and every step would end the same share of
+        those again, down to the last one.
         """
         if not self.ended and (not self.steps or self.steps[-1] < step):
             return None
@@ -41,9 +41,9 @@ class Curve:
         return self.lows[known - 1] if known else None
 
     def pace(self, step: int, low: float) -> float:
-        """Return the loss a step saved in the second half of the steps up to a new report.
+        """Return the fall in loss per step over the second half of the steps up to a new report.
 
-        A straight line from there is the best to hope for: curves flatten out. Where there is no
+        A straight line at this pace is the best case, since curves flatten out. If there is no
         report from the first half, the pace is that since the first report.
 
         Example:
@@ -55,9 +55,9 @@ class Curve:
 
 
 class Tally:
-    """The curves of a study's trials, and for each milestone ever asked about, the sorted lows.
+    """The curves of a study's trials, and the sorted lowest losses at each milestone asked about.
 
-    A trial that starts again, or has failed, is forgotten as if it had never reported.
+    A trial that starts again or has failed is forgotten, as if it had never reported.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Tally:
         self._lows: dict[int, list[float]] = {}
 
     def curve(self, trial: Trial) -> Curve:
-        """Return the curve of the trial's present attempt; that of an earlier one is forgotten."""
+        """Return the curve of the trial's current attempt; an earlier attempt's is forgotten."""
         attempt = trial.attempts[-1].number
         curve = self._curves.get(trial.number)
         if curve is None or curve.attempt != attempt:
@@ -75,13 +75,13 @@ class Tally:
         return curve
 
     def company(self, curve: Curve, step: int) -> list[float]:
-        """Return the sorted lows of the others at a step that a trial has just come to.
+        """Return the sorted lowest losses of the other trials at a step that a trial just reached.
 
-        Empty where the trial had reached the step's milestone before, and was judged there. The
-        list is the tally's own: read it before `add`, and leave it as it is.
+        It is empty if the trial reached the step's milestone before, and was judged there. The list
+        is not a copy: read it before the next `add`, and don't change it.
         """
         milestone = _milestone(step)
-        # The trial isn't among its own company yet, since it only reaches the milestone now.
+        # The trial isn't in this list yet, since it reaches the milestone only now.
         if curve.steps and curve.steps[-1] >= milestone:
             return []
         if milestone not in self._lows:
@@ -91,14 +91,14 @@ class Tally:
         return self._lows[milestone]
 
     def add(self, curve: Curve, step: int, low: float) -> None:
-        """Take in a trial's lowest loss up to a step that is later than all it has reported."""
+        """Record a trial's lowest loss up to a step later than all it has reported."""
         before = curve.steps[-1] if curve.steps else None
         curve.steps.append(step)
         curve.lows.append(low)
         self._enter(curve, self._between(before, step))
 
     def end(self, trial: Trial) -> None:
-        """Take in that a trial has ended."""
+        """Record that a trial has ended."""
         if trial.state is State.FAIL:
             self._forget(trial.number)
             return
@@ -130,7 +130,7 @@ class Tally:
 
 
 class Lengths:
-    """The last steps of completed trials: how long a curve is, which nobody has to say."""
+    """The last steps of completed trials, from which the length of a typical curve is measured."""
 
     def __init__(self) -> None:
         self._lengths: list[int] = []
@@ -146,14 +146,14 @@ class Lengths:
 
     @property
     def first_step(self) -> float:
-        """The step before which a curve means little: a tenth of the typical one, at least 1.
+        """The first step at which a curve is informative: a tenth of the typical one, at least 1.
 
-        Infinity before the first trial is complete, since nobody knows then.
+        Infinity before the first trial has completed.
         """
         return max(1, math.ceil(_GRACE * self.typical)) if self._lengths else math.inf
 
     def end(self, trial: Trial) -> None:
-        """Take in that a trial has ended; only complete ones tell how long a curve is."""
+        """Record that a trial has ended; only completed ones count."""
         if trial.state is State.COMPLETE and trial.measurements:
             insort(self._lengths, trial.measurements[-1].step)
 
@@ -161,8 +161,8 @@ class Lengths:
 def _milestone(step: int) -> int:
     """Round a step down to one of a few hundred: exact below 64, then to six leading bits.
 
-    Steps that count samples or seconds differ from trial to trial; a tally for each would cost a
-    pass over all trials at every report.
+    Steps that count samples or seconds differ from trial to trial; a list for each step would cost
+    a pass over all trials at every report.
     """
     shift = max(0, step.bit_length() - _EXACT_BITS)
     return step >> shift << shift

@@ -1,4 +1,4 @@
-"""Where to look next: the configuration from which the largest improvement is expected."""
+"""The acquisition function, expected improvement, and the search for its maximum."""
 
 import math
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from scipy.special import erfcx, ndtr
 from manyfit.samplers.cube import Array, Cube, Rows
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
-# How many of the best rows get neighbours, and how often that is done, ever closer.
+# The number of best rows that get neighbours, and the number of rounds, each closer to them.
 _INCUMBENTS = 8
 _ROUNDS = 5
 
 
 def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
-    """Return the logarithm of the expected improvement on a loss; finite however small that is.
+    """Return the logarithm of the expected improvement on a loss; it is always finite.
 
     Ament et al., "Unexpected improvements to expected improvement for Bayesian optimization"
     (2023), equations 8 and 9, for minimisation: log(σ) + log h(z) with z = (best - μ) / σ and
@@ -28,7 +28,7 @@ def _log_h(z: Array) -> Array:
     """Return log(φ(z) + z Φ(z))."""
     near, far = np.maximum(z, -1.0), np.minimum(z, -1.0)
     plain = np.log(np.exp(-0.5 * near * near - _LOG_SQRT_2PI) + near * ndtr(near))
-    # φ(z) times 1 + z √(π/2) erfcx(-z/√2), the second factor of which is about z⁻² far out, where
+    # φ(z) times 1 + z √(π/2) erfcx(-z/√2). For z below -1e3 the second factor is about z⁻²: there
     # the difference of two numbers near 1 has no digits left.
     ratio = 1.0 + far * math.sqrt(math.pi / 2.0) * erfcx(-far / math.sqrt(2.0))
     tail = np.where(far < -1e3, -2.0 * np.log(-far), np.log(np.maximum(ratio, 1e-15)))
@@ -42,14 +42,14 @@ def candidates(
     incumbents: Rows,
     rng: np.random.Generator,
 ) -> Rows:
-    """Return configurations, the highest score first, found by looking ever closer.
+    """Return configurations, the highest score first, found by a search that narrows each round.
 
     Args:
-        cube: What rows may be.
-        score: To be maximised.
-        anywhere: Configurations all over the space.
-        incumbents: What has been tried, the best first: the first neighbours are theirs.
-        rng: Where randomness comes from.
+        cube: The space, as rows.
+        score: The function to maximise.
+        anywhere: Configurations from all over the space.
+        incumbents: Configurations tried so far, best first; the search starts near these.
+        rng: The source of randomness.
     """
     count = len(anywhere) // 2
     rows = np.concatenate([anywhere, cube.neighbours(incumbents[:_INCUMBENTS], count, 0.15, rng)])

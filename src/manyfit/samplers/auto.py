@@ -16,28 +16,28 @@ from manyfit.samplers.quasirandom import QuasiRandomSampler
 from manyfit.samplers.random import RandomSampler
 from manyfit.space import Space
 
-# Below this a grid is within reach, and worth a word.
+# For a finite space of at most this many configurations, the summary line suggests a grid.
 _SMALL = 100
-# So far the Gaussian process was measured, and ahead of TPE; a proposal takes some 75 ms there.
+# The Gaussian process was measured up to this many params: it beats TPE, at about 75 ms a proposal.
 _MOST_PARAMS = 100
 
 
 def make_sampler(
     sampler: Any, space: Space, metric: Metric, seed: int, earlier: Sequence[Earlier] = ()
 ) -> tuple[Sampler, str]:
-    """Return a sampler and one line that says what it is and why.
+    """Return a sampler and one line that says which it is and why it was chosen.
 
     Args:
         sampler: One of the words `"auto"`, `"gp"`, `"grid"`, `"nearby"`, `"quasirandom"`,
             `"random"`, `"tpe"`; an instance of one of Optuna's samplers; or anything with the
             methods `tell` and `ask`.
-        space: Where params come from.
-        metric: What is tuned.
+        space: The space to search.
+        metric: The metric to tune.
         seed: The study's seed.
-        earlier: What other studies found; only a Gaussian process can use it.
+        earlier: Results of other studies; only a Gaussian process can use them.
 
     Raises:
-        ArgumentError: It is none of these, or one that can't use what other studies found.
+        ArgumentError: `sampler` is none of these, or `earlier` is given and it can't use that.
         SpaceError: A grid over an infinite space.
 
     Example:
@@ -53,7 +53,7 @@ def make_sampler(
         )
     name = type(sampler).__name__
     _check_earlier(name, earlier)
-    # Where optuna was never imported, nobody can have made one of its samplers.
+    # If optuna was never imported, `sampler` can't be one of its samplers.
     if "optuna" in sys.modules and _optuna().is_optuna_sampler(sampler):
         return _optuna().OptunaSampler(space, metric, seed, sampler), f"{name}: Optuna's, as given"
     if has_methods(sampler, "tell", "ask"):

@@ -1,10 +1,10 @@
-"""Configurations as rows of numbers: what a model learns from, and where it looks for the next one.
+"""Configurations as rows of numbers, which a Gaussian process learns from and searches.
 
-A row has one entry for each param of the space: a number's place in the unit interval, a choice's
-option by its place. What is inactive has a neutral entry, the middle or -1, so that two
-configurations that both lack a param agree in it, and trials of different branches share what they
-have in common (the imputation of Lévesque et al., "Bayesian optimization for conditional
-hyperparameter spaces", 2017).
+A row has one entry for each param of the space: the position of a number in the unit interval, the
+index of a choice's option. An inactive param has a neutral entry, the middle or -1. Two
+configurations that both lack a param therefore agree in it, and trials of different branches share
+what the branches have in common (the imputation of Lévesque et al., "Bayesian optimization for
+conditional hyperparameter spaces", 2017).
 """
 
 import copy
@@ -25,7 +25,7 @@ Rows: TypeAlias = Array
 
 _MIDDLE = 0.5
 _NO_OPTION = -1.0
-# How near configurations of a crowd are to one another: this share of its range in each param.
+# The radius of a crowd of configurations, as a share of the range of each param.
 _CROWD = 0.15
 
 
@@ -34,15 +34,14 @@ class Points:
     """Configurations as a kernel sees them.
 
     Attributes:
-        numbers: Places in the unit interval, shape (configurations, numbers).
-        corners: For each choice as many columns as it has options, of which that of the chosen one
-            is 1 and the others are 0; shape (configurations, corners).
-        owners: Which choice each column of `corners` belongs to, by its place among the choices.
-        active: 1 where a param is active, else 0: numbers, then choices; shape (configurations,
-            dimensions).
-        typical: How many of these are active in a configuration, on average over the space; 1 in a
+        numbers: Numbers scaled to the unit interval, shape (configurations, numbers).
+        corners: Choices, one-hot encoded, shape (configurations, all options of all choices).
+        owners: For each column of `corners`, the index of its choice.
+        active: 1 where a param is active, 0 elsewhere: numbers, then choices; shape
+            (configurations, dimensions).
+        typical: The mean number of active params of a configuration, over the whole space; 1 in a
             space without params.
-        trends: What each of some earlier studies would expect, shape (configurations, studies).
+        trends: The predictions of earlier studies, shape (configurations, studies).
     """
 
     numbers: Rows
@@ -61,9 +60,10 @@ class Points:
         return int(self.numbers.shape[1]) + (int(self.owners[-1]) + 1 if len(self.owners) else 0)
 
     def votes(self) -> Rows:
-        """Return what each counts where they stand for the whole space: a crowd counts as one.
+        """Return a weight for each configuration, so that a crowd of them counts as one.
 
-        A sampler crowds where losses are low. What is typical of the space must not move along.
+        A sampler tries many configurations where losses are low. With these weights, the mean and
+        deviation of the losses still describe the whole space.
         """
         squares = squared_distances(*[np.hstack([self.numbers, self.corners / math.sqrt(2.0)])] * 2)
         width = 2.0 * _CROWD**2 * self.typical
@@ -99,7 +99,7 @@ class Cube:
     """The rows of a space.
 
     Args:
-        space: Whose configurations these are.
+        space: The space whose configurations become rows.
 
     Example:
         >>> from manyfit.space import Float
@@ -123,7 +123,7 @@ class Cube:
         self._held: dict[int, float] = {}
 
     def _simplices(self) -> tuple[NDArray[np.intp], Rows]:
-        """Return a param and an option for each corner; none for a choice without alternatives."""
+        """Return a param and an option for each corner; a choice of one option has no corner."""
         columns: list[int] = []
         options: list[int] = []
         for column, (name, domain) in enumerate(zip(self._names, self._domains, strict=True)):
@@ -153,7 +153,7 @@ class Cube:
         return bool(self._held)
 
     def held(self, rows: Rows) -> Rows:
-        """Return those of some rows that have the params that are given."""
+        """Return the rows that have the held params."""
         same = self.settle(self._hold(rows.copy()))
         return np.asarray(rows[(rows == same).all(axis=1)])
 
@@ -165,7 +165,7 @@ class Cube:
     # ── to and from params ────────────────────────────────────────────────────────────────────
 
     def row(self, params: Params) -> Rows:
-        """Return stored params as a row."""
+        """Return the row of stored params."""
         row = np.empty(len(self._names))
         for column, (name, domain) in enumerate(zip(self._names, self._domains, strict=True)):
             if isinstance(domain, Choice):
@@ -187,7 +187,7 @@ class Cube:
         return params
 
     def from_units(self, units: Rows) -> Rows:
-        """Return the rows at places of the unit cube, as `Space.decode` reads them."""
+        """Return the rows at points of the unit cube, decoded as by `Space.decode`."""
         rows = np.array(units, dtype=np.float64)
         for column in self.choices:
             domain = self._domains[column]
@@ -199,7 +199,7 @@ class Cube:
     # ── what a row may be ─────────────────────────────────────────────────────────────────────
 
     def settle(self, rows: Rows) -> Rows:
-        """Move entries, in place, onto grids, and to neutral ones where they are inactive."""
+        """Snap entries to their grids and make inactive ones neutral, in place."""
         for column, domain in enumerate(self._domains):
             if not isinstance(domain, Choice):
                 rows[:, column] = domain.settle(rows[:, column])
@@ -255,14 +255,14 @@ class Cube:
     # ── neighbours ────────────────────────────────────────────────────────────────────────────
 
     def neighbours(self, rows: Rows, count: int, scale: float, rng: np.random.Generator) -> Rows:
-        """Return configurations near some, each differing from one of them in one or more params.
+        """Return neighbours of `rows`, each differing from one of them in one or more params.
 
         Args:
-            rows: What to stay near, shape (any, dimensions).
-            count: How many to return.
-            scale: The standard deviation of a number's change, as a share of its range; a number
-                on an even grid moves by a step at least, a choice to any option.
-            rng: Where randomness comes from.
+            rows: The configurations to stay near, shape (any, dimensions).
+            count: The number of neighbours to return.
+            scale: The standard deviation of a number's change, as a share of its range. A number
+                on an even grid moves by at least one step, a choice to any option.
+            rng: The source of randomness.
         """
         base = rows[rng.integers(len(rows), size=count)]
         found = base.copy()
@@ -281,7 +281,7 @@ class Cube:
         return self.settle(found)
 
     def _changed(self, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Choose params to change: one or a few, in a third of the rows all of them."""
+        """Choose the params to change: all in a third of the rows, one or a few elsewhere."""
         dimensions = self.dimensions
         typical = rng.choice([1.0, 2.0, dimensions], size=(count, 1)) / dimensions
         changed = rng.random((count, dimensions)) < typical
@@ -289,7 +289,7 @@ class Cube:
         return np.asarray(changed)
 
     def _enliven(self, base: Rows, found: Rows, rng: np.random.Generator) -> None:
-        """Draw the params that a change of branch has brought to life."""
+        """Draw the params that a change of branch has activated."""
         for name in self._conditional:
             column = self._column[name]
             domain = self._domains[column]
@@ -301,5 +301,5 @@ class Cube:
 
 
 def _reflected(units: Rows) -> Rows:
-    """Return places that have left the unit interval, reflected at its ends."""
+    """Reflect points outside the unit interval at its ends."""
     return np.clip(1.0 - np.abs(1.0 - np.abs(units)), 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""No configuration twice while an untried one exists."""
+"""Replace a repeated configuration by an untried one, while one exists."""
 
 from collections.abc import Set as AbstractSet
 
@@ -9,9 +9,9 @@ from manyfit.samplers.base import Sampler
 from manyfit.space import Space
 from manyfit.trial import Params
 
-# Sets these random numbers apart from those of a sampler that draws from (seed, number) too.
+# Separates these random numbers from those of a sampler that also draws from (seed, number).
 _STREAM = 0x0D157
-# A space that has not shown an untried point by then has hardly any that can be drawn.
+# An infinite space that yields no untried point in this many draws has hardly any left.
 _TRIES = 1000
 
 
@@ -20,14 +20,14 @@ def distinct_params(
 ) -> Params | None:
     """Return what the sampler proposes for trial `number`, or an untried point for a repeat.
 
-    In a finite space the other point is a random one of those untried, found in a time that doesn't
-    grow with the size of the space. In an infinite space it is drawn like one of random search.
+    In a finite space every untried point is equally likely, and finding one takes time that doesn't
+    grow with the size of the space. In an infinite space the point is drawn as in random search.
 
     Args:
-        sampler: Asked once.
-        space: Where params come from.
+        sampler: The sampler, which is asked once.
+        space: The space to search.
         number: The trial's number; with the seed it determines the random choice.
-        seen: The keys (`Space.key`) of all that has been tried.
+        seen: The keys (`Space.key`) of all configurations tried.
         seed: The study's seed.
 
     Returns:
@@ -63,11 +63,11 @@ def _drawn(space: Space, seen: AbstractSet[str], rng: np.random.Generator) -> Pa
 def _untried(
     space: Space, size: int, seen: AbstractSet[str], rng: np.random.Generator
 ) -> Params | None:
-    """Return one of the untried points, each as likely as any other.
+    """Return one of the untried points, all of them equally likely.
 
-    Where they are plenty, drawing until one comes up takes two draws on average. Where they are
-    few, the space is not much larger than what has been tried, and is gone through in random order:
-    that takes (size + 1) / (untried + 1) looks on average.
+    While at least half of the space is untried, it is sampled until an untried point comes up: at
+    most two draws on average. After that, the space is walked through in random order, which takes
+    (size + 1) / (untried + 1) steps on average.
     """
     if size > 2 * len(seen):
         points = (space.at(_below(size, rng)) for _ in range(_TRIES))
@@ -78,5 +78,5 @@ def _untried(
 
 def _below(size: int, rng: np.random.Generator) -> int:
     """Return a whole number below `size`, which may exceed what NumPy's integers hold."""
-    count = size.bit_length() // 8 + 9  # 64 bits to spare make the bias of the remainder nil
+    count = size.bit_length() // 8 + 9  # 64 spare bits make the bias of the remainder negligible
     return int.from_bytes(rng.bytes(count), "big") % size

@@ -1,11 +1,11 @@
-"""What another study found, in the terms of this one."""
+"""The results of another study, translated to this study's space."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from manyfit.trial import Params
 
-# Fewer trials have nothing to say about a space.
+# A study with fewer completed trials is ignored.
 FEWEST = 5
 
 
@@ -14,9 +14,9 @@ class Earlier:
     """Completed trials of another study.
 
     Attributes:
-        params: In stored form, and of this study's space; params that the other one didn't have are
-            missing, those that this one hasn't are left out.
-        losses: Smaller is better; in units of its own.
+        params: Stored params in this study's space. A param that the other study lacked is missing;
+            one that this study lacks is dropped.
+        losses: The losses, smaller is better, in the other study's units.
     """
 
     params: Sequence[Params]

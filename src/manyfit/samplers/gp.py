@@ -1,4 +1,4 @@
-"""Bayesian optimization with a Gaussian process: few trials, each where most is to be gained.
+"""Bayesian optimization with a Gaussian process, for studies of few, expensive trials.
 
 ::
 
@@ -24,58 +24,59 @@ from manyfit.samplers.transfer import Transfer
 from manyfit.space import Choice, Space
 from manyfit.trial import Params, Trial
 
-# Trials before the model has a say, and how many of them must have completed.
+# The model proposes after this many trials, once this many of them have completed.
 _STARTUP = 6
 _COMPLETED = 4
-# So many more of both for each branch but the first: what two bad trials of a branch say of it, an
-# early model would take for the last word.
+# Both numbers grow by this for every branch but the first. An earlier model would give a branch up
+# after two bad trials.
 _EACH_BRANCH = 2
-# Sets these random numbers apart from those of other samplers that draw from (seed, number).
+# Separates these random numbers from those of other samplers that draw from (seed, number).
 _STREAM = 0x6A05
-# Configurations all over the space that are looked at: so many for each param, within bounds.
+# The number of configurations scored all over the space: per param, at least, at most.
 _EACH, _FEWEST, _MOST_POINTS = 100, 200, 2048
-# A finite space that is no larger is looked at as a whole.
+# In a finite space of at most this many configurations, all of them are scored.
 _SMALL = 1000
-# So many trials the model holds.
+# The model is conditioned on at most this many trials.
 _MOST_HELD = 400
-# Of so many pending trials it keeps clear; where there are more, one proposal in as many times as
-# that is the model's, and the others are quasi-random: they know little, and must not take long.
+# The model avoids at most this many pending trials. With k times as many pending, the model makes
+# one proposal in k; the others are quasi-random, because they know little and must be fast.
 _MOST_PENDING = 128
-# How often a kernel of one param is computed at most, in looking at configurations once and in
-# learning: on that the time of a proposal depends.
+# The most evaluations of a one-param kernel in scoring configurations once, and in learning. They
+# determine the time of a proposal.
 _MOST_LOOKED_UP = 3_000_000
 _MOST_COMPARED = 250_000
 # The least improvement worth a trial, as a share of the losses' standard deviation over the space
 # (the margin of Lizotte, "Practical Bayesian optimization", 2008). Without it, ever smaller gains
-# in one branch keep a search from another one of which only bad points are known.
+# in one branch keep the search away from another in which only bad points are known.
 _GAIN = 0.003
 
 
 class GPSampler:
     """Proposes the configuration from which the largest improvement is expected.
 
-    It begins with the middle of the space, then a few quasi-random points. Then a Gaussian
-    process is learned from what has ended (see `manyfit.samplers.surrogate`): failed, pruned and
-    diverged trials inform it too (`Outcomes`), pending ones keep others away from where they are,
-    and params that only some branches of the space have share what branches have in common
-    (`Cube`). Its expected improvement is maximised by looking at points all over the space, then
-    ever closer to the best of them (`candidates`). It doesn't repeat what has been tried.
+    It begins with the middle of the space, then a few quasi-random points. After these, a Gaussian
+    process is fitted to the ended trials (see `manyfit.samplers.surrogate`). Failed, pruned and
+    diverged trials inform it too (`Outcomes`), pending trials keep proposals away from their
+    neighbourhood, and trials of different branches share the params that the branches have in
+    common (`Cube`). Expected improvement is maximised over points from the whole space, then over
+    points ever closer to the best of them (`candidates`). No configuration is proposed twice.
 
-    A proposal takes milliseconds at first, tens of them with hundreds of trials, and no longer as
-    thousands come in: then the model holds the best trials and a cross-section of the others.
+    A proposal takes milliseconds at first and tens of milliseconds with hundreds of trials. It
+    takes no longer with thousands: the model then holds the best trials and a cross-section of the
+    others.
 
-    The model has a say from the seventh trial on, and two later for each branch of the space but
-    the first. As long as fewer than four (and two for each such branch) have completed, it goes on
-    with quasi-random points, for ever if need be.
+    The model proposes from the seventh trial on, and two trials later for each branch of the space
+    but the first. While fewer than four trials (and two for each such branch) have completed,
+    proposals stay quasi-random.
 
-    With more than 128 pending trials, one proposal in so many is the model's, the others are
-    quasi-random: so a thousand workers are kept busy, and the model still learns.
+    With k times 128 pending trials, the model makes one proposal in k, and the others are
+    quasi-random: this keeps a thousand workers busy while the model still learns.
 
     Args:
-        space: Where params come from.
-        metric: What is tuned.
+        space: The space to search.
+        metric: The metric to tune.
         seed: The study's seed.
-        earlier: What other studies found, of the same space or one that overlaps (see `Transfer`).
+        earlier: Results of other studies of the same or an overlapping space (see `Transfer`).
 
     Example:
         >>> from manyfit.space import Float
@@ -100,12 +101,11 @@ class GPSampler:
         self._rows: list[Rows] = []  # of ended trials
         self._pending: dict[int, Rows] = {}
         self._tried: set[str] = set()
-        self._learned: tuple[int, Theta] | None = None  # and from how many trials
+        self._learned: tuple[int, Theta] | None = None  # the number of trials, and the result
         self._units = _quasi_random(self._cube.dimensions, seed)
         self._earlier = earlier
 
     def tell(self, trial: Trial) -> None:
-        """Take in a pending or an ended trial."""
         self._tried.add(self._space.key(trial.params))
         self._pending.pop(trial.number, None)
         row = self._cube.row(trial.params)
@@ -116,11 +116,11 @@ class GPSampler:
             self._pending[trial.number] = row
 
     def ask(self, number: int, held: Params | None = None) -> Params | None:
-        """Propose params for trial `number`; something tried only where nothing else is found.
+        """Propose params for trial `number`; a repeat only if nothing else is found.
 
         Args:
             number: The trial's number.
-            held: Stored params that are given: the best of the others with these is proposed.
+            held: Stored params to keep fixed: only the others are chosen.
         """
         cube = self._cube.holding(held) if held else self._cube
         known = len(self._rows) + len(self._pending)
@@ -150,7 +150,7 @@ class GPSampler:
 
     @cached_property
     def _transfer(self) -> Transfer:
-        # Not before the first proposal: a study makes a sampler once only to see that it can.
+        # Deferred to the first proposal: a study also makes a sampler just to check its arguments.
         with one_thread():
             return Transfer(self._cube, self._earlier)
 
@@ -166,9 +166,9 @@ class GPSampler:
         latest = [*self._pending.values()][-_MOST_PENDING:]
         pending = np.reshape(latest, (len(latest), rows.shape[1]))
         posterior = Posterior(self._theta(), points, losses, self._points(pending))
-        # Of pending ones too: what they are expected to bring is no improvement on them.
+        # Pending trials count: their expected losses are already on the way.
         best = float(posterior.expected.min()) - _GAIN
-        if cube.is_held:  # what counts is the best of those that are still possible
+        if cube.is_held:  # improve on the best configuration that has the held params
             near = cube.held(np.concatenate([rows, cube.from_units(self._units[:_FEWEST])]))
             best = float(posterior.predict(self._points(near))[0].min()) - _GAIN
 
@@ -180,15 +180,16 @@ class GPSampler:
             return grid[np.argsort(-score(grid), kind="stable")]
         pairs = _MOST_LOOKED_UP // max(self._cube.dimensions, 1)
         count = min(max(_EACH * self._cube.dimensions, _FEWEST), _MOST_POINTS, pairs // len(rows))
-        # A random shift (Cranley and Patterson, 1976) makes new points of the same even ones.
+        # A random shift (Cranley and Patterson, 1976) turns the same even points into new ones.
         units = (self._units[:count] + rng.random(self._cube.dimensions)) % 1.0
         incumbents = rows[np.argsort(posterior.expected[: len(rows)], kind="stable")]
         return candidates(cube, score, cube.from_units(units), incumbents, rng)
 
     def _theta(self) -> Theta:
-        """Return the hyperparameters, learned anew whenever the trials have grown by a quarter.
+        """Return the hyperparameters, relearned whenever the trials have grown by a quarter.
 
-        Of what ended until then, from the same start, so that a resumed study has the same ones.
+        Learning uses the trials that had ended at that point and always begins at the same values,
+        so a resumed study gets the same hyperparameters.
         """
         count = len(self._rows)
         count -= count % max(1, 2 ** (count.bit_length() - 3))
@@ -205,13 +206,13 @@ class GPSampler:
 
 
 def _forks(space: Space) -> int:
-    """Return how many branches the space has, not counting the first of each choice."""
+    """Return the number of branches of the space, not counting the first of each choice."""
     choices = [domain for domain in space.params.values() if isinstance(domain, Choice)]
     return sum(len(choice.branches) - 1 for choice in choices if choice.branches)
 
 
 def _quasi_random(dimensions: int, seed: int) -> Array:
-    """Return the points of a scrambled Sobol sequence; random ones beyond its dimensions."""
+    """Return points of a scrambled Sobol sequence; random ones if it lacks the dimensions."""
     rng = np.random.default_rng(seed)
     if 0 < dimensions <= qmc.Sobol.MAXDIM:
         return np.asarray(qmc.Sobol(dimensions, seed=rng).random(_MOST_POINTS))

@@ -5,14 +5,14 @@ from manyfit.trial import Params, Trial
 
 
 class GridSampler:
-    """Tries every configuration of a finite space once, the last name changing fastest.
+    """Tries every configuration of a finite space once, the last param changing fastest.
 
-    What has been tried otherwise, by `start_with` or before a resume, is left out. When all have
-    been tried it proposes nothing more, which ends the study.
+    Configurations tried by `start_with` or before a resume are skipped. When all have been tried it
+    proposes nothing more, which ends the study.
 
     Args:
         space: Every Float in it needs a step.
-        seed: Of no effect: the order is that of declaration.
+        seed: Ignored: the order is that of declaration.
 
     Raises:
         SpaceError: The space is infinite; the message says how to make it finite.
@@ -28,10 +28,9 @@ class GridSampler:
         self._space = space
         self._size = space.finite_size()
         self._tried: set[str] = set()
-        self._first = 0  # everything before it has been tried
+        self._first = 0  # the index below which every configuration has been tried
 
     def tell(self, trial: Trial) -> None:
-        """Take in what has been tried, whatever came of it."""
         self._tried.add(self._space.key(trial.params))
 
     def ask(self, number: int) -> Params | None:  # noqa: ARG002 - it counts what was told

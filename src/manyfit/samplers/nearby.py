@@ -11,31 +11,31 @@ from manyfit.space import Space
 from manyfit.trial import Params, State, Trial
 
 # Chosen on half of the tasks of benchmarks/nearby.py.
-# The first trials fill the space: so many, and one more for every second param.
+# The number of first trials, which fill the space; one more for every second param.
 _DESIGN = 4
-# Where the sequence of these begins: its first points have a lower discrepancy from here than from
-# other tenths, averaged over 1 to 9 params.
+# The offset of their sequence. Of all multiples of 0.1 it gives the first points the lowest
+# discrepancy, averaged over 1 to 9 params.
 _START = 0.9
-# A move is a share of the range that shrinks from the first to the second; the fewer params there
-# are, the sooner.
+# The scale of a move, as a share of the range, shrinks from the first to the second: the sooner,
+# the fewer params there are.
 _WIDEST, _NARROWEST = 0.25, 0.05
-# So often a neighbour is drawn, each time by so much farther away, before one is proposed that was
-# tried already.
+# A neighbour that was tried already is drawn again, up to this often, each time this much farther
+# away.
 _TRIES, _WIDENING = 4, 1.5
 
 
 class NearbySampler:
     """Fills the space evenly at first, then looks near the best trial, ever closer.
 
-    It is meant for the small study of a group: proposing takes microseconds where a Gaussian
-    process takes milliseconds. Trials that failed or were pruned have no neighbours; while no trial
-    has completed, it goes on filling.
+    It is meant for the small study of one group: a proposal takes microseconds, where a Gaussian
+    process takes milliseconds. It never looks near failed or pruned trials; while no trial has
+    completed, it keeps filling the space.
 
-    The first points are the same whatever the seed, so that many studies of one space have them in
-    common: an additive recurrence, whose steps are powers of the generalised golden ratio (Roberts,
-    "The unreasonable effectiveness of quasirandom sequences", 2018). Then a (1 + 1) evolution
-    strategy with falling steps (Rechenberg, "Evolutionsstrategie", 1973), whose trials come in
-    pairs: the second goes the opposite way, or on the same way if the first was the best so far
+    The first points are the same for every seed, so that many studies of one space share them. They
+    are an additive recurrence whose steps are powers of the generalised golden ratio (Roberts, "The
+    unreasonable effectiveness of quasirandom sequences", 2018). A (1 + 1) evolution strategy with
+    falling step sizes follows (Rechenberg, "Evolutionsstrategie", 1973). Its trials come in pairs:
+    the second moves the opposite way, or further the same way if the first became the best
     (Brockhoff et al., "Mirrored sampling and sequential selection for evolution strategies", 2010).
 
     Example:
@@ -58,7 +58,7 @@ class NearbySampler:
         self._shrinking = 1.0 - 0.5 / (count + 2)
 
     def tell(self, trial: Trial) -> None:
-        """Take in a trial; only one that completed says where to look."""
+        """Record a trial; only completed trials become the centre of the search."""
         self._tried.add(tuple(trial.params.items()))
         value = trial.value
         if value is None or trial.state is not State.COMPLETE:
@@ -68,7 +68,7 @@ class NearbySampler:
             self._best, self._parent = found, trial.params
 
     def ask(self, number: int) -> Params:
-        """Propose a point of the design, or a neighbour of the best."""
+        """Propose a point of the initial design, or a neighbour of the best trial."""
         late = number - self._design
         if late < 0 or self._best is None:
             return self._filling(number)
@@ -91,16 +91,16 @@ class NearbySampler:
 def neighbour(
     space: Space, parent: Params, scale: float, rng: random.Random, turn: int
 ) -> dict[str, Any]:
-    """Return a point that differs from another in one param, in some, or in all.
+    """Return a point that differs from `parent` in one param, in some, or in all.
 
     Args:
-        space: Where both are.
-        parent: The other one.
-        scale: The standard deviation of a number's move, as a share of its range; negative for the
-            opposite moves from the same random numbers. A choice changes the less often the smaller
-            it is.
-        rng: Where randomness comes from.
-        turn: Whose turn it is: that param, counted on and on, changes in any case.
+        space: The space of both points.
+        parent: The point to start from.
+        scale: The standard deviation of a number's move, as a share of its range. A negative scale
+            gives the opposite moves for the same random numbers. Choices change less often the
+            smaller it is.
+        rng: The source of randomness.
+        turn: The index, modulo the number of params, of the param that always changes.
     """
     count = len(parent)
     leading = turn % count if count else 0
@@ -119,13 +119,13 @@ def neighbour(
         else:
             if domain.size is not None:
                 move += math.copysign(0.5 / domain.size, move)
-            # Clipped, not reflected: many an optimum is at the edge.
+            # Clipped, not reflected: an optimum is often at the edge.
             params[name] = domain.decode(min(max(domain.encode(parent[name]) + move, 0.0), 1.0))
     return params
 
 
 def golden_steps(dimensions: int) -> tuple[float, ...]:
-    """Return the steps of the additive recurrence: with g**(d + 1) = g + 1, the powers of 1 / g."""
+    """Return the additive recurrence's steps: powers of 1 / g, where g**(d + 1) = g + 1."""
     golden = 2.0
     for _ in range(40):
         golden = (1.0 + golden) ** (1.0 / (dimensions + 1))
@@ -133,5 +133,5 @@ def golden_steps(dimensions: int) -> tuple[float, ...]:
 
 
 def even_point(steps: Sequence[float], number: int) -> list[float]:
-    """Return a point, from number 0, of the sequence in the unit cube that has these steps."""
+    """Return point `number`, from 0, of the sequence in the unit cube that has these steps."""
     return [(_START + (number + 1) * step) % 1.0 for step in steps]

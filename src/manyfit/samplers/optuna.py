@@ -1,7 +1,7 @@
-"""Optuna's samplers, as calculators: the only file that imports optuna.
+"""Optuna's samplers.
 
-An in-memory Optuna study mirrors what the sampler was told, through Optuna's public API alone. It
-is brought up to date when a proposal is due, so replaying a long record costs one pass. ::
+An in-memory Optuna study mirrors the trials told to the sampler, through Optuna's public API alone.
+It is updated when a proposal is due, so replaying a long journal takes one pass. ::
 
     tell ─► news ─┐
                   ├─► mirror: running, complete, pruned, failed ─► suggest_* ─► params
@@ -25,29 +25,28 @@ from manyfit.trial import Params, State, Trial
 
 _Distribution: TypeAlias = FloatDistribution | IntDistribution | CategoricalDistribution
 
-# TPE is asked again, with another seed, when it repeats itself: a point it likes beats a random
-# one.
+# When TPE repeats itself, it is asked again with another seed, up to this often in all: a point
+# that it prefers beats a random one.
 _TRIES = 5
 
 
 class OptunaSampler:
-    """Proposes what a sampler of Optuna suggests; without one given, what TPE does.
+    """Proposes what a sampler of Optuna suggests: by default, TPE.
 
     TPE (Bergstra et al., "Algorithms for hyper-parameter optimization", 2011) models where good
-    trials lie, after 10 random ones. It is made anew for each trial and seeded by (seed, number),
-    so that a resumed study gets the proposals it would have got. Pending trials keep it away from
-    their neighbourhood, failed ones teach it nothing, pruned ones count as worse than complete
-    ones.
+    trials lie, after 10 random ones. A new one is made for each trial and seeded by (seed, number),
+    so a resumed study gets the proposals it would have got. TPE avoids the neighbourhood of pending
+    trials, ignores failed ones, and ranks pruned ones below complete ones.
 
-    A sampler passed in is used as it is: its random state is its own, so a resumed study goes on
+    A sampler passed in is used as it is. Its random state is its own, so a resumed study continues
     with other random numbers. When it asks to stop the study (a grid that is done), nothing more is
     proposed.
 
-    Optuna knows no weights: those of a Choice are ignored.
+    Optuna has no weights for options: those of a Choice are ignored.
 
     Args:
-        space: Where params come from.
-        metric: What is tuned.
+        space: The space to search.
+        metric: The metric to tune.
         seed: The study's seed.
         sampler: Any `optuna.samplers` instance; None for TPE.
 
@@ -74,14 +73,14 @@ class OptunaSampler:
         self._tried: set[str] = set()
 
     def tell(self, trial: Trial) -> None:
-        """Take in a pending or an ended trial; it is looked at with the next proposal."""
+        """Record a pending or an ended trial; the mirror is updated at the next proposal."""
         self._news[trial.number] = trial
         self._tried.add(self._space.key(trial.params))
 
     def ask(self, number: int) -> Params | None:
         """Propose params for trial `number`; None once the given sampler has asked to stop."""
         if not self._news and (open_params := self._mirror.proposed(number)) is not None:
-            return dict(open_params)  # asked again, knowing no more
+            return dict(open_params)  # asked again, with nothing new told
         for trial in self._news.values():
             self._mirror.take(trial)
         self._news.clear()
@@ -98,7 +97,7 @@ class OptunaSampler:
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A proposal that has not been told: the engine may yet take another point instead."""
+    """A proposal not told yet: the engine may still use another point instead."""
 
     number: int
     trial: optuna.Trial
@@ -106,7 +105,7 @@ class _Open:
 
 
 class _Mirror:
-    """An Optuna study that knows what the sampler was told."""
+    """An in-memory Optuna study with the trials that the sampler was told."""
 
     def __init__(
         self, space: Space, metric: Metric, sampler: optuna.samplers.BaseSampler | None
@@ -116,8 +115,7 @@ class _Mirror:
         self._metric = metric
         self._distributions = {n: _distribution(domain) for n, domain in space.params.items()}
         self._study = _quiet_study(metric.direction, sampler)
-        # A sampler that has gone through all it has calls `study.stop`, which only works in
-        # `optimize`.
+        # A sampler that is exhausted calls `study.stop`, which raises outside of `optimize`.
         self._study.stop = self._stop  # type: ignore[method-assign]
         self._open: _Open | None = None
         self._known: set[int] = set()
@@ -127,16 +125,15 @@ class _Mirror:
         self.stopped = True
 
     def use(self, sampler: optuna.samplers.BaseSampler) -> None:
-        """Let another sampler make the next suggestion."""
         self._study.sampler = sampler
 
     def proposed(self, number: int) -> Params | None:
-        """Return the proposal that is open for this number."""
+        """Return the open proposal for trial `number`, or None."""
         is_open = self._open is not None and self._open.number == number
         return self._open.params if self._open is not None and is_open else None
 
     def suggest(self, number: int) -> Params:
-        """Have params suggested, the active ones only; an open proposal is given up."""
+        """Return suggested params, the active ones only; an open proposal is discarded."""
         if self._open is not None:
             self._study.tell(self._open.trial, state=TrialState.FAIL)
         trial = self._study.ask()
@@ -148,7 +145,7 @@ class _Mirror:
         return params
 
     def take(self, trial: Trial) -> None:
-        """Bring what is known of a trial up to date."""
+        """Update the mirror with a trial."""
         if trial.number not in self._known:
             self._known.add(trial.number)
             if trial.params == self.proposed(trial.number) and self._open is not None:
@@ -187,7 +184,7 @@ class _Mirror:
         )
 
     def _last_report(self, trial: Trial) -> dict[int, float]:
-        """Return the last report of the tuned metric: samplers look at no other of a pruned one."""
+        """Return the last report of the tuned metric, the only one that samplers use."""
         for measurement in reversed(trial.measurements):
             value = measurement.metrics.get(self._metric.name)
             if value is not None and measurement.step >= 0:
@@ -212,7 +209,8 @@ def _distribution(domain: Domain) -> _Distribution:
                 low, domain.at(domain.size - 1), log=domain.log, step=domain.step
             )
         case Choice():
-            # Labels, so that a sampler made for this space knows them; places where 1 == True.
+            # Labels, so that a sampler made for this space recognises them. If two labels are
+            # equal, as 1 == True, their indices are used.
             labels = domain.labels
             return CategoricalDistribution(
                 labels if len(set(labels)) == len(labels) else range(len(labels))
@@ -220,7 +218,7 @@ def _distribution(domain: Domain) -> _Distribution:
 
 
 def _stepped(domain: Float) -> FloatDistribution | IntDistribution:
-    """Return steps as Optuna's, or, where it would warn that rounding spoils them, their places."""
+    """Return a stepped distribution, or the steps' indices where Optuna would warn of rounding."""
     count = domain.size or 1
     low, high, step = (Fraction(repr(x)) for x in (domain.low, domain.at(count - 1), domain.step))
     if (high - low) % step:
@@ -242,7 +240,7 @@ def _from_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any
         return domain.labels[distribution.choices.index(value)]
     if isinstance(distribution, IntDistribution) and isinstance(domain, Float):
         return domain.at(value)
-    # Optuna's steps gather rounding dust.
+    # Optuna's steps accumulate rounding errors.
     return domain.snap(value) if isinstance(domain, Float) else value
 
 
@@ -257,7 +255,7 @@ def _suggest(trial: optuna.Trial, name: str, distribution: _Distribution) -> Any
 
 
 def _quiet_study(direction: Direction, sampler: optuna.samplers.BaseSampler | None) -> optuna.Study:
-    """Return a study without Optuna's announcement of it; the user's verbosity is put back."""
+    """Return a study, made without Optuna's log line; the user's verbosity is restored."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(verbosity, optuna.logging.WARNING))
     try:
@@ -272,5 +270,5 @@ def _tpe(seed: int, number: int, attempt: int) -> optuna.samplers.TPESampler:
 
 
 def is_optuna_sampler(value: object) -> bool:
-    """Whether this is an instance of one of Optuna's samplers."""
+    """Return whether this is an instance of one of Optuna's samplers."""
     return isinstance(value, optuna.samplers.BaseSampler)

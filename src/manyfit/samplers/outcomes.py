@@ -1,7 +1,7 @@
-"""What each trial teaches, as one number that a Gaussian process can learn from.
+"""One loss for every ended trial, for a Gaussian process to learn from.
 
-Complete trials have a loss. Pruned and failed ones say something too, and a few that diverged must
-not flatten what the others show.
+Complete trials have a loss. Pruned and failed ones are given one, because they carry information
+too. A few trials that diverged must not flatten the differences between the others.
 """
 
 import math
@@ -17,21 +17,21 @@ from manyfit.samplers.cube import Array
 from manyfit.trial import Measurement, State, Trial
 
 _LARGEST = 1e300
-_ROUNDING = 1e-9  # ranks are sums: that of the middle one of 29 is a little above 0.5
+_ROUNDING = 1e-9  # ranks are sums of floats: the middle one of 29 comes to slightly more than 0.5
 
 
 class Outcomes:
     """The losses of ended trials, in the order in which they ended.
 
-    A complete trial has its own. A pruned one gets the loss it would probably have come to: what
-    completed trials had at its last step, and what they came to, each in order, make a map from one
-    to the other, quantile by quantile, which goes on in parallel beyond its ends. Curves may cross,
-    so that is right on average only; it keeps the order of trials that got equally far. A failed
-    one, one that diverged, and a pruned one that went further than any that completed, get the
-    worst loss of all that completed.
+    A complete trial has its own loss. A pruned trial gets a prediction of its final loss: the
+    sorted losses of completed trials at its last step are mapped to their sorted final losses,
+    quantile by quantile, with slope 1 beyond the ends. Curves may cross, so the prediction is right
+    on average only; trials pruned at the same step keep their order. A failed trial, one that
+    diverged, and a pruned one that went further than every completed trial get the worst final
+    loss of all completed trials.
 
     Args:
-        metric: What is tuned.
+        metric: The metric to tune.
 
     Example:
         >>> from manyfit.testing.samplers import finished, trial
@@ -45,7 +45,7 @@ class Outcomes:
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
-        self._final: list[float] = []  # NaN: to be foreseen
+        self._final: list[float] = []  # NaN: to be predicted
         self._curves: list[_Curve] = []
         self._losses: Array = np.empty(0)
 
@@ -54,23 +54,23 @@ class Outcomes:
 
     @property
     def completed(self) -> int:
-        """How many trials have a loss of their own."""
+        """The number of trials that have a loss of their own."""
         return int(np.count_nonzero(~np.isnan(self._final)))
 
     def add(self, trial: Trial) -> None:
-        """Take in a trial that has ended."""
+        """Record a trial that has ended."""
         value, is_known = trial.value, trial.state in (State.COMPLETE, State.PRUNED)
         self._final.append(math.nan if value is None else _bounded(self._metric.loss(value)))
         self._curves.append(_Curve(trial.measurements if is_known else (), self._metric))
 
     def losses(self) -> Array:
-        """Return a loss for each trial; all zero where none has completed."""
+        """Return a loss for each trial; zeros if none has completed."""
         if len(self._losses) < len(self._final):
             self._losses = self.first_losses(len(self._final))
         return self._losses
 
     def first_losses(self, count: int) -> Array:
-        """Return a loss for each of the first trials, as `losses` did when there were no others."""
+        """Return the losses of the first `count` trials, as if there were no others."""
         final = np.array(self._final[:count])
         completed = [(self._curves[i], final[i]) for i in np.flatnonzero(~np.isnan(final))]
         worst = max((loss for _, loss in completed), default=0.0)
@@ -92,7 +92,7 @@ class Outcomes:
 
 
 class _Curve:
-    """The steps a trial reported at and its lowest losses up to each; empty if it diverged."""
+    """The steps at which a trial reported, and its lowest loss up to each; empty if it diverged."""
 
     def __init__(self, measurements: Iterable[Measurement], metric: Metric) -> None:
         self.steps: list[int] = []
@@ -109,7 +109,7 @@ class _Curve:
             self.lows.append(min(loss, self.lows[-1]) if self.lows else loss)
 
     def reaches(self, step: int) -> bool:
-        """Whether there is a report at or before a step, and one at or after it."""
+        """Return whether there is a report at or before a step, and one at or after it."""
         return bool(self.steps) and self.steps[0] <= step <= self.steps[-1]
 
     def low_at(self, step: int) -> float:
@@ -118,22 +118,22 @@ class _Curve:
 
 
 def _bounded(loss: float) -> float:
-    """Return a loss, brought within what can be added and subtracted without an overflow."""
+    """Clip a loss to a range in which sums and differences don't overflow."""
     return min(max(loss, -_LARGEST), _LARGEST)
 
 
 def standardised(losses: Array, votes: Array | None = None) -> Array:
     """Return losses with mean 0 and standard deviation 1, the worse half by rank alone.
 
-    The worse half is spread like that of a normal distribution, so that a trial that diverged is
-    one of the worst and no more, while the better half keeps its shape, the best of all included:
-    the half-rank warping of Song et al., "The Vizier Gaussian process bandit algorithm" (2024),
-    section 4.1. All zero where all losses are the same.
+    The worse half is spread like that of a normal distribution, so a diverged trial is merely one
+    of the worst. The better half keeps its shape, up to the best loss. This is the half-rank
+    warping of Song et al., "The Vizier Gaussian process bandit algorithm" (2024), section 4.1. If
+    all losses are equal, the result is all zeros.
 
     Args:
         losses: Shape (n,).
-        votes: How much each counts in saying what is typical (see `Points.votes`); by default all
-            count alike.
+        votes: The weight of each loss in the mean and deviation (see `Points.votes`); equal by
+            default.
 
     Example:
         >>> standardised(np.array([1.0, 2.0, 3.0, 4.0, 1e300])).round(1).tolist()
@@ -142,7 +142,7 @@ def standardised(losses: Array, votes: Array | None = None) -> Array:
     votes = np.ones(len(losses)) if votes is None else votes
     shares = votes / votes.sum()
     ranks = _ranks(losses, shares)
-    # Of two in the middle the lower: their mean would flatten all below it if the upper diverged.
+    # The lower median: with two in the middle, their mean would be useless if the upper diverged.
     middle = losses[ranks <= 0.5 + _ROUNDING].max(initial=losses.min())
     better = losses <= middle
     # Halved, so that the difference of two large numbers isn't infinite.
@@ -155,9 +155,9 @@ def standardised(losses: Array, votes: Array | None = None) -> Array:
 
 
 def cross_section(losses: Array, most: int) -> NDArray[np.intp]:
-    """Return which trials to keep: the best half of `most`, and of the others every so many.
+    """Return the indices of at most `most` trials: half are the best, half evenly spaced by rank.
 
-    What is near the optimum matters most, but where it is not must be known as well.
+    Trials near the optimum matter most, but the model must also know where losses are high.
     """
     if len(losses) <= most:
         return np.arange(len(losses))
@@ -168,7 +168,7 @@ def cross_section(losses: Array, most: int) -> NDArray[np.intp]:
 
 
 def _ranks(values: Array, shares: Array) -> Array:
-    """Return where each value is among all, from 0 to 1; equal ones share the middle of theirs."""
+    """Return the rank of each value, from 0 to 1; equal values share their middle rank."""
     order = np.argsort(values, kind="stable")
     ends = np.concatenate([[0.0], np.cumsum(shares[order])])
     first = np.searchsorted(values[order], values, side="left")

@@ -9,8 +9,8 @@ from manyfit.errors import ArgumentError
 from manyfit.space import Space
 from manyfit.trial import Params, Trial
 
-# A power of two: Sobol points are balanced in blocks of these. Drawing one by one costs ten times
-# more.
+# A power of two, because Sobol points are balanced in such blocks. Drawing one by one takes ten
+# times as long.
 _BLOCK = 64
 _MOST_POINTS = 2**30
 
@@ -18,9 +18,9 @@ _MOST_POINTS = 2**30
 class QuasiRandomSampler:
     """Takes trial n from the n-th point of a scrambled Sobol sequence.
 
-    It learns nothing from results, so failed and pending trials make no difference to it. An
-    inactive param uses up its coordinate. Like random search it can be cut short or extended at any
-    time, and each param is covered far more evenly.
+    It doesn't learn from results, so failed and pending trials make no difference. An inactive
+    param uses up its coordinate. Like random search it can be stopped or extended at any time, but
+    it covers each param far more evenly.
 
     Sobol, "On the distribution of points in a cube" (1967); Owen, "Scrambling Sobol' and
     Niederreiter-Xing points" (1998).
@@ -45,14 +45,14 @@ class QuasiRandomSampler:
             )
         self._space = space
         self._sequence = qmc.Sobol(max(dimensions, 1), seed=np.random.default_rng(seed))
-        self._block = -1  # the block that was drawn last
+        self._block = -1  # the last block drawn
         self._points = np.empty((0, dimensions))
 
     def tell(self, trial: Trial) -> None:
-        """Take no notice."""
+        pass
 
     def ask(self, number: int) -> Params | None:
-        """Return the params at point `number` of the sequence; None beyond its end, at 2**30."""
+        """Return the params at point `number` of the sequence; None from 2**30 on, its end."""
         if number >= _MOST_POINTS:
             return None
         block, place = divmod(number, _BLOCK)

@@ -1,4 +1,4 @@
-"""Random search: every trial drawn from the space on its own."""
+"""Random search: every trial is drawn independently."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from manyfit.trial import Params, Trial
 
 
 class RandomSampler:
-    """Draws each trial independently, uniformly or by `log` and `weights` where the space has them.
+    """Draws each trial independently: uniformly, or by the `log` and `weights` of the space.
 
-    It learns nothing from results, so failed and pending trials make no difference to it.
+    It doesn't learn from results, so failed and pending trials make no difference.
 
     Example:
         >>> from manyfit.space import Int
@@ -23,8 +23,7 @@ class RandomSampler:
         self._seed = seed
 
     def tell(self, trial: Trial) -> None:
-        """Take no notice."""
+        pass
 
     def ask(self, number: int) -> Params:
-        """Draw the params of trial `number`."""
         return self._space.sample(np.random.default_rng((self._seed, number)))

@@ -1,25 +1,25 @@
-"""A Gaussian process: what trials so far say about configurations that have not been tried.
+"""A Gaussian process, which predicts the losses of untried configurations.
 
 Its kernel is a sum of two parts. In the additive part each param has an effect of its own; in the
-joint part params act together. Most of what hyperparameters do, they do alone (Hutter et al., "An
-efficient approach for assessing hyperparameter importance", 2014), and main effects can be learned
-from few trials, however many params there are (Duvenaud et al., "Additive Gaussian processes",
-2011); the joint part learns the rest as trials come in. With lengthscales l, and D params active in
-a typical configuration::
+joint part params interact. Hyperparameters act mostly on their own (Hutter et al., "An efficient
+approach for assessing hyperparameter importance", 2014), and main effects can be learned from few
+trials, however many params there are (Duvenaud et al., "Additive Gaussian processes", 2011). The
+joint part learns the rest as trials arrive. With lengthscales l, and D params active in a typical
+configuration::
 
     k(x, y) = s² / D  Σ_d  m(r_d / l_d)  +  t² m(√(Σ_d (r_d / l_d)² / D))
 
-where a param has an effect of its own only in configurations in which both have it active, and
-where m is the Matérn function with ν = 5/2, and r_d the distance of two numbers in the unit
-interval, or 1 for two options that differ (the Hamming distance). The division by D in the joint
+where m is the Matérn function with ν = 5/2 and r_d is the distance of two numbers in the unit
+interval, or 1 for two options that differ (the Hamming distance). A param contributes to the
+additive part only if it is active in both configurations. The division by D in the joint
 part is the scaling of lengthscales by √D of Hvarfner et al., "Vanilla Bayesian optimization
 performs great in high dimensions" (2024), section 5.
 
-Where earlier studies have something to say, what each of them expects is a trend f_s, and the
-function is Σ_s ρ_s f_s(x) plus a process with this kernel: the autoregressive model of Kennedy &
+If there are earlier studies, the prediction of each is a trend f_s, and the function is
+Σ_s ρ_s f_s(x) plus a process with this kernel: the autoregressive model of Kennedy &
 O'Hagan, "Predicting the output from a complex computer code when fast approximations are available"
-(2000), equation 1. The weights ρ are normal and integrated out (GPML section 2.7), so an unrelated
-study's weight goes to zero as trials come in.
+(2000), equation 1. The weights ρ are normal and integrated out (GPML section 2.7), so the weight of
+an unrelated study goes to zero as trials arrive.
 
 GPML is Rasmussen & Williams, "Gaussian processes for machine learning" (2006).
 """
@@ -35,11 +35,11 @@ from scipy.optimize import minimize
 
 from manyfit.samplers.cube import Array, Points, squared_distances
 
-# From so many trials at most hyperparameters are learned: the time grows with the square.
+# Hyperparameters are learned from at most this many trials: the time is quadratic in it.
 MOST_LEARNED = 120
 
 _SQRT5 = math.sqrt(5.0)
-# Mean and standard deviation of the weight of a trend; with S of them the mean is shared out.
+# Mean and standard deviation of the weight of a trend; S trends have a mean of 1 / S times this.
 _WEIGHT = (0.7, 0.7)
 # Added to the noise, so that equal configurations leave the matrix positive definite.
 _JITTER = 1e-6
@@ -47,9 +47,9 @@ _JITTER = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """Means and deviations of the logs of hyperparameters, each of them log-normal.
+    """Means and deviations of the logs of hyperparameters, each of which is log-normal.
 
-    Losses are standardised, so all variances are shares of theirs.
+    Losses are standardised, so every variance is a share of theirs.
 
     Attributes:
         length: Lengthscales.
@@ -112,7 +112,7 @@ def _variance(theta: Theta, points: Points) -> Array:
 
 
 def _alone(theta: Theta, one: Points, other: Points) -> Array:
-    """Return the sum of the kernels of single params, over those that are active in both."""
+    """Return the sum of the one-param kernels over the params that are active in both points."""
     numbers = one.numbers.shape[1]
     total = np.zeros((len(one), len(other)))
     for column, length in enumerate(theta.lengths[:numbers]):
@@ -121,7 +121,7 @@ def _alone(theta: Theta, one: Points, other: Points) -> Array:
         if not (one.active[:, column].all() and other.active[:, column].all()):
             effect *= np.outer(one.active[:, column], other.active[:, column])
         total += effect
-    # Of two options: m(1 / l) if they differ, and the rest on top of that if they don't.
+    # Two options that differ get m(1 / l); the same option gets the remainder, up to 1, on top.
     apart = matern(_SQRT5 / theta.lengths[numbers:])
     active = one.active[:, numbers:]
     same = one.corners * ((1.0 - apart) * active)[:, one.owners]
@@ -129,7 +129,7 @@ def _alone(theta: Theta, one: Points, other: Points) -> Array:
 
 
 def _scaled(theta: Theta, points: Points) -> Array:
-    """Return points of a Euclidean space, whose squared distances are sums over all params."""
+    """Return points of a Euclidean space in which squared distances are sums over all params."""
     numbers = points.numbers.shape[1]
     far = math.sqrt(2.0) * theta.lengths[numbers:]
     return np.hstack(
@@ -138,7 +138,7 @@ def _scaled(theta: Theta, points: Points) -> Array:
 
 
 def trend(points: Points) -> Array:
-    """Return what earlier studies make one expect, before any trial; zero where there are none."""
+    """Return the prior mean that earlier studies predict; zeros if there are none."""
     return np.asarray(points.trends.sum(axis=1) * (_WEIGHT[0] / max(points.trends.shape[1], 1)))
 
 
@@ -148,12 +148,12 @@ def trend(points: Points) -> Array:
 def fit(points: Points, losses: Array, prior: Prior = Prior()) -> Theta:
     """Return the hyperparameters with the highest posterior density (MAP), by L-BFGS.
 
-    It always starts from the same ones, so what it finds is a function of the data alone.
+    The search always starts from the same values, so the result is a function of the data alone.
 
     Args:
-        points: Configurations, n of them.
-        losses: Standardised, shape (n,).
-        prior: What hyperparameters are likely.
+        points: n configurations.
+        losses: Their losses, standardised, shape (n,).
+        prior: The prior of the hyperparameters.
     """
     means, deviations = prior.moments(points.dimensions)
     start = means.copy()
@@ -164,7 +164,7 @@ def fit(points: Points, losses: Array, prior: Prior = Prior()) -> Theta:
         jac=True,
         method="L-BFGS-B",
         bounds=np.stack([means - 4.0 * deviations, means + 4.0 * deviations], axis=1),
-        options={"maxiter": 40, "ftol": 1e-4},  # a likelihood is not known better
+        options={"maxiter": 40, "ftol": 1e-4},  # the likelihood isn't known more precisely
     )
     return Theta(found.x)
 
@@ -172,7 +172,7 @@ def fit(points: Points, losses: Array, prior: Prior = Prior()) -> Theta:
 def negative_log_posterior(
     points: Points, losses: Array, means: Array, deviations: Array
 ) -> Callable[[Array], tuple[float, Array]]:
-    """Return -log p(θ | data), up to a constant, as a function of θ that gives the gradient too."""
+    """Return a function of θ that returns -log p(θ | data), up to a constant, and its gradient."""
     pairs = np.triu_indices(len(losses), 1)
     squares = _squares_of_each(points, pairs)
     present = points.active.sum(axis=1) / points.typical
@@ -213,7 +213,7 @@ def negative_log_posterior(
 
 
 def _squares_of_each(points: Points, pairs: tuple[NDArray[np.intp], ...]) -> Array:
-    """Return the squared distances of pairs in each dimension alone, shape (D, pairs)."""
+    """Return the squared distances of pairs in each single dimension, shape (D, pairs)."""
     one, other = points[pairs[0]], points[pairs[1]]
     gaps = (one.numbers - other.numbers).T
     differ = one.corners != other.corners
@@ -224,7 +224,7 @@ def _squares_of_each(points: Points, pairs: tuple[NDArray[np.intp], ...]) -> Arr
 def inverted(matrix: Array) -> tuple[Array, Array]:
     """Return the Cholesky factor of a positive definite matrix, and its inverse."""
     factor, failed = lapack.dpotrf(matrix, lower=1)
-    while failed:  # rounding has cost it a tiny eigenvalue
+    while failed:  # rounding has made a tiny eigenvalue negative
         matrix = matrix + 10 * _JITTER * np.diag(np.diagonal(matrix))
         factor, failed = lapack.dpotrf(matrix, lower=1)
     lower, _ = lapack.dpotri(factor, lower=1)  # above the diagonal are zeros
@@ -235,17 +235,17 @@ def inverted(matrix: Array) -> tuple[Array, Array]:
 
 
 class Posterior:
-    """The function after some data, and with points whose losses are still to come.
+    """The process conditioned on losses, and on pending points whose losses are still unknown.
 
-    A pending point is taken to come out as expected (the "Kriging believer" of Ginsbourger et al.,
-    "Kriging is well-suited to parallelize optimization", 2010). That leaves the mean as it is, and
-    takes away the variance around it, so that nobody looks there again.
+    The loss of a pending point is assumed to be its mean (the "Kriging believer" of Ginsbourger et
+    al., "Kriging is well-suited to parallelize optimization", 2010). That leaves the mean unchanged
+    and removes the variance around the point, so that it isn't proposed again.
 
     Args:
         theta: Hyperparameters.
-        points: Configurations, n of them.
-        losses: Theirs, standardised, shape (n,).
-        pending: Configurations whose losses are still to come, perhaps none.
+        points: n configurations.
+        losses: Their losses, standardised, shape (n,).
+        pending: Configurations whose losses are still unknown; may be empty.
 
     Attributes:
         expected: The mean of the function at `points`, then at `pending`.
@@ -258,7 +258,7 @@ class Posterior:
         _, _, noise = theta.variances
         covariances = kernel(theta, self._points, self._points)
         known = slice(0, self._count)
-        # Pending ones without noise: it would leave doubt enough to look there again and again.
+        # Pending points have no noise: it would leave enough variance to propose them again.
         noises = np.where(np.arange(len(covariances)) < self._count, noise, _JITTER)
         noisy = covariances + np.diag(noises)
         _, inverse = inverted(noisy[known, known])

@@ -1,4 +1,4 @@
-"""One thread for linear algebra: a sampler's matrices are small, and the cores belong to trials."""
+"""Linear algebra on one thread: a sampler's matrices are small, and trials need the cores."""
 
 from contextlib import AbstractContextManager
 from functools import cache
@@ -7,9 +7,9 @@ from threadpoolctl import ThreadpoolController
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Return a context in which NumPy's and SciPy's BLAS use this thread alone.
+    """Return a context in which the BLAS of NumPy and SciPy uses only the calling thread.
 
-    Where trials keep all cores busy, more threads would wait for one another, and a proposal take a
+    While trials keep all cores busy, BLAS threads wait for one another, and a proposal takes a
     hundred times as long. NumPy and SciPy must have been imported.
 
     Example:
@@ -22,4 +22,4 @@ def one_thread() -> AbstractContextManager[object]:
 
 @cache
 def _pools() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through the loaded libraries: milliseconds
+    return ThreadpoolController()  # inspects the loaded libraries, which takes milliseconds

@@ -1,4 +1,4 @@
-"""Warm start: what earlier studies found, where this one can use it."""
+"""Warm start: use the results of earlier studies of the same or an overlapping space."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,25 +10,25 @@ from manyfit.samplers.earlier import FEWEST, Earlier
 from manyfit.samplers.outcomes import cross_section, standardised
 from manyfit.samplers.surrogate import MOST_LEARNED, Posterior, fit
 
-# More trials than so many are thinned out.
+# A study with more trials is thinned out to this many.
 _MOST = 200
-# With how many of the best configurations of earlier studies a study begins.
+# A study begins with this many of the best configurations of earlier studies.
 _FIRST = 2
 
 
 class Transfer:
     """The trends of earlier studies, and their best configurations.
 
-    Each study is learned by a Gaussian process of its own. What that expects of a configuration is
-    a trend of the new study's model (see `manyfit.samplers.surrogate`), which finds out by itself
-    how much of it holds.
+    Each earlier study is learned by a Gaussian process of its own, whose predictions are a trend of
+    the new study's model (see `manyfit.samplers.surrogate`). That model learns how much weight to
+    give each trend.
 
     Args:
         cube: The rows of the new study's space.
-        earlier: Studies; one of fewer than five trials is passed over.
+        earlier: Earlier studies; one of fewer than five trials is ignored.
 
     Attributes:
-        best: Rows to begin with: what is best for all studies together, then the best of each in
+        best: Rows to begin with: the best one for all studies together, then the best of each in
             turn.
 
     Example:
@@ -56,13 +56,13 @@ class Transfer:
         self.best: list[Rows] = turns[:_FIRST]
 
     def _best_for_all(self, cube: Cube, rows: Rows) -> Rows:
-        """Return the configuration of which all studies together expect most."""
+        """Return the configuration with the lowest expected loss, summed over all studies."""
         expected = self.with_trends(cube.points(rows)).trends.sum(axis=1)
         best: Rows = rows[np.argmin(expected)]
         return best
 
     def with_trends(self, points: Points) -> Points:
-        """Return points with what each study expects there, in its own standardised units."""
+        """Return points with each study's prediction there, in its own standardised units."""
         if not self._models:
             return points
         return replace(
