@@ -20,6 +20,7 @@ SECTIONS = (
         "_tree",
         "metric",
         "trial",
+        "group_events",
         "events",
         "repeats",
         "same_failure",

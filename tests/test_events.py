@@ -30,6 +30,16 @@ from manyfit.events import (
     encode,
     from_record,
 )
+from manyfit.group_events import (
+    CallCreated,
+    CallEnded,
+    CallStarted,
+    ClusterDescribed,
+    GroupEnded,
+    GroupEvaluated,
+    GroupsDescribed,
+    TrialScored,
+)
 from manyfit.journal.file import read_events
 
 GOLDEN = Path(__file__).parent / "golden" / "journal_v2.jsonl"
@@ -39,6 +49,9 @@ text = st.text(st.characters(), max_size=30)
 number = st.integers(0, 10**6)
 step = st.integers(-5, 10**18)
 at = st.floats(allow_nan=False, allow_infinity=False)
+seconds = st.floats(0.0, 1e9)
+texts = st.lists(text, max_size=3)
+digests = st.dictionaries(text, text, max_size=2)
 metrics = st.dictionaries(text, st.floats(), max_size=4)
 scalars = st.none() | st.booleans() | st.integers() | at | text
 json_object = st.dictionaries(
@@ -69,6 +82,28 @@ EVENTS: dict[type, st.SearchStrategy[Event]] = {
     AttemptLost: st.builds(AttemptLost, number, number, text, st.booleans(), at),
     TrialAbandoned: st.builds(TrialAbandoned, number, text, at),
     StudyEnded: st.builds(StudyEnded, text, at),
+    CallCreated: st.builds(
+        CallCreated,
+        *(text, json_object, text, text, number, text, at, texts, text, texts, texts),
+        *(st.none() | text, st.none() | text, st.none() | st.floats()),
+    ),
+    CallStarted: st.builds(
+        CallStarted,
+        *(text, number, at, digests, st.none() | number, text, st.booleans(), text, st.booleans()),
+        *(st.dictionaries(text, digests, max_size=2), digests),
+    ),
+    GroupsDescribed: st.builds(GroupsDescribed, digests, at),
+    ClusterDescribed: st.builds(ClusterDescribed, st.none() | text, digests, at),
+    TrialScored: st.builds(TrialScored, text, number, metrics, json_object, at, texts),
+    GroupEvaluated: st.builds(GroupEvaluated, text, st.none() | text, at),
+    GroupEnded: st.builds(
+        GroupEnded,
+        *(text, st.lists(scalars), text, at, text, number, st.none() | json_object),
+        *(st.none() | st.floats(), metrics, st.none() | st.floats(), metrics),
+        *(number, number, number, seconds, seconds, text, text, text),
+        *(st.none() | st.lists(number), st.none() | text, st.none() | text),
+    ),
+    CallEnded: st.builds(CallEnded, text, at, texts),
 }
 
 

@@ -38,6 +38,7 @@ from manyfit.events import (
     TrialAsked,
     WorkDescribed,
 )
+from manyfit.group_events import GroupsEvent
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner
 from manyfit.repeats import LEADERS
@@ -152,6 +153,8 @@ class Engine:
                 self.tally = replace(self.tally, failed=0, same_failure=None, fatal=None)
             case StudyCreated() | SpaceChanged() | WorkDescribed() | StudyEnded():
                 pass
+            case _ if isinstance(event, GroupsEvent):
+                raise IllegalEventError(f"{type(event).__name__} is of a call of tune_groups")
             case _:
                 if not self.accepts(event):
                     raise IllegalEventError(f"{event} can't follow {self._story(event.number)}")

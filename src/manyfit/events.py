@@ -1,17 +1,31 @@
 """What can happen to a study, as frozen values and as versioned lines of JSON.
 
 The journal is a list of these, the engine folds them, and workers send them home: data, never code.
+What happens in a call of `tune_groups` (`manyfit.group_events`) is written in the same way.
 An old version is brought up to date by `manyfit.journal.upgrade` before it is decoded here.
 Times (`at`) are wall time in seconds since the epoch; durations (`seconds`) are monotonic.
 """
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from itertools import product
 from operator import attrgetter
-from typing import Any, TypeAlias
+from types import NoneType, UnionType
+from typing import Any, TypeAlias, get_args, get_origin
+
+from manyfit.group_events import (
+    CallCreated,
+    CallEnded,
+    CallStarted,
+    ClusterDescribed,
+    GroupEnded,
+    GroupEvaluated,
+    GroupsDescribed,
+    GroupsEvent,
+    TrialScored,
+)
 
 VERSION = 2
 
@@ -183,7 +197,13 @@ AttemptEvent: TypeAlias = (
 )
 TrialEvent: TypeAlias = TrialAsked | AttemptEvent | TrialAbandoned
 Event: TypeAlias = (
-    StudyCreated | DriverStarted | SpaceChanged | WorkDescribed | TrialEvent | StudyEnded
+    StudyCreated
+    | DriverStarted
+    | SpaceChanged
+    | WorkDescribed
+    | TrialEvent
+    | StudyEnded
+    | GroupsEvent
 )
 
 # Names in the journal are for ever: add to this table, never change or reuse a key.
@@ -202,18 +222,58 @@ _KINDS: dict[str, type[Event]] = {
     "lost": AttemptLost,
     "abandoned": TrialAbandoned,
     "study-ended": StudyEnded,
+    "call-created": CallCreated,
+    "call-started": CallStarted,
+    "groups-described": GroupsDescribed,
+    "cluster-described": ClusterDescribed,
+    "trial-scored": TrialScored,
+    "group-evaluated": GroupEvaluated,
+    "group-ended": GroupEnded,
+    "call-ended": CallEnded,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _FIELDS = {kind: tuple(f.name for f in fields(kind)) for kind in _NAMES}
 # What JSON makes of a field's type: `true` is no number, and a whole number may stand for a float.
-_TYPES: dict[Any, tuple[type, ...]] = {int: (int,), float: (float, int), str: (str,), bool: (bool,)}
+_TYPES: dict[Any, tuple[type, ...]] = {
+    int: (int,),
+    float: (float, int),
+    str: (str,),
+    bool: (bool,),
+    NoneType: (NoneType,),
+    Sequence: (list, tuple),
+}
+
+
+def _types_of(annotation: Any) -> tuple[type, ...]:
+    if isinstance(annotation, UnionType):
+        return sum(map(_types_of, get_args(annotation)), ())
+    return _TYPES.get(get_origin(annotation) or annotation, (dict,))
+
+
 _VALUES = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
 # The combinations of types that each kind's fields may have: one lookup in a set beats a loop.
 _SHAPES = {
-    kind: frozenset(product(*(_TYPES.get(each.type, (dict,)) for each in fields(kind))))
+    kind: frozenset(product(*(_types_of(each.type) for each in fields(kind)))) for kind in _NAMES
+}
+_KNOWN = {kind: frozenset({"v", "event", *names}) for kind, names in _FIELDS.items()}
+_NUMBERS = frozenset({float, int})
+# The fields that may hold what JSON has no numbers for, NaN and infinities: alone, or in a mapping.
+_FLOATS = {
+    kind: tuple(each.name for each in fields(kind) if each.type == float | None) for kind in _NAMES
+}
+_FLOAT_MAPS = {
+    kind: tuple(each.name for each in fields(kind) if each.type == Mapping[str, float])
     for kind in _NAMES
 }
-_NUMBERS = frozenset({float, int})
+# Fields that are left out where they have their default: lines of groups are many.
+_LEFT_OUT: dict[type[Event], Mapping[str, Any]] = {
+    AttemptFinished: {"notes": {}},
+    GroupEnded: {
+        each.name: {} if each.default is MISSING else each.default
+        for each in fields(GroupEnded)
+        if each.default is not MISSING or each.default_factory is not MISSING
+    },
+}
 
 
 def encode(event: Event) -> str:
@@ -224,14 +284,17 @@ def encode(event: Event) -> str:
     kind = type(event)
     record: dict[str, Any] = {"v": VERSION, "event": _NAMES[kind]}
     record.update((name, getattr(event, name)) for name in _FIELDS[kind])
-    if not record.get("notes", True):
-        del record["notes"]
+    for name, default in _LEFT_OUT.get(kind, {}).items():
+        if record[name] == default:
+            del record[name]
     try:
         return _strict(record)
     except ValueError:
-        if "metrics" not in record:
-            raise
-        record["metrics"] = {name: _finite(v) for name, v in record["metrics"].items()}
+        for name in _FLOATS[kind]:
+            if record.get(name) is not None:
+                record[name] = _finite(record[name])
+        for name in _FLOAT_MAPS[kind]:
+            record[name] = {key: _finite(value) for key, value in record.get(name, {}).items()}
         return _strict(record)
 
 
@@ -262,9 +325,13 @@ def from_record(record: Any) -> Event:
         if record.pop("v") != VERSION:
             raise ValueError(f"not an event of version {VERSION}")
         kind = _KINDS[record.pop("event")]
-        metrics = record.get("metrics")
-        if metrics is not None and not _NUMBERS.issuperset(map(type, metrics.values())):
-            record["metrics"] = {name: _number(value) for name, value in metrics.items()}
+        for name in _FLOAT_MAPS[kind]:
+            values = record.get(name)
+            if values is not None and not _NUMBERS.issuperset(map(type, values.values())):
+                record[name] = {key: _number(value) for key, value in values.items()}
+        for name in _FLOATS[kind]:
+            if record.get(name) is not None:
+                record[name] = _number(record[name])
         event = kind(**record)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not an event: {error}") from error
@@ -272,6 +339,17 @@ def from_record(record: Any) -> Event:
     if tuple(map(type, values)) not in _SHAPES[kind]:
         raise ValueError(f"not an event: it holds what no {_NAMES[kind]!r} does: {values!r:.200}")
     return event
+
+
+def unknown_in(record: Mapping[str, Any]) -> list[str]:
+    """Return what a later version must have added to a parsed line: its kind, or fields.
+
+    Example:
+        >>> unknown_in({"v": 2, "event": "study-ended", "reason": "done", "at": 1.0, "cost": 3})
+        ['cost']
+    """
+    kind = _KINDS.get(record["event"])
+    return [record["event"]] if kind is None else sorted(record.keys() - _KNOWN[kind])
 
 
 def _number(value: Any) -> float:

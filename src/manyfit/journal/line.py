@@ -12,7 +12,8 @@ import json
 import re
 import zlib
 
-from manyfit.events import VERSION, Event, encode, from_record
+from manyfit.errors import JournalError
+from manyfit.events import VERSION, Event, encode, from_record, unknown_in
 from manyfit.journal.upgrade import upgrade
 
 _SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}')
@@ -55,7 +56,13 @@ def from_line(line: bytes, before: int = 0) -> Event:
         record = json.loads(whole[:-_LENGTH].decode() + "}" if has_seal else whole.decode())
         if not has_seal and _UNSEALED < record["v"] <= VERSION:
             raise ValueError("its checksum is missing")
-        return from_record(upgrade(record))
+        record = upgrade(record)
+        if has_seal and (news := unknown_in(record)):
+            raise JournalError(
+                f"it was written by a newer Manyfit: this one doesn't know {', '.join(news)}. "
+                "Upgrade with `pip install -U manyfit`, or use another name"
+            )
+        return from_record(record)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not an event: {type(error).__name__}: {error}") from error
 
