@@ -167,14 +167,14 @@ class TestChoice:
                 lambda: Choice({"a": Int(1, 2)}),
                 "names branches, each a mapping of params, but 'a' is Int",
             ),
-            (lambda: Choice({1: {}}), "a branch's name must be a text that isn't empty, but got 1"),
+            (lambda: Choice({1: {}}), "a branch's name must be a non-empty string, but got 1"),
             (
                 lambda: Choice({"": {}}),
-                "a branch's name must be a text that isn't empty, but got ''",
+                "a branch's name must be a non-empty string, but got ''",
             ),
             (
                 lambda: Choice({"a": {"": 1}}),
-                "a name in branch 'a' must be a text that isn't empty",
+                "a name in branch 'a' must be a non-empty string",
             ),
             (
                 lambda: Choice([1, 2], weights=0.5),
@@ -190,7 +190,7 @@ class TestChoice:
             ),
             (
                 lambda: Choice([1, 2], weights=[1, -1]),
-                "but got [1, -1]. Leave out an option that is",
+                "but got [1, -1]. Leave out an option that must",
             ),
             (lambda: Choice([1, 2], weights=[0, 0]), "weights must be positive numbers"),
             (lambda: Choice([1, 2], weights=[1, math.nan]), "weights must be positive numbers"),

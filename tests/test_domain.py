@@ -118,7 +118,7 @@ class TestFloat:
         [
             (
                 lambda: Float(1, 1),
-                "Float(1.0, 1.0) needs low < high. A value that is fixed is written",
+                "Float(1.0, 1.0) needs low < high. Write a fixed value as a",
             ),
             (lambda: Float(2, 1), "Float(2.0, 1.0) needs low < high"),
             (lambda: Float(1, 2, log="no"), "Float needs True or False for log, but got 'no'"),
@@ -137,7 +137,7 @@ class TestFloat:
                 lambda: Float(0, 1, step=math.nan),
                 "Float needs a finite number for step, but got nan",
             ),
-            (lambda: Float(-1.5e308, 1.5e308), "is wider than a float can tell"),
+            (lambda: Float(-1.5e308, 1.5e308), "high - low overflows a float"),
             (lambda: Float(0, 1, step=0), "Float(0.0, 1.0, step=0.0) needs 0 < step <= high - low"),
             (lambda: Float(0, 1, step=-0.5), "needs 0 < step <= high - low"),
             (lambda: Float(0, 1, step=1.5), "needs 0 < step <= high - low"),
@@ -234,7 +234,7 @@ class TestInt:
         [
             (
                 lambda: Int(3, 3),
-                "Int(3, 3) needs low < high. A value that is fixed is written as a",
+                "Int(3, 3) needs low < high. Write a fixed value as a",
             ),
             (lambda: Int(0.5, 3), "Int needs a whole number for low, but got 0.5"),
             (lambda: Int(0, "3"), "Int needs a whole number for high, but got '3'"),

@@ -25,8 +25,8 @@ def test_reports_without_the_tuned_metric(caplog):
     said = said_of(caplog, report(3, loss=0.5, acc=1.0), report(4, loss=0.5))
     assert said == [
         (
-            "The first report has loss, acc, but not val_loss, the metric being tuned. Only by "
-            "reports of that can a trial be pruned: report(3, val_loss=...)."
+            "The first report has loss, acc, but not val_loss, the metric being tuned. Without "
+            "it no trial can be pruned: report(3, val_loss=...)."
         )
     ]
 

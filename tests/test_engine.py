@@ -132,7 +132,7 @@ class TestAsking:
         """A sampler may stop before the space does: the reason names the sampler."""
         study = engine(sampler=NoSampler())
 
-        assert study.decide(free=1) == EndStudy("the sampler has nothing more to propose")
+        assert study.decide(free=1) == EndStudy("the sampler has no more proposals")
 
 
 class TestEnding:

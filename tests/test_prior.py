@@ -103,7 +103,7 @@ def test_too_few_trials_are_passed_over(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "manyfit"):
         assert earlier_studies([result], SPACE, LOSS, tmp_path) == []
 
-    assert "prior_from[0] is passed over: 4 of its 4 trials fit this space" in caplog.text
+    assert "prior_from[0] is ignored: 4 of its 4 trials fit this space" in caplog.text
 
 
 @pytest.mark.parametrize("given", ["old", None, 3, {"a": 1}])

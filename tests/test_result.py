@@ -203,7 +203,7 @@ class TestRepeats:
         """A leader of which nothing but its luck is left is shown with it."""
         repeat = replace(trial(1, Failed("no")), params={"x": 0}, repeat_of=0)
 
-        assert "best    loss 0.1 (trial 0; none of its repeats brought a value)" in str(
+        assert "best    loss 0.1 (trial 0; none of its repeats returned a value)" in str(
             result(done(0, 0.1), repeat)
         )
 

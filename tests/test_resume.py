@@ -170,7 +170,7 @@ class TestInterrupt:
         _, errors = driver.communicate(timeout=10)
 
         assert driver.returncode == 0, errors
-        assert "make the same call under the same name, 's'" in errors
+        assert "make the same call with the same name, 's'" in errors
         assert psutil.wait_procs(workers, timeout=5)[1] == []
         result = manyfit.load_study("s", folder=tmp_path)
         assert result.reason == "interrupted"

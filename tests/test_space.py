@@ -382,9 +382,9 @@ class TestPoints:
             ({**FOREST, 3: 1}, "3 is not in the space"),
             (
                 without(SVM, "C"),
-                "C is missing: it must be a number from 0.1 to 10.0. Given were: lr,",
+                "C is missing: it must be a number from 0.1 to 10.0. Given: lr,",
             ),
-            ({}, "lr is missing: it must be a number from 0.0001 to 0.1. Given were: nothing"),
+            ({}, "lr is missing: it must be a number from 0.0001 to 0.1. Given: nothing"),
             ([0.1, 32], "must be a dict"),
         ],
     )
@@ -435,17 +435,17 @@ class TestMistakes:
                 [Int(1, 2)],
                 "a space must be a dict of names and domains, but got [Int(1, 2)] (list)",
             ),
-            ({"": Int(1, 2)}, "a name in the space must be a text that isn't empty, but got ''"),
-            ({1: Int(1, 2)}, "a name in the space must be a text that isn't empty, but got 1"),
+            ({"": Int(1, 2)}, "a name in the space must be a non-empty string, but got ''"),
+            ({1: Int(1, 2)}, "a name in the space must be a non-empty string, but got 1"),
             ({"x": {"y": Int(1, 2)}}, "x in the space has a Float, Int or Choice inside a dict."),
             ({"x": [1, (Int(1, 2),)]}, "x in the space has a Float, Int or Choice inside a list."),
             (
                 {"x": Int(1, 2), "m": Choice({"a": {"x": Int(1, 2)}})},
-                "x is in the space twice: at the top, and when m is 'a'",
+                "x is in the space twice: at the top and when m is 'a'",
             ),
             (
                 {"m": Choice({"a": {"x": Int(1, 2)}}), "n": Choice({"b": {"x": Int(1, 2)}})},
-                "x is in the space twice: when m is 'a', and when n is 'b'",
+                "x is in the space twice: when m is 'a' and when n is 'b'",
             ),
             (
                 {"m": Choice({"a": {"x": Int(1, 2)}, "b": {"x": Int(1, 3)}})},

@@ -158,7 +158,7 @@ class TestNotes:
         assert list(result.table()["notes_checkpoint"]) == ["/models/7"] * 3
         assert manyfit.load_study("s", folder=inline["folder"])[2].notes == result[2].notes
         (record,) = caplog.records
-        assert "returned status, checkpoint beside its metrics" in record.message
+        assert "returned status, checkpoint besides its metrics" in record.message
 
     def test_told_ones(self, quiet):
         """In your own loop, too."""
@@ -314,7 +314,7 @@ class TestFailing:
         [
             ("val_accuracy", "minimize", 0.9, "usually better when larger"),
             ("val_loss", "maximize", 0.9, "usually better when smaller"),
-            ("loss", "minimize", -0.9, "return the score as it is"),
+            ("loss", "minimize", -0.9, "return the score itself"),
         ],
     )
     def test_a_direction_that_looks_wrong_is_asked_about(
@@ -352,7 +352,7 @@ class TestRefusing:
             ({"n_trials": 1, "name": 5}, "name must be made of"),
             ({"n_trials": 1, "name": "x" * 300}, "not be long"),
             ({"n_trials": 1, "folder": 3}, "folder must be a path"),
-            ({}, "nothing would ever end this study"),
+            ({}, "this study would never end"),
             ({"n_trials": 1, "direction": "min"}, "direction must be 'minimize' or 'maximize'"),
             ({"n_trials": 1, "executor": "spark"}, "executor must be 'inline', 'processes'"),
             *(
@@ -380,7 +380,7 @@ class TestRefusing:
             ({"n_trials": 1, "max_attempts": 0}, "max_attempts must be a whole number, at least 1"),
             ({"n_trials": 1, "repeats": 0}, "repeats must be a whole number, at least 1, or None"),
             ({"n_trials": 1, "repeats": True}, "repeats must be .* got True"),
-            ({"repeats": 3}, "nothing would ever end this study"),
+            ({"repeats": 3}, "this study would never end"),
             ({"n_trials": 1, "lag": 0}, "lag must be a whole number, at least 1, or None"),
             ({"n_trials": 1, "lag": 1.5}, "lag must be .* got 1.5"),
             ({"n_trials": 1, "lag": 2, "pruner": "median"}, "leave pruner out, but got 'median'"),

@@ -104,7 +104,7 @@ __all__ = [
     "tune_groups",
 ]
 
-# Names are fetched on first use: `import manyfit` is light, and a worker loads only what it needs.
+# Names are imported on first use: `import manyfit` is light, and workers load only what they need.
 _HOMES = {
     "archive": ("load_study", "study_names"),
     "budget": ("NoImprovement", "Target"),
@@ -147,7 +147,7 @@ _HOMES = {
     "worker.context": ("current_trial", "report"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
-# They need packages that not everybody has.
+# These need optional packages.
 _FRONT_DOORS = ("optuna", "spark_ml", "testing")
 
 

@@ -1,4 +1,4 @@
-"""One check for each kind of thing a user gives: numbers, and objects with methods."""
+"""Checks of arguments: numbers, and objects with methods."""
 
 import math
 from numbers import Integral, Real
@@ -8,7 +8,7 @@ from manyfit.errors import ArgumentError
 
 
 def is_number(value: object, *, whole: bool = False) -> bool:
-    """Whether a value is a number, of Python or NumPy; `True` is none.
+    """Return whether a value is a Python or NumPy number; `True` isn't.
 
     Example:
         >>> is_number(1.5), is_number(1.5, whole=True), is_number(True)
@@ -28,20 +28,20 @@ def check_number(
     unit: str = "",
     also: str = "",
 ) -> Any:
-    """Return a finite number within bounds as a plain `int` or `float`, whatever it was before.
+    """Return a finite number within bounds as a plain `int` or `float`.
 
     Args:
-        name: What the value is called.
-        value: What was given.
-        least: The least it may be.
-        above: What it must be more than.
-        most: The most it may be.
+        name: The argument's name.
+        value: The argument.
+        least: The inclusive lower bound.
+        above: The exclusive lower bound.
+        most: The inclusive upper bound.
         whole: Whether it must be a whole number.
         unit: What it counts or measures.
-        also: What else may be given, for the message: the caller has looked for that.
+        also: What else the argument may be, for the message; the caller has checked for that.
 
     Raises:
-        ArgumentError: It is anything else; says what it must be, and what it is.
+        ArgumentError: It is anything else; the message says what it must be, and what was given.
 
     Example:
         >>> import numpy as np
@@ -79,7 +79,7 @@ def check_optional(name: str, value: Any, **rules: Any) -> Any:
 
 
 def has_methods(value: object, *names: str) -> bool:
-    """Whether an object can do all this; a class, which nobody has called yet, can't.
+    """Return whether an object has all these methods; a class, which isn't an instance, doesn't.
 
     Example:
         >>> has_methods([], "append", "pop"), has_methods(list, "append")

@@ -1,4 +1,4 @@
-"""What is handed out is a copy: what a trial does to it, no other trial and no record sees."""
+"""Deep copies of values that are handed out, so that a trial's changes reach nobody else."""
 
 import copy
 from collections.abc import Mapping
@@ -8,16 +8,17 @@ import numpy as np
 
 from manyfit._labels import is_label
 
-# Handles to what lives in a JVM or on a cluster: a half-made copy would let go of the original.
+# Handles to objects in a JVM or on a cluster: an incomplete copy, once deleted, would release the
+# original.
 _HANDLES = ("pyspark.", "py4j.")
 
 
 def own(value: Any) -> Any:
-    """Return a deep copy of a value, but for what has nothing to protect.
+    """Return a deep copy of a value, in which some objects are not copied.
 
-    That is what can't be changed (a read-only array too, such as those of `manyfit.share`), handles
-    to Spark's objects, and what can't be copied, such as a lock or an open file. These are in the
-    copy as they are.
+    These are immutable objects (and read-only arrays, such as those of `manyfit.share`), handles to
+    Spark's objects, and objects that can't be copied, such as a lock or an open file. The copy
+    holds the originals.
 
     Example:
         >>> layers = [64]
@@ -26,7 +27,7 @@ def own(value: Any) -> Any:
     """
     try:
         return _copied(value)
-    except RecursionError:  # it holds itself
+    except RecursionError:  # it contains itself
         return copy.deepcopy(value)
 
 
@@ -47,7 +48,7 @@ def _copied(value: Any) -> Any:
 
 
 def own_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dict of copies, each as `own` makes it.
+    """Return a dict with a copy of each value, made by `own`.
 
     Example:
         >>> own_values({"layers": [64]})

@@ -1,4 +1,4 @@
-"""What a user passes to a study: refused where it breaks a rule, before anything is on disk."""
+"""Checks the arguments of a study before anything is on disk."""
 
 import inspect
 import zlib
@@ -20,10 +20,10 @@ from manyfit.worker.work import Limits
 
 
 def points_of(start_with: object) -> Iterable[Mapping[Any, Any]]:
-    """Return the points to try first, as they were given.
+    """Return the points to try first, as given.
 
     Raises:
-        ArgumentError: It is no list of them.
+        ArgumentError: `start_with` isn't a list of points.
     """
     if isinstance(start_with, Mapping | str) or not isinstance(start_with, Iterable):
         raise ArgumentError(f"start_with must be a list of points, but got {start_with!r:.200}")
@@ -31,13 +31,13 @@ def points_of(start_with: object) -> Iterable[Mapping[Any, Any]]:
 
 
 def stored_points(start_with: object, space: Space) -> list[Params]:
-    """Return the points to try first, in stored form and whole.
+    """Return the points to try first, in stored form and complete.
 
-    What a point leaves open is drawn at random, but hangs on the point alone: when a study is
-    resumed, it is known for what has been tried. One that is there twice is drawn twice.
+    Missing params are drawn at random, as a function of the point alone: when a study is resumed,
+    the point is recognised as tried. A point that is listed twice is drawn twice.
 
     Raises:
-        ArgumentError: It is no list of points.
+        ArgumentError: `start_with` isn't a list of points.
         SpaceError: A point breaks a rule.
     """
     found: list[Params] = []
@@ -76,7 +76,7 @@ def checked_limits(
     """Return the limits of a trial, in this order, as plain numbers.
 
     Raises:
-        ArgumentError: One of them is not positive, or `cpus_per_trial` no whole number.
+        ArgumentError: One of them isn't positive, or `cpus_per_trial` isn't a whole number.
     """
     return (
         check_optional("trial_timeout", trial_timeout, above=0, unit="seconds"),
@@ -86,7 +86,7 @@ def checked_limits(
 
 
 def check_objective(objective: object) -> None:
-    """Check that an objective takes the params, and nothing else it would have to be given.
+    """Check that an objective can be called with the params as its only argument.
 
     Raises:
         ObjectiveError: It can't be called with one argument.
@@ -97,7 +97,7 @@ def check_objective(objective: object) -> None:
     try:
         signature = inspect.signature(objective)
     except ValueError:
-        return  # some built-in functions don't tell
+        return  # some built-in functions have no signature
     try:
         signature.bind({})
     except TypeError as error:
@@ -110,7 +110,7 @@ def check_objective(objective: object) -> None:
 def notes_on(
     executor: Executor, limits: Limits, repeats: int | None, lag: int | None
 ) -> tuple[str, ...]:
-    """Say what a person may not expect, such as what was asked for and the executor can't do."""
+    """Return notes on what the user may not expect, such as a limit the executor can't enforce."""
     can, name = executor.capabilities, type(executor).__name__
     notes = []
     if repeats is not None:
@@ -126,23 +126,23 @@ def notes_on(
     if limits.memory is not None and not can.memory_limit:
         notes.append(f"{name} can't limit memory: trial_memory is not enforced")
     if not can.live_reports:
-        notes.append(f"{name} brings reports home only when a trial ends: none is pruned")
+        notes.append(f"{name} delivers reports only when a trial ends: none is pruned")
     return tuple(notes)
 
 
 def pruner_with(
     lag: int | None, pruner: str | PrunerSettings | None
 ) -> str | PrunerSettings | None:
-    """Return the pruner that goes with a lag: none, since who is pruned depends on timing.
+    """Return the pruner to use with a lag: none, because pruning depends on timing.
 
     Raises:
-        ArgumentError: Another one was asked for.
+        ArgumentError: Both a lag and a pruner were given.
     """
     if lag is None:
         return pruner
     if pruner in ("auto", "none", None) or isinstance(pruner, NoPruner):
         return None
     raise ArgumentError(
-        "with lag, proposals don't depend on timing; but which trials a pruner ends does, since it "
-        f"compares those that happen to run together: leave pruner out, but got {pruner!r}"
+        "with lag, proposals don't depend on timing, but a pruner does, because it compares trials "
+        f"that happen to run together: leave pruner out, but got {pruner!r}"
     )

@@ -1,4 +1,4 @@
-"""Trials for a loop of your own: the same engine and record, without an executor."""
+"""Ask and tell: trials for a loop of your own, with the same engine and journal."""
 
 from collections.abc import Mapping
 
@@ -19,19 +19,19 @@ from manyfit.trial import Trial
 
 
 class Asking:
-    """Gives trials out one by one and takes their results in, each on disk before it counts."""
+    """Hands out trials one by one and records their results, each on disk before it counts."""
 
     def __init__(self, recorder: Recorder, clock: Clock = Clock()) -> None:
         self._recorder = recorder
         self._engine = recorder.engine
         self._clock = clock
         self._started: dict[int, float] = {}
-        self._steps: dict[int, int] = {}  # the last one that each has reported
-        self._over: str | None = None  # said by the last `ask`
+        self._steps: dict[int, int] = {}  # trial number → the last step reported
+        self._over: str | None = None  # why the last `ask` returned None
 
     @property
     def reason(self) -> str:
-        """Why the study is over, or how far it is."""
+        """Why the study is over, or how far it has come."""
         return self._verdict() or f"not ended: {self._progress()} so far"
 
     def _verdict(self) -> str | None:
@@ -44,7 +44,7 @@ class Asking:
         return f"{words} trial{'' if (most or done) == 1 else 's'}"
 
     def ask(self) -> Trial | None:
-        """Put the next trial on record as running; None when there is none."""
+        """Record the next trial as running, and return it; None if there is none."""
         while True:
             now = self._clock.now()
             command = self._engine.decide(free=1)
@@ -62,7 +62,7 @@ class Asking:
                     return None
 
     def report(self, trial: Trial, step: int, metrics: Mapping[str, float]) -> str | None:
-        """Take a report in; returns why the trial should end, or None."""
+        """Record a report; returns why the trial should end, or None."""
         number, attempt = self._open(trial)
         step, measured = to_report(step, metrics, after=self._steps.get(number, -1))
         now = self._clock.now()
@@ -74,7 +74,7 @@ class Asking:
         return self._engine.trials[number].attempts[-1].stop_reason
 
     def tell(self, trial: Trial, returned: float | Mapping[str, float]) -> Trial:
-        """Take a result in; one that is unusable fails the trial, as in `tune`."""
+        """Record a result; an unusable one fails the trial, as in `tune`."""
         number, attempt = self._open(trial)
         try:
             metrics = self._engine.metric.to_metrics(returned)
@@ -95,7 +95,6 @@ class Asking:
         return self._settled(number)
 
     def fail(self, trial: Trial, reason: str, error: str = "", traceback: str = "") -> Trial:
-        """Fail a trial."""
         number, attempt = self._open(trial)
         seconds = self._seconds(number)
         now = self._clock.now()
@@ -105,7 +104,7 @@ class Asking:
         return self._settled(number)
 
     def close(self) -> str:
-        """Write off what was not told, and put the end on record; returns why it ended."""
+        """Write off trials that were not told, and record the end; returns why it ended."""
         now = self._clock.now()
         self._recorder.write_off("the study was closed", now, counts=False)
         reason = self._verdict() or f"closed after {self._progress()}"
@@ -114,20 +113,20 @@ class Asking:
         return reason
 
     def _open(self, trial: Trial) -> tuple[int, int]:
-        """Return number and attempt of a trial that is running by our own asking.
+        """Return the number and attempt of a running trial that `ask` returned.
 
         Raises:
-            ArgumentError: It isn't.
+            ArgumentError: The trial isn't one of these.
         """
         if not isinstance(trial, Trial):
             raise ArgumentError(
-                f"a trial must be one that ask() gave out, but got {trial!r:.200}; "
-                "ask() returns None when there is none to give out"
+                f"a trial must be one that ask() returned, but got {trial!r:.200}; "
+                "ask() returns None when there are no more"
             )
         if trial.number not in self._started:
             raise ArgumentError(
                 f"trial {trial.number} is not running here: "
-                "tell a trial once, and only one that ask() gave out"
+                "tell a trial once, and only one that ask() returned"
             )
         return trial.number, len(self._engine.trials[trial.number].attempts)
 

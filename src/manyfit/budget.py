@@ -1,4 +1,4 @@
-"""How long a study goes on, and why it ended."""
+"""The limits of a study, and the reason for which it ended."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ class Target:
 class NoImprovement:
     """Stop the study once `n_trials` trials in a row have ended without a new best one.
 
-    Counted from the best trial on, pruned and failed trials included; not before one has completed.
+    Pruned and failed trials count. The rule never applies before a trial has completed.
 
     Raises:
-        ArgumentError: `n_trials` is not a whole number from 1 up.
+        ArgumentError: `n_trials` isn't a whole number of at least 1.
 
     Example:
         >>> NoImprovement(20)
@@ -49,7 +49,7 @@ class NoImprovement:
         object.__setattr__(self, "n_trials", n_trials)
 
 
-# Name, least value, and what it measures; what measures nothing is a whole number.
+# Name, least value and unit; a limit without a unit is a whole number.
 _LIMITS = (
     ("n_trials", 1, ""),
     ("timeout", 0, "seconds"),
@@ -62,18 +62,18 @@ Stop: TypeAlias = Target | NoImprovement
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a budget looks at.
+    """The counts on which a budget decides. Repeats are not counted.
 
     Attributes:
-        asked: Trials that count towards `n_trials`, finished or not. Repeats are counted nowhere.
+        asked: Trials that count towards `n_trials`, finished or not.
         finished: Those of them that are COMPLETE, PRUNED or FAIL.
         best: The best value; None until a trial completes.
         since_best: Trials finished since the best one.
-        failed: Trials that failed under the present driver; an earlier one's bugs may be mended.
-        same_failure: How all trials finished under the present driver failed, if that can't depend
-            on their params (`SameFailure`), else None.
-        fatal: The reason of a `FatalError` raised under the present driver, else None.
-        elapsed: Seconds since the present driver started.
+        failed: Trials that failed under the current driver; bugs of before may have been fixed.
+        same_failure: The failure of all trials finished under the current driver, if it can't
+            depend on their params (see `SameFailure`); otherwise None.
+        fatal: The reason of a `FatalError` raised under the current driver; otherwise None.
+        elapsed: Seconds since the current driver started.
     """
 
     asked: int = 0
@@ -91,13 +91,14 @@ class Budget:
     """The limits of a study; the first one reached ends it.
 
     Args:
-        n_trials: How many trials finish in all, over all drivers; None for no limit.
-        timeout: Seconds of one call; running trials are cut off, and go on when the study resumes.
-        max_failures: How many trials may fail in one call; None for any number, unless all of them
-            fail in the same way, all over the space.
-        stop: Rules that look at the values: `Target`, `NoImprovement`.
-        repeats: How often each of the leading trials is run again once the search is over, on top
-            of `n_trials`; None for not at all.
+        n_trials: The total number of trials, over all calls; None for no limit.
+        timeout: Seconds that one call may take. Trials still running are cut off, and run again
+            when the study resumes.
+        max_failures: The number of trials that may fail in one call; None for any number, unless
+            trials all over the space fail in the same way.
+        stop: Rules that depend on the values: `Target`, `NoImprovement`.
+        repeats: How often each of the leading trials is run again once the search is over, in
+            addition to `n_trials`; None for not at all.
 
     Raises:
         ArgumentError: A limit breaks its rule.
@@ -130,14 +131,14 @@ class Budget:
         stop: Stop | Iterable[Stop] | None,
         repeats: int | None = None,
     ) -> "Budget":
-        """Take the arguments of `tune` as a user gives them."""
+        """Make a budget from the arguments of `tune`, as a user passes them."""
         listed = isinstance(stop, Iterable) and not isinstance(stop, type | str)
         rules: tuple[Any, ...] = tuple(stop) if isinstance(stop, Iterable) and listed else (stop,)
         return cls(n_trials, timeout, max_failures, () if stop is None else rules, repeats)
 
     @property
     def most_trials(self) -> int | None:
-        """How many trials there are at most, repeats included; None for no limit.
+        """The largest possible number of trials, repeats included; None for no limit.
 
         Example:
             >>> Budget(n_trials=30).most_trials, Budget(n_trials=30, repeats=3).most_trials
@@ -148,16 +149,16 @@ class Budget:
         return self.n_trials + min(LEADERS, self.n_trials) * (self.repeats or 0)
 
     def allows_another(self, tally: Tally) -> bool:
-        """Whether a further trial may be asked for, as far as `n_trials` is concerned."""
+        """Return whether `n_trials` allows another trial."""
         return self.n_trials is None or tally.asked < self.n_trials
 
     def verdict(self, tally: Tally, metric: Metric) -> str | None:
-        """Say why the search is over, or None while it goes on."""
+        """Return why the search is over, or None while it goes on."""
         over = self._failures(tally) or self._values(tally, metric) or self._count(tally)
         return over or self._time(tally)
 
     def allows_repeats(self, tally: Tally) -> bool:
-        """Whether repeats may follow a search that is over: none do where it failed or ran late."""
+        """Return whether repeats follow a finished search: not if it failed or timed out."""
         return self.repeats is not None and not (self._failures(tally) or self._time(tally))
 
     def _failures(self, tally: Tally) -> str | None:
@@ -175,7 +176,7 @@ class Budget:
             return None
         return (
             f"the first {tally.failed} trials, all over the space, all failed with "
-            f"{tally.same_failure}. To go on nevertheless, give max_failures"
+            f"{tally.same_failure}. To go on anyway, set max_failures"
         )
 
     def _values(self, tally: Tally, metric: Metric) -> str | None:

@@ -1,4 +1,4 @@
-"""What a hyperparameter that is not a number may be: one of some options, or of some branches."""
+"""The domain of a hyperparameter that isn't a number: one of some options or branches."""
 
 import bisect
 import functools
@@ -17,7 +17,7 @@ from manyfit._own import own
 from manyfit.domain import Float, Int, as_number, broken, is_real
 from manyfit.errors import SpaceError
 
-# What a name in a space or in a branch stands for: a domain, or else a constant.
+# The value of a name in a space or a branch: a domain or a constant.
 Entry: TypeAlias = Any
 
 _FOREIGN = ("optuna.", "hyperopt.", "scipy.stats.", "ray.tune.", "skopt.")
@@ -26,23 +26,23 @@ _CALLED = {"Float": "Float(0.0, 1.0)", "Int": "Int(1, 9)", "Choice": 'Choice(["a
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Choice:
-    """One of some options, without an order among them.
+    """One of several options, which have no order.
 
-    Options are any values. One that is plain JSON (None, a bool, a number, a string) is recorded as
-    it is; any other by a label: a function or class by its qualified name, anything else by its
-    `repr`. Two options with the same label can't be told apart, and are an error.
+    An option can be any value. Plain JSON values (None, a bool, a number, a string) are recorded
+    as they are. Any other option is recorded by its label: the qualified name of a function or
+    class, the `repr` of anything else. Two options with the same label are an error.
 
     A mapping from names to mappings holds branches: the params of a branch are active only when the
     branch is chosen. A branch may be empty, hold constants, and hold a Choice with branches again.
 
     Args:
         options: The options in order, or the branches by name.
-        weights: How often each is drawn at random, relative to the others, in the same order. A
-            model of the results (TPE) learns its own instead.
+        weights: The relative frequency with which each option is drawn at random, in the same
+            order. A sampler that models the results (TPE) learns its own instead.
 
     Raises:
-        SpaceError: There are no options, two are alike, one has no lasting label, or weights are
-            not one positive number for each option.
+        SpaceError: There are no options, two have the same label, the label of one differs from
+            process to process, or weights are not one positive number for each option.
 
     Example:
         >>> Choice(["adam", "sgd"], weights=[3, 1])
@@ -71,12 +71,12 @@ class Choice:
 
     @functools.cached_property
     def labels(self) -> tuple[Label, ...]:
-        """What stands for each option in a record."""
+        """The labels of the options, by which the journal records them."""
         return tuple(self.options) if self.branches is not None else tuple(map(label, self.options))
 
     @property
     def branches(self) -> Mapping[str, Mapping[str, Entry]] | None:
-        """The branches by name; None where the options are plain."""
+        """The branches by name; None if the options are plain."""
         return self.options if isinstance(self.options, Mapping) else None
 
     @functools.cached_property
@@ -87,7 +87,7 @@ class Choice:
         return places
 
     def place(self, name: object) -> int | None:
-        """Return where among the options the one with this label is; None if there is none."""
+        """Return the index of the option with this label; None if there is none."""
         # The type is part of the key, because True == 1 == 1.0.
         return self._places.get((type(name), name)) if is_label(name) else None
 
@@ -98,7 +98,7 @@ class Choice:
 
     @functools.cached_property
     def _ends(self) -> tuple[int, ...]:
-        """Where each option's configurations end in the list of all; empty if infinite."""
+        """The end index of each option's configurations in the list of all; empty if infinite."""
         if self.branches is None:
             return tuple(range(1, len(self.options) + 1))
         sizes = [size_of(branch) for branch in self.branches.values()]
@@ -106,33 +106,33 @@ class Choice:
 
     @property
     def rule(self) -> str:
-        """What a value must be, as the end of a sentence."""
+        """The rule that a value must keep, as the end of a sentence."""
         return f"one of {', '.join(map(repr, self.labels))}"
 
     def at(self, index: int) -> tuple[Label, int]:
-        """Return the option at a place among all configurations, and the place within it."""
+        """Return the option of configuration `index`, and the index within that option."""
         place = bisect.bisect_right(self._ends, index)
         return self.labels[place], index - (self._ends[place - 1] if place else 0)
 
     def branch(self, name: object) -> Mapping[str, Entry]:
-        """Return what the branch of this name holds; empty where there is no such branch."""
+        """Return the entries of the branch of this name; empty if there is no such branch."""
         found = (
             None if self.branches is None or not isinstance(name, str) else self.branches.get(name)
         )
         return {} if found is None else found
 
     def option(self, name: Label) -> Any:
-        """Return the option with a label: what the objective receives."""
+        """Return the option with a label, as the objective receives it."""
         if self.branches is not None:
             return name
         return self.options[self._places[type(name), name]]
 
     def contains(self, value: object) -> bool:
-        """Whether this is a value in stored form: the label of an option."""
+        """Return whether a value is in stored form: the label of an option."""
         return self.place(value) is not None
 
     def store(self, name: str, value: object) -> Label:
-        """Return the label of an option, which may be given as it is or by its label.
+        """Return the label of an option, which may be given itself or by its label.
 
         Raises:
             SpaceError: There is no such option.
@@ -150,29 +150,29 @@ class Choice:
             return wanted
         for place, known in enumerate(self.labels):
             if is_real(known) and is_real(value) and known == value:
-                return self.labels[place]  # 32 for 32.0, a number that went through a table
+                return self.labels[place]  # 32 for 32.0, which a table may have made of it
         raise broken(name, self.rule, value)
 
     @functools.cached_property
     def shares(self) -> tuple[float, ...]:
-        """Where each option's share of the unit interval ends."""
+        """The end of each option's share of the unit interval."""
         weights: Any = [1.0] * len(self.labels) if self.weights is None else self.weights
         ends = list(accumulate(weights))
         return tuple(end / ends[-1] for end in ends)
 
     def encode(self, value: Label) -> float:
-        """Return a label's place in the unit interval: the middle of its share."""
+        """Return the position of a label in the unit interval: the middle of its share."""
         place = self._places[type(value), value]
         return (self.shares[place] + (self.shares[place - 1] if place else 0.0)) / 2
 
     def decode(self, unit: float) -> Label:
-        """Return the label at a place of the unit interval."""
+        """Return the label at a position in the unit interval."""
         return self.labels[min(bisect.bisect_right(self.shares, unit), len(self.labels) - 1)]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Choice):
             return NotImplemented
-        # As text, because True == 1 == 1.0.
+        # Compared as text, because True == 1 == 1.0.
         return json.dumps(to_json("", self)) == json.dumps(to_json("", other))
 
     def __hash__(self) -> int:
@@ -188,15 +188,16 @@ Domain: TypeAlias = Float | Int | Choice
 
 
 def to_entries(items: Mapping[Any, Any], where: str) -> dict[str, Entry]:
-    """Check what a space or a branch holds, and return it with NumPy scalars turned into Python's.
+    """Check the entries of a space or a branch, and turn NumPy scalars into Python's.
 
     Raises:
-        SpaceError: A name is no text, or a value is another library's domain or hides one of ours.
+        SpaceError: A name isn't a string, or a value is another library's domain, or has one of
+            ours inside a collection.
     """
     entries: dict[str, Entry] = {}
     for name, value in items.items():
         if not isinstance(name, str) or not name:
-            raise SpaceError(f"a name in {where} must be a text that isn't empty, but got {name!r}")
+            raise SpaceError(f"a name in {where} must be a non-empty string, but got {name!r}")
         if type(value).__module__.startswith(_FOREIGN):
             raise SpaceError(
                 f"{name} in {where} must be a Float, an Int, a Choice or a constant, but got "
@@ -205,7 +206,7 @@ def to_entries(items: Mapping[Any, Any], where: str) -> dict[str, Entry]:
             )
         if _is_class(value):
             raise SpaceError(
-                f"{name} in {where} is the class {value.__name__}, and not one of its instances: "
+                f"{name} in {where} is the class {value.__name__}, not an instance of it: "
                 f"call it, as in {_CALLED[value.__name__]}"
             )
         if not isinstance(value, Domain) and holds_domain(value):
@@ -218,12 +219,12 @@ def to_entries(items: Mapping[Any, Any], where: str) -> dict[str, Entry]:
 
 
 def _kept(value: Any) -> Any:
-    """Return an option or a constant as a space keeps it: its maker may go on to change it."""
+    """Return a copy of an option or a constant, which the caller may go on to change."""
     return value.item() if isinstance(value, np.generic) else own(value)
 
 
 def holds_domain(value: object) -> bool:
-    """Whether a plain collection has a domain, or a class of domains, somewhere in it."""
+    """Return whether a plain collection contains a domain, or a class of domains, at any depth."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple | set | frozenset):
@@ -234,12 +235,12 @@ def holds_domain(value: object) -> bool:
 
 
 def _is_class(value: object) -> bool:
-    """Whether it is `Float`, `Int` or `Choice` itself: somebody has forgotten the brackets."""
+    """Return whether it is the class `Float`, `Int` or `Choice`: the parentheses are missing."""
     return value in (Float, Int, Choice) if isinstance(value, type) else False
 
 
 def refuse_options(name: str, entry: Entry, where: str) -> None:
-    """Refuse a constant that looks like options: other libraries write these without a Choice.
+    """Refuse a constant that looks like a list of options, which other libraries accept.
 
     Raises:
         SpaceError: It is a list, a range, a set, an iterator, or an array of one dimension.
@@ -264,12 +265,12 @@ def refuse_options(name: str, entry: Entry, where: str) -> None:
 
 
 def _is_stream(value: object) -> bool:
-    """Whether it gives its items out once, as a generator does; an open file is something else."""
+    """Return whether it yields its items only once, as a generator does; open files don't count."""
     return isinstance(value, Iterator) and not isinstance(value, io.IOBase)
 
 
 def size_of(entries: Mapping[str, Entry]) -> int | None:
-    """Return how many configurations a space or a branch has; None if infinitely many."""
+    """Return the number of configurations of a space or a branch; None if infinite."""
     sizes = [entry.size for entry in entries.values() if isinstance(entry, Domain)]
     return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
@@ -299,10 +300,10 @@ def to_json(name: str, entry: Entry) -> dict[str, Any]:
 
 
 def from_json(record: Mapping[str, Any]) -> Entry:
-    """Return the entry that `to_json` described; what is no literal comes back as its label.
+    """Return the entry that `to_json` described; options that aren't JSON come back as labels.
 
     Raises:
-        SpaceError: It describes none.
+        SpaceError: `record` doesn't describe an entry.
     """
     fields = dict(record)
     match fields.pop("type", None):
@@ -347,7 +348,7 @@ def _to_branches(branches: Mapping[Any, Any]) -> dict[str, dict[str, Entry]]:
                 'for branches: Choice({"svm": {"C": Float(0.1, 10)}, "forest": {}})'
             )
         if not isinstance(name, str) or not name:
-            raise SpaceError(f"a branch's name must be a text that isn't empty, but got {name!r}")
+            raise SpaceError(f"a branch's name must be a non-empty string, but got {name!r}")
     return {name: to_entries(items, f"branch {name!r}") for name, items in branches.items()}
 
 
@@ -362,6 +363,6 @@ def _to_weights(weights: Iterable[Any], count: int) -> tuple[float, ...]:
     if not all(math.isfinite(w) and w >= 1e-6 * sum(found) > 0 for w in found):
         raise SpaceError(
             f"weights must be positive numbers, each at least a millionth of their sum, but got "
-            f"{given!r:.200}. Leave out an option that is never to be drawn"
+            f"{given!r:.200}. Leave out an option that must never be drawn"
         )
     return found

@@ -1,4 +1,4 @@
-"""Where time comes from, so that tests can say what time it is."""
+"""The source of time, which tests can replace."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Wall time for the record, in seconds since the epoch; monotonic time for durations."""
+    """Wall time for the journal, in seconds since the epoch, and monotonic time for durations."""
 
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""What the engine may say is to be done next, as frozen values."""
+"""The commands with which the engine says what to do next, as frozen values."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -9,7 +9,7 @@ from manyfit.trial import Params
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Put a new trial on record."""
+    """Record a new trial."""
 
     number: int
     params: Params
@@ -22,7 +22,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Run an attempt at a trial that is on record."""
+    """Run an attempt of a recorded trial."""
 
     number: int
     attempt: int
@@ -30,7 +30,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class StopAttempt:
-    """Ask a running attempt to end, because going on is hopeless."""
+    """Ask a running attempt to end, because it can't win."""
 
     number: int
     attempt: int
@@ -43,7 +43,7 @@ class StopAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """Give a trial up whose attempts were all lost."""
+    """Give up a trial whose attempts were all lost."""
 
     number: int
     reason: str
@@ -55,7 +55,7 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class EndStudy:
-    """Stop; what still runs is cut off, and goes on when the study is resumed."""
+    """End the study; trials still running are cut off, and run again when it is resumed."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""What a study runs, put on record, so that a resume can say what has changed since."""
+"""A recorded description of what a study runs, so that a resume can say what has changed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
@@ -16,10 +16,10 @@ from manyfit.space import Space
 def describe(
     objective: object, space: Space, settings: Mapping[str, object], at: float
 ) -> WorkDescribed:
-    """Return what is on record of the work: digests of code and data, and the settings in words.
+    """Return a description of the work: digests of code and data, and the settings in words.
 
-    The space itself is on record elsewhere; of its constants and options, which are labels there,
-    this has what they consist of.
+    The space is recorded elsewhere, with labels for constants and options; this has digests of
+    their contents.
     """
     parts = {**fingerprint(objective), **dict(_values(space))}
     return WorkDescribed(parts, {name: in_words(each) for name, each in settings.items()}, at)
@@ -37,7 +37,7 @@ def _values(space: Space) -> Iterator[tuple[str, str]]:
 
 
 def in_words(setting: Any) -> str:
-    """Return what a person calls a sampler or pruner: the word, the settings, or the class.
+    """Return the name of a sampler or pruner: the word, the settings, or the class.
 
     Example:
         >>> in_words("gp"), in_words(None), in_words(Space({}))
@@ -50,7 +50,7 @@ def in_words(setting: Any) -> str:
 
 
 def changes(before: WorkDescribed, now: WorkDescribed) -> list[str]:
-    """Say what differs between two descriptions, a phrase each.
+    """Return the differences between two descriptions, one phrase each.
 
     Example:
         >>> one = WorkDescribed({"train": "1f"}, {"sampler": "gp"}, 0.0)
@@ -70,25 +70,25 @@ def changes(before: WorkDescribed, now: WorkDescribed) -> list[str]:
 
 
 def same(before: WorkDescribed, now: WorkDescribed) -> bool:
-    """Whether two descriptions are the same, but for the time."""
+    """Return whether two descriptions are equal apart from the time."""
     return (before.objective, before.settings) == (now.objective, now.settings)
 
 
 def notice(study: str, before: WorkDescribed, now: WorkDescribed, results: int) -> str | None:
-    """Say what has changed since the results of a study, and what to do; None for nothing."""
+    """Return a notice of what has changed in a study since its results; None if nothing."""
     phrases = changes(before, now)
     if not phrases or not results:
         return None
     return (
         f"study {study} is not what it was: {', '.join(phrases)}. Its results so far "
-        f"({results}) are kept and compared with the new ones. If values of then and now can't be "
+        f"({results}) are kept and compared with the new ones. If old and new values can't be "
         "compared, give tune another name"
     )
 
 
 def how_to_go_on(name: str, folder: Path) -> str:
-    """Say how an interrupted study is resumed."""
+    """Return a message that says how to resume an interrupted study."""
     return (
-        f"study {name} was interrupted, and is on record in {folder}. To go on with it, make the "
-        f"same call under the same name, {name!r}"
+        f"study {name} was interrupted; it is recorded in {folder}. To continue it, make the same "
+        f"call with the same name, {name!r}"
     )

@@ -1,4 +1,4 @@
-"""Digests of data: the same for equal values, in every process, whatever their place in memory."""
+"""Digests of data: equal for equal values, in every process, whatever their addresses."""
 
 import dataclasses
 import hashlib
@@ -12,17 +12,17 @@ from manyfit._optional import load
 from manyfit.data.formats import is_from
 from manyfit.data.shared import Shared
 
-# What is told apart by its repr alone.
+# Types whose repr determines the value.
 PLAIN = (str, bytes, bytearray, int, float, complex, type(None), range, np.generic)
-_MOST_ROWS = 1 << 20  # longer data are sampled: this many rows, evenly spread
+_MOST_ROWS = 1 << 20  # of longer data, this many rows are sampled, evenly spread
 _LONGEST = 10_000  # characters of a repr
 _DEEPEST = 8
-_DISTANT = ("pyspark.", "py4j.")  # where a repr may run a job
+_DISTANT = ("pyspark.", "py4j.")  # modules of objects whose repr may run a job
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def digest(*parts: str) -> str:
-    """Return 16 hexadecimal digits for texts, the same for the same texts."""
+    """Return 16 hexadecimal digits that depend only on the texts."""
     found = hashlib.blake2b(digest_size=8)
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
@@ -34,8 +34,8 @@ def digest(*parts: str) -> str:
 def digest_of(value: Any) -> str:
     """Return a digest of data: of plain values, containers, arrays, frames and shared data.
 
-    Long data is looked at in a million rows, evenly spread. Of any other object its `repr` counts,
-    or only its type where the `repr` holds an address.
+    Of long data, a million rows are sampled, evenly spread. Any other object counts by its `repr`,
+    or by its type alone if the `repr` contains an address.
 
     Example:
         >>> digest_of({"a": [1, 2.0]}) == digest_of({"a": [1, 2.0]}) != digest_of({"a": [1, 2]})
@@ -45,7 +45,7 @@ def digest_of(value: Any) -> str:
 
 
 def told(value: Any, depth: int = 0) -> Iterator[str]:
-    """Yield texts that tell a value apart from others."""
+    """Yield texts that distinguish a value from others."""
     yield f"{type(value).__module__}.{type(value).__qualname__}"
     if depth > _DEEPEST:
         return
@@ -92,7 +92,7 @@ def _told_frame(frame: Any) -> Iterator[str]:
     yield str(frame.shape)
     try:
         hashes = load("pandas").util.hash_pandas_object(frame.iloc[:: _step(len(frame))])
-    except TypeError:  # a cell holds what can't be hashed: a list, a dict
+    except TypeError:  # a cell is unhashable: a list, a dict
         return
     yield hashlib.blake2b(hashes.to_numpy().data).hexdigest()
 
@@ -102,7 +102,7 @@ def _step(rows: int) -> int:
 
 
 def _shown(value: object) -> str:
-    """Return the name of code, or the repr of an object where it tells more than its address."""
+    """Return the name of code, or the repr of an object if that is more than an address."""
     if callable(value) and hasattr(value, "__qualname__"):
         return str(value.__qualname__)
     if type(value).__module__.startswith(_DISTANT):

@@ -1,8 +1,8 @@
-"""What a numeric hyperparameter may be: `Float` and `Int`.
+"""Domains of numeric hyperparameters: `Float` and `Int`.
 
-Each maps its values to and from the unit interval so that equal lengths are equally likely:
-sampling is decoding a uniform number, and a quasi-random point decodes the same way. A value in
-stored form is a plain float or int.
+Each maps its values to and from the unit interval so that equal lengths are equally likely. To
+sample is to decode a uniform number; quasi-random points decode the same way. A value in stored
+form is a plain float or int.
 """
 
 import math
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from manyfit.errors import SpaceError
 
-# A larger whole number may be changed by a float, as which JSON readers and pandas may hold it.
+# JSON readers and pandas may hold an int as a float, which would change a larger one.
 _LARGEST_INT = 2**53 - 1
-# Tolerance for a user's point: 0.1 + 0.2 is 0.3, and 10**-4 is 1e-4.
+# Tolerance for a user's point: 0.1 + 0.2 is accepted as 0.3, and 10**-4 as 1e-4.
 _DUST = 1e-9
 
 
@@ -28,19 +28,19 @@ _DUST = 1e-9
 class Float:
     """A real number from `low` to `high`, both included.
 
-    With a `step` it is one of `low, low + step, low + 2 * step, ...`, free of rounding dust; `high`
-    is among them if it falls on that grid.
+    With a `step` it is one of `low, low + step, low + 2 * step, ...`, without accumulated rounding
+    errors; `high` is included if it falls on that grid.
 
     Args:
         low: The smallest value.
         high: The largest value.
-        log: Spread evenly over orders of magnitude, as suits a learning rate. `low` must be
-            positive.
-        step: The distance of neighbouring values; not together with `log`.
+        log: Whether values are spread evenly over orders of magnitude, as suits a learning rate.
+            `low` must be positive.
+        step: The distance between neighbouring values; can't be combined with `log`.
 
     Raises:
-        SpaceError: The bounds are not finite or not `low < high`, `log` is no bool, or another rule
-            above is broken.
+        SpaceError: The bounds are not finite or not `low < high`, `log` isn't a bool, or another
+            rule above is broken.
 
     Example:
         >>> Float(1e-4, 0.1, log=True)
@@ -62,7 +62,7 @@ class Float:
             _set(self, step=_real("step", self.step))
         _check_bounds(self)
         if math.isinf(self.high - self.low):
-            raise SpaceError(f"{self!r} is wider than a float can tell; bring low and high closer")
+            raise SpaceError(f"{self!r}: high - low overflows a float; bring low and high closer")
         if self.step is not None:
             self._check_step(self.step)
 
@@ -74,7 +74,7 @@ class Float:
             )
         if not 0 < step <= self.high - self.low + _DUST * step:
             raise SpaceError(
-                f"{self!r} needs 0 < step <= high - low. A value that is fixed is a plain constant"
+                f"{self!r} needs 0 < step <= high - low. Write a fixed value as a plain constant"
             )
         _set(self, high=max(self.high, self._at(self._count - 1)))
         if self._at(1) == self.low or self._at(self._count - 1) == self._at(self._count - 2):
@@ -83,7 +83,8 @@ class Float:
     @cached_property
     def _grid(self) -> tuple[int, int, int]:
         """Whole numbers (a, b, d) with low = a / d and step = b / d."""
-        # The shortest decimal that a float stands for is what its author wrote: exact from here on.
+        # repr gives the shortest decimal for a float, which is what its author wrote; from here on
+        # the arithmetic is exact.
         low, step = Fraction(repr(self.low)), Fraction(repr(self.step))
         d = math.lcm(low.denominator, step.denominator)
         return int(low * d), int(step * d), d
@@ -91,7 +92,7 @@ class Float:
     @cached_property
     def _count(self) -> int:
         a, b, d = self._grid
-        # 1 - 0.9 is less than 0.1, by a dust that must not cost the largest value.
+        # 1 - 0.9 is slightly less than 0.1; without the tolerance, `high` would be lost.
         return int((Fraction(repr(self.high)) * d - a) / b + Fraction(_DUST)) + 1
 
     def _at(self, index: int) -> float:
@@ -105,36 +106,36 @@ class Float:
 
     @property
     def rule(self) -> str:
-        """What a value must be, as the end of a sentence."""
+        """The rule that a value must keep, as the end of a sentence."""
         steps = "" if self.step is None else f" in steps of {self.step}"
         return f"a number from {self.low} to {self.high}{steps}"
 
     def at(self, index: int) -> float:
-        """Return the value at a place of the grid; only with a step."""
+        """Return the value at an index of the grid; requires a step."""
         return self._at(index)
 
     def values(self) -> Iterable[float]:
-        """Return all values in order; only with a step."""
+        """Return all values in order; requires a step."""
         return map(self._at, range(self._count))
 
     def contains(self, value: object) -> bool:
-        """Whether this is a value in stored form: a plain float within the bounds, on the grid."""
+        """Return whether a value is in stored form: a float within the bounds, on the grid."""
         if type(value) is not float or not self.low <= value <= self.high:
             return False
         return self.step is None or self._at(self.place(value)) == value
 
     def place(self, value: float) -> int:
-        """Return where on the grid the value nearest to a finite number is; only with a step."""
+        """Return the grid index of the value nearest to a finite number; requires a step."""
         a, b, d = self._grid
         numerator, denominator = value.as_integer_ratio()
         index = round((numerator * d - a * denominator) / (b * denominator))
         return min(max(index, 0), self._count - 1)
 
     def store(self, name: str, value: object) -> float:
-        """Return a number in stored form; it may be off by rounding dust.
+        """Return a number in stored form; rounding errors are corrected.
 
         Raises:
-            SpaceError: It is no number, out of bounds, or off the grid.
+            SpaceError: It isn't a number, is out of bounds, or is off the grid.
         """
         stored = as_number(value)
         if not math.isfinite(stored):
@@ -146,13 +147,13 @@ class Float:
         return target
 
     def snap(self, value: float) -> float:
-        """Return the stored value that is nearest to a finite number."""
+        """Return the stored value nearest to a finite number."""
         if self.step is not None:
             return self._at(self.place(value))
         return min(max(value, self.low), self.high) + 0.0  # turns -0.0 into 0.0
 
     def encode(self, value: float) -> float:
-        """Return a stored value's place in the unit interval."""
+        """Return the position of a stored value in the unit interval."""
         if self.step is not None:
             return (self.place(value) + 0.5) / self._count
         low, high = self._scaled
@@ -186,13 +187,14 @@ class Float:
 class Int:
     """A whole number from `low` to `high`, both included.
 
-    With a `step` other than 1 it is one of `low, low + step, ...` up to `high`.
+    With a `step`, it is one of `low, low + step, ...` up to `high`.
 
     Args:
         low: The smallest value.
         high: The largest value.
-        log: Spread evenly over orders of magnitude, as suits a batch size. `low` must be positive.
-        step: The distance of neighbouring values; only 1 together with `log`.
+        log: Whether values are spread evenly over orders of magnitude, as suits a batch size. `low`
+            must be positive.
+        step: The distance between neighbouring values; must be 1 with `log`.
 
     Raises:
         SpaceError: The bounds are not whole numbers with `low < high` and below 2**53, or another
@@ -222,7 +224,7 @@ class Int:
             raise SpaceError(f"{self!r} needs bounds below 2**53. Use Float, or its logarithm")
         if not 0 < self.step <= self.high - self.low:
             raise SpaceError(
-                f"{self!r} needs 0 < step <= high - low. A value that is fixed is a plain constant"
+                f"{self!r} needs 0 < step <= high - low. Write a fixed value as a plain constant"
             )
         if self.log and self.step != 1:
             raise SpaceError(
@@ -237,20 +239,19 @@ class Int:
 
     @property
     def rule(self) -> str:
-        """What a value must be, as the end of a sentence."""
+        """The rule that a value must keep, as the end of a sentence."""
         steps = "" if self.step == 1 else f" in steps of {self.step}"
         return f"a whole number from {self.low} to {self.high}{steps}"
 
     def at(self, index: int) -> int:
-        """Return the value at a place of the grid."""
+        """Return the value at an index of the grid."""
         return self.low + index * self.step
 
     def values(self) -> Iterable[int]:
-        """Return all values in order."""
         return range(self.low, self.high + 1, self.step)
 
     def contains(self, value: object) -> bool:
-        """Whether this is a value in stored form: a plain int within the bounds, on the grid."""
+        """Return whether a value is in stored form: a plain int within the bounds, on the grid."""
         return (
             type(value) is int
             and self.low <= value <= self.high
@@ -258,10 +259,10 @@ class Int:
         )
 
     def store(self, name: str, value: object) -> int:
-        """Return a whole number, which may be written as a float, in stored form.
+        """Return a whole number, which may be given as a float, in stored form.
 
         Raises:
-            SpaceError: It is no whole number, out of bounds, or off the grid.
+            SpaceError: It isn't a whole number, is out of bounds, or is off the grid.
         """
         number = as_number(value)
         if not number.is_integer() or not self.contains(int(number)):
@@ -269,12 +270,12 @@ class Int:
         return int(number)
 
     def snap(self, value: float) -> int:
-        """Return the stored value that is nearest to a finite number."""
+        """Return the stored value nearest to a finite number."""
         index = round((value - self.low) / self.step)
         return self.at(min(max(index, 0), self.size - 1))
 
     def encode(self, value: int) -> float:
-        """Return a stored value's place in the unit interval: the middle of its share."""
+        """Return the position of a stored value in the unit interval: the middle of its share."""
         if not self.log:
             return ((value - self.low) // self.step + 0.5) / self.size
         low, high = self._scaled
@@ -299,7 +300,7 @@ class Int:
 
     @cached_property
     def _scaled(self) -> tuple[float, float]:
-        # Half a unit beyond each bound, or the bounds would be drawn half as often as they should.
+        # Half a unit beyond each bound; otherwise the bounds would be drawn half as often.
         return math.log(self.low - 0.5), math.log(self.high + 0.5)
 
     def __repr__(self) -> str:
@@ -308,12 +309,12 @@ class Int:
 
 
 def is_real(value: object) -> TypeGuard[SupportsFloat]:
-    """Whether this is a Python or NumPy number, and not a truth value."""
+    """Return whether a value is a Python or NumPy number; a bool isn't."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def as_number(value: object) -> float:
-    """Return a Python or NumPy number as a float; anything else is NaN."""
+    """Return a Python or NumPy number as a float; NaN for anything else."""
     try:
         return float(value) if is_real(value) else math.nan
     except OverflowError:  # an int of hundreds of digits
@@ -326,12 +327,12 @@ def broken(name: str, rule: str, value: object) -> SpaceError:
 
 
 def cell(unit: float, count: int) -> int:
-    """Return which of `count` equal parts of the unit interval a place is in."""
+    """Return the index of the one of `count` equal parts of the unit interval that holds `unit`."""
     return min(max(int(unit * count), 0), count - 1)
 
 
 def _middles(units: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return the middle of the part, of `count` equal ones, that each place is in."""
+    """Round each number to the middle of its part, of `count` equal parts of the unit interval."""
     return (np.clip(np.floor(units * count), 0, count - 1) + 0.5) / count
 
 
@@ -363,9 +364,7 @@ def _flag(kind: str, value: object) -> bool:
 def _check_bounds(domain: Float | Int) -> None:
     low, high = domain.low, domain.high
     if not low < high:
-        raise SpaceError(
-            f"{domain!r} needs low < high. A value that is fixed is written as a plain constant"
-        )
+        raise SpaceError(f"{domain!r} needs low < high. Write a fixed value as a plain constant")
     if domain.log and low <= 0:
         raise SpaceError(
             f"{domain!r} needs low > 0, because log=True spreads values over orders of magnitude. "

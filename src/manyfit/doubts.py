@@ -1,4 +1,4 @@
-"""What looks wrong about a study's first report and first result, said while there is time."""
+"""Warnings about a study's first report and first result, while there is time to react."""
 
 import logging
 
@@ -9,16 +9,16 @@ logger = logging.getLogger("manyfit")
 
 
 class Doubts:
-    """Looks at what trials of this process report and return, and warns once of each thing.
+    """Checks what trials report and return, and warns at most once about each problem.
 
     Args:
-        metric: What is tuned.
-        prunes: Whether trials that report are judged, so that it matters what they report.
+        metric: The metric to tune.
+        prunes: Whether a pruner judges reports: they must then have the tuned metric.
     """
 
     def __init__(self, metric: Metric, *, prunes: bool) -> None:
         self._metric = metric
-        # A direction that is wrong is wrong from the start: the first value says it, or none.
+        # A wrong direction shows in the first value, if at all; a suspicious name was warned about.
         self._looks_at_values = metric.suspicion() is None
         self._looks_at_reports = prunes
         self._knows_of_notes = False
@@ -26,7 +26,7 @@ class Doubts:
             logger.warning("%s.", suspicion)
 
     def heed(self, event: Event) -> None:
-        """Look at what has gone on record."""
+        """Check a recorded event."""
         match event:
             case Reported() if self._looks_at_reports:
                 self._looks_at_reports = False
@@ -45,8 +45,8 @@ class Doubts:
             self._knows_of_notes = True
             first = next(iter(event.notes))
             logger.warning(
-                "The objective returned %s beside its metrics. What is no number (%s is %.60r) is "
-                "kept as a note of its trial, trial.notes, and is no metric.",
+                "The objective returned %s besides its metrics. A value that is not a number (%s "
+                "is %.60r) is not a metric: it is kept in trial.notes.",
                 *(", ".join(event.notes), first, event.notes[first]),
             )
 
@@ -54,7 +54,7 @@ class Doubts:
         name, given = self._metric.name, ", ".join(event.metrics)
         if name not in event.metrics:
             logger.warning(
-                "The first report has %s, but not %s, the metric being tuned. Only by reports of "
-                "that can a trial be pruned: report(%d, %s=...).",
+                "The first report has %s, but not %s, the metric being tuned. Without it no trial "
+                "can be pruned: report(%d, %s=...).",
                 *(given, name, event.step, name),
             )

@@ -1,4 +1,4 @@
-"""The one loop: what happened goes on record, the engine decides, the executor does.
+"""The loop of a study: events are recorded, the engine decides, the executor carries out.
 
 ::
 
@@ -30,20 +30,21 @@ from manyfit.worker.work import Task, Work
 
 logger = logging.getLogger("manyfit")
 
-# How long the loop may sleep: the latency of a timeout or a Ctrl-C, for four wake-ups a second.
+# The longest sleep of the loop, in seconds: the latency of a timeout or a Ctrl-C.
 _NAP = 0.25
-# For how long starts and stops may be gathered, so that many share one sync of the journal.
+# Seconds for which starts and stops are collected, so that many share one sync of the journal.
 _GATHER = 0.05
-# One trial is asked for ahead of its slot for so many slots. Below that many, what has been learned
-# from the latest result is worth more than the moment it takes to propose.
+# One trial is proposed in advance for every this many slots. With fewer slots, learning from the
+# latest result is worth more than the time that a proposal takes.
 _SLOTS_AHEAD = 8
-# Seconds that attempts which were cut off have to say so, before they are written off. Fewer after
-# SIGTERM: SIGKILL may follow 10 s later, and the executor and the trackers must close before that.
+# Seconds for which to wait for attempts that were cut off, before they are written off. The second
+# applies after SIGTERM: SIGKILL may follow 10 s later, and the executor and trackers must have
+# closed by then.
 _GRACE, _HASTE = 5.0, 2.5
 
 
 def trial_seed(study_seed: int, number: int) -> int:
-    """Return the seed of a trial: 32 bits of SHA-256, so that neighbours have nothing in common.
+    """Return the seed of a trial: 32 bits of a SHA-256, so that successive seeds are unrelated.
 
     Example:
         >>> trial_seed(0, 0) != trial_seed(0, 1) != trial_seed(1, 0)
@@ -57,13 +58,13 @@ class Driver:
     """Runs a study's trials on an executor until the engine ends it.
 
     Args:
-        recorder: Holds the engine, whose `best`, `trials` and budget are this study's.
-        executor: Where trials run; opened and closed here.
-        work: What is sent to its workers.
+        recorder: The recorder, with the study's engine.
+        executor: The executor that runs trials; it is opened and closed here.
+        work: The work that is sent to workers.
         seed: The study's seed.
-        clock: Where time comes from.
-        orphans_count: Whether attempts that an earlier driver left open used up one of their
-            `max_attempts`: true if one of them may have been that driver's death.
+        clock: The source of time.
+        orphans_count: Whether attempts that an earlier driver left open count against
+            `max_attempts`: true if one of them may have killed that driver.
     """
 
     def __init__(
@@ -84,21 +85,21 @@ class Driver:
         self._clock = clock
         self._orphans_count = orphans_count
         self._in_flight: dict[int, int] = {}  # trial number → attempt, from Start to its end
-        self._effects: list[Start | StopAttempt] = []  # decided, and yet to be brought about
+        self._effects: list[Start | StopAttempt] = []  # decided, and not carried out yet
         self._effects_due = 0.0
         self._over: str | None = None
         self._interrupts = 0
-        self._may_raise = True  # whether an order hits an objective or nothing, not the record
+        self._may_raise = True  # whether a signal handler may raise without tearing the journal
 
     def run(self) -> str:
         """Run to the end; returns why the study ended.
 
-        A first order to end (see `heed`) ends it in order; a Ctrl-C after it is immediate.
+        A first signal (see `heed`) ends the study in order; a Ctrl-C after that is immediate.
 
         Raises:
             ObjectiveError: The objective can't be sent to workers; nothing has run.
             ExecutorError: Workers can't be started.
-            JournalError: The record can't be written; nothing runs on unrecorded.
+            JournalError: The journal can't be written; no trial runs unrecorded.
             KeyboardInterrupt: As `heed` does.
         """
         self._started = self._clock.monotonic()
@@ -113,7 +114,7 @@ class Driver:
             self._loop()
             self._cut_off()
         except KeyboardInterrupt:
-            # Somebody insisted. What ran was not its own driver's death, so it costs no attempt.
+            # The user insisted. The running trials didn't kill the driver, so no attempt counts.
             self._recorder.write_off("interrupted", self._clock.now(), counts=False)
             raise
         finally:
@@ -133,7 +134,7 @@ class Driver:
             self._poll(0.0 if self._ask_ahead() else _NAP)
 
     def _ask_ahead(self) -> bool:
-        """Use a quiet moment for one proposal, to be ready for the next free slot."""
+        """Propose one trial while all slots are busy, to be ready for the next free one."""
         ahead = self._executor.parallelism // _SLOTS_AHEAD
         command = self._decide(ahead=ahead) if ahead else None
         if command is not None:
@@ -152,7 +153,7 @@ class Driver:
         self._recorder.commit()
 
     def _handle(self, event: AttemptEvent) -> None:
-        """Take in what happened to an attempt; called by the executor, on this thread."""
+        """Record an event of an attempt; called by the executor, on this thread."""
         self._may_raise = False  # a Ctrl-C must not tear what is being written
         self._take_in(event)
         on_this_thread = self._executor.capabilities.on_driver_thread
@@ -161,20 +162,20 @@ class Driver:
 
     def _take_in(self, event: AttemptEvent) -> None:
         if self._over is not None and isinstance(event, AttemptPruned):
-            # It was cut off together with the study, not judged: it goes on when that is resumed.
+            # It was cut off with the study, not pruned: it runs again when the study is resumed.
             event = AttemptLost(event.number, event.attempt, self._over, False, event.at)
         if self._interrupts and isinstance(event, AttemptLost):
-            event = replace(event, counts=False)  # a scheduler signals the workers, too
+            event = replace(event, counts=False)  # schedulers signal the workers, too
         ended = not isinstance(event, AttemptStarted | Reported)
         if ended and self._in_flight.get(event.number) == event.attempt:
             del self._in_flight[event.number]
         if not self._engine.accepts(event):
-            logger.debug("dropped a late word of a lost attempt: %s", event)
+            logger.debug("dropped a late event of a lost attempt: %s", event)
             return
         self._recorder.put(event)
 
     def _act(self, *, at_once: bool) -> None:
-        """Decide what there is to decide; starts and stops may wait for company for a moment."""
+        """Carry out all commands; starts and stops may wait briefly, to share a sync."""
         while self._over is None and (command := self._decide()) is not None:
             self._carry_out(command)
             self._bring_about(at_once=False)
@@ -207,7 +208,7 @@ class Driver:
                     self._executor.stop(number, attempt, reason, kill=True)
 
     def _bring_about(self, *, at_once: bool) -> None:
-        """Start and stop what was decided, once that is on disk."""
+        """Carry out the pending starts and stops, once their events are on disk."""
         is_due = at_once or self._clock.monotonic() >= self._effects_due
         if not self._effects or not is_due:
             return
@@ -232,21 +233,21 @@ class Driver:
     # ── the end ───────────────────────────────────────────────────────────────────────────────
 
     def _cut_off(self) -> None:
-        """Wait for what was cut off; a result that makes it in time still counts."""
+        """Wait for attempts that were cut off; a result that arrives in time still counts."""
         deadline = self._clock.monotonic() + (_HASTE if self._interrupts else _GRACE)
         while self._in_flight and self._clock.monotonic() < deadline:
             self._poll(_NAP)
         self._recorder.write_off(self._over or "interrupted", self._clock.now(), counts=False)
 
     def heed(self, order: int) -> None:
-        """Take an order to end, from a signal's handler on this thread.
+        """Handle a signal that asks to end; called by its handler, on this thread.
 
         Raises:
-            KeyboardInterrupt: It is a Ctrl-C after another order, or can't wait: it comes while a
-                trial runs on this thread, or before there is any.
+            KeyboardInterrupt: It is a Ctrl-C after another signal, or it can't wait because a trial
+                runs on this thread or none has started.
         """
         if self._interrupts and order != signal.SIGINT:
-            return  # a machine repeats itself; only a person insists
+            return  # only a user's second Ctrl-C insists; schedulers just repeat their signals
         self._interrupts += 1
         if self._interrupts > 1 or self._may_raise:
             raise KeyboardInterrupt

@@ -1,15 +1,15 @@
-"""The state machine of a study: `apply` folds a fact in, `decide` says what to do next.
+"""The state machine of a study: `apply` applies an event, `decide` says what to do next.
 
-It owns no clock, no files and no threads: whoever holds it puts a command's event on disk, applies
-it, and only then carries the command out. Applying the same events again gives the same engine, so
-resuming is replaying. ::
+It owns no clock, no files and no threads. Its owner writes a command's event to disk, applies it,
+and only then carries the command out. The same events always give the same engine, so a study is
+resumed by replaying its journal. ::
 
     asked ─► started ─► reported* ─┬─► finished | pruned | failed
       ▲         ▲                  └─► lost ─┬─► (next attempt) started ...
     decide    decide                         └─► abandoned, after max_attempts
 
-Repeats are trials like the others to whoever runs them. Sampler, pruner and budget never hear of
-them: they are no new points, must run to their end, and come on top of `n_trials`.
+Executors run repeats like any other trial. Sampler, pruner and budget never see them: repeats are
+not new points, must run to their end, and don't count towards `n_trials`.
 """
 
 from bisect import insort
@@ -66,19 +66,19 @@ class IllegalEventError(Exception):
 
 
 class Engine:
-    """One study's facts, and the decisions that follow from them.
+    """The trials of one study, and the decisions that follow from them.
 
     Args:
-        space: Where params come from. Trials on record that lie outside it (the space was changed
-            since) stay on record and count for nothing.
-        metric: What is tuned.
+        space: The space to search. Recorded trials outside it (because the space has changed) are
+            kept and ignored.
+        metric: The metric to tune.
         sampler: Proposes params.
         pruner: Ends hopeless trials.
         budget: Ends the study.
         start_with: Stored params to try first, in this order, unless they have been tried.
-        max_attempts: How often a trial whose worker dies is started in all.
+        max_attempts: The number of times a trial is started if its workers keep dying.
         lag: Trial n is proposed from the results of trials up to n - lag, and only once those have
-            ended, so that proposals don't depend on timing; None for all results there are.
+            ended, so that proposals don't depend on timing; None to use all results.
         seed: The study's seed.
     """
 
@@ -108,13 +108,13 @@ class Engine:
         self._start_with = [(space.key(params), params) for params in start_with]
         self._max_attempts = max_attempts
         self._seed = seed
-        self._seen: dict[str, int] = {}  # the key of what has been tried → the trial's number
-        self._waiting: set[int] = set()  # to be started: asked, or lost and due for another attempt
+        self._seen: dict[str, int] = {}  # the key of params → the number of the trial that has them
+        self._waiting: set[int] = set()  # to be started: new trials, and those that lost an attempt
         self._running: set[int] = set()
         self._to_stop: dict[int, str] = {}
         self._to_abandon: dict[int, str] = {}
         self._leaders: list[tuple[float, int]] = []  # loss and number, best first
-        self._repeats: dict[int, int] = {}  # a repeat's number → that of the trial it repeats
+        self._repeats: dict[int, int] = {}  # a repeat's number → the repeated trial's number
         self._same_failure = SameFailure(space)
 
     # ── facts ─────────────────────────────────────────────────────────────────────────────────
@@ -125,10 +125,10 @@ class Engine:
         return [self.trials[number] for number in sorted(self._running)]
 
     def accepts(self, event: AttemptEvent) -> bool:
-        """Whether an event belongs to the open attempt of its trial.
+        """Return whether an event belongs to the open attempt of its trial.
 
-        False for a late word of an attempt that was given up: it must be dropped, since a result
-        counts once.
+        It doesn't if it arrives late, from an attempt that was given up. Drop such an event: a
+        trial has one result.
         """
         if not 0 <= event.number < len(self.trials):
             return False
@@ -138,10 +138,10 @@ class Engine:
         return trial.state is State.RUNNING and event.attempt == len(trial.attempts)
 
     def apply(self, event: Event) -> None:
-        """Fold a fact in.
+        """Apply an event.
 
         Raises:
-            IllegalEventError: It can't have happened after what is already known.
+            IllegalEventError: It can't follow the events applied so far.
         """
         match event:
             case TrialAsked():
@@ -202,7 +202,7 @@ class Engine:
                 started = Attempt(attempt, worker, at)
                 self.trials[number] = replace(trial, attempts=(*trial.attempts, started))
                 self._waiting.discard(number)
-                self._to_abandon.pop(number, None)  # whoever starts it allows it more attempts
+                self._to_abandon.pop(number, None)  # a resumed study may allow more attempts
                 self._running.add(number)
             case Reported():
                 self._apply_reported(trial, event)
@@ -228,7 +228,7 @@ class Engine:
         if value is None or event.number in self.outside or event.number in self._repeats:
             return
         if not is_number(event.step, whole=True):
-            return  # on record since a time when any step was taken
+            return  # from an older version, which accepted steps in any order
         reason = self._pruner.report(trial, event.step, value)
         if reason is not None and last.stop_reason is None:
             self._to_stop[event.number] = reason
@@ -264,7 +264,7 @@ class Engine:
         self._pruner.end(trial)
 
     def _heed(self, trial: Trial) -> None:
-        """Take a `FatalError` for what it is, also one of a repeat."""
+        """Note a `FatalError`, even that of a repeat, which is not counted otherwise."""
         end = trial.attempts[-1].end if trial.attempts else None
         if isinstance(end, Failed) and end.fatal:
             self.tally = replace(self.tally, fatal=trial.reason)
@@ -294,15 +294,15 @@ class Engine:
         submitted: Container[int] = (),
         ahead: int = 0,
     ) -> Command | None:
-        """Say what to do next; None: wait for news.
+        """Return the next command, or None to wait for events.
 
-        To be called again after each command's event has been applied. Nothing changes by asking.
+        Call it again after applying the event of each command. It doesn't change the engine.
 
         Args:
-            free: How many more attempts could run at this moment.
-            elapsed: Seconds since the present driver started.
-            submitted: Trials on their way to a worker that hasn't said yet that it began.
-            ahead: How many trials may wait for a slot, asked for while none is free.
+            free: The number of free slots.
+            elapsed: Seconds since the current driver started.
+            submitted: Trials sent to a worker that has not reported their start yet.
+            ahead: The number of trials that may be asked for while no slot is free.
         """
         for number, reason in self._to_stop.items():
             return StopAttempt(number, len(self.trials[number].attempts), reason)
@@ -338,11 +338,11 @@ class Engine:
         seen = self._seen.keys()
         proposed = distinct_params(self._sampler, self.space, number, seen, self._seed)
         if proposed is not None:
-            return Ask(number, dict(proposed), "sampler")  # it may go on to change its own
+            return Ask(number, dict(proposed), "sampler")  # a copy: the sampler may change its own
         return None if searching else EndStudy(self._exhausted())
 
     def _repeat(self, waiting: Sequence[int], free: int, end: EndStudy) -> Command | None:
-        """Run the leaders again in turn, so that they have had as many repeats at any time."""
+        """Repeat the leaders in turn, so that their numbers of repeats differ by at most one."""
         waiting = [number for number in waiting if number in self._repeats]
         if waiting and free > 0:
             return self._start(min(waiting))
@@ -360,7 +360,7 @@ class Engine:
     def _exhausted(self) -> str:
         if self.space.size is not None and len(self._seen) >= self.space.size:
             return f"the space is exhausted: all {self.space.size} configurations have been tried"
-        return "the sampler has nothing more to propose"
+        return "the sampler has no more proposals"
 
 
 def _with_last(trial: Trial, **changes: Any) -> Trial:

@@ -1,25 +1,25 @@
-"""Every exception Manyfit raises, and what the system or you should do about it.
+"""All exceptions of Manyfit, and what to do about each.
 
 ::
 
     ManyfitError
     ├── SpaceError (ValueError)       a space, or a point of it, breaks a rule: nothing has run
     ├── ArgumentError (ValueError)    an argument breaks a rule: fix it, nothing has run
-    ├── MetricError (ValueError)      a metric is missing, or no number: no retry
+    ├── MetricError (ValueError)      a metric is missing or not a number: no retry
     │   └── UndefinedMetricError      it is NaN or infinite, or the objective says it failed
     ├── ObjectiveError (TypeError)    the objective can't be called or shipped: nothing has run
-    ├── ExecutorError (RuntimeError)  workers can't be started: retry once that is mended
-    ├── JournalError (RuntimeError)   the record can't be read or written
-    │   ├── JournalCorruptError       a whole line is damaged: look at the line
-    │   ├── StudyLockedError          another driver holds the study: retry when that one is done
+    ├── ExecutorError (RuntimeError)  workers can't be started: fix the cause, then retry
+    ├── JournalError (RuntimeError)   the journal can't be read or written
+    │   ├── JournalCorruptError       a complete line is damaged: look at the line
+    │   ├── StudyLockedError          another driver holds the study: retry when it is done
     │   └── StudyChangedError         resumed with another space or metric: decide which
-    ├── NoResultError (LookupError)   asked for a best trial, and none has completed
+    ├── NoResultError (LookupError)   there is no best trial, because none has completed
     ├── MissingExtraError (ImportError) an optional package is missing: install that extra
-    └── FatalError                    yours to raise in an objective: ends the whole study
+    └── FatalError                    for you to raise in an objective: ends the whole study
 
     TrialStopped (BaseException)      not an error: ends an objective that need not go on
 
-An objective that raises anything else fails its own trial, once, and the study goes on.
+An objective that raises anything else fails its own trial, without a retry, and the study goes on.
 """
 
 
@@ -36,7 +36,7 @@ class ArgumentError(ManyfitError, ValueError):
 
 
 class MetricError(ManyfitError, ValueError):
-    """A metric is missing, is no number, is NaN or is infinite."""
+    """A metric is missing, not a number, NaN or infinite."""
 
 
 class UndefinedMetricError(MetricError):
@@ -56,10 +56,10 @@ class JournalError(ManyfitError, RuntimeError):
 
 
 class JournalCorruptError(JournalError):
-    """A line of the record that was written whole can't be read, or can't have happened.
+    """A complete line of the journal can't be read, or contradicts the lines before it.
 
     Attributes:
-        line: Its number, from 1; None where no single line is at fault.
+        line: The number of the line, from 1; None if no single line is at fault.
     """
 
     def __init__(self, message: str, line: int | None = None) -> None:
@@ -84,11 +84,12 @@ class MissingExtraError(ManyfitError, ImportError):
 
 
 class FatalError(ManyfitError):
-    """Raise it in an objective to end the whole study, not only the trial."""
+    """Raise this in an objective to end the whole study, not only the trial."""
 
 
 class TrialStopped(BaseException):
     """Ends an objective early, from inside `manyfit.report`.
 
-    Derived from `BaseException`, so that an `except Exception` in a training function lets it by.
+    It derives from `BaseException`, so that an `except Exception` in a training function doesn't
+    catch it.
     """

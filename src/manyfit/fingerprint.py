@@ -1,8 +1,8 @@
-"""What work consists of, as short digests by name: so that a resume can say what has changed.
+"""Digests, by name, of all parts of the work, so that a resume can say what has changed.
 
-A digest is the same in every process of one version of Python. Code counts, and what it refers to:
-the project's functions, classes and variables. Comments, docstrings and lines that move don't, and
-of installed packages only the names.
+A digest is the same in every process of one version of Python. It covers code and what the code
+refers to: the project's functions, classes and variables. Comments, docstrings and line numbers
+don't count; installed packages count by name only.
 """
 
 import dis
@@ -22,7 +22,7 @@ from manyfit.worker.blame import name_of, names_in
 
 Fingerprint: TypeAlias = Mapping[str, str]
 
-PYTHON = "Python"  # the entry that says which version compiled the code
+PYTHON = "Python"  # the entry for the version that compiled the code
 _MOST_PARTS = 500
 _HAS_DOCSTRING = 0x4000000  # a flag of code, from Python 3.13 on
 _SCRIPTS = frozenset({"__main__", "__mp_main__"})
@@ -31,11 +31,11 @@ _LIBRARIES = frozenset({"manyfit", "pyspark", "py4j", *sys.stdlib_module_names})
 
 
 def fingerprint(work: object) -> dict[str, str]:
-    """Return digests of a function's code and of all that it refers to, by names people know.
+    """Return digests of a function's code and of everything it refers to, by readable names.
 
-    Followed are global and closure variables, defaults, decorators, methods and what objects hold,
-    as far as the project's own code goes. Variables that the code itself sets are left out, and so
-    are those that look like credentials.
+    Global and closure variables, defaults, decorators, methods and attributes are followed through
+    the project's own code. Variables that the code itself sets are left out, and so are those that
+    look like credentials.
 
     Example:
         >>> import functools
@@ -45,7 +45,7 @@ def fingerprint(work: object) -> dict[str, str]:
     """
     found = {PYTHON: f"{sys.version_info.major}.{sys.version_info.minor}"}
     queue: deque[_Part] = deque([_Part(name_of(work), work)])
-    seen: dict[int, object] = {}  # holds what it has seen: an address may be used again
+    seen: dict[int, object] = {}  # keeps objects alive, so that no id is used again
     while queue and len(seen) < _MOST_PARTS:
         part = queue.popleft()
         if id(part.value) in seen and not isinstance(part.value, PLAIN):
@@ -59,7 +59,7 @@ def fingerprint(work: object) -> dict[str, str]:
 
 
 def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
-    """Return the names of what has changed, came or went; none if another Python compiled it.
+    """Return the names of parts changed, added or removed; none if the Python version differs.
 
     Example:
         >>> differences({"Python": "3.11", "train": "1f"}, {"Python": "3.11", "train": "2e"})
@@ -72,7 +72,7 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Something that work refers to, and the names that the code which led here mentions."""
+    """Something that the work refers to, and the names mentioned by the code that led to it."""
 
     name: str
     value: Any
@@ -80,7 +80,7 @@ class _Part:
 
 
 def _look_at(part: _Part) -> tuple[str | None, Iterable[_Part]]:
-    """Return the digest of a part itself, if it has one, and the parts to go on with."""
+    """Return the digest of a part itself, if it has one, and the parts to look at next."""
     value = part.value
     if isinstance(value, type | types.FunctionType):
         return _look_at_code(value)
@@ -89,7 +89,7 @@ def _look_at(part: _Part) -> tuple[str | None, Iterable[_Part]]:
 
 
 def _inside(part: _Part) -> list[_Part] | None:
-    """Return what a thing that is no data consists of; None for data."""
+    """Return the parts of a value that isn't data; None for data."""
     match part.value:
         case types.ModuleType() as module:
             ours = part.mentioned & vars(module).keys() if _is_ours(module) else ()
@@ -122,7 +122,7 @@ def _look_at_code(value: type | types.FunctionType) -> tuple[str, list[_Part]]:
 
 
 def _wrapped(value: type | types.FunctionType) -> list[_Part]:
-    """Return what a library's decorator was given: the function that it wraps."""
+    """Return the function that a library's decorator wraps."""
     wrapped = getattr(value, "__wrapped__", None)
     return [] if wrapped is None else [_named(wrapped)]
 
@@ -151,7 +151,7 @@ def _is_filled(cell: types.CellType) -> bool:
 
 
 def _stored(code: types.CodeType) -> Iterator[str]:
-    """Yield the names of global variables that code sets: counters, caches, and no settings."""
+    """Yield the names of global variables that code sets: counters and caches, not settings."""
     yield from (step.argval for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL")
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -163,7 +163,7 @@ def _counts(name: str) -> bool:
 
 
 def _is_ours(value: Any) -> bool:
-    """Whether the user's own code defines it: neither Python nor an installed package."""
+    """Return whether the user's own code defines it, not Python or an installed package."""
     is_module = isinstance(value, types.ModuleType)
     name = value.__name__ if is_module else getattr(value, "__module__", None) or ""
     top = name.partition(".")[0]

@@ -1,4 +1,4 @@
-"""The metric being tuned: the only code that compares scores or meets NaN."""
+"""The metric being tuned: the only code that compares values or handles NaN."""
 
 import contextlib
 import math
@@ -10,22 +10,22 @@ from typing import Any, Literal, SupportsFloat, TypeAlias, cast
 from manyfit._redact import redact, redact_value
 from manyfit.errors import ArgumentError, MetricError, UndefinedMetricError
 
-# What Hyperopt calls a trial that failed.
+# Hyperopt's status of a failed trial.
 _FAILED = "fail"
-# Characters of a note: of a text, and of what stands for something else.
+# The length of a note, in characters: of a string, and of the repr of anything else.
 _MOST_TEXT = 1000
 _MOST_REPR = 200
 
 Direction: TypeAlias = Literal["minimize", "maximize"]
 
-# Words that say which way a metric is good. Only used to ask "did you mean the other direction?".
+# Words in a metric's name that suggest its direction. They are only used for a warning.
 _LOSSES = ("loss", "error", "mse", "rmse", "mae", "mape", "smape", "mase", "perplexity", "logloss")
 _GAINS = ("accuracy", "acc", "auc", "f1", "r2", "precision", "recall", "score", "ndcg", "map")
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """The metric a study tunes, and whether small or large is good.
+    """The metric that a study tunes, and whether smaller or larger values are better.
 
     Args:
         name: The key under which the objective returns and reports it.
@@ -48,21 +48,21 @@ class Metric:
             )
 
     def loss(self, value: float) -> float:
-        """Turn a value into one where smaller is better; NaN becomes +inf, worse than all."""
+        """Return a value as a loss, where smaller is better; NaN becomes +inf, the worst."""
         if math.isnan(value):
             return math.inf
         return value if self.direction == "minimize" else -value
 
     def is_better(self, value: float, than: float) -> bool:
-        """Whether `value` strictly beats `than`; NaN beats nothing, and any number beats NaN."""
+        """Return whether `value` strictly beats `than`; every number beats NaN."""
         return self.loss(value) < self.loss(than)
 
     def best(self, values: Iterable[float]) -> float:
-        """Return the best of one or more values; NaN only if there is nothing else."""
+        """Return the best of one or more values; NaN only if all are NaN."""
         return min(values, key=self.loss)
 
     def check(self, value: object) -> float:
-        """Return a tuned value as a finite float.
+        """Return a value of this metric as a finite float.
 
         Raises:
             UndefinedMetricError: `value` is NaN or infinite.
@@ -81,15 +81,15 @@ class Metric:
         return number
 
     def to_metrics(self, returned: object) -> dict[str, float]:
-        """Turn what an objective returned, a number or a mapping, into checked metrics.
+        """Return the metrics in what an objective returned: a number or a mapping.
 
-        Metrics other than the tuned one may be NaN or infinite, and are kept as they are. What is
-        no number is left out: see `notes_in`.
+        Metrics other than the tuned one may be NaN or infinite. Values that aren't numbers are left
+        out: see `notes_in`.
 
         Raises:
-            UndefinedMetricError: The tuned metric is NaN or infinite, or the objective says, as
-                Hyperopt has it, that it failed: `{"status": "fail"}`.
-            MetricError: The tuned metric is missing, or no number.
+            UndefinedMetricError: The tuned metric is NaN or infinite, or the objective returned
+                Hyperopt's status for a failure: `{"status": "fail"}`.
+            MetricError: The tuned metric is missing, or isn't a number.
         """
         if not isinstance(returned, Mapping):
             if returned is None:
@@ -114,7 +114,7 @@ class Metric:
         return metrics
 
     def suspicion(self, value: float | None = None) -> str | None:
-        """Say so when the direction looks wrong for this metric's name, or for a first value."""
+        """Return a warning if the direction looks wrong for the name or the first value."""
         words = self.name.lower().replace("-", "_").split("_")
         is_loss = any(word in _LOSSES for word in words)
         is_gain = any(word in _GAINS for word in words) and not is_loss
@@ -125,13 +125,13 @@ class Metric:
         if self.direction == "minimize" and is_loss and value is not None and value < 0:
             return (
                 f"{self.name} is negative ({value:g}), and it is being minimized. If it is a "
-                "negated score, return the score as it is, with direction='maximize'"
+                "negated score, return the score itself, with direction='maximize'"
             )
         return None
 
 
 def notes_in(returned: object, metrics: Mapping[str, float]) -> dict[str, str]:
-    """Return what an objective returned beside its metrics, as short texts.
+    """Return the values that an objective returned besides its metrics, as short strings.
 
     Example:
         >>> returned = {"loss": 0.5, "status": "ok", "history": [0.9, 0.5]}
@@ -155,13 +155,13 @@ def _text_of(value: object) -> str:
 
 
 def to_number(name: str, value: object) -> float:
-    """Return a metric as a float: Python and NumPy numbers, and arrays or tensors of no dimension.
+    """Return a metric as a float: a Python or NumPy number, or a zero-dimensional array or tensor.
 
     Raises:
-        MetricError: `value` is a string, a collection, even of one item, too large, or anything
-            `float` refuses.
+        MetricError: `value` is a string, a collection (even of one item), too large, or anything
+            else that `float` refuses.
     """
-    # Those that `float` takes nevertheless would hide a bug in the objective.
+    # `float` accepts some of these, but they hide a bug in the objective.
     if isinstance(value, str | bytes) or _has_dimensions(value):
         raise MetricError(_no_number(name, value))
     try:
@@ -181,19 +181,19 @@ def to_report(
     """Return the step and the metrics of a report.
 
     Args:
-        step: What was given as the step.
-        metrics: What was given as metrics.
-        after: The step of the report before; -1 before the first.
+        step: The step, as given.
+        metrics: The metrics, as given.
+        after: The step of the previous report; -1 before the first.
 
     Raises:
-        MetricError: The step is no whole number from 0 up or doesn't rise, there are no metrics, or
-            one of them is no number.
+        MetricError: The step isn't a whole number of at least 0 or doesn't rise, there are no
+            metrics, or one of them isn't a number.
     """
     number = _to_step(step)
     if number <= after:
         raise MetricError(
-            f"step {number} was reported after step {after}. Steps must rise: report once a step, "
-            "with all its metrics"
+            f"step {number} was reported after step {after}. Steps must rise: report once per "
+            "step, with all its metrics"
         )
     if not metrics:
         raise MetricError(f"report({step}) has no metrics: report({step}, loss=...)")
@@ -211,5 +211,5 @@ def _to_step(step: Any) -> int:
 
 
 def _no_number(name: str, value: object) -> str:
-    shown = " ".join(_text_of(value).split())  # in one line: a table's has many
+    shown = " ".join(_text_of(value).split())  # on one line: the text of a table has many
     return f"{name} must be a number, but got {shown:.200} of type {type(value).__name__}"

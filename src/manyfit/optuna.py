@@ -1,7 +1,7 @@
 """Manyfit's Gaussian process for studies of Optuna.
 
-A study of Optuna has no space: each trial says what it needs as it runs. So the space is put
-together from what trials have asked for, branches and all, whenever a trial begins. ::
+A study of Optuna has no space: each trial asks for params as it runs. The space is therefore
+rebuilt, with its branches, from the params of earlier trials whenever a trial begins. ::
 
     trials ─► layout: space, distributions ─► samplers.gp ─► params of the next trial
        └────────────► facts ────────────────────┘
@@ -31,28 +31,28 @@ from manyfit.trial import Attempt, End, Failed, Finished, Measurement, Params, P
 _Entries: TypeAlias = dict[str, Any]
 
 _METRIC = "value"
-# What these have asked for is all that a trial asks for; others may have been cut short.
+# Trials in these states have asked for all their params; others may have been cut short.
 _WHOLE = (TrialState.COMPLETE, TrialState.PRUNED)
 _NEWS = (*_WHOLE, TrialState.FAIL, TrialState.RUNNING)
-# Trials in threads of one study share a sampler. Not one of its attributes: those are pickled.
+# For trials in threads, which share a sampler. It isn't an attribute, because those are pickled.
 _LOCK = threading.Lock()
 
 
 class GPSampler(optuna.samplers.BaseSampler):
-    """Proposes what Manyfit's Gaussian process does, to a study of Optuna.
+    """Manyfit's Gaussian process as a sampler for a study of Optuna.
 
-    It learns from complete, pruned and failed trials, and keeps away from where others are running,
-    in threads too. A param that was only asked for with some options of a categorical one is
-    taken to depend on these. What no trial has asked for before is drawn at random: all params of
-    the first trial, and new ones in a study that grows. A param whose distribution changes is
-    searched as it was asked for last.
+    It learns from complete, pruned and failed trials, and avoids the neighbourhood of running ones,
+    in threads too. A param that was asked for only with some options of a categorical param is
+    assumed to depend on these. Params that no trial has asked for are drawn at random: all params
+    of the first trial, and later any new ones. If the distribution of a param changes, the latest
+    one is searched.
 
-    For one objective; constraints are ignored. Two options that Optuna takes for the same, as it
-    does 1 and True, count as one. Proposals follow from the trials, the seed and the trial's
-    number, but for what is drawn at random.
+    It supports one objective; constraints are ignored. Two options that Optuna considers equal,
+    such as 1 and True, count as one. Except for random draws, proposals are a function of the
+    trials, the seed and the trial's number.
 
     Args:
-        seed: Makes proposals repeatable; None for others each time.
+        seed: Makes proposals repeatable; None draws a new one each time.
 
     Raises:
         ValueError: The seed is not in `range(2**32)`.
@@ -75,7 +75,7 @@ class GPSampler(optuna.samplers.BaseSampler):
         self._proposed: dict[tuple[str, int], dict[str, Any]] = {}  # by study and trial
 
     def reseed_rng(self) -> None:
-        """Draw independent params anew; proposals differ by the trial's number as it is."""
+        """Reseed independent draws; proposals already differ by the trial's number."""
         self._independent.reseed_rng()
 
     def infer_relative_search_space(
@@ -83,7 +83,7 @@ class GPSampler(optuna.samplers.BaseSampler):
         study: optuna.Study,
         trial: FrozenTrial,  # noqa: ARG002
     ) -> dict[str, BaseDistribution]:
-        """Return all that trials have asked for, whether or not this one will.
+        """Return all params that trials have asked for, whether or not this one will.
 
         Raises:
             ValueError: The study has several objectives.
@@ -94,10 +94,10 @@ class GPSampler(optuna.samplers.BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Propose params; empty while there is nothing to go by.
+        """Propose params; empty while there are no trials to learn from.
 
-        What a sampler around this one has taken out of the search space, as `PartialFixedSampler`
-        does, is given: the best of the others goes with it.
+        Params that an enclosing sampler, such as `PartialFixedSampler`, has removed from the search
+        space are kept fixed; only the others are chosen.
         """
         with _LOCK:
             layout = _layout(study)
@@ -121,7 +121,7 @@ class GPSampler(optuna.samplers.BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Draw a param that was not proposed at random.
+        """Draw a param at random that was not proposed.
 
         Raises:
             ValueError: The study has several objectives.
@@ -130,7 +130,7 @@ class GPSampler(optuna.samplers.BaseSampler):
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def _brought_up_to_date(self, study: optuna.Study, layout: "_Layout", number: int) -> "_Model":
-        """Return the model of a study, told all but the trial that asks."""
+        """Return the study's model, after telling it all trials but the one that asks."""
         trials = study.get_trials(deepcopy=False, states=_NEWS)
         model = self._model
         if model is None or not model.fits(study, layout, trials):
@@ -142,7 +142,7 @@ class GPSampler(optuna.samplers.BaseSampler):
         for trial in trials:
             if trial.number == number or trial.number in model.told:
                 continue
-            # Of a running trial, what it has yet to ask for is what was proposed to it.
+            # A running trial will ask for the rest of the params proposed to it.
             key = study.study_name, trial.number
             params = self._proposed.get(key, {})
             if trial.state.is_finished():
@@ -156,7 +156,7 @@ class GPSampler(optuna.samplers.BaseSampler):
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A sampler, and what it was told for good."""
+    """A sampler, and the ended trials that it was told."""
 
     study: str
     space: Space
@@ -164,9 +164,9 @@ class _Model:
     told: set[int] = field(default_factory=set)
 
     def fits(self, study: optuna.Study, layout: "_Layout", trials: Sequence[FrozenTrial]) -> bool:
-        """Whether it can go on: the same space, and no trial that this study doesn't show.
+        """Return whether it can be reused: same space, and no trial that this study lacks.
 
-        Hyperband shows each trial a part of the study.
+        Hyperband shows each trial only a part of the study.
         """
         is_same = self.study == study.study_name and self.space == layout.space
         return is_same and self.told <= {trial.number for trial in trials}
@@ -178,14 +178,14 @@ def _given(
     layout: "_Layout",
     search_space: Mapping[str, BaseDistribution],
 ) -> dict[str, Any]:
-    """Return what isn't searched because a sampler around this one sees to it, in stored form."""
+    """Return the params, in stored form, that an enclosing sampler keeps fixed."""
     given: dict[str, Any] = {}
     if isinstance(study.sampler, GPSampler):
         return given
     for name, domain in layout.space.params.items():
         if name not in search_space:
             distribution = layout.distributions[name]
-            # Optuna says what is fixed nowhere else.
+            # This is Optuna's only way to learn the fixed values.
             value = study.sampler.sample_independent(study, trial, name, distribution)
             given[name] = _to_stored(domain, distribution, value)
     return given
@@ -196,13 +196,13 @@ def _given(
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What trials have asked for, as a space; options go by their places, as text."""
+    """The params that trials have asked for, as a space; options are named by index, as text."""
 
     space: Space
     distributions: Mapping[str, BaseDistribution]
 
     def stored(self, params: Mapping[str, Any]) -> Params:
-        """Return a trial's params in stored form, with the middle for what it didn't ask for."""
+        """Return a trial's params in stored form; the middle for params that it didn't ask for."""
         stored: dict[str, Any] = {}
         for name, domain in self.space.walk(stored):
             is_there = name in params
@@ -228,7 +228,7 @@ def _layout(study: optuna.Study) -> _Layout:
 def _comparable(
     trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
 ) -> dict[str, Any]:
-    """Return a trial's params, without those that stood for something else then."""
+    """Return a trial's params, without those whose distribution has changed in kind since."""
     then = trial.distributions
     return {
         name: value
@@ -238,7 +238,7 @@ def _comparable(
 
 
 def _is_alike(one: BaseDistribution, other: BaseDistribution) -> bool:
-    """Whether two distributions are of one kind, and have the same options."""
+    """Return whether two distributions are of one kind, and have the same options."""
     if isinstance(one, CategoricalDistribution):
         return one == other
     return type(one) is type(other)
@@ -246,7 +246,7 @@ def _is_alike(one: BaseDistribution, other: BaseDistribution) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Home:
-    """What a param depends on: a choice, and the options it comes with."""
+    """The condition of a param: a choice, and the options with which the param is active."""
 
     choice: str
     labels: frozenset[str]
@@ -257,7 +257,7 @@ def _entries(
     distributions: Mapping[str, BaseDistribution],
     trials: Sequence[Mapping[str, Any]],
 ) -> _Entries:
-    """Return a space in which each param is active with what it has been seen with."""
+    """Return a space in which each param is active with the options it has been seen with."""
     labels = {
         name: [
             _to_stored(domain, distributions[name], params[name]) if name in params else None
@@ -284,7 +284,7 @@ def _entries(
 
 
 def _home(is_there: Sequence[bool], labels: Mapping[str, Sequence[Any]]) -> _Home | None:
-    """Return the choice that says best which trials have a param; None where none says anything."""
+    """Return the choice that best explains which trials have a param; None if none does."""
     if all(is_there):
         return None
     best, most = None, 0
@@ -292,17 +292,17 @@ def _home(is_there: Sequence[bool], labels: Mapping[str, Sequence[Any]]) -> _Hom
         pairs = list(zip(is_there, chosen, strict=True))
         with_it = frozenset(label for there, label in pairs if there)
         if None in with_it:
-            continue  # not a choice that all of them made
+            continue  # some trials with the param lack this choice
         others = [label for there, label in pairs if not there]
         explained = sum(label not in with_it for label in others)
-        # By an option, not merely by the absence of the choice.
+        # It must be explained by an option, not merely by the absence of the choice.
         if explained > most and set(others) - with_it - {None}:
             best, most = _Home(choice, with_it), explained
     return best
 
 
 def _domain(distribution: BaseDistribution) -> Domain | None:
-    """Return the counterpart of a distribution; None of what can't be searched or has one value."""
+    """Return a distribution's domain; None if it can't be searched or has only one value."""
     if distribution.single():
         return None
     try:
@@ -319,7 +319,7 @@ def _domain(distribution: BaseDistribution) -> Domain | None:
 
 
 def _labels(distribution: CategoricalDistribution) -> list[str]:
-    """Return a label for each option; one for those that Optuna takes for the same."""
+    """Return a label for each option; those that Optuna considers equal share one."""
     places = {int(distribution.to_internal_repr(option)) for option in distribution.choices}
     return [str(place) for place in sorted(places)]
 
@@ -343,7 +343,7 @@ def _from_stored(distribution: BaseDistribution, value: Any) -> Any:
 
 
 def _fact(trial: FrozenTrial, params: Params) -> Trial:
-    """Return what the sampler is told of a trial."""
+    """Return a trial of Optuna as a trial of Manyfit."""
     ends: dict[TrialState, End] = {TrialState.PRUNED: Pruned("pruned"), TrialState.FAIL: Failed("")}
     end = ends.get(trial.state)
     if trial.state is TrialState.COMPLETE and trial.value is not None:

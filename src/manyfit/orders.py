@@ -1,6 +1,6 @@
-"""Orders to end: Ctrl-C, and what machines and schedulers send before they kill.
+"""Signals that ask the process to end: Ctrl-C, SIGTERM and SIGHUP.
 
-Slurm, Kubernetes, spot machines and `kill` send SIGTERM, a terminal that goes away sends SIGHUP.
+Slurm, Kubernetes, spot machines and `kill` send SIGTERM; a terminal that closes sends SIGHUP.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ _ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Ear:
-    """A handler that notes which orders have come, and passes them on."""
+    """A signal handler that notes which signals have arrived, and passes them on."""
 
     def __init__(self, on_order: Callable[[int], None]) -> None:
         self.heard: dict[int, None] = {}
@@ -26,14 +26,15 @@ class _Ear:
 
 @contextlib.contextmanager
 def heeded(on_order: Callable[[int], None]) -> Iterator[None]:
-    """Have orders to end call a function instead of ending this process, within the block.
+    """Within the block, call a function on these signals instead of ending the process.
 
-    Only on the main thread, which alone may say so. SIGTERM and SIGHUP that are ignored (`nohup`)
-    stay so. After the block, the orders that have come are passed on to whatever handled them
-    before: an outer study, or the user's own handler of SIGTERM and SIGHUP.
+    It has an effect on the main thread only, since no other thread may set signal handlers. SIGTERM
+    and SIGHUP that are ignored (`nohup`) stay ignored. After the block, the signals that arrived
+    are passed to the handlers of before: an outer study's, or the user's own for SIGTERM and
+    SIGHUP.
 
     Args:
-        on_order: Takes the signal's number; may raise, wherever the main thread is.
+        on_order: Takes the signal's number. It may raise, wherever the main thread is.
 
     Example:
         >>> orders = []
@@ -60,13 +61,13 @@ def heeded(on_order: Callable[[int], None]) -> Iterator[None]:
 
 
 def _may_be_heeded(order: signal.Signals) -> bool:
-    """Whether it is not ignored, nor handled by what isn't Python and could not be put back."""
+    """Return whether a signal isn't ignored, and its handler is Python's, so can be restored."""
     known = signal.getsignal(order)
     return known is not None and (order == signal.SIGINT or known != signal.SIG_IGN)
 
 
 def interrupt(_order: int) -> None:
-    """Do what Ctrl-C does by itself.
+    """Raise, as Ctrl-C does by default.
 
     Raises:
         KeyboardInterrupt: Always.

@@ -1,9 +1,8 @@
-"""What configurations of a pipeline have in common: in which order to run them, and what to keep.
+"""Prefixes that configurations of a pipeline share: the order to run them in, and what to cache.
 
 A configuration is a path: a key for the data (a fold of it), then one for each stage with its
-params. Equal prefixes of two paths are equal work, which has to be done once only: if its outcome
-is still at hand when the second one comes. Nothing here knows what an outcome is, nor where it is
-kept.
+params. Two paths with an equal prefix share the work of that prefix, which need be done only once
+if its result is still cached. Nothing here knows what a result is, or where it is kept.
 """
 
 import math
@@ -16,13 +15,13 @@ Path: TypeAlias = tuple[Hashable, ...]
 
 
 def prefix_order(paths: Sequence[Path]) -> list[int]:
-    """Return the order in which paths that share a prefix follow one another.
+    """Return an order in which paths that share a prefix are adjacent.
 
-    Groups come in the order of their first members, at each stage anew; so paths that share
-    nothing, and equal ones, stay as they are.
+    At each stage, groups are ordered by their first members, so the order of paths that share
+    nothing, and of equal paths, is unchanged.
 
     Returns:
-        Places in `paths`.
+        Indices into `paths`.
 
     Example:
         >>> prefix_order([("a", 1), ("b", 1), ("a", 2), ("b", 2)])
@@ -41,15 +40,14 @@ def prefix_order(paths: Sequence[Path]) -> list[int]:
 
 
 class Demand:
-    """How often each prefix will still be asked for.
+    """The number of times that each prefix will still be needed.
 
-    Counted exactly for paths that are known to come, and by chance for those that a sampler is yet
-    to propose: of `unlisted` configurations, one in `variants` has a given prefix, if there are so
-    many of it.
+    Known paths are counted exactly. For configurations that a sampler has yet to propose, the
+    number is an expectation: if a prefix has `variants` alternatives, one in `variants` has it.
 
     Args:
-        listed: Paths that are known to come.
-        unlisted: How many configurations come that nobody knows yet; may be infinite.
+        listed: Paths that are known in advance.
+        unlisted: The number of further configurations, not known yet; may be infinite.
 
     Example:
         >>> demand = Demand([("fold 0", "scaler", "small"), ("fold 0", "scaler", "large")])
@@ -69,7 +67,7 @@ class Demand:
             self._list(path)
 
     def begin(self, paths: Iterable[Path]) -> None:
-        """Take in a configuration that begins, with all its paths: one for each fold."""
+        """Record that a configuration begins, with all its paths: one for each fold."""
         news = []
         for path in paths:
             if self._awaited[path]:
@@ -81,14 +79,14 @@ class Demand:
             self._unlisted = max(0, self._unlisted - 1)
 
     def done(self, path: Path) -> None:
-        """Take in that a path that began has been gone, or never will be."""
+        """Record that a path that began has been completed, or never will be."""
         for length in range(1, len(path) + 1):
             self._uses[path[:length]] -= 1
             if self._uses[path[:length]] <= 0:
                 del self._uses[path[:length]]
 
     def of(self, prefix: Path, variants: float = math.inf) -> float:
-        """Return how often a prefix will be asked for, of which a sampler can make `variants`."""
+        """Return the expected number of uses of a prefix, one of `variants` equally likely ones."""
         by_chance = 0.0 if math.isinf(variants) else self._unlisted / max(1.0, variants)
         return self._uses[prefix] + by_chance
 
@@ -105,10 +103,10 @@ class _Held:
 
 
 class Shelf:
-    """What is kept of a budget, and what makes way for what.
+    """Decides which items to cache within a budget, and which to evict for others.
 
     Args:
-        budget: How much there is room for, in bytes; never exceeded by what was foreseen.
+        budget: The capacity, in bytes. The sum of expected sizes never exceeds it.
 
     Example:
         >>> shelf = Shelf(100)
@@ -127,20 +125,20 @@ class Shelf:
 
     @property
     def held(self) -> int:
-        """How many bytes are kept."""
+        """The number of bytes kept."""
         return sum(item.size for item in self._held.values())
 
     def __contains__(self, key: Path) -> bool:
         return key in self._held
 
     def make_room(self, key: Path, size: int, worth: float) -> list[Path] | None:
-        """Reserve room for something; returns what has to go for it, or None if it can't be kept.
+        """Reserve room for an item; returns the items to evict, or None if it can't be kept.
 
-        What is in use stays, and so does what is worth more to the byte.
+        Items in use stay, and so do those that save more seconds per byte.
 
         Args:
-            key: Names it.
-            size: What it takes, as far as can be foreseen, in bytes.
+            key: The item's key.
+            size: Its expected size, in bytes.
             worth: Seconds that keeping it will save.
         """
         if size > self.budget:
@@ -162,7 +160,7 @@ class Shelf:
         return leaving
 
     def correct(self, key: Path, size: int) -> list[Path]:
-        """Take in what something really takes; returns what has to go, itself perhaps."""
+        """Correct an item's size; returns the items to evict, which may include the item itself."""
         self._held[key].size = size
         leaving: list[Path] = []
         for other, item in sorted(self._held.items(), key=lambda pair: _density(pair[1])):
@@ -175,17 +173,17 @@ class Shelf:
         return leaving
 
     def revalue(self, key: Path, worth: float) -> None:
-        """Take in what keeping something will still save."""
+        """Update the number of seconds that keeping an item will save."""
         if key in self._held:
             self._held[key].worth = worth
 
     def use(self, key: Path, users: int) -> None:
-        """Take in that one user more (1) or less (-1) has it in use."""
+        """Change the number of users of an item, by 1 or -1."""
         if key in self._held:
             self._held[key].users += users
 
     def drop(self, key: Path) -> bool:
-        """Give something up; returns whether it was kept."""
+        """Drop an item; returns whether it was kept."""
         return self._held.pop(key, None) is not None
 
     def _note(self) -> None:

@@ -1,4 +1,4 @@
-"""What other studies found, in the terms of this one: from what a user passes as `prior_from`."""
+"""Turns what a user passes as `prior_from` into results in this study's space."""
 
 import logging
 import math
@@ -20,22 +20,23 @@ logger = logging.getLogger("manyfit")
 def earlier_studies(
     prior_from: object, space: Space, metric: Metric, folder: str | Path
 ) -> list[Earlier]:
-    """Return what other studies found that fits this study's space.
+    """Return the results of other studies that fit this study's space.
 
-    A trial that has no finite value of the metric, or a value outside the space, is left out. One
-    that lacks some of the params is taken: it says something about the others. A study of which too
-    few trials are left is passed over, with a warning.
+    A trial without a finite value of the metric, or with a param outside the space, is left out. A
+    trial that lacks some params is used: it is informative about the others. A study with too few
+    usable trials is skipped, with a warning.
 
     Args:
-        prior_from: Studies: a `StudyResult`, something with a method `result` that returns one, the
-            name of a study in `folder`, or a table as MLflow's `search_runs` or
-            `StudyResult.table` gives it (columns `params.x`, `metrics.y`; or with `_`).
-        space: Of the study that is to learn from them.
-        metric: Its metric, which is looked up by name. Directions are this study's.
-        folder: Where studies are kept.
+        prior_from: A list of studies, each a `StudyResult`, an object with a method `result` that
+            returns one, the name of a study in `folder`, or a table as returned by MLflow's
+            `search_runs` or `StudyResult.table` (columns `params.x`, `metrics.y`; or with `_`).
+        space: The space of the study that will learn from them.
+        metric: The metric of that study, which is looked up by name in the others; its direction
+            applies to all.
+        folder: The folder that contains studies.
 
     Raises:
-        ArgumentError: `prior_from` is no list of these, or one has no such metric.
+        ArgumentError: `prior_from` isn't a list of these, or one has no such metric.
     """
     if isinstance(prior_from, str | Mapping | StudyResult) or not isinstance(prior_from, Iterable):
         raise ArgumentError(f"prior_from must be a list of studies, but got {prior_from!r:.200}")
@@ -48,14 +49,14 @@ def earlier_studies(
             found.append(study)
             continue
         fit = f"{len(study.losses)} of its {len(records)} trials fit this space"
-        logger.warning("%s is passed over: %s, and it takes %d to learn from.", name, fit, FEWEST)
+        logger.warning("%s is ignored: %s, and at least %d are needed.", name, fit, FEWEST)
     return found
 
 
 def _records(
     given: Any, name: str, metric: str, folder: str | Path
 ) -> Iterator[tuple[dict[str, Any], float]]:
-    """Yield params as recorded and the metric, NaN where it is missing."""
+    """Yield the recorded params and metric of each trial; NaN for a missing metric."""
     if hasattr(given, "columns") and hasattr(given, "to_dict"):
         yield from _rows(given, name, metric)
         return
@@ -117,7 +118,7 @@ def _fitting(
 
 
 def _stored(recorded: Mapping[str, Any], space: Space) -> dict[str, Any] | None:
-    """Return the params that this space has too, in stored form; None where a value is outside."""
+    """Return the params that this space also has, in stored form; None if a value is outside."""
     stored: dict[str, Any] = {}
     try:
         for name, domain in space.walk(stored):
@@ -129,10 +130,10 @@ def _stored(recorded: Mapping[str, Any], space: Space) -> dict[str, Any] | None:
 
 
 def _read(name: str, domain: Domain, value: Any) -> Any:
-    """Return a value in stored form; a text is read as what it stands for.
+    """Return a value in stored form; a string is parsed as a number or an option if needed.
 
     Raises:
-        SpaceError: It is not in the domain.
+        SpaceError: The value is not in the domain.
     """
     if not isinstance(value, str):
         return domain.store(name, value)

@@ -1,4 +1,4 @@
-"""Puts events where they belong, in the only safe order: memory, disk, then mirrors."""
+"""Records events in the only safe order: memory, then disk, then trackers."""
 
 import os
 import socket
@@ -13,11 +13,11 @@ from manyfit.trial import Trial
 
 
 class Recorder:
-    """The one door through which events enter a study.
+    """The only way for events to enter a study.
 
-    An event the engine refuses is never written. One that is written is shown to nobody, and acted
-    on by nobody, before `commit` has put it on disk. Many events share one commit, so that a
-    thousand reports don't cost a thousand fsyncs.
+    An event that the engine refuses is never written. No event is shown to a tracker or acted on
+    before `commit` has put it on disk. Many events share one commit, so that a thousand reports
+    don't cost a thousand fsyncs.
     """
 
     def __init__(self, engine: Engine, journal: Journal) -> None:
@@ -28,11 +28,11 @@ class Recorder:
         self._unseen: list[tuple[Event, Trial | None]] = []
 
     def put(self, event: Event) -> None:
-        """Take an event in.
+        """Apply and write an event; `commit` puts it on disk.
 
         Raises:
-            IllegalEventError: It can't have happened; nothing was written.
-            JournalError: It can't be written; this study must not go on.
+            IllegalEventError: The event can't follow what is recorded; nothing was written.
+            JournalError: The event can't be written; the study must not go on.
         """
         self.engine.apply(event)
         self._journal.append(event)
@@ -41,10 +41,10 @@ class Recorder:
             self.doubts.heed(event)
 
     def commit(self) -> None:
-        """Put everything taken in on disk, then show it to the trackers.
+        """Put all events so far on disk, then show them to the trackers.
 
         Raises:
-            JournalError: The disk refuses; this study must not go on.
+            JournalError: The events can't be written; the study must not go on.
         """
         if not self._unseen:
             return
@@ -55,18 +55,19 @@ class Recorder:
                 tracker.record(event, trial)
 
     def take_over(self, at: float, *, isolated: bool, orphans_count: bool) -> None:
-        """Note that this process drives the study now, and write off what ran under an earlier one.
+        """Record that this process drives the study, and write off attempts of an earlier driver.
 
         Args:
             at: Wall time.
             isolated: Whether trials will run in processes of their own.
-            orphans_count: Whether what an earlier driver left open used up an attempt.
+            orphans_count: Whether the attempts that an earlier driver left open count against
+                `max_attempts`.
         """
         self.put(DriverStarted(socket.gethostname(), os.getpid(), at, isolated))
         self.write_off("the driver died while it ran", at, counts=orphans_count)
 
     def write_off(self, reason: str, at: float, *, counts: bool) -> None:
-        """Put every attempt that is still open on record as lost, and commit."""
+        """Record every open attempt as lost, and commit."""
         for trial in self.engine.running:
             self.put(AttemptLost(trial.number, len(trial.attempts), reason, counts, at))
         self.commit()

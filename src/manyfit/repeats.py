@@ -1,7 +1,7 @@
-"""Noise: the leading configurations run again, and a winner named by its mean.
+"""Repeats of the leading trials, for noisy objectives; the winner is the one with the best mean.
 
-The value with which a configuration came to lead is partly luck, and the more so the more trials
-there were (the winner's curse). So it counts for nothing here: a mean is one of fresh values only.
+The value that made a configuration lead is partly luck, and more so the more trials there were (the
+winner's curse). It is therefore ignored here: means are taken over the repeats alone.
 """
 
 import math
@@ -12,8 +12,8 @@ from manyfit._optional import load
 from manyfit.metric import Metric
 from manyfit.trial import State, Trial
 
-# So many of the best trials are repeated. The best of five by their means gets most of what
-# repeating can get; three more get little, and cost more than half as much again.
+# The number of best trials that are repeated. With five, the winner gains most of what repeating
+# can gain; three more add little, and cost 60 % more.
 LEADERS = 5
 # The intervals hold the true mean with this probability, if the noise is normal.
 _CONFIDENCE = 0.95
@@ -21,12 +21,12 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """What came of running a trial's params again, over fresh seeds.
+    """The repeats of a trial: its params, run again with fresh seeds.
 
     Attributes:
-        number: The trial of the search.
-        trials: Its repeats that have ended, by number.
-        values: What those of them gave that completed.
+        number: The number of the repeated trial.
+        trials: The numbers of its repeats that have ended.
+        values: The values of those that completed.
 
     Example:
         >>> repeated = Repeated(7, trials=(20, 25, 30), values=(0.2, 0.25, 0.3))
@@ -40,29 +40,29 @@ class Repeated:
 
     @property
     def failed(self) -> int:
-        """How many repeats brought no value: they failed, or lost every attempt."""
+        """The number of repeats without a value: they failed, or lost every attempt."""
         return len(self.trials) - len(self.values)
 
     @property
     def mean(self) -> float:
-        """The mean of the values; NaN where there is none."""
+        """The mean of the values; NaN if there are none."""
         count = len(self.values)
         return math.fsum(value / count for value in self.values) if count else math.nan
 
     @property
     def low(self) -> float:
-        """Where the mean's 95 % interval begins (Student's t); -inf below two values."""
+        """The lower end of the mean's 95 % interval (Student's t); -inf below two values."""
         return self.mean - self._reach
 
     @property
     def high(self) -> float:
-        """Where the mean's 95 % interval ends; inf below two values."""
+        """The upper end of the mean's 95 % interval; inf below two values."""
         return self.mean + self._reach
 
     def __str__(self) -> str:
         count = len(self.values)
         if not count:
-            return "none of its repeats brought a value"
+            return "none of its repeats returned a value"
         failed = f" ({self.failed} failed)" if self.failed else ""
         if count == 1:
             return f"{self.mean:g} in 1 repeat{failed}"
@@ -81,14 +81,13 @@ class Repeated:
 
 
 def repeated(trials: Sequence[Trial], metric: Metric) -> tuple[Repeated, ...]:
-    """Return what repeats have brought, best first.
+    """Return the trials that were repeated, the one with the best mean first.
 
-    By the mean; but a configuration of which a repeat failed comes after all of which none did.
-    Repeats that have not ended yet are left out.
+    Trials with a failed repeat come after all others. Repeats that have not ended yet are ignored.
 
     Args:
-        trials: A study's trials by number, those outside its space left out or not.
-        metric: What is tuned.
+        trials: A study's trials by number; those outside its space may be missing.
+        metric: The metric to tune.
     """
     repeats: dict[int, list[Trial]] = {}
     for trial in trials:
@@ -105,11 +104,11 @@ def _summary(number: int, repeats: Sequence[Trial]) -> Repeated:
 
 
 def best_trial(trials: Sequence[Trial], metric: Metric) -> Trial | None:
-    """Return the best completed trial of a search; None where none has completed.
+    """Return the best completed trial of a search; None if none has completed.
 
-    That is the one with the best value, the earliest of equals; or, where that one has been
-    repeated, the one with the best mean of its repeats. Not before each of those that are repeated
-    has had one: whoever's came in first would win.
+    That is the trial with the best value, the earliest of equals. If it has been repeated, it is
+    the trial whose repeats have the best mean instead, once every leader has had a repeat:
+    otherwise the first one repeated would win.
     """
     completed = {
         trial.number: (metric.loss(trial.value), trial.number)

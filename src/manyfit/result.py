@@ -1,4 +1,4 @@
-"""What a study found: frozen, and complete without any tracker."""
+"""The result of a study: frozen, and complete without any tracker."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,21 +17,21 @@ from manyfit.trial import Attempt, Failed, Lost, State, Trial, gist, log_name
 if TYPE_CHECKING:
     import pandas as pd
 
-# What went wrong, the trial's number, and with which attempt.
+# The reason of a failure, the trial's number, and the attempt.
 _Case: TypeAlias = tuple[str, int, Attempt]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Trials that failed alike, or that lost an attempt alike.
+    """Trials that failed, or lost an attempt, in the same way.
 
     Attributes:
-        reason: The error, the limit that was broken, or what became of the worker, in one line; of
-            the first of them.
-        numbers: The trials, by number.
-        traceback: The remote traceback of the first of them; empty where there is none.
-        log: Where the output of the first of them is.
-        hosts: The machines it happened on, sorted; unknown ones are left out.
+        reason: The error, the broken limit, or what happened to the worker, in one line: that of
+            the first trial.
+        numbers: The numbers of the trials.
+        traceback: The remote traceback of the first trial; empty if there is none.
+        log: The file with the output of the first trial.
+        hosts: The machines on which it happened, sorted; unknown ones are left out.
     """
 
     reason: str
@@ -43,17 +43,17 @@ class Failure:
 
 @dataclass(frozen=True, repr=False)
 class StudyResult:
-    """The trials of a study as they stood when it was made.
+    """The trials of a study at the time the result was made.
 
     Attributes:
         name: The study's name.
-        folder: The study's own folder: journal and logs.
-        metric: What was tuned.
+        folder: The study's own folder, with its journal and logs.
+        metric: The metric tuned.
         reason: Why the study ended, in one line.
-        trials: All trials by number; `params` as the objective received them. `best`, indexing and
-            iterating give copies, to be changed at will; from here they are to be read only.
-        outside: Numbers of trials that lie outside the space because that was changed since. They
-            are on record, and are never best.
+        trials: All trials by number, with `params` as the objective received them. Don't change
+            these; `best`, indexing and iterating return copies, which you may change.
+        outside: Numbers of trials outside the space, because the space has changed since. They stay
+            recorded, and are never best.
     """
 
     name: str
@@ -67,8 +67,8 @@ class StudyResult:
     def best(self) -> Trial:
         """The completed trial with the best value; the earliest of equals.
 
-        Where that one was repeated, the one with the best mean of its repeats instead (`repeated`);
-        its `value` is still the one it had in the search.
+        If that trial was repeated, it is the trial whose repeats have the best mean instead (see
+        `repeated`). Its `value` is still that of the search.
 
         Raises:
             NoResultError: No trial has completed; the message says how they failed.
@@ -80,13 +80,13 @@ class StudyResult:
 
     @property
     def repeated(self) -> tuple[Repeated, ...]:
-        """What the repeats of the leading trials gave, best first; empty without `repeats`."""
+        """The repeats of the leading trials, best first; empty without `repeats`."""
         return repeated(self._inside, self.metric)
 
     def best_by(self, name: str, direction: Direction = "minimize") -> Trial:
         """Return the completed trial that is best in another recorded metric.
 
-        Repeats, trials without that metric, and those where it is NaN or infinite, are passed over.
+        Repeats are ignored, and so are trials in which the metric is missing, NaN or infinite.
 
         Raises:
             NoResultError: No completed trial has it.
@@ -102,12 +102,12 @@ class StudyResult:
         return _copy_of(min(scored)[2])
 
     def table(self) -> "pd.DataFrame":
-        """Return one row a trial, by number.
+        """Return one row per trial, by number.
 
-        Columns: number, state, reason, value, seconds, attempt (how many were made), origin, then
-        `params_*`, `metrics_*` and `notes_*` (what else the objective returned, as text). Inactive
-        parameters and metrics that a trial lacks are NaN. For a PRUNED or FAIL trial the metrics
-        are the last ones it reported, and value is NaN.
+        Columns: number, state, reason, value, seconds, attempt (the number of attempts), origin,
+        then `params_*`, `metrics_*` and `notes_*` (what else the objective returned, as text).
+        Inactive params and missing metrics are NaN. For a PRUNED or FAIL trial the metrics are the
+        last ones reported, and value is NaN.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -119,10 +119,10 @@ class StudyResult:
         return frame.astype({"value": "float64", "seconds": "float64"}) if rows else frame
 
     def leaders(self) -> "pd.DataFrame":
-        """Return one row a trial that was repeated, best first; none without `repeats`.
+        """Return one row per repeated trial, best first; none without `repeats`.
 
-        Columns: number, repeats (how many ended), failed (of those), mean, low and high (the mean's
-        95 % interval), value (which the search had, no part of the mean), then `params_*`.
+        Columns: number, repeats (the number that ended), failed (of those), mean, low and high (the
+        mean's 95 % interval), value (that of the search, not part of the mean), then `params_*`.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -148,7 +148,7 @@ class StudyResult:
         }
 
     def curves(self) -> "pd.DataFrame":
-        """Return one row a report: number, attempt, step, seconds since its start, metrics.
+        """Return one row per report: number, attempt, step, seconds since its start, metrics.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -171,9 +171,10 @@ class StudyResult:
         return frame
 
     def failures(self) -> tuple[Failure, ...]:
-        """Return the failed trials, most frequent first; reasons alike but for numbers together.
+        """Return the failed trials, grouped by reason, the most frequent group first.
 
-        Neither does it set them apart what a worker that died had printed last.
+        Reasons that differ only in numbers are one group. Output printed by a worker that died does
+        not affect the grouping.
         """
         return self._grouped(
             (trial.reason, trial.number, trial.attempts[-1])
@@ -182,10 +183,10 @@ class StudyResult:
         )
 
     def losses(self) -> tuple[Failure, ...]:
-        """Return the attempts that were lost, grouped and sorted like `failures`.
+        """Return the lost attempts, grouped and sorted like `failures`.
 
         A worker or its machine died, or the study was cut off. A trial that lost two attempts is
-        named twice; one that was started again and completed is none of the failures.
+        named twice. A trial that completed on a later attempt is not among the failures.
         """
         return self._grouped(
             (attempt.end.reason, trial.number, attempt)
@@ -196,7 +197,7 @@ class StudyResult:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The machines that trials have run on, sorted, as far as they are known."""
+        """The machines on which trials have run, sorted; unknown ones are left out."""
         return _hosts(attempt for trial in self.trials for attempt in trial.attempts)
 
     def _grouped(self, cases: Iterable[_Case]) -> tuple[Failure, ...]:
@@ -217,11 +218,11 @@ class StudyResult:
         )
 
     def count(self, state: State) -> int:
-        """Return how many trials are in a state."""
+        """Return the number of trials in a state."""
         return sum(trial.state is state for trial in self.trials)
 
     def log_of(self, trial: Trial) -> Path:
-        """Return where a trial's last output is; there is no file if it printed nothing."""
+        """Return the file of a trial's last output, which is missing if it printed nothing."""
         return self.folder / "logs" / log_name(trial.number, max(1, len(trial.attempts)))
 
     def __len__(self) -> int:
@@ -289,12 +290,12 @@ class StudyResult:
 
 
 def _copy_of(trial: Trial) -> Trial:
-    """Return a copy of a trial to hand out: changing its params changes no record."""
+    """Return a copy of a trial, whose params the caller may change."""
     return replace(trial, params=own_values(trial.params))
 
 
 def _cause(reason: str) -> str:
-    """Return what reasons of one cause share: neither numbers nor a dying worker's last words."""
+    """Return a reason without numbers and the last output of a worker that died."""
     return gist(reason.partition("; its last output: ")[0])
 
 
@@ -320,7 +321,7 @@ def _row(trial: Trial) -> dict[str, Any]:
 
 
 def _ordered(columns: dict[str, None]) -> list[str]:
-    """Params before metrics, also where a first trial lacks what a later one has."""
+    """Return columns with params before metrics, even if the first trial lacks some of them."""
     fixed = ["number", "state", "reason", "value", "seconds", "attempt", "origin"]
     params = [column for column in columns if column.startswith("params_")]
     metrics = [column for column in columns if column.startswith("metrics_")]

@@ -1,8 +1,8 @@
-"""Whether trials fail whatever their params: a bug in the objective, and no bad luck.
+"""Detects trials that fail whatever their params, because of a bug in the objective.
 
-Params are often to blame: half a space may diverge, or an option may need a package that is not
-there. So a study is not given up before every option, and every quarter of every range, has failed
-in the same way, and nothing has succeeded.
+Params are often the cause of a failure: half a space may diverge, or an option may need a package
+that isn't installed. A study is therefore ended only after every option and every quarter of every
+range has failed in the same way, and nothing has succeeded.
 """
 
 import re
@@ -12,21 +12,21 @@ from manyfit.errors import MetricError, UndefinedMetricError
 from manyfit.space import Choice, Domain, Space
 from manyfit.trial import Failed, State, Trial, gist
 
-# Fewer trials say nothing, however far apart they are.
+# Fewer trials prove nothing, however far apart they are.
 _FEWEST = 3
-# How many equal parts of each range, and how many options, trials must have been in.
+# Trials must have failed in this many equal parts of each range, and with up to this many options.
 _PARTS = 4
 _OPTIONS = 8
 
 
 class SameFailure:
-    """Looks at the trials of one call as they end, until one succeeds or fails otherwise.
+    """Watches the trials of one call as they end, until one succeeds or fails in another way.
 
-    Failures are the same if the same exception came from the same line, with messages alike but for
-    numbers. Metrics that are NaN or infinite, and limits, are never taken for bugs.
+    Failures are the same if the same exception came from the same line, with messages that differ
+    only in numbers. NaN or infinite metrics and broken limits are never considered bugs.
 
     Args:
-        space: Where the trials' params are from.
+        space: The space of the trials' params.
     """
 
     def __init__(self, space: Space) -> None:
@@ -39,7 +39,7 @@ class SameFailure:
         self._may_stay = {name: len(parts) - _OPTIONS for name, parts in self._untried.items()}
 
     def take_in(self, trial: Trial) -> None:
-        """Look at a trial that has ended."""
+        """Record a trial that has ended."""
         cause = _cause(trial)
         if cause is None or self._cause not in (None, cause):
             self._is_ruled_out = True
@@ -53,7 +53,7 @@ class SameFailure:
 
     @property
     def reason(self) -> str | None:
-        """How all trials failed, once they were all over the space; else None."""
+        """How all trials failed, once they cover the space; otherwise None."""
         is_known = not self._is_ruled_out and self._count >= _FEWEST
         left = self._untried.items()
         if is_known and all(len(parts) <= max(0, self._may_stay[name]) for name, parts in left):
@@ -62,11 +62,11 @@ class SameFailure:
 
 
 def _cause(trial: Trial) -> tuple[str, str, str] | None:
-    """Return exception, line and message of a failure that may be a bug; None of any other end."""
+    """Return exception, line and message of a failure that may be a bug, or None."""
     end = trial.attempts[-1].end if trial.attempts else None
     if trial.state is not State.FAIL or not isinstance(end, Failed):
         return None
-    # What was returned comes from no line; but to return nothing, say, is a bug.
+    # A MetricError has no traceback, but an unusable return value is a bug nevertheless.
     if end.error != MetricError.__name__ and not end.traceback:
         return None
     if end.error == UndefinedMetricError.__name__:

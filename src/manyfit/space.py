@@ -1,4 +1,4 @@
-"""The space of hyperparameters: which params there are, when each is active, and what it may be."""
+"""The space of hyperparameters: their names, their domains, and when each is active."""
 
 import difflib
 import json
@@ -34,16 +34,16 @@ class Space:
     """Named domains and constants, some of them active only in a branch of a Choice.
 
     A name is unique among the params that can be active together; two branches of one Choice may
-    share a name for the same domain. A value that is no Float, Int or Choice is a constant: it
-    reaches the objective and is never tuned. A list or a range is refused, since it may be meant as
-    options: give a Choice of it, or a tuple.
+    share a name for the same domain. A value that isn't a Float, Int or Choice is a constant: the
+    objective receives it, and it is never tuned. A list or a range is refused, because it may be
+    meant as options: pass a Choice of it, or a tuple.
 
     Params have two forms. The stored form is plain JSON: labels for options, active params only, no
-    constants. `materialize` turns it into what the objective receives: copies, so that no trial
-    sees what another does to an option or a constant. What can't be copied, such as a lock, and
-    what `manyfit.share` made, all trials of a process have in common.
+    constants. `materialize` turns it into what the objective receives. Those are copies, so that a
+    trial can't change the options and constants of another. Values that can't be copied, such as a
+    lock, and those of `manyfit.share` are common to all trials of a process.
 
-    Coming from another library, `"x": Float(a, b)` in the space stands for:
+    If you come from another library, `"x": Float(a, b)` in the space stands for:
 
     | Manyfit | Optuna | Hyperopt |
     |---|---|---|
@@ -59,8 +59,9 @@ class Space:
         entries: Domains and constants by name, in the order in which they are shown.
 
     Raises:
-        SpaceError: A name is no text, is active twice, or differs from one branch to the next; or a
-            constant looks like options: a list, say, a set, or an array of one dimension.
+        SpaceError: A name isn't a string, can be active twice, or has different domains in two
+            branches; or a constant looks like options, as a list, a set or a one-dimensional array
+            does.
 
     Example:
         >>> model = Choice({"neighbors": {"k": Int(1, 9)}, "bayes": {}})
@@ -99,7 +100,7 @@ class Space:
         for other in self._places.setdefault(name, []):
             if not exclude_one_another(path, other):
                 raise SpaceError(
-                    f"{name} is in the space twice: {when(other)}, and {when(path)}. Both could "
+                    f"{name} is in the space twice: {when(other)} and {when(path)}. Both could "
                     "be active at once; give them different names"
                 )
             if not _alike(known, entry):
@@ -110,21 +111,21 @@ class Space:
         self._places[name].append(path)
 
     def paths(self, name: str) -> tuple[Path, ...]:
-        """Return the choices that make a param active, one path for each place; () at the top."""
+        """Return the choices that activate a param, one path for each branch; () at the top."""
         return tuple(self._places[name])
 
     @classmethod
     def of(cls, space: "Space | Mapping[str, Any]") -> "Space":
-        """Return a space as it is, or make one of a mapping."""
+        """Return a space unchanged, or make one from a mapping."""
         return space if isinstance(space, Space) else cls(space)
 
     # ── points ────────────────────────────────────────────────────────────────────────────────
 
     def walk(self, params: Params) -> Iterator[tuple[str, Domain]]:
-        """Yield the active names and domains, each Choice before what its branch holds.
+        """Yield the active names and domains, each Choice before the params of its branch.
 
-        `params` may grow meanwhile: a Choice is looked up only after it was yielded, so that a
-        caller can draw each value as its name comes up.
+        `params` may grow during iteration: a Choice is looked up only after it was yielded, so a
+        caller can draw each value as its name is yielded.
         """
         for name, entry in walk(self._entries, params):
             if isinstance(entry, Domain):
@@ -142,7 +143,7 @@ class Space:
         return params
 
     def check(self, params: Params) -> None:
-        """Return if `params` are in this space, in stored form.
+        """Check that `params` are in this space, in stored form.
 
         Raises:
             SpaceError: A name is missing, unknown or inactive, or a value breaks its domain's rule.
@@ -159,7 +160,7 @@ class Space:
         self._refuse_others(params, active)
 
     def contains(self, params: Params) -> bool:
-        """Whether `params` are in this space, in stored form."""
+        """Return whether `params` are in this space, in stored form."""
         try:
             self.check(params)
         except SpaceError:
@@ -169,10 +170,10 @@ class Space:
     def store(
         self, point: Mapping[str, Any], rng: np.random.Generator | None = None
     ) -> dict[str, Any]:
-        """Return a point that a person wrote in stored form.
+        """Return a point that a user wrote, in stored form.
 
-        Options may be given as they are or by label, whole numbers as floats, constants left out.
-        With `rng`, params that are left out are drawn, in branches where those that are given are.
+        Options may be given themselves or by label, whole numbers as floats; constants may be left
+        out. With `rng`, missing params are drawn; the branches are those of the params given.
 
         Raises:
             SpaceError: A name is missing, unknown or inactive, a value breaks its domain's rule, or
@@ -204,20 +205,20 @@ class Space:
     def _drawn(
         self, name: str, domain: Domain, point: Mapping[str, Any], rng: np.random.Generator
     ) -> Any:
-        """Draw a param that a point leaves open: the branch that holds what it names, if one."""
+        """Draw a param that a point leaves out; if it is a Choice, a branch of the params given."""
         steps = (step for other in point for path in self._places.get(other, ()) for step in path)
         branches = sorted({branch for choice, branch in steps if choice == name})
         return domain.decode(rng.random()) if not branches else str(rng.choice(branches))
 
     def materialize(self, params: Params) -> dict[str, Any]:
-        """Return what the objective receives: options for labels, and the active constants.
+        """Return what the objective receives: options instead of labels, and active constants.
 
-        Each is a copy that the caller may change; what can't be copied is handed out as it is.
+        Each value is a copy that the caller may change, unless it can't be copied.
         """
         return own_values(self.look_up(params))
 
     def look_up(self, params: Params) -> dict[str, Any]:
-        """Return what `materialize` returns copies of: the space's own objects, to be read only."""
+        """Return the space's own objects, which `materialize` copies: don't change them."""
         return {
             name: entry.option(params[name])
             if isinstance(entry, Choice)
@@ -228,11 +229,11 @@ class Space:
         }
 
     def key(self, params: Params) -> str:
-        """Return a text that is the same for the same params, in whatever order."""
+        """Return a string that is the same for equal params in any order."""
         return _in_order(params)
 
     def _missing(self, name: str, domain: Domain, given: Mapping[str, Any]) -> str:
-        return f"{name} is missing: it must be {domain.rule}. Given were: {_listed(given)}"
+        return f"{name} is missing: it must be {domain.rule}. Given: {_listed(given)}"
 
     def _refuse_others(self, given: Mapping[str, Any], allowed: Container[str]) -> None:
         for name in given:
@@ -249,11 +250,11 @@ class Space:
 
     @cached_property
     def size(self) -> int | None:
-        """The number of distinct configurations; None if there are infinitely many."""
+        """The number of distinct configurations; None if infinite."""
         return size_of(self._entries)
 
     def grid(self) -> Iterator[dict[str, Any]]:
-        """Return all configurations, each once; the last name changes fastest.
+        """Return every configuration once; the last param changes fastest.
 
         Raises:
             SpaceError: As for `finite_size`.
@@ -261,14 +262,14 @@ class Space:
         return map(self.at, range(self.finite_size()))
 
     def at(self, index: int) -> dict[str, Any]:
-        """Return the configuration at a place, from 0, in the order of `grid`.
+        """Return the configuration at `index`, from 0, in the order of `grid`.
 
         Raises:
             SpaceError: As for `finite_size`.
             IndexError: `index` is not in `range(size)`.
         """
         if not 0 <= index < self.finite_size():
-            raise IndexError(f"a space of {self.size} configurations has none at {index}")
+            raise IndexError(f"a space of {self.size} configurations has none at index {index}")
         params = at(self._entries, index)
         return {name: params[name] for name in self.active(params)}
 
@@ -276,7 +277,7 @@ class Space:
         """Return the number of configurations.
 
         Raises:
-            SpaceError: There are infinitely many; says how to change that.
+            SpaceError: There are infinitely many; the message says how to change that.
         """
         if self.size is None:
             endless = [name for name, domain in self.params.items() if _is_endless(domain)]
@@ -291,7 +292,7 @@ class Space:
     def encode(self, params: Params) -> NDArray[np.float64]:
         """Return stored params as a point of the unit cube, one entry for each of `self.params`.
 
-        An inactive param is NaN. Decoding gives the same params again, but for rounding: the last
+        An inactive param is NaN. Decoding returns the same params, except for rounding in the last
         digits of a Float, and of a log Int beyond about 10**12.
         """
         return np.array(
@@ -303,10 +304,10 @@ class Space:
         )
 
     def decode(self, unit: Sequence[float] | NDArray[np.float64]) -> dict[str, Any]:
-        """Return the stored params at a point of the unit cube; what is inactive is ignored.
+        """Return the stored params at a point of the unit cube; inactive entries are ignored.
 
         Raises:
-            SpaceError: There is not one entry for each of `self.params`, or an active one is NaN.
+            SpaceError: The length isn't that of `self.params`, or an active entry is NaN.
         """
         if len(unit) != len(self.params):
             raise SpaceError(f"a point needs {len(self.params)} entries, but got {len(unit)}")
@@ -329,17 +330,17 @@ class Space:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Space":
-        """Return the space that `to_json` described, with labels for what is not JSON.
+        """Return the space that `to_json` described, with labels for values that aren't JSON.
 
         Raises:
-            SpaceError: It describes none.
+            SpaceError: `record` doesn't describe a space.
         """
         space = cls.__new__(cls)
         space._fill({name: from_json(entry) for name, entry in record.items()})
         return space
 
     def difference(self, other: "Space") -> list[str]:
-        """Say what became of this space in `other`, a sentence for each name; empty if nothing."""
+        """Return the changes from this space to `other`, a sentence for each name that differs."""
         old, new = described(self._entries), described(other._entries)
         return [
             *(
@@ -367,7 +368,8 @@ class Space:
         return f"Space({shown!r})"
 
 
-# Made once: `json.dumps` would make an encoder for each call, which takes as long as its work.
+# Made once: with arguments, `json.dumps` makes an encoder for each call, which takes as long as
+# encoding. See https://github.com/python/cpython/blob/3.11/Lib/json/__init__.py
 _in_order = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 

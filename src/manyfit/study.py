@@ -1,4 +1,4 @@
-"""Wires the parts of a study together, for `tune` and for your own loop."""
+"""Assembles the parts of a study, for `tune` and for your own loop."""
 
 import logging
 import secrets
@@ -52,35 +52,35 @@ logger = logging.getLogger("manyfit")
 
 
 class Study:
-    """A study on disk, held by this process until `close`: to `tune`, or to ask and tell.
+    """A study on disk, locked by this process until `close`: to `tune`, or to ask and tell.
 
-    Threads may share it to ask and tell: their calls are taken one after another.
+    Threads may share it to ask and tell: their calls are serialised.
 
-    Made again with the same name, it resumes: finished trials are kept, a trial that was running is
-    run again under its number, and the sampler continues exactly where it was. It keeps its first
-    seed. Use it as a context manager, or close it.
+    Made again with the same name, it resumes: finished trials are kept, a trial that was running
+    runs again with the same number, and the sampler continues exactly where it was. The study keeps
+    its first seed. Use it as a context manager, or close it.
 
     Args:
-        space: What is searched: a mapping from names to `Float`, `Int`, `Choice` or constants.
+        space: The space to search: a mapping from names to `Float`, `Int`, `Choice` or constants.
         metric: The name of the metric to tune.
-        direction: Whether small or large is good.
-        name: Names the study's folder; by default a new name with date and time.
-        folder: Where studies are kept.
+        direction: `"minimize"` or `"maximize"`.
+        name: The study's name, and that of its folder; by default a new one with date and time.
+        folder: The folder that contains studies.
         seed: Makes proposals and the trials' own seeds repeatable; drawn at random by default.
-        sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"grid"`, a `Sampler`,
-            or any instance from `optuna.samplers`.
+        sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"nearby"`, `"grid"`, a
+            `Sampler`, or any instance from `optuna.samplers`.
         pruner: `"auto"`, `"median"`, `"asha"`, a pruner, or None to end no trial early.
-        start_with: Points to try first, in order; what one leaves open is drawn at random.
+        start_with: Points to try first, in order; missing params are drawn at random.
         prior_from: Earlier studies to learn from; see `manyfit.tune`.
-        n_trials: How many trials `ask` gives out in all; None for no limit.
-        max_failures: `ask` gives out no more once more trials than this have failed; None for any
-            number, unless all of them fail in the same way, all over the space.
-        max_attempts: How often a trial whose worker dies is started in all.
+        n_trials: The total number of trials that `ask` returns; None for no limit.
+        max_failures: `ask` returns None once more trials than this have failed; None for any
+            number, unless trials all over the space fail in the same way.
+        max_attempts: The number of times a trial is started if its workers keep dying.
         lag: Trial n is proposed from the results of trials up to n - lag only; see `manyfit.tune`.
-            While one of those still runs, `ask` gives out none.
-        tracker: `"auto"` (MLflow where it is installed), a tracker, or None.
-        on_space_change: What to do when a study of this name has another space: `"raise"`, or
-            `"keep"` the trials that still fit, the others staying on record and counting no more.
+            While one of those still runs, `ask` returns None.
+        tracker: `"auto"` (MLflow if it is installed), a tracker, or None.
+        on_space_change: What to do if a study of this name has another space: `"raise"`, or
+            `"keep"` the trials that still fit; the others stay recorded and are ignored.
 
     Raises:
         ArgumentError: An argument breaks a rule.
@@ -135,7 +135,7 @@ class Study:
         self._lock = threading.RLock()  # for threads that ask and tell
         points = stored_points(start_with, self.space)
         earlier = earlier_studies(prior_from, self.space, self.metric, folder)
-        # Refused before anything is on disk.
+        # Bad arguments are refused before anything is on disk.
         make_sampler(sampler, self.space, self.metric, 0, earlier)
         judge = make_pruner(pruner_with(lag, pruner), self.metric)
         make_trackers(tracker, None)
@@ -164,7 +164,7 @@ class Study:
             raise
 
     def _resume(self, build: Callable[[int], Engine], seed: int | None, *, keep: bool) -> None:
-        """Fold the journal in, and put on record what is new about the study."""
+        """Replay the journal, and record what is new about the study."""
         events = self._journal.read()
         first = next(events, None)
         header = Header()
@@ -205,7 +205,7 @@ class Study:
     ) -> StudyResult:
         """Run trials until the budget is spent; see `manyfit.tune` for every argument."""
         if self._asking is not None:
-            raise ArgumentError("a study that gives trials out by ask() can't tune as well")
+            raise ArgumentError("a study whose trials are handed out by ask() can't tune as well")
         check_objective(objective)
         seconds, memory, cpus = checked_limits(trial_timeout, trial_memory, cpus_per_trial)
         budget = self._engine.budget = Budget.of(n_trials, timeout, max_failures, stop, repeats)
@@ -240,7 +240,7 @@ class Study:
             self._close_trackers()
 
     def _describe(self, objective: Objective) -> None:
-        """Put on record what runs, where that is not what ran before, and say what has changed."""
+        """Record a description of the work if it has changed, and say what has changed."""
         now = describe(objective, self.space, self._settings, time.time())
         count = sum(trial.state.is_finished for trial in self._engine.trials)
         if self._work is None or not same(self._work, now):
@@ -253,16 +253,16 @@ class Study:
     def _check_ends(self, budget: Budget) -> None:
         endless = Budget(max_failures=budget.max_failures, repeats=budget.repeats)
         if budget == endless and self.space.size is None:
-            raise ArgumentError("nothing would ever end this study: give n_trials, timeout or stop")
+            raise ArgumentError("this study would never end: give n_trials, timeout or stop")
 
     # ── your own loop ─────────────────────────────────────────────────────────────────────────
 
     def ask(self) -> Trial | None:
-        """Return the next trial, running from now on; None when there is none to give out.
+        """Return the next trial, which counts as running from now on; None if there is none.
 
-        That is when `n_trials` have been given out, or a finite space is exhausted; with `lag`,
-        also while a trial that the next one builds on is yet to be told. Ask as often as you like
-        before you tell. A trial that an earlier process left untold comes first.
+        There is none once `n_trials` have been handed out or a finite space is exhausted, nor, with
+        `lag`, while a trial that the next one depends on has not been told. You may ask any number
+        of times before you tell. Trials that an earlier process left untold come first.
         """
         with self._lock:
             if self._asking is None:
@@ -279,19 +279,19 @@ class Study:
         """Record metrics of a running trial; returns why it should end early, or None.
 
         Raises:
-            ArgumentError: The trial is not one that `ask` gave out and that still runs.
-            MetricError: The step is no whole number that rises, or a metric is no number.
+            ArgumentError: The trial isn't a running one that `ask` returned.
+            MetricError: The step isn't a whole number that rises, or a metric isn't a number.
         """
         with self._lock:
             return self._giver().report(trial, step, metrics)
 
     def tell(self, trial: Trial, returned: float | Mapping[str, float]) -> Trial:
-        """Record what a trial gave: the tuned metric, or a mapping with it, others and notes.
+        """Record the result of a trial: the tuned metric, or a mapping with it, others and notes.
 
-        A value that is NaN, infinite, missing or no number makes the trial a FAIL with that reason.
+        If the tuned metric is NaN, infinite, missing or not a number, the trial is a FAIL.
 
         Raises:
-            ArgumentError: The trial is not one that `ask` gave out and that still runs.
+            ArgumentError: The trial isn't a running one that `ask` returned.
         """
         with self._lock:
             return self._shown(self._giver().tell(trial, returned))
@@ -300,7 +300,7 @@ class Study:
         """Record that a trial was ended early, as `report` advised.
 
         Raises:
-            ArgumentError: The trial is not one that `ask` gave out and that still runs.
+            ArgumentError: The trial isn't a running one that `ask` returned.
         """
         with self._lock:
             return self._shown(self._giver().prune(trial))
@@ -311,13 +311,13 @@ class Study:
         Args:
             trial: The trial.
             reason: What happened, in one line.
-            error: The class of the exception, if it was one.
-            traceback: That exception's, as `traceback.format_exc` gives it. Where trials all over
-                the space failed by the same line, with reasons alike, and none has succeeded, that
-                is taken for a bug: `ask` gives out no more, unless `max_failures` says otherwise.
+            error: The class name of the exception, if there was one.
+            traceback: Its traceback, as returned by `traceback.format_exc`. If trials all over the
+                space failed in the same line, with similar reasons, and none has succeeded, that is
+                considered a bug: `ask` returns None, unless `max_failures` is given.
 
         Raises:
-            ArgumentError: The trial is not one that `ask` gave out and that still runs.
+            ArgumentError: The trial isn't a running one that `ask` returned.
         """
         with self._lock:
             return self._shown(self._giver().fail(trial, reason, error, traceback))
@@ -337,15 +337,15 @@ class Study:
     # ── the record ────────────────────────────────────────────────────────────────────────────
 
     def result(self) -> StudyResult:
-        """Return the trials as they stand."""
+        """Return the result so far."""
         with self._lock:
             reason = self._reason if self._asking is None else self._asking.reason
             return result_of(self._engine, self.name, self.folder, reason)
 
     def close(self) -> None:
-        """Give the study up, so that another process can have it. Safe to call twice.
+        """Release the study, so that another process can open it. Safe to call twice.
 
-        Trials that were asked for and not told go on record as lost, and are given out again next
+        Trials that were asked for and not told are recorded as lost, and handed out again next
         time.
         """
         with self._lock:

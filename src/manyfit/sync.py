@@ -1,4 +1,4 @@
-"""Finish a study's mirror in MLflow: what that has not taken while the study ran."""
+"""Complete a study's mirror in MLflow, if MLflow was not reachable while the study ran."""
 
 import contextlib
 import time
@@ -23,22 +23,22 @@ def sync_study(
     experiment: str | None = None,
     wait: float = 600.0,
 ) -> Mirror | None:
-    """Write to MLflow what it lacks of a study; nothing is run. Done twice, it changes nothing.
+    """Write to MLflow whatever it lacks of a study. No trial runs; a second call changes nothing.
 
     Args:
         name: The study's name.
         folder: The folder given to `tune`.
-        tracking_uri: The server; by default the one that the study was mirrored to last, else
-            MLflow's own choice.
-        experiment: The experiment's name, likewise.
-        wait: For how long to try, in seconds.
+        tracking_uri: The server; by default the one to which the study was last mirrored, or else
+            MLflow's own default.
+        experiment: The experiment's name, with the same default.
+        wait: Seconds for which to try.
 
     Returns:
-        Where all of it is; None where something is left to write, and a warning says what.
+        The address of the complete mirror; None if something is missing: a warning says what.
 
     Raises:
-        ArgumentError: There is no such study, or it is a record of groups: the same call of
-            `tune_groups` writes that.
+        ArgumentError: There is no such study, or it is a record of groups, which the same call of
+            `tune_groups` completes.
         StudyLockedError: It is running: its own driver writes to MLflow.
         JournalCorruptError: Its journal is damaged.
         MissingExtraError: MLflow is not installed.
@@ -47,8 +47,8 @@ def sync_study(
     name, path = from_file_name(name), study_folder(name, folder)
     place = last_place(path)
     tracker = MlflowTracker(tracking_uri or (place and place[0]), experiment, wait=wait)
-    with FileJournal(path):  # so that nobody drives the study meanwhile
-        for trial in engine.running:  # its driver has died: nobody holds the study
+    with FileJournal(path):  # locks the study, so that no driver opens it meanwhile
+        for trial in engine.running:  # its driver has died, since the study isn't locked
             reason = "the driver died while it ran"
             engine.apply(
                 AttemptLost(trial.number, len(trial.attempts), reason, counts=False, at=time.time())

@@ -1,7 +1,7 @@
-"""A trial and its attempts: frozen facts, from which the state is computed.
+"""A trial and its attempts: frozen values, from which the state is computed.
 
-The life of a trial: asked, then attempts. Each attempt is started, reports any number of times, and
-ends in one of four ways. Only a lost attempt (its machine or process died) is followed by another.
+A trial is asked for, then attempted. Each attempt is started, reports any number of times, and ends
+in one of four ways. Only a lost attempt (its machine or process died) is followed by another.
 """
 
 import enum
@@ -17,13 +17,13 @@ from manyfit._redact import redact_value
 
 Params: TypeAlias = Mapping[str, Any]
 
-# Characters of a value in the text of a trial, and of all params.
+# The length, in characters, of a value and of all params in the repr of a trial.
 _MOST_SHOWN = 60
 _MOST_PARAMS = 500
 
 
 class State(enum.Enum):
-    """Where a trial stands; the nuance is in its `reason`."""
+    """The state of a trial; its `reason` has the details."""
 
     WAITING = "WAITING"
     RUNNING = "RUNNING"
@@ -33,7 +33,7 @@ class State(enum.Enum):
 
     @property
     def is_finished(self) -> bool:
-        """Whether the trial is over for good."""
+        """Whether the trial has ended: no further attempt is made."""
         return self in (State.COMPLETE, State.PRUNED, State.FAIL)
 
 
@@ -47,9 +47,9 @@ class Measurement:
 
 
 class Measurements(Sequence[Measurement]):
-    """Measurements, oldest first, that never change; one more costs the same after any number.
+    """An immutable sequence of measurements, oldest first, to which one is added in constant time.
 
-    Those that grew out of one another share a list, of which each knows how much is its own.
+    Sequences made from one another share a list; each knows how much of it is its own.
 
     Example:
         >>> one = Measurements().with_one(Measurement(0, {"loss": 0.5}, 1.0))
@@ -65,7 +65,7 @@ class Measurements(Sequence[Measurement]):
         self._count = len(self._shared)
 
     def with_one(self, measurement: Measurement) -> "Measurements":
-        """Return these and one more."""
+        """Return a sequence of these measurements and one more."""
         grown = Measurements.__new__(Measurements)
         is_newest = len(self._shared) == self._count
         grown._shared = self._shared if is_newest else self._shared[: self._count]
@@ -110,7 +110,7 @@ class Finished:
     Attributes:
         value: The tuned metric.
         metrics: All metrics.
-        notes: What else it returned in its dict, as short texts.
+        notes: What else it returned in its dict, as short strings.
     """
 
     value: float
@@ -127,10 +127,10 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The objective raised, returned no usable metric, or broke a limit. Never retried.
+    """The objective raised, returned no usable metric, or broke a limit. It is never retried.
 
     Attributes:
-        reason: One line for people.
+        reason: What happened, in one line.
         error: The exception's type name; empty for a limit.
         traceback: The remote traceback as text; empty for a limit.
         fatal: Whether it was a `manyfit.FatalError`, which ends the study.
@@ -147,7 +147,7 @@ class Lost:
     """The machine or process died, or the study was interrupted: not the objective's fault.
 
     Attributes:
-        counts: Whether it uses up one of `max_attempts`; a person's interrupt doesn't.
+        counts: Whether it uses up one of `max_attempts`; an interrupt by the user doesn't.
     """
 
     reason: str
@@ -167,7 +167,7 @@ _STATES: dict[type[End | None], State] = {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One go at running a trial, on one worker; `seconds` is measured there, monotonically."""
+    """One attempt to run a trial, on one worker; `seconds` is measured there, monotonically."""
 
     number: int
     worker: str
@@ -181,17 +181,17 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Trial:
-    """One point of the space, evaluated at most once to an end.
+    """One point of the space, with the attempts to evaluate it.
 
     Attributes:
         number: Counts from 0 within the study.
         params: What the objective receives.
-        origin: Who proposed it: `"start_with"`, `"sampler"` or `"user"`; or `"repeat"`: it runs the
-            params of an earlier trial again, over a fresh seed.
+        origin: The source of the params: `"start_with"`, `"sampler"` or `"user"`; or `"repeat"` for
+            the params of an earlier trial, run again with a fresh seed.
         asked_at: Wall time, in seconds since the epoch.
         attempts: All attempts, oldest first.
-        abandoned: Why no further attempt is made after the last one was lost, else None.
-        repeat_of: The number of the trial whose params a repeat runs again, else None.
+        abandoned: Why no further attempt is made after the last one was lost; None otherwise.
+        repeat_of: The number of the trial that a repeat runs again; None otherwise.
     """
 
     number: int
@@ -204,8 +204,8 @@ class Trial:
 
     def measured(self, measurement: Measurement) -> "Trial":
         """Return the trial with one more measurement in its last attempt."""
-        # Spelled out, since `dataclasses.replace` takes three times as long, and replaying a long
-        # journal is mostly this.
+        # Written out, because `dataclasses.replace` takes three times as long, and replaying a long
+        # journal spends most of its time here.
         *earlier, last = self.attempts
         before = last.measurements
         known = before if isinstance(before, Measurements) else Measurements(before)
@@ -228,7 +228,7 @@ class Trial:
 
     @property
     def state(self) -> State:
-        """The state, computed from the attempts."""
+        """The state, which follows from the attempts."""
         if self.abandoned is not None:
             return State.FAIL
         if not self.attempts:
@@ -237,7 +237,7 @@ class Trial:
 
     @property
     def reason(self) -> str:
-        """Why the trial is in its state, in one line; empty where there is nothing to say."""
+        """Why the trial is in its state, in one line; may be empty."""
         if self.abandoned is not None:
             return self.abandoned
         end = self.attempts[-1].end if self.attempts else None
@@ -251,7 +251,7 @@ class Trial:
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """All final metrics of a COMPLETE trial; else the last ones reported, else empty."""
+        """All final metrics of a COMPLETE trial; of any other, the last ones reported, if any."""
         if not self.attempts:
             return {}
         end = self.attempts[-1].end
@@ -262,18 +262,18 @@ class Trial:
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """What the objective returned beside its metrics, as short texts: a path, a status."""
+        """What the objective returned besides its metrics, as short strings: a path, a status."""
         end = self.attempts[-1].end if self.attempts else None
         return end.notes if isinstance(end, Finished) else {}
 
     @property
     def measurements(self) -> Sequence[Measurement]:
-        """What the last attempt reported, in order."""
+        """The reports of the last attempt, in order."""
         return self.attempts[-1].measurements if self.attempts else ()
 
     @property
     def seconds(self) -> float | None:
-        """How long the last attempt ran; None while it runs or where nobody could measure it."""
+        """The duration of the last attempt; None while it runs, or if it could not be measured."""
         return self.attempts[-1].seconds if self.attempts else None
 
     def __repr__(self) -> str:
@@ -290,7 +290,7 @@ class Trial:
 
     @property
     def traceback(self) -> str:
-        """The remote traceback of a trial whose objective raised; else empty."""
+        """The remote traceback of a trial whose objective raised; otherwise empty."""
         end = self.attempts[-1].end if self.attempts else None
         return end.traceback if isinstance(end, Failed) else ""
 
@@ -300,7 +300,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def gist(reason: str) -> str:
-    """Return a reason without its numbers and addresses: failures that differ only there are alike.
+    """Return a reason with numbers and addresses masked, so that similar failures compare equal.
 
     Example:
         >>> gist("ValueError: 0.5 at 0x7f3a is not 12")
@@ -310,10 +310,10 @@ def gist(reason: str) -> str:
 
 
 def most_frequent(reasons: Sequence[str]) -> tuple[str, int]:
-    """Return the first reason of the kind that is most frequent, and how often that is.
+    """Return the first reason of the most frequent kind, and the frequency of that kind.
 
     Args:
-        reasons: At least one.
+        reasons: At least one reason; those with the same `gist` are of one kind.
 
     Example:
         >>> most_frequent(["killed", "ValueError: 3", "ValueError: 4"])

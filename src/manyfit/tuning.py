@@ -49,89 +49,91 @@ def tune(
     progress: str | bool | None = "auto",
     on_space_change: Literal["raise", "keep"] = "raise",
 ) -> StudyResult:
-    """Find the params with which a training function does best.
+    """Find the params for which a training function performs best.
 
-    Run again with the same `name`, it resumes: `n_trials` counts the trials of all runs together,
-    so a study that was killed goes on to the same total, and a finished one returns at once. What
-    has changed since (the objective's code, the functions and variables that it uses, constants,
-    the sampler) is said in a warning; what it reads from files is not looked at. A
-    trial whose objective raises, or gives NaN, infinity, or no number for `metric`, is a FAIL; the
-    others go on. Where all trials fail in the same line, in every quarter of each range and with
-    every option, the study ends: that is a bug and not bad luck. `max_failures` lets it go on.
+    Called again with the same `name`, it resumes: `n_trials` counts the trials of all calls
+    together, so a study that was killed continues to the same total, and a finished one returns at
+    once. A warning says what has changed since (the objective's code, the functions and variables
+    that it uses, constants, the sampler); files that it reads are not compared.
 
-    A first Ctrl-C ends the study in order and returns what there is; a second one is immediate.
-    SIGTERM and SIGHUP, which schedulers and terminals send, do the same within 10 s. The program
-    itself goes on after `tune`: where that matters, look at `result.reason`, which is then
-    "interrupted".
+    A trial whose objective raises, or returns NaN, infinity or no number for `metric`, is a FAIL;
+    the others go on. If trials in every quarter of each range and with every option all fail in the
+    same line, that is considered a bug, and the study ends, unless `max_failures` is given.
+
+    A first Ctrl-C ends the study in order and returns the result so far; a second one ends it
+    immediately. SIGTERM and SIGHUP, which schedulers and terminals send, end it in order within
+    10 s. The program itself continues after `tune`; check whether `result.reason` is "interrupted"
+    if that matters.
 
     Args:
-        objective: Takes the params as one dict; returns the tuned metric as a number, or a dict of
-            metrics with it. What is no number in the dict, such as a path, is kept as text, in
-            `trial.notes`; `{"status": "fail"}` makes the trial a FAIL, as in Hyperopt. Runs, and
-            can be tested, without Manyfit.
-        space: Names to `Float`, `Int`, `Choice`, or constants.
+        objective: A function of one argument, the params as a dict, that returns the tuned metric
+            as a number, or a dict of metrics that includes it. Values in the dict that are not
+            numbers, such as a path, are kept as text in `trial.notes`; `{"status": "fail"}` makes
+            the trial a FAIL, as in Hyperopt. The function can run and be tested without Manyfit.
+        space: A mapping from names to `Float`, `Int`, `Choice` or constants.
         metric: The name of the metric to tune.
         direction: `"minimize"` or `"maximize"`.
-        n_trials: How many trials finish in all, exactly, repeats not counted; None for no limit.
-        timeout: Seconds after which this call ends. What still runs is cut off, and run again when
-            the study is resumed.
-        parallelism: How many trials run at once; by default one for each core (or for each
+        n_trials: The exact total number of trials, not counting repeats; None for no limit.
+        timeout: Seconds after which this call ends. Trials still running are cut off, and run again
+            when the study is resumed.
+        parallelism: The number of trials that run at once; by default one per core (or per
             `cpus_per_trial` cores).
         executor: `"processes"`, `"threads"`, `"inline"` (this thread: for debugging), or an
             `Executor`.
-        sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"grid"`, a `Sampler`,
-            or any instance from `optuna.samplers`.
+        sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"nearby"`, `"grid"`, a
+            `Sampler`, or any instance from `optuna.samplers`.
         pruner: `"auto"`, `"median"`, `"asha"`, a pruner, or None to end no trial early.
-        stop: `Target(...)`, `NoImprovement(...)`, or several of them.
-        start_with: Points to try first, in order; known good params, say. What a point leaves open
-            is drawn at random, the same whenever the study is resumed.
-        prior_from: Earlier studies of the same space, or one that overlaps, to learn from: results,
-            names of studies in `folder`, or tables as MLflow's `search_runs` gives them. The first
-            trials are the best of them; then the sampler finds out how much of what it learned
-            there holds here. Takes `sampler="auto"` or `"gp"`, and is given again on a resume.
-        name: Names the study; by default a new name with date and time.
-        seed: Makes proposals, and Python's, NumPy's and the frameworks' randomness in each trial,
-            repeatable; drawn at random by default. With several trials at a time, proposals depend
-            on who finishes first, unless `lag` is given.
-        trial_timeout: Seconds a trial may take; then it is killed and a FAIL. Threads and inline
-            can't kill: there it ends at its next report, if it reports.
-        trial_memory: Bytes a trial's process and its children may hold; beyond that it is killed
-            and a FAIL. What they share counts once, mapped files (as of `share`) not at all.
-            Processes only.
-        cpus_per_trial: Threads for each trial's BLAS, OpenMP, TensorFlow and XLA pools; by default
-            the cores divided by `parallelism`.
-        max_attempts: How often a trial whose worker dies is started in all.
-        max_failures: End the study when more trials than this have failed in this call. With None
-            that may be any number, unless it is a bug (see above).
-        repeats: For an objective that is noisy. When the search is over, each of its five best
-            trials is run again so many times, under new numbers and so over fresh seeds, to the end
-            and on top of `n_trials`. Then `best` is the one with the best mean of these repeats:
-            its own value, with which it came to lead, is partly luck. One of which a repeat failed
-            comes after all of which none did. `leaders()` has the means and intervals. None follow
-            a search that failed, was interrupted, or ran into `timeout`; resuming makes up for it.
-        lag: Makes proposals the same at any `parallelism` and any timing, given the seed: trial n
+        stop: `Target(...)`, `NoImprovement(...)`, or a list of them.
+        start_with: Points to try first, in order, such as known good params. Missing params are
+            drawn at random, and are the same whenever the study is resumed.
+        prior_from: A list of earlier studies, of the same or an overlapping space, to learn from:
+            results, names of studies in `folder`, or tables as returned by MLflow's `search_runs`.
+            The first trials are the best of theirs; then the sampler learns how far their results
+            apply. Requires `sampler="auto"` or `"gp"`; pass it again when you resume.
+        name: The study's name; by default a new one with date and time.
+        seed: Makes proposals repeatable, and the random numbers of Python, NumPy and the frameworks
+            in each trial; drawn at random by default. If several trials run at once, proposals also
+            depend on the order in which they finish, unless `lag` is given.
+        trial_timeout: Seconds after which a trial is killed and becomes a FAIL. Threads and inline
+            can't kill: there the trial ends at its next report, if it reports.
+        trial_memory: Bytes that a trial's process and its children may hold; beyond that the trial
+            is killed and becomes a FAIL. Memory shared among them counts once, mapped files (as of
+            `share`) don't count. Processes only.
+        cpus_per_trial: The number of threads in each trial's BLAS, OpenMP, TensorFlow and XLA
+            pools; by default the number of cores divided by `parallelism`.
+        max_attempts: The number of times a trial is started if its workers keep dying.
+        max_failures: End the study when more trials than this have failed in this call. None allows
+            any number, unless the failures look like a bug (see above).
+        repeats: For noisy objectives: when the search is over, each of its five best trials is run
+            this many more times, with new numbers and fresh seeds, to the end, and in addition to
+            `n_trials`. `best` is then the trial whose repeats have the best mean, because the value
+            that made a trial lead is partly luck; trials with a failed repeat come last.
+            `leaders()` has the means and intervals. No repeats follow a search that failed, was
+            interrupted or reached `timeout`; resume it to get them.
+        lag: Makes proposals a function of the seed, at any `parallelism` and any timing: trial n
             waits until all trials up to n - lag have ended, and is proposed from their results
-            alone. So at most `lag` trials run at once. If it equals the parallelism, slots stand
-            idle where trials take unequal times; if it is twice that, they hardly do, but each
-            proposal knows less. No trial is pruned. How many trials a `timeout` or `stop` allows
-            still depends on timing. None uses every result at once.
-        tracker: `"auto"` mirrors the study to MLflow where that is installed; a tracker; or None.
-        folder: Where studies are kept, each in a folder of its own.
-        progress: `"auto"` shows a live display on a terminal or in a notebook and plain lines
-            elsewhere; `"plain"`; None for silence.
-        on_space_change: What to do when a study of this name has another space: `"raise"`, or
-            `"keep"` the trials that still fit, the others staying on record and counting no more.
+            alone. At most `lag` trials run at once. If `lag` equals the parallelism, slots are idle
+            when trials take unequal times; with twice that they hardly are, but each proposal knows
+            less. No trial is pruned. How many trials a `timeout` or `stop` allows still depends on
+            timing. None uses every result at once.
+        tracker: `"auto"` mirrors the study to MLflow if it is installed; a tracker; or None.
+        folder: The folder that contains studies, each in a folder of its own.
+        progress: `"auto"` shows a live display on a terminal or in a notebook, and plain lines
+            elsewhere; `"plain"`; None for no output.
+        on_space_change: What to do if a study of this name has another space: `"raise"`, or
+            `"keep"` the trials that still fit; the others stay recorded and are ignored.
 
     Returns:
         The result: `best`, `table()`, `leaders()`, `failures()`, and why the study ended.
 
     Raises:
-        ArgumentError: An argument breaks a rule. As with the next three, nothing has run.
+        ArgumentError: An argument breaks a rule. Like the next three errors, it is raised before
+            anything has run.
         SpaceError: The space, or a point of `start_with`, breaks a rule.
         ObjectiveError: The objective can't be called with params, or can't be sent to a worker.
         StudyChangedError: The study on disk has another metric, direction or space.
         StudyLockedError: Another driver is running this study.
-        JournalError: The record can't be read or written; no trial runs unrecorded.
+        JournalError: The journal can't be read or written; no trial runs unrecorded.
         ExecutorError: Workers can't be started.
 
     Example:
