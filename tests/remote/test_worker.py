@@ -139,8 +139,8 @@ def test_one_of_two_is_killed(rig, machine, tmp_path):
     run = rig(waits(tmp_path), parallelism=2)
     run.submit(0, x=0.25)
     run.submit(1, x=0.75)
-    worker_jobs = pilot_of(run, tmp_path, 0.25), pilot_of(run, tmp_path, 0.75)
-    os.kill(worker_jobs[0], signal.SIGKILL)
+    workers = pilot_of(run, tmp_path, 0.25), pilot_of(run, tmp_path, 0.75)
+    os.kill(workers[0], signal.SIGKILL)
     assert isinstance(run.end_of(0), AttemptLost)
     (folder,) = machine.folder.glob("manyfit-*/contract-*")
     assert endings(run, 1) == []

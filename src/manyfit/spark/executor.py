@@ -1,65 +1,33 @@
-"""Run trials on an Apache Spark cluster: long-lived tasks that pull them from the driver.
+"""Run trials on an Apache Spark cluster: each worker is a Spark job of one task."""
 
-::
-
-    SparkExecutor ─► worker_jobs ──a job each──► Spark ──► task: dials in, owns a slot
-         │                                              │
-         └──────── workers ◄────── hub ◄───────TCP─────────┘
-"""
-
-import contextlib
 import logging
 import math
-import os
-import re
-import secrets as randomness
+import queue
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from manyfit._checks import check_number, check_optional
-from manyfit._redact import is_secret_name
-from manyfit.data.shared import in_transit
-from manyfit.errors import ArgumentError, ExecutorError
-from manyfit.executors.base import Capabilities, Handler
-from manyfit.remote.setup import WorkerSetup
-from manyfit.ship.bundle import bundle
+from manyfit._checks import check_number
+from manyfit.errors import ArgumentError
+from manyfit.executors.base import Handler
+from manyfit.executors.remote import Opened, RemoteExecutor
+from manyfit.remote.pool import ExecutorsFound
+from manyfit.remote.run import Run
+from manyfit.remote.supervisor import UnreachableDriverError
 from manyfit.ship.chosen import Shippable
-from manyfit.ship.listing import ShippingList, shipping_list
-from manyfit.ship.weight import size_warning
-from manyfit.spark.broadcasts import Broadcasts
-from manyfit.spark.run import Run
+from manyfit.spark.cluster import SparkCluster
 from manyfit.spark.session import Session
+from manyfit.spark.trial_jobs import TrialJobs
 from manyfit.spark.watch import check_session, explained
-from manyfit.worker.payload import pack
 from manyfit.worker.timings import USUAL, Timings
-from manyfit.worker.work import Task, Work
+from manyfit.worker.work import Work
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 logger = logging.getLogger("manyfit")
 
-# What a tracking server wants to know of its clients is passed on.
-_PASSED_ON = ("MLFLOW_", "DATABRICKS_")
 
-
-@dataclass(frozen=True, slots=True)
-class Equipment:
-    """What workers are given, and what they must have.
-
-    Attributes:
-        setup: Work, code, environment, and how they get shared data.
-        listing: The modules that travel, and those that must be there.
-        broadcasts: Holds shared data out to them, until it is closed.
-    """
-
-    setup: WorkerSetup
-    listing: ShippingList
-    broadcasts: Broadcasts
-
-
-class SparkExecutor:
+class SparkExecutor(RemoteExecutor[SparkCluster]):
     """Runs each trial in a task of a Spark cluster: classic or Connect, Spark 3.5 or newer.
 
     Each task takes one trial after another in one child process, so that frameworks are imported
@@ -108,35 +76,23 @@ class SparkExecutor:
         gpus_per_trial: float = 0,
         timings: Timings = USUAL,
     ) -> None:
-        self._asked: int | None = check_optional("parallelism", parallelism, least=1, whole=True)
-        self._port = check_number("port", port, least=0, most=65535, whole=True)
+        super().__init__(
+            parallelism,
+            host=host,
+            port=port,
+            storage=storage,
+            ship=ship,
+            env=env,
+            secrets=secrets,
+            timings=timings,
+        )
         self._gpus = check_number("gpus_per_trial", gpus_per_trial, least=0)
         self._session = Session(spark, timings)
-        self._timings = timings
-        self._host = host
         self._channel = channel
-        self._storage = storage
-        self._ship = ship
-        self._env = _checked_env(env or {})
-        self._secrets = _values_of(secrets)
-        self._run: Run | None = None
+        self._is_to_survey = False
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can do; without live reports if workers turn out unable to dial in here."""
-        live = self._run is None or self._run.live_reports
-        return Capabilities(live_reports=live, hard_kill=True, memory_limit=True, remote=True)
-
-    @property
-    def parallelism(self) -> int:
-        """How many workers are ready; before it is open, how many are asked for."""
-        if self._run is not None:
-            return self._run.runner.size
-        if self._asked is None:
-            self._asked = self._slots()
-        return self._asked
-
-    def _slots(self) -> int:
+    def slots(self) -> int:
+        """Return how many tasks the cluster runs at once, as far as Spark tells."""
         with explained(self._session):
             slots = self._session.slots()
         number = slots.dependable if slots.now is None else slots.now
@@ -154,82 +110,32 @@ class SparkExecutor:
         """What Spark takes a task to use."""
         return self._session.cpus
 
+    def cluster(self, work: Work) -> SparkCluster:
+        """Return the session's slots, of the profile that a trial needs."""
+        profile = self._session.profile(work.limits.cpus, self._gpus)
+        return SparkCluster(self._session, f"Manyfit: trials of {work.study}", profile)
+
+    def _size(self, work: Work) -> int:
+        size, cpus = super()._size(work), work.limits.cpus
+        fitting = self._session.fitting(cpus)
+        if fitting == 0:
+            raise ArgumentError(f"cpus_per_trial={cpus} is more than this local Spark has")
+        return min(size, fitting or size)
+
     def open(self, work: Work) -> None:
         """Pack code, data and work, and ask Spark for tasks; returns before the first is up.
 
         Raises:
             ObjectiveError: The objective can't be pickled; names what in it is to blame.
             ArgumentError: The cluster can't give trials what they are to have.
-            ExecutorError: No worker could dial in here, or the session has ended.
+            ExecutorError: This process can't listen for workers, or the session has ended.
         """
         check_session(self._session, work.study)
         with explained(self._session, work.study):
-            self._open(work)
-
-    def _open(self, work: Work) -> None:
-        cpus = work.limits.cpus
-        profile = self._session.profile(cpus, self._gpus)
-        most = min(self.parallelism, work.n_trials or self.parallelism)
-        fitting = self._session.fitting(cpus)
-        if fitting == 0:
-            raise ArgumentError(f"cpus_per_trial={cpus} is more than this local Spark has")
-        with contextlib.ExitStack() as undo:
-            equipment = self.equip(work)
-            undo.callback(equipment.broadcasts.close)
-            self._run = Run(
-                self._session,
-                work,
-                equipment.setup,
-                equipment.listing,
-                equipment.broadcasts,
-                parallelism=min(most, fitting or most),
-                address=(self._host or self._session.host(), self._port),
-                channel=self._channel,
-                profile=profile,
-                timings=self._timings,
-            )
-            undo.pop_all()
-
-    def equip(self, work: Work) -> "Equipment":
-        """Pack all that workers are given for a work; whoever asks for it closes its broadcasts.
-
-        Raises:
-            ObjectiveError: The objective can't be pickled; names what in it is to blame.
-        """
-        token = f"{re.sub(r'[^A-Za-z0-9_]', '_', work.study)[:40]}-{randomness.token_hex(8)}"
-        listing = shipping_list(work.objective, self._ship)
-        broadcasts = Broadcasts(self._session, self._storage)
-        try:
-            setup = self._setup(
-                work, token, bundle(listing) if listing.travelling else b"", broadcasts
-            )
-        except BaseException:
-            broadcasts.close()
-            raise
-        return Equipment(setup, listing, broadcasts)
-
-    def _setup(self, work: Work, token: str, code: bytes, broadcasts: Broadcasts) -> WorkerSetup:
-        with in_transit() as shared:
-            packed = pack(work)
-        if warning := size_warning(len(packed), work.objective):
-            logger.warning("%s.", warning)
-        passed_on = {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON)}
-        return WorkerSetup(
-            study=work.study,
-            token=token,
-            work=packed,
-            code=code,
-            limits=work.limits,
-            env={k: v for k, v in passed_on.items() if not is_secret_name(k)} | self._env,
-            secrets={k: v for k, v in passed_on.items() if is_secret_name(k)} | self._secrets,
-            shared=broadcasts.offer(shared),
-        )
-
-    def submit(self, task: Task) -> None:
-        """Give an attempt to an idle worker, on the machine with most of them."""
-        if self._run is None:
-            raise ExecutorError("open(work) must come before submit")
-        self._run.runner.submit(task)
+            super().open(work)
+            opened = self._opened
+            self._is_to_survey = opened is not None and opened.size > 1
+            self._is_to_survey &= not self._session.is_local  # it has one executor
 
     def poll(self, handle: Handler, timeout: float) -> None:
         """Hand over what has arrived, waiting up to `timeout` for a first event.
@@ -237,41 +143,57 @@ class SparkExecutor:
         Raises:
             ExecutorError: Workers can't be started, or can't do this work; or the session ended.
         """
-        if self._run is None:
-            raise ExecutorError("open(work) must come before poll")
-        self._run.poll(handle, timeout)
+        try:
+            super().poll(handle, timeout)
+        except UnreachableDriverError as error:
+            if self._opened is None:
+                raise
+            self._fall_back(self._opened, error.why)
+        else:
+            self._spread()
 
-    def stop(self, number: int, attempt: int, reason: str, *, kill: bool = False) -> None:
-        """End an attempt at its next report, or at once."""
-        if self._run is not None:
-            self._run.runner.stop(number, attempt, reason, kill=kill)
+    def _spread(self) -> None:
+        """Have workers spread over the executors, once it is known that workers can work."""
+        opened = self._opened
+        if opened is not None and self._is_to_survey and opened.runner.has_worked:
+            self._is_to_survey = False
+            inbox = opened.inbox
+            opened.cluster.survey(lambda names: inbox.put(ExecutorsFound(names)))
+
+    def _fall_back(self, opened: Opened[SparkCluster], why: str) -> None:
+        """Run each trial as a job from now on."""
+        how = (
+            f"come through {self._channel}"
+            if self._channel
+            else "come when it ends: none is pruned"
+        )
+        logger.warning(
+            "%s. So each trial is a Spark job of its own, which takes longer to start, and its "
+            "reports %s. Give host= (and port=) at which executors reach this process%s",
+            why,
+            how,
+            "" if self._channel else ", or channel=, a folder that both see",
+        )
+        self._is_to_survey = False
+        opened.run.close()
+        inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        opened.inbox = inbox
+        opened.runner = TrialJobs(
+            opened.cluster,
+            opened.work,
+            opened.equipment,
+            size=opened.size,
+            channel=self._channel,
+            inbox=inbox,
+            timings=self._timings,
+        )
+        opened.run = Run(opened.runner, inbox, opened.cluster, opened.work.study, self._timings)
 
     def close(self) -> None:
         """End all workers and their jobs; takes a second, or some where Spark has to kill them."""
-        if self._run is not None:
-            run, self._run = self._run, None
-            run.close()
-
-
-def _checked_env(env: Mapping[Any, Any]) -> dict[str, str]:
-    checked = {}
-    for name, value in env.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise ArgumentError(f"env must map names to strings, but got {name!r}: {value!r:.100}")
-        if is_secret_name(name):
-            raise ArgumentError(
-                f"{name} in env looks like a secret: set it in this process's environment and name "
-                f"it in secrets=[{name!r}], so that its value is kept out of what is written"
-            )
-        checked[name] = value
-    return checked
-
-
-def _values_of(secrets: Sequence[str]) -> dict[str, str]:
-    if isinstance(secrets, str) or not all(isinstance(name, str) for name in secrets):
-        raise ArgumentError("secrets must be a list of names of environment variables")
-    if missing := [name for name in secrets if name not in os.environ]:
-        raise ArgumentError(
-            f"secrets names {', '.join(missing)}, which this process's environment doesn't have"
-        )
-    return {name: os.environ[name] for name in secrets}
+        opened = self._opened
+        if opened is not None and opened.run.ended is not None:
+            self._session.leave()  # or what is asked of it now might wait for minutes
+        super().close()
+        if opened is not None:
+            opened.cluster.end_survey()

@@ -6,15 +6,14 @@ TrialJobs go through DataFrames, which both have; only classic has a SparkContex
 import functools
 import inspect
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
-from urllib.parse import urlsplit
 
 from manyfit._optional import load
 from manyfit.errors import ArgumentError
+from manyfit.remote.cluster import address_towards
+from manyfit.remote.watch import answer_within
 from manyfit.spark.slots import Slots, slots_of, usable_slots
 from manyfit.worker.timings import USUAL, Timings
 
@@ -117,19 +116,7 @@ class Session:
         """Return Spark's answer, unless it doesn't come in time."""
         if not self.is_connect:
             return question()  # Py4J knows at once that the JVM is gone
-        future: Future[_Answer] = Future()
-
-        def ask() -> None:
-            try:
-                future.set_result(question())
-            except BaseException as error:  # noqa: BLE001 - it is raised where it was asked
-                future.set_exception(error)
-
-        threading.Thread(target=ask, name="manyfit-ask", daemon=True).start()
-        try:
-            return future.result(self.timings.answer)
-        except TimeoutError:
-            raise TimeoutError(f"it gave no answer for {self.timings.answer:g} s") from None
+        return answer_within(self.timings.answer, question)
 
     def leave(self) -> None:
         """Have a Connect client give up on a server that is gone; returns at once.
@@ -187,7 +174,7 @@ class Session:
     def host(self) -> str:
         """Return the address at which executors reach this process, as far as can be told."""
         if self.is_connect:
-            return _address_towards(str(self._spark.client.host))
+            return address_towards(str(self._spark.client.host))
         return _LOOPBACK if self.is_local else self.setting("spark.driver.host", _LOOPBACK)
 
     def bind_address(self) -> str:
@@ -297,15 +284,3 @@ def _how_it_ended(error: Exception) -> str:
     if isinstance(error, AttributeError) or re.search("stopped|closed|NO_ACTIVE_SESSION", said):
         return "it was stopped"
     return f"{type(error).__name__}: {said:.300}"
-
-
-def _address_towards(host: str) -> str:
-    """Return this machine's address on the way to another; sends nothing."""
-    name = urlsplit(f"//{host}").hostname or host
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(name, 9, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.connect(address)
-            return str(probe.getsockname()[0])
-    except OSError:
-        return socket.gethostname()

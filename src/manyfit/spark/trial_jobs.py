@@ -12,14 +12,12 @@ from json import loads
 from typing import Any, cast
 
 from manyfit.events import AttemptEvent, AttemptLost, decode
+from manyfit.remote.equipment import Equipment
 from manyfit.remote.mailbox import Mailbox
-from manyfit.remote.setup import WorkerSetup
 from manyfit.remote.tunnel import URI, own_address
-from manyfit.spark.broadcasts import Broadcasts
-from manyfit.spark.session import Session
+from manyfit.remote.watch import end_behind
+from manyfit.spark.cluster import SparkCluster, gist_of
 from manyfit.spark.task import task_function
-from manyfit.spark.watch import end_behind
-from manyfit.spark.worker_jobs import gist_of
 from manyfit.worker.logs import write_log
 from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.work import Task, Work, secret_params
@@ -46,35 +44,33 @@ class TrialJobs:
     Its events come home with the job's result; or while it runs, if there is a channel.
 
     Args:
-        session: Where jobs run.
+        cluster: Where jobs run.
         work: The study's work.
-        setup: What each job is given.
+        equipment: What each job is given.
         size: How many may run at once.
-        broadcasts: Holds shared data out to them, and the setup.
         channel: A folder or URL that the driver and all workers see; None if there is none.
-        profile: The resources of a task; None for the session's own.
         inbox: Where ends are put.
         timings: How long Spark may take to end jobs.
     """
 
     def __init__(
         self,
-        session: Session,
+        cluster: SparkCluster,
         work: Work,
-        setup: WorkerSetup,
+        equipment: Equipment,
         *,
         size: int,
-        broadcasts: Broadcasts,
         channel: str | None,
-        profile: Any,
         inbox: "queue.SimpleQueue[Any]",
         timings: Timings = USUAL,
     ) -> None:
         self._timings = timings
         self.size = size
         self.events: deque[AttemptEvent] = deque()
-        self._session = session
+        self._cluster = cluster
+        self._session = cluster.session
         self._work = work
+        setup, broadcasts = equipment.setup, equipment.broadcasts
         kept = {
             "setup": broadcasts.parcel(setup.packed()),
             "broadcasts": dict(broadcasts.broadcasts),
@@ -82,13 +78,22 @@ class TrialJobs:
         self._settings: dict[str, Any] = kept
         self._tag = f"manyfit-{setup.token}"
         self._channel = f"{channel.rstrip('/')}/manyfit-{setup.token}" if channel else None
-        self._profile = profile
         self._inbox = inbox
         self._running: dict[tuple[int, int], Task] = {}
         self._doomed: set[tuple[int, int]] = set()
         self._threads: dict[tuple[int, int], threading.Thread] = {}
         self._look_at = 0.0
         self._has_told = False
+
+    @property
+    def live_reports(self) -> bool:
+        """Whether reports arrive while a trial runs."""
+        return self._channel is not None
+
+    @property
+    def has_contact(self) -> bool:
+        """Never: jobs that run say nothing of the cluster."""
+        return False
 
     def submit(self, task: Task) -> None:
         """Begin a job."""
@@ -166,12 +171,15 @@ class TrialJobs:
                 task_function("manyfit.spark.trial_task:run", settings),
                 tag=self._tag_of(*key),
                 title=f"Manyfit: trial {task.number} of {self._work.study}",
-                profile=self._profile,
+                profile=self._cluster.profile,
             )
             ended = JobEnded(*key, loads(said[0]))
         except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark have errors of their own
             ended = JobEnded(*key, None, gist_of(error))
-            if key in self._running and (end := end_behind(self._session)) is not None:
+            if (
+                key in self._running
+                and (end := end_behind(self._cluster, self._timings)) is not None
+            ):
                 self._inbox.put(end)
         self._inbox.put(ended)
 

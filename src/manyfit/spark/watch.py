@@ -1,21 +1,11 @@
-"""Whether a study's Spark session is still there, and what people are told when it isn't."""
+"""What people are told when a study's Spark session is no longer there."""
 
 import contextlib
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from manyfit.errors import ExecutorError, ManyfitError
+from manyfit.remote.watch import cluster_error
 from manyfit.spark.session import Session
-from manyfit.worker.timings import USUAL, Timings
-
-
-@dataclass(frozen=True, slots=True)
-class SessionEnded:
-    """There is no Spark session any more; says how it ended."""
-
-    reason: str
 
 
 def session_error(reason: str, study: str | None = None) -> ExecutorError:
@@ -26,10 +16,7 @@ def session_error(reason: str, study: str | None = None) -> ExecutorError:
         the Spark session has ended: it was stopped. Start one, and run the same call again with \
 name='fashion' to resume
     """
-    name = "" if study is None else f" with name={study!r} to resume"
-    return ExecutorError(
-        f"the Spark session has ended: {reason}. Start one, and run the same call again{name}"
-    )
+    return cluster_error(f"the Spark session has ended: {reason}", study)
 
 
 def check_session(session: Session, study: str | None = None) -> None:
@@ -58,41 +45,3 @@ def explained(session: Session, study: str | None = None) -> Iterator[None]:
         if reason is None:
             raise
         raise session_error(reason, study) from error
-
-
-def end_behind(session: Session) -> SessionEnded | None:
-    """Return the session's end if that may be why a job of it has just failed."""
-    reason = session.ended()
-    if reason is None:
-        time.sleep(session.timings.aftermath)
-        reason = session.ended()
-    return None if reason is None else SessionEnded(reason)
-
-
-class Watch:
-    """Asks now and then whether a session is there, which jobs learn after minutes, or never.
-
-    Args:
-        session: The session.
-        send: Takes the word that it has ended; called from another thread.
-        timings: How often it is asked.
-    """
-
-    def __init__(
-        self, session: Session, send: Callable[[SessionEnded], None], timings: Timings = USUAL
-    ) -> None:
-        self._session = session
-        self._send = send
-        self._pause = timings.probe
-        self._look_at = time.monotonic() + self._pause
-
-    def look(self) -> None:
-        """Ask, if it is time; returns at once."""
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + self._pause
-            threading.Thread(target=self._ask, name="manyfit-watch", daemon=True).start()
-
-    def _ask(self) -> None:
-        reason = self._session.ended()
-        if reason is not None:
-            self._send(SessionEnded(reason))

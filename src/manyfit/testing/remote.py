@@ -1,19 +1,24 @@
-"""A stand-in for a SparkSession, with neither Java nor a cluster: for tests of remote workers."""
+"""Stand-ins for a SparkSession and for a cluster, without Java: for tests of remote workers."""
 
 import contextlib
+import importlib
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
+
+from manyfit.remote.cluster import Reach, TaskEnded
 
 _BOOT = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
@@ -104,19 +109,10 @@ class LocalSpark:
         """
         if self._stopped:
             raise AttributeError("'NoneType' object has no attribute 'sc'")  # as PySpark has it
-        command = [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path)]
-        env = {**os.environ, "TMPDIR": str(self.folder)}
         pickled = cloudpickle.dumps(function)
         if len(pickled) > _MOST_IN_MEMORY:
             self._written(pickled)
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=env) as process:  # noqa: S603
-            self.tasks[process] = self._own.tag
-            said, _ = process.communicate(pickled)
-            del self.tasks[process]
-        if process.returncode:
-            raise RuntimeError(f"Python worker exited unexpectedly ({process.returncode})")
-        texts: list[str] = json.loads(said)
+        texts: list[str] = _run(_texts, pickled, self.folder, self.tasks, self._own.tag)
         return texts
 
     def _written(self, data: bytes) -> Path:
@@ -150,12 +146,122 @@ class _Job:
         return [(text,) for text in self.spark.run(self.function)]
 
 
+class ProcessCluster:
+    """A cluster for remote workers on this machine: each task is a Python process.
+
+    Args:
+        folder: Where workers make their temporary files.
+
+    Example:
+        >>> import queue
+        >>> cluster, ends = ProcessCluster(getfixture("tmp_path")), queue.SimpleQueue()
+        >>> cluster.start("builtins:dict", {"x": 1}, ends.put)
+        >>> ends.get(timeout=60).said["x"]
+        1
+    """
+
+    broadcast = None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tasks: dict[subprocess.Popen[bytes], str] = {}  # those that run
+        self._stopped = False
+
+    def reach(self) -> Reach:
+        """Return the loopback address."""
+        return Reach(("127.0.0.1",), "127.0.0.1")
+
+    def start(
+        self, entry: str, settings: Mapping[str, Any], tell: Callable[[TaskEnded], None]
+    ) -> None:
+        """Start a process."""
+        pickled = cloudpickle.dumps((entry, {**settings, "place": _here()}))
+
+        def run() -> None:
+            try:
+                tell(TaskEnded(_run(_called, pickled, self.folder, self.tasks, entry)))
+            except RuntimeError as error:
+                tell(TaskEnded(None, str(error)))
+
+        threading.Thread(target=run, name="manyfit-task", daemon=True).start()
+
+    def cancel(self) -> None:
+        """Kill all processes."""
+        for process in tuple(self.tasks):
+            process.kill()
+
+    def stop(self) -> None:
+        """End the cluster."""
+        self._stopped = True
+        self.cancel()
+
+    def ended(self) -> str | None:
+        """Return whether `stop` was called."""
+        return "the cluster was stopped" if self._stopped else None
+
+
+def _here() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "name": socket.gethostname(), "gpus": []}
+
+
+def _run(
+    kind: Callable[[Any], Any],
+    pickled: bytes,
+    folder: Path,
+    tasks: dict[subprocess.Popen[bytes], str],
+    tag: str,
+) -> Any:
+    """Run what is pickled in a process of this Python, and return what it says.
+
+    Args:
+        kind: `_texts` or `_called`.
+        pickled: What that is given.
+        folder: Where the process makes its temporary files.
+        tasks: Has the process while it runs.
+        tag: And this beside it.
+
+    Raises:
+        RuntimeError: It raised an exception, or died.
+    """
+    command = [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path), kind.__name__]
+    env = {**os.environ, "TMPDIR": str(folder)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=env) as process:  # noqa: S603
+        tasks[process] = tag
+        said, _ = process.communicate(pickled)
+        del tasks[process]
+    if process.returncode:
+        raise RuntimeError(f"Python worker exited unexpectedly ({process.returncode})")
+    answer = json.loads(said)
+    if "raised" in answer:
+        raise RuntimeError(answer["raised"])
+    return answer["said"]
+
+
+def _texts(function: Callable[[Iterator[Any]], Iterator[Any]]) -> list[str]:
+    return [text for batch in function(iter(())) for text in batch.column("said").to_pylist()]
+
+
+def _called(call: tuple[str, Mapping[str, Any]]) -> Any:
+    entry, settings = call
+    module, _, name = entry.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        return {"missing": str(error), "place": settings["place"]}
+    return function(settings)
+
+
 def main() -> None:
     """Run the task that comes in, and say what it says."""
-    function = cloudpickle.loads(sys.stdin.buffer.read())
-    texts = [text for batch in function(iter(())) for text in batch.column("said").to_pylist()]
+    kind = {each.__name__: each for each in (_texts, _called)}[sys.argv[2]]
+    try:
+        answer = {"said": kind(cloudpickle.loads(sys.stdin.buffer.read()))}
+    except Exception:  # noqa: BLE001 - it is raised where the task was started
+        answer = {"raised": traceback.format_exc()}
     with (
         contextlib.suppress(BrokenPipeError),
-        open(1, "w", encoding="utf-8") as answer,
+        open(1, "w", encoding="utf-8") as pipe,
     ):  # the driver may be gone
-        answer.write(json.dumps(texts))
+        pipe.write(json.dumps(answer))

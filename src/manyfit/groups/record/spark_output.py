@@ -16,7 +16,7 @@ from manyfit.data.references import Parquet
 from manyfit.errors import ArgumentError, JournalError
 from manyfit.groups.record.output import DELTA_LOG, MODEL, Output
 from manyfit.groups.record.row import CALL, Table
-from manyfit.spark.worker_jobs import gist_of
+from manyfit.spark.cluster import gist_of
 
 _TRIES = 5  # at writing rows
 _writing = threading.Lock()

@@ -26,7 +26,8 @@ from manyfit.groups.run.batch import TuneBatch
 from manyfit.groups.run.plan import FIXED, Plan, Unit, Wave
 from manyfit.groups.run.spark_frames import collected, kinds_of, without_nan
 from manyfit.groups.run.waves import Waves
-from manyfit.spark.executor import Equipment, SparkExecutor
+from manyfit.remote.equipment import Equipment
+from manyfit.spark.executor import SparkExecutor
 from manyfit.spark.task import task_function
 from manyfit.spark.watch import check_session
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from manyfit.errors import ExecutorError, JournalError
 from manyfit.groups.record.row import Table
 from manyfit.groups.run.plan import TASKS, Plan, Wave
+from manyfit.remote.watch import ClusterEnded, Watch, end_behind
+from manyfit.spark.cluster import gist_of
 from manyfit.spark.session import Session
-from manyfit.spark.watch import SessionEnded, Watch, end_behind, session_error
-from manyfit.spark.worker_jobs import gist_of
+from manyfit.spark.watch import session_error
 
 _AT_ONCE = 2  # waves in flight beside the large groups, so that no slot idles at a wave's end
 # What a wave should take, in seconds; of what is left it is half, so that the last ones are short
@@ -46,7 +47,7 @@ class Waves:
         self._tuned = tuned
         self._study = study
         self._long = max(_LONG, _READINGS * reading)
-        self._ended: queue.SimpleQueue[SessionEnded | tuple[Wave, Table | Exception]] = (
+        self._ended: queue.SimpleQueue[ClusterEnded | tuple[Wave, Table | Exception]] = (
             queue.SimpleQueue()
         )
         self._threads: dict[str, threading.Thread] = {}
@@ -96,7 +97,7 @@ class Waves:
         while True:
             with contextlib.suppress(queue.Empty):
                 ended = self._ended.get(timeout=self._session.timings.probe)
-                if isinstance(ended, SessionEnded):
+                if isinstance(ended, ClusterEnded):
                     self._session.leave()
                     self._threads.clear()  # there is nothing to cancel any more
                     raise session_error(ended.reason, self._study)
@@ -112,7 +113,7 @@ class Waves:
                 self._session.mark(tag, title, "manyfit-groups")
                 self._ended.put((wave, self._tuned(wave)))
             except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark have errors of their own
-                self._ended.put(end_behind(self._session) or (wave, error))
+                self._ended.put(end_behind(self._session, self._session.timings) or (wave, error))
 
         thread = threading.Thread(target=self._session.inheriting(target), name=tag, daemon=True)
         self._threads[tag] = thread

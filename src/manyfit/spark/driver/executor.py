@@ -24,18 +24,13 @@ from manyfit._checks import check_number
 from manyfit.errors import ExecutorError
 from manyfit.events import AttemptFailed, AttemptLost, AttemptStarted
 from manyfit.executors.base import Capabilities, Handler
+from manyfit.remote.watch import ClusterEnded, Watch
 from manyfit.spark.driver.admission import Key, SlotsPerTrial
 from manyfit.spark.driver.gate import Gate
 from manyfit.spark.driver.pace import Pace
 from manyfit.spark.driver.thread import News, TrialThread, place_name
 from manyfit.spark.session import Session
-from manyfit.spark.watch import (
-    SessionEnded,
-    Watch,
-    check_session,
-    explained,
-    session_error,
-)
+from manyfit.spark.watch import check_session, explained, session_error
 from manyfit.worker.channel import ENDINGS, Stop
 from manyfit.worker.context import timeout_reason
 from manyfit.worker.limits import limited_pools, usable_cpus
@@ -253,7 +248,7 @@ class DriverExecutor:
         self._news.put(AttemptFailed(*key, reason, error, "", False, 0.0, now))
 
     def _take(self, news: News, handle: Handler) -> None:
-        if isinstance(news, SessionEnded):
+        if isinstance(news, ClusterEnded):
             self._give_up(news.reason)
             return
         key = news.number, news.attempt

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from manyfit.events import AttemptEvent, AttemptFailed, AttemptLost, AttemptStarted
+from manyfit.remote.watch import ClusterEnded, end_behind
 from manyfit.spark.session import Session
-from manyfit.spark.watch import SessionEnded, end_behind
 from manyfit.worker.channel import Channel, Stop
 from manyfit.worker.limits import limit_pools
 from manyfit.worker.reason import message
@@ -31,7 +31,7 @@ _LOST = re.compile(
 )
 
 
-News: TypeAlias = AttemptEvent | SessionEnded
+News: TypeAlias = AttemptEvent | ClusterEnded
 
 
 class TrialThread:
@@ -123,7 +123,7 @@ class TrialThread:
             self._send(
                 AttemptLost(task.number, task.attempt, reason, counts=True, at=time.time())
                 if ended is None
-                else SessionEnded(ended)
+                else ClusterEnded(ended)
             )
 
     def _check(self, event: AttemptEvent) -> None:
@@ -135,12 +135,12 @@ class TrialThread:
         else:
             self._send(event)
 
-    def _end_behind(self, failure: AttemptFailed) -> SessionEnded | None:
+    def _end_behind(self, failure: AttemptFailed) -> ClusterEnded | None:
         """Return the session's end, if that is what made the attempt fail."""
         if "pyspark" in failure.traceback:
-            return end_behind(self._session)
+            return end_behind(self._session, self._session.timings)
         reason = self._session.ended()
-        return None if reason is None else SessionEnded(reason)
+        return None if reason is None else ClusterEnded(reason)
 
 
 def _as_lost(failure: AttemptFailed) -> AttemptFailed | AttemptLost:

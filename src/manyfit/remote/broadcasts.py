@@ -1,4 +1,4 @@
-"""Where the driver holds data and kits out to the machines of a cluster, while a study runs."""
+"""Where the driver holds data and setups out to the machines of a cluster, while a study runs."""
 
 import contextlib
 import logging
@@ -8,9 +8,9 @@ from typing import Any
 from manyfit.data.routes import choose_route
 from manyfit.data.shared import Shared
 from manyfit.data.stock import remove, upload
+from manyfit.remote.cluster import Broadcast, Cluster
 from manyfit.remote.sealed import seal
 from manyfit.remote.setup import SharedItem
-from manyfit.spark.session import Session
 
 logger = logging.getLogger("manyfit")
 
@@ -19,13 +19,13 @@ class Broadcasts:
     """Brings shared data on their way, each set by the cheapest route that exists; and parcels.
 
     Args:
-        session: Classic sessions can broadcast.
+        cluster: May have broadcasts.
         storage: A folder or URL that the driver and all workers see; None if there is none.
     """
 
-    def __init__(self, session: Session, storage: str | None) -> None:
-        self.broadcasts: dict[str, Any] = {}
-        self._session = session
+    def __init__(self, cluster: Cluster, storage: str | None) -> None:
+        self.broadcasts: dict[str, Broadcast] = {}
+        self._broadcast = cluster.broadcast
         self._storage = storage
         self._urls: list[str] = []
         self._parcels: list[Any] = []
@@ -39,28 +39,28 @@ class Broadcasts:
         return tuple(map(self._offer, shared))
 
     def _offer(self, shared: Shared) -> SharedItem:
-        broadcast = not self._session.is_connect
-        route = choose_route(shared.size, broadcast=broadcast, storage=self._storage)
+        has_broadcast = self._broadcast is not None
+        route = choose_route(shared.size, broadcast=has_broadcast, storage=self._storage)
         logger.info("%s", route.reason)
         if route.kind == "storage":
             url = upload(shared, self._storage or "")
             self._urls.append(url)
             return SharedItem(shared.manifest, route.kind, url)
         files = {file: shared.path(file).read_bytes() for file in shared.items_by_file}
-        if route.kind == "broadcast":
-            self.broadcasts[shared.digest] = self._session.broadcast(files)
+        if route.kind == "broadcast" and self._broadcast is not None:
+            self.broadcasts[shared.digest] = self._broadcast(files)
             return SharedItem(shared.manifest, route.kind)
         return SharedItem(shared.manifest, route.kind, files=files)
 
     def parcel(self, value: object) -> tuple[bytes, Any]:
         """Return a value as the settings of tasks may have it, secrets included; see `opened`.
 
-        In a broadcast, which goes to each machine once, where the session has such.
+        In a broadcast, which goes to each machine once, where the cluster has such.
         """
         key, sealed = seal(value)
-        if self._session.is_connect:
+        if self._broadcast is None:
             return key, sealed
-        broadcast = self._session.broadcast(sealed)
+        broadcast = self._broadcast(sealed)
         self._parcels.append(broadcast)
         return key, broadcast
 
@@ -82,5 +82,5 @@ class Broadcasts:
 
 
 def _destroy(broadcast: Any) -> None:
-    with contextlib.suppress(Exception):  # a session that is stopped raises what it likes
+    with contextlib.suppress(Exception):  # a cluster that is gone raises what it likes
         broadcast.destroy()
