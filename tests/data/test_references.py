@@ -233,7 +233,7 @@ def test_not_a_numpy_file(tmp_path: Path, content: bytes) -> None:
     data = share(x=NumpyFile(str(tmp_path / "x.npy")))
 
     for _ in range(2):
-        with pytest.raises(ArgumentError, match=r"x.npy is no .npy file of an array"):
+        with pytest.raises(ArgumentError, match=r"x.npy is not a .npy file of an array"):
             data["x"]
 
 
@@ -243,7 +243,7 @@ def test_numpy_files_of_others_kinds(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
 
     for name in ("several.npz", "objects.npy"):
-        with pytest.raises(ArgumentError, match=f"{name} is no .npy file of an array"):
+        with pytest.raises(ArgumentError, match=f"{name} is not a .npy file of an array"):
             share(x=NumpyFile(str(tmp_path / name)))["x"]
 
 
@@ -284,7 +284,7 @@ assert (empty["x"].shape, empty["x"].dtype) == ((0, 2), "float32")
 try:
     share(train=TFRecord(f"{sys.argv[1]}/nowhere", features))["train"]
 except FileNotFoundError as error:
-    assert "no file is at" in str(error)
+    assert "there is no file at" in str(error)
 else:
     raise AssertionError
 """

@@ -66,7 +66,9 @@ def test_it_is_a_mapping(data: Shared) -> None:
 
 def test_an_unknown_name(data: Shared) -> None:
     """A typo is a KeyError that lists what there is."""
-    with pytest.raises(KeyError, match="nothing is shared as 'X'; there is x, y, frame, names"):
+    with pytest.raises(
+        KeyError, match="nothing is shared as 'X'; the names are x, y, frame, names"
+    ):
         data["X"]
 
 

@@ -96,7 +96,7 @@ def test_a_damaged_copy(node: NodeFolder, data: Shared, damage: object, size: st
 
     item = data.items_by_file["0.npy"]
     with pytest.raises(
-        ExecutorError, match=rf"0.npy \('x'\) that came to .* damaged: .*{size}"
+        ExecutorError, match=rf"0.npy \('x'\) that reached .* damaged: .*{size}"
     ) as e:
         stock(node, data.manifest, fetch)
     assert item.sha256 in str(e.value)

@@ -76,7 +76,7 @@ def test_what_stays_behind_is_not_blamed():
     """A function of a module travels by its name, without the module's variables."""
     message = size_warning(13_000_000, test_several_parts_are_named_largest_first)
     assert "LARGE" not in message
-    assert "is 13 MB when pickled, and every worker is sent all of it. Hand" in message
+    assert "is 13 MB when pickled, and every worker receives all of it. Send" in message
 
 
 def test_circles_end():

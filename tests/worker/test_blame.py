@@ -37,10 +37,10 @@ def blamed(value):
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("pyspark.sql.session.SparkSession", "lives on the driver: read the data before"),
-        ("pyspark.sql.connect.session.SparkSession", "lives on the driver"),
-        ("pyspark.sql.classic.dataframe.DataFrame", "toPandas(), and hand it over with manyfit"),
-        ("py4j.java_gateway.JavaObject", "lives on the driver"),
+        ("pyspark.sql.session.SparkSession", "exists on the driver only: read the data first"),
+        ("pyspark.sql.connect.session.SparkSession", "exists on the driver only"),
+        ("pyspark.sql.classic.dataframe.DataFrame", "toPandas(), and pass it with manyfit"),
+        ("py4j.java_gateway.JavaObject", "exists on the driver only"),
         ("mlflow.tracking.client.MlflowClient", "or call mlflow.log_metric"),
         ("psycopg2.extensions.connection", "Connect inside the objective"),
         ("sqlalchemy.engine.base.Engine", "Connect inside the objective"),
@@ -139,4 +139,4 @@ def test_a_real_session(spark):
     """Spark's own objects, whatever they raise when pickled, are told with advice."""
     rows = spark.range(3)
     for thing in (spark, spark.sparkContext, rows, rows.id, rows.rdd, {"a": [rows]}):
-        assert "It lives on the driver" in blamed(thing)
+        assert "It exists on the driver only" in blamed(thing)

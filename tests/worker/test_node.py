@@ -297,7 +297,7 @@ def test_a_root_that_is_a_link(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     root.symlink_to(tmp_path / "elsewhere")
 
-    with pytest.raises(ExecutorError, match="is no folder of its own"):
+    with pytest.raises(ExecutorError, match="is not a folder, or is a link"):
         NodeFolder("study", root)
 
 

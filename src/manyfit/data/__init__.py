@@ -1,1 +1,1 @@
-"""Large data to the workers: once per machine, by the cheapest route, mapped into every slot."""
+"""Large data for workers: sent once per machine by the cheapest route, mapped into every slot."""

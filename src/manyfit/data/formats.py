@@ -1,16 +1,16 @@
-"""How shared values lie on disk: a file each, mapped into memory by every process that opens it.
+"""File formats of shared values: one file each, mapped into memory by every process.
 
 ========  ===================  =========================================================
 kind      values               file
 ========  ===================  =========================================================
 numpy     arrays               `.npy`
 table     pyarrow tables       Arrow IPC
-object    everything else      pickle, with the memory of arrays in it beside the pickle
+object    everything else      pickle, with the memory of its arrays after the pickle
 ========  ===================  =========================================================
 
-An object's file is a header of little-endian 64-bit numbers (how many parts, the size of each), the
-pickle, and the buffers that it refers to, each part at a multiple of 64 bytes. So arrays are mapped
-wherever they are: in a pandas DataFrame, in a sparse matrix, in a dict.
+An object's file is a header of little-endian 64-bit numbers (the number of parts, the size of
+each), the pickle, and the buffers to which it refers, each part at a multiple of 64 bytes. Arrays
+are therefore mapped wherever they are: in a pandas DataFrame, a sparse matrix or a dict.
 """
 
 import io
@@ -28,13 +28,13 @@ import numpy.typing as npt
 
 from manyfit._optional import load, require
 
-_MOST_LABELS = 1_000_000  # beyond that, pandas builds no table
-_ALIGNMENT = 64  # of every part: what vector instructions and Arrow like best
+_MOST_LABELS = 1_000_000  # for longer indices, pandas builds no hash table
+_ALIGNMENT = 64  # bytes, of every part: the alignment that Arrow recommends
 
 
 @dataclass(frozen=True)
 class Format:
-    """How values of one kind are written to a file, and opened from it."""
+    """The functions that write values of one kind to a file, and open them."""
 
     suffix: str
     write: Callable[[Any, Path], None]
@@ -42,7 +42,7 @@ class Format:
 
 
 def kind_of(value: object) -> str:
-    """Return the name of the format for a value; subclasses of arrays keep their class by pickle.
+    """Return the name of a value's format; subclasses of arrays are pickled, to keep their class.
 
     Example:
         >>> kind_of(np.zeros(3)), kind_of(np.array([None])), kind_of({"a": 1})
@@ -55,10 +55,10 @@ def kind_of(value: object) -> str:
 
 
 def lend(value: Any) -> Any:
-    """Return what one user of an opened value gets: of a pandas object, a copy of the outside.
+    """Return an opened value for one caller: for a pandas object, a shallow copy.
 
-    Its memory is shared and read-only, but columns can be added to it and names changed, which the
-    next trial in the process must not see.
+    Its memory is shared and read-only, but a trial may add columns or change names, which the next
+    trial in the process must not see.
     """
     if is_from("pandas", "DataFrame", value) or is_from("pandas", "Series", value):
         return value.copy(deep=False)
@@ -66,10 +66,10 @@ def lend(value: Any) -> Any:
 
 
 def settle(value: Any) -> None:
-    """Have an opened value do what it would do when first used, before several threads use it.
+    """Trigger what an opened value does on first use, before several threads use it.
 
-    The indices of pandas build a table of their labels then, and a thread that comes meanwhile
-    finds it half built: a KeyError for a label that is there.
+    The indices of pandas then build a hash table of their labels. A thread that uses it meanwhile
+    can get a KeyError for an existing label: https://github.com/pandas-dev/pandas/issues/28439
     """
     if is_from("pandas", "DataFrame", value) or is_from("pandas", "Series", value):
         for axis in value.axes:
@@ -78,7 +78,7 @@ def settle(value: Any) -> None:
 
 
 def is_from(package: str, name: str, value: object) -> bool:
-    """Whether a value is of a package's class, by name: nothing is imported, or need be there."""
+    """Return whether a value is of a package's class, by name, without importing the package."""
     kind = type(value)
     return kind.__name__ == name and kind.__module__.partition(".")[0] == package
 
@@ -88,13 +88,13 @@ def is_from(package: str, name: str, value: object) -> bool:
 
 def _write_array(array: npt.NDArray[Any], path: Path) -> None:
     with path.open("wb") as file:
-        # The version that any type fits into; left to choose, NumPy warns of newer ones.
+        # The version that supports all types; if it chose this by itself, NumPy would warn.
         np.lib.format.write_array(file, array, version=(3, 0), allow_pickle=False)
 
 
 def _open_array(path: Path) -> npt.NDArray[Any]:
     array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    return array.view(np.ndarray)  # mapped all the same, without the surprises of a subclass
+    return array.view(np.ndarray)  # still mapped, but not of the subclass memmap
 
 
 # ── Arrow ─────────────────────────────────────────────────────────────────────────────────────────
@@ -105,7 +105,7 @@ def _write_table(table: Any, path: Path) -> None:
 
 
 def write_batches(schema: Any, batches: Any, path: Path) -> None:
-    """Write Arrow record batches as a file of kind `table`, holding one of them in memory."""
+    """Write Arrow record batches as a file of kind `table`, with one at a time in memory."""
     with load("pyarrow").ipc.new_file(str(path), schema) as file:
         for batch in batches:
             file.write_batch(batch)
@@ -120,11 +120,11 @@ def _open_table(path: Path) -> Any:
 
 
 class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc] # it has no types
-    """Puts the memory of all arrays beside the pickle; NumPy's own way leaves two kinds in it."""
+    """Moves the memory of all arrays out of the pickle; NumPy's own support leaves some in."""
 
     def reducer_override(self, value: Any) -> Any:
         if type(value) is np.ndarray and not value.dtype.hasobject:
-            if value.dtype.kind in "mM":  # times have no place in Python's buffer protocol
+            if value.dtype.kind in "mM":  # Python's buffer protocol doesn't support times
                 return _viewed, (value.view(np.int64), value.dtype)
             if not (value.flags.c_contiguous or value.flags.f_contiguous):
                 return _viewed, (np.ascontiguousarray(value), value.dtype)

@@ -1,8 +1,8 @@
-"""Data that lie in storage already: each machine reads them once, and maps what it has read.
+"""References to data in storage, which each machine reads once and then maps.
 
-A reference among the values of `share` travels as a description of a few hundred bytes. What it
-refers to is written beside the description in one of the formats of `data.formats`, by the first
-process of a machine that needs it.
+A reference among the values of `share` travels as a description of a few hundred bytes. The first
+process of a machine that needs the data writes them next to the description, in one of the formats
+of `data.formats`.
 """
 
 import dataclasses
@@ -28,53 +28,53 @@ _SCALARS = {"bytes": object, "int64": np.int64, "float32": np.float32}
 
 @dataclass(frozen=True)
 class Reference:
-    """Base of all that refers to data in storage.
+    """Base of references to data in storage.
 
     Args:
-        path: Where the data lie: a path that all machines see, or a URL.
+        path: The location of the data: a path that is the same on all machines, or a URL.
     """
 
     path: str
     kind: ClassVar[str]  # the format of what is cached
 
     def pinned(self) -> Self:
-        """Return it so that every machine finds the same, whatever its working folder is."""
+        """Return a reference that means the same data on every machine."""
         return dataclasses.replace(self, path=absolute(self.path))
 
     def cache(self, path: Path) -> None:
-        """Read the data, and write them to a file in the format of `kind`."""
+        """Read the data and write them to a file in the format of `kind`."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class _Columns(Reference):
-    """Columns and rows of something that pyarrow can read piece by piece."""
+    """Columns and rows of data that pyarrow can read in batches."""
 
     columns: Sequence[str] | None = None
     filters: Any = None
     kind = "table"
 
     def cache(self, path: Path) -> None:
-        """Write the columns and rows asked for, and no others, as an Arrow file."""
+        """Write only the requested columns and rows, as an Arrow file."""
         scanner = self._dataset().scanner(columns=self._names(), filter=self._condition())
         write_batches(scanner.projected_schema, scanner.to_batches(), path)
 
     def batches(self, rank: int = 0, world: int = 1, rows: int = 65_536) -> Iterator[Any]:
-        """Read data larger than memory, or one shard of them, batch after batch.
+        """Read data larger than memory, or one shard of them, in batches.
 
-        The shards together hold each row exactly once, as long as the files don't change. They are
-        made of whole row groups: with fewer of these than shards, some shards are empty.
+        The shards together contain each row exactly once, as long as the files don't change. They
+        consist of whole row groups: if there are fewer of these than shards, some shards are empty.
 
         Args:
-            rank: Which shard, from 0.
-            world: How many shards there are.
-            rows: The most rows of a batch.
+            rank: The index of the shard, from 0.
+            world: The number of shards.
+            rows: The largest number of rows in a batch.
 
         Yields:
             `pyarrow.RecordBatch`, never an empty one.
 
         Raises:
-            ArgumentError: There is no such shard.
+            ArgumentError: `rank` isn't below `world`.
         """
         if not 0 <= rank < world:
             raise ArgumentError(f"rank must be at least 0 and below world={world}, but got {rank}")
@@ -106,15 +106,15 @@ class _Columns(Reference):
 class Parquet(_Columns):
     """Refers to a Parquet file, or to a folder of them; arrives as a `pyarrow.Table`.
 
-    Only the columns and row groups that are needed are read. Folders named `key=value` become
-    columns.
+    Only the required columns and row groups are read. Folders named `key=value` become columns.
 
     Args:
-        path: A local path that all machines see, or a URL: s3, gs, abfs, hdfs, or one of fsspec's
-            (`manyfit[storage]`). Credentials are those of the worker's environment.
-        columns: Which to read, in order; by default all.
-        filters: Which rows to read: `[("year", ">", 2020), …]`, all of which must hold, a list of
-            such lists, one of which must, or a `pyarrow.dataset` expression; by default all.
+        path: A path that is the same on all machines, or a URL: s3, gs, abfs, hdfs, or one of
+            fsspec's (`manyfit[storage]`). Credentials are those of the worker's environment.
+        columns: The columns to read, in order; by default all.
+        filters: The rows to read: conditions such as `[("year", ">", 2020), …]`, all of which must
+            hold; a list of such lists, one of which must hold; or a `pyarrow.dataset` expression.
+            By default all.
 
     Example:
         >>> Parquet("s3://bucket/train", columns=["x", "y"], filters=[("year", ">", 2020)]).kind
@@ -136,16 +136,16 @@ class Delta(_Columns):
 
     Args:
         path: The table's folder or URL. Credentials are those of the worker's environment.
-        columns: Which to read, in order; by default all.
-        filters: Which rows to read, as for `Parquet`; by default all.
-        version: The version to read; by default the newest when `share` is called, on every
-            machine the same, whatever is written to the table meanwhile.
+        columns: The columns to read, in order; by default all.
+        filters: The rows to read, as for `Parquet`; by default all.
+        version: The version to read, the same on every machine; by default the newest one when
+            `share` is called.
     """
 
     version: int | None = None
 
     def pinned(self) -> Self:
-        """Return it with the version that is the newest now."""
+        """Return a reference to the version that is now the newest."""
         fixed = super().pinned()
         return dataclasses.replace(fixed, version=int(fixed._table().version()))
 
@@ -162,20 +162,20 @@ class NumpyFile(Reference):
     """Refers to a `.npy` file, not of objects; arrives as a read-only, mapped array.
 
     Args:
-        path: A local path that all machines see, or a URL of fsspec's (`manyfit[storage]`).
+        path: A path that is the same on all machines, or a URL of fsspec's (`manyfit[storage]`).
     """
 
     kind = "numpy"
 
     def cache(self, path: Path) -> None:
-        """Copy the file to this machine."""
+        """Copy the file, after checking that it can be mapped."""
         with open_binary(self.path) as source, path.open("wb") as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
         try:
             FORMATS["numpy"].open(path)
         except ValueError as error:
             raise ArgumentError(
-                f"{self.path} is no .npy file of an array that can be mapped: {error}"
+                f"{self.path} is not a .npy file of an array that can be mapped: {error}"
             ) from error
 
 
@@ -183,17 +183,17 @@ class NumpyFile(Reference):
 class TFRecord(Reference):
     """Refers to TFRecord files of `tf.train.Example`; arrives as a dict of NumPy arrays.
 
-    An array holds one feature of all examples, in the order of the files: of type `int64` or
-    `float32` and of shape (examples, *shape), mapped and read-only; or of `bytes` objects, in the
-    memory of each process. Reading the files needs TensorFlow on the workers, using them doesn't.
+    An array holds one feature of all examples, in the order of the files. Its shape is (examples,
+    *shape). Arrays of `int64` and `float32` are mapped and read-only; `bytes` objects are in the
+    memory of each process. Workers need TensorFlow to read the files, but not to use the arrays.
 
     Args:
         path: A path or pattern that TensorFlow reads, such as `gs://bucket/train-*`.
-        features: The type and shape of each, as in `{"image": ("bytes", ()), "label": ("int64",
-            ())}`. All examples must have them.
+        features: The type and shape of each feature, as in `{"image": ("bytes", ()), "label":
+            ("int64", ())}`. All examples must have them.
 
     Raises:
-        ArgumentError: A type is none of the three.
+        ArgumentError: A type is none of these three.
     """
 
     features: Mapping[str, tuple[str, tuple[int, ...]]]
@@ -207,11 +207,11 @@ class TFRecord(Reference):
                 )
 
     def cache(self, path: Path) -> None:
-        """Parse all examples, and write an array for each feature."""
+        """Parse all examples and write an array for each feature."""
         tf = require("tensorflow", extra="tensorflow", purpose="manyfit.TFRecord")
         files = sorted(tf.io.gfile.glob(self.path))
         if not files:
-            raise FileNotFoundError(f"no file is at {self.path}")
+            raise FileNotFoundError(f"there is no file at {self.path}")
         spec = {
             name: tf.io.FixedLenFeature(shape, tf.string if scalar == "bytes" else scalar)
             for name, (scalar, shape) in self.features.items()
@@ -231,7 +231,7 @@ class TFRecord(Reference):
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
-    """Return a URL as it is, and a path as one that means the same in every working folder."""
+    """Return a URL unchanged, and a path as an absolute one."""
     text = os.fspath(path)
     return text if "://" in text else str(Path(text).absolute())
 
@@ -244,7 +244,7 @@ def open_binary(path: str) -> Any:
 
 
 def filesystem_of(path: str) -> tuple[Any, str]:
-    """Return the file system that reads a path best: pyarrow's own, or else fsspec's."""
+    """Return a file system for a path: pyarrow's own if it has one, or else fsspec's."""
     if "://" not in path:
         return None, path
     try:
@@ -259,7 +259,7 @@ def filesystem_of(path: str) -> tuple[Any, str]:
 
 
 def cached(path: Path) -> Path:
-    """Return the file with what a description refers to, made by the first who needs it here."""
+    """Return the file with the data of a reference, written by the first process that needs it."""
     return make_once(path.parent, f"{path.name}.cached", _read(path).cache)
 
 

@@ -1,32 +1,32 @@
-"""Which way shared data takes to the machines of a cluster, and why."""
+"""Chooses the route of shared data to the machines of a cluster."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from manyfit.errors import ArgumentError
 
-INLINE_LIMIT = 10_000_000  # bytes; sent with the work itself
+INLINE_LIMIT = 10_000_000  # bytes that may be sent with the work itself
 BROADCAST_LIMIT = 1_000_000_000  # bytes; the driver and every executor hold a broadcast in memory
 
 
 @dataclass(frozen=True)
 class Route:
-    """A way for shared data, with the reason for people."""
+    """A route for shared data, with the reason in one line."""
 
     kind: Literal["inline", "broadcast", "storage"]
     reason: str
 
 
 def choose_route(size: int, *, broadcast: bool, storage: str | None) -> Route:
-    """Choose the cheapest way that exists for shared data.
+    """Choose the cheapest route available for shared data.
 
     Args:
-        size: Bytes of the shared data; 0 is fine.
+        size: The size of the shared data, in bytes; may be 0.
         broadcast: Whether the cluster can broadcast; through Spark Connect it can't.
-        storage: A folder or URL that the driver and all workers see; None when there is none.
+        storage: A folder or URL that the driver and all workers can access; None if there is none.
 
     Raises:
-        ArgumentError: It is too large for every way that exists.
+        ArgumentError: The data are too large for every available route.
 
     Example:
         >>> choose_route(188_000_000, broadcast=False, storage="s3://bucket/tmp").reason
@@ -45,14 +45,14 @@ def choose_route(size: int, *, broadcast: bool, storage: str | None) -> Route:
     if storage is not None:
         return Route("storage", f"{amount} go through {storage}, since {why}")
     raise ArgumentError(
-        f"{amount} need a place that the driver and all workers see, since {why}. Give "
+        f"{amount} need a place that the driver and all workers can access, since {why}. Give "
         "storage= a folder on a mounted volume or a URL such as s3://bucket/folder, or share a "
-        "reference to data that lies in storage already (manyfit.Parquet, for one)"
+        "reference to data that is already in storage (such as manyfit.Parquet)"
     )
 
 
 def megabytes(size: int) -> str:
-    """Return a size for people, in millions of bytes."""
+    """Format a size in millions of bytes."""
     return f"{size / 1e6:.1f} MB"
 
 

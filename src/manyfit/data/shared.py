@@ -1,4 +1,4 @@
-"""Data that all trials read: written once, mapped by every process, never pickled itself.
+"""Data that all trials read: written once, mapped by every process, never pickled.
 
 ::
 
@@ -27,24 +27,24 @@ from manyfit.data.routes import megabytes
 from manyfit.errors import ArgumentError, ExecutorError
 from manyfit.worker.node import NodeFolder
 
-VARIABLE = "MANYFIT_SHARED"  # the folder in which a worker finds what was brought to its machine
+VARIABLE = "MANYFIT_SHARED"  # the folder with the shared data on a worker's machine
 
 _formats: dict[str, Format] = {**FORMATS, "reference": REFERENCE}
 _travelling: ContextVar[list["Shared"] | None] = ContextVar("travelling", default=None)
-# What has arrived here: work that is unpickled again gets what is open already.
+# The sets that have arrived in this process: work that is unpickled again reuses the open ones.
 _arrived: "weakref.WeakValueDictionary[tuple[str, str], Shared]" = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True)
 class Item:
-    """One shared value: its name, how its file is to be read, and what must be in it.
+    """One shared value: its name, and the format and checksum of its file.
 
     Args:
-        name: What the value is called in the mapping.
+        name: The value's name in the mapping.
         kind: `numpy`, `table`, `object` or `reference`.
         file: The file's name in the folder of its set.
-        size: Bytes of the file.
-        sha256: Its SHA-256, in hexadecimal.
+        size: The size of the file, in bytes.
+        sha256: The SHA-256 of the file, in hexadecimal.
     """
 
     name: str
@@ -55,16 +55,16 @@ class Item:
 
 
 class Shared(Mapping[str, Any]):
-    """What `share` returns: a read-only mapping from names to values, the same on every worker.
+    """A read-only mapping from names to values, the same on every worker; `share` returns it.
 
-    A value is opened when it is first asked for, and stays open for all trials of the process.
-    Pickled, it is a few hundred bytes, however large the values are. Two are equal when their data
-    are.
+    A value is opened on first access, and stays open for all trials of the process. The pickle of
+    a mapping has a few hundred bytes, however large the values are. Two mappings are equal if their
+    data are.
 
     Attributes:
-        items_by_file: What the files of this set hold.
-        digest: Names the set by its contents, in hexadecimal.
-        size: Bytes of all files; a reference counts with its description only.
+        items_by_file: The items of this set, by file name.
+        digest: A hexadecimal digest of the contents, which identifies the set.
+        size: The bytes of all files; a reference counts with its description only.
     """
 
     def __init__(self, items: tuple[Item, ...], home: Path) -> None:
@@ -78,11 +78,11 @@ class Shared(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         item = self._items.get(name)
         if item is None:
-            raise KeyError(f"nothing is shared as {name!r}; there is {', '.join(self)}")
+            raise KeyError(f"nothing is shared as {name!r}; the names are {', '.join(self)}")
         if name not in self._opened:
             value = _formats[item.kind].open(self.path(item.file))
             settle(value)
-            self._opened.setdefault(name, value)  # another thread may have been faster
+            self._opened.setdefault(name, value)  # another thread may have opened it first
         return lend(self._opened[name])
 
     def __iter__(self) -> Iterator[str]:
@@ -114,14 +114,14 @@ class Shared(Mapping[str, Any]):
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What is in the set, as JSON values: what `data.stock` needs to bring it to a machine."""
+        """Return a JSON description of the set, with which `data.stock` brings it to a machine."""
         return {"digest": self.digest, "items": [asdict(item) for item in self._items.values()]}
 
     def path(self, file: str) -> Path:
-        """Return where a file of this set lies on this machine.
+        """Return the path of a file of this set on this machine.
 
         Raises:
-            ExecutorError: It doesn't.
+            ExecutorError: The file isn't on this machine.
         """
         brought = os.environ.get(VARIABLE)
         places = [Path(brought) / self.digest] if brought else []
@@ -131,8 +131,8 @@ class Shared(Mapping[str, Any]):
         tried = " or ".join(map(str, (*places, self._home)))
         raise ExecutorError(
             f"the shared data ({', '.join(self)}) are not on this machine: {file} is not in "
-            f"{tried}. They last as long as what share() returned, in the process that called it: "
-            "keep it, or call share() again"
+            f"{tried}. They exist as long as the object that share() returned, in the process that "
+            "called it: keep that object, or call share() again"
         )
 
 
@@ -140,20 +140,20 @@ def share(**values: Any) -> Shared:
     """Make values available to all trials on all machines, loaded once on each.
 
     Use the result inside the objective like a dict. NumPy arrays, pyarrow tables, and the memory of
-    whatever else holds arrays (pandas, scipy.sparse, dicts of arrays) are mapped into each process,
-    not copied, and are read-only: copy what you want to change. Other objects are unpickled once a
-    process, so what a trial changes in them, later ones of that process may see.
+    other objects that contain arrays (pandas, scipy.sparse, dicts of arrays) are mapped into each
+    process, not copied. They are read-only: copy what you want to change. Other objects are
+    unpickled once per process, so later trials of a process may see what a trial changed in them.
 
-    The data are written once, to the folder for temporary files (set TMPDIR for another), and are
-    removed when the result is garbage or the process ends.
+    The data are written once, to the folder for temporary files (set TMPDIR to change it), and are
+    removed when the result is garbage-collected or the process ends.
 
     Args:
-        values: The data by name. `manyfit.Parquet` and its like refer to data in storage, which
-            each machine reads for itself.
+        values: The data by name. `manyfit.Parquet` and other references stand for data in storage,
+            which each machine reads for itself.
 
     Raises:
-        ArgumentError: Nothing was given, or a value can't be pickled.
-        ExecutorError: The folder for temporary files has no room for it.
+        ArgumentError: No values were given, or one can't be pickled.
+        ExecutorError: The folder for temporary files has no room for them.
 
     Example:
         >>> import numpy as np
@@ -174,14 +174,14 @@ def share(**values: Any) -> Shared:
         shutil.rmtree(home, ignore_errors=True)
         raise
     _arrived[shared.digest, str(home)] = shared
-    # At exit the folder of the whole process goes; doing it here would only delay the exit.
+    # At exit the folder of the whole process is removed; doing it here would only delay the exit.
     weakref.finalize(shared, _discard, home, os.getpid()).atexit = False
     return shared
 
 
 @contextlib.contextmanager
 def in_transit() -> Iterator[list[Shared]]:
-    """Collect what is shared by the objects that are pickled inside the block, each set once.
+    """Collect the shared data of the objects that are pickled inside the block, each set once.
 
     Example:
         >>> import pickle
@@ -200,7 +200,7 @@ def in_transit() -> Iterator[list[Shared]]:
 
 
 def digest_of(items: tuple[Item, ...]) -> str:
-    """Return the digest of a set: of the names, kinds, sizes and sums of its files."""
+    """Return the digest of a set: of the names, kinds, sizes and checksums of its files."""
     text = json.dumps([asdict(item) for item in items], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -220,7 +220,7 @@ def _write(number: int, name: str, value: Any, home: Path) -> Item:
             f"can't write {name!r} to {path}: {error}. Set TMPDIR to a folder on a local disk with "
             "room for the shared data"
         ) from error
-    except Exception as error:  # objects raise what they like from their own hooks
+    except Exception as error:  # hooks for pickling may raise anything
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         raise ArgumentError(
             f"{name!r} can't be shared: it is of type {kind}, which can't be pickled "
@@ -231,12 +231,12 @@ def _write(number: int, name: str, value: Any, home: Path) -> Item:
 
 @functools.cache
 def _folder(pid: int) -> NodeFolder:
-    """Return the folder of this process; a forked one starts a folder of its own."""
+    """Return the folder of this process; a forked process has its own."""
     return NodeFolder(f"driver-{pid}-{os.urandom(8).hex()}")
 
 
 def _discard(home: Path, pid: int) -> None:
-    if os.getpid() == pid:  # not in a forked child, whose copy is garbage as well
+    if os.getpid() == pid:  # not in a forked child, whose copy is collected, too
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Shared data on their way: to storage from the driver, and to a machine once, checked.
+"""Transfers shared data: from the driver to storage, and to each machine once, with a checksum.
 
 ::
 
@@ -30,22 +30,22 @@ Fetch = Callable[[Item], Iterator[bytes]]
 
 
 def stock(node: NodeFolder, manifest: Mapping[str, Any], fetch: Fetch) -> Path:
-    """Bring shared data to this machine, unless they are here; others who need them wait.
+    """Bring shared data to this machine, unless they are here; other callers wait.
 
-    What references refer to is read here and now, too, with the credentials of this process.
+    The data of references are read now, too, with the credentials of this process.
 
     Args:
         node: The study's folder on this machine.
-        manifest: `Shared.manifest`.
+        manifest: The result of `Shared.manifest`.
         fetch: Yields the contents of an item's file, in blocks of any size.
 
     Returns:
-        The folder to name in the environment variable `data.shared.VARIABLE` of the processes that
-        run trials; one for all sets of the study.
+        The folder of all sets of the study, for the environment variable `data.shared.VARIABLE` of
+        the processes that run trials.
 
     Raises:
-        ExecutorError: The manifest or a file is damaged, or there is no room; nothing is left of
-            it. What `fetch` and reading a reference raise is raised, too.
+        ExecutorError: The manifest or a file is damaged, or there is no room; nothing is left
+            behind. Exceptions of `fetch` and of reading a reference pass through.
     """
     items = tuple(Item(**fields) for fields in manifest["items"])
     digest = digest_of(items)
@@ -84,7 +84,7 @@ def _receive(item: Item, path: Path, blocks: Iterator[bytes]) -> None:
             size += len(block)
     if (size, digest.hexdigest()) != (item.size, item.sha256):
         raise ExecutorError(
-            f"the copy of {item.file} ({item.name!r}) that came to {socket.gethostname()} is "
+            f"the copy of {item.file} ({item.name!r}) that reached {socket.gethostname()} is "
             f"damaged: {size} bytes with SHA-256 {digest.hexdigest()}, but it should be "
             f"{item.size} bytes with {item.sha256}. It was removed here; if it came "
             "from storage, delete it there, too"
@@ -103,20 +103,20 @@ def _read_reference(item: Item, path: Path) -> None:
 
 
 def upload(shared: Shared, storage: str) -> str:
-    """Copy shared data to where all machines find them.
+    """Copy shared data to storage, where all machines find them.
 
-    Each call makes a copy of its own, so that a study can remove it while others use theirs. What a
-    killed driver leaves is a folder `manyfit-…`, to be deleted by hand.
+    Each call makes its own copy, so that a study can remove it while others use theirs. A driver
+    that is killed leaves a folder `manyfit-…`, which must be deleted by hand.
 
     Args:
         shared: The data.
         storage: A folder, or a URL of fsspec's.
 
     Returns:
-        Where they are, for `fetch_from_storage` and `remove`.
+        The location of the copy, for `fetch_from_storage` and `remove`.
 
     Raises:
-        ExecutorError: They can't be written there; nothing is left.
+        ExecutorError: They can't be written there; nothing is left behind.
     """
     url = f"{absolute(storage).rstrip('/')}/manyfit-{shared.digest[:16]}-{os.urandom(4).hex()}"
     try:
@@ -129,7 +129,7 @@ def upload(shared: Shared, storage: str) -> str:
 
 
 def fetch_from_storage(url: str) -> Fetch:
-    """Return what reads files for `stock` from where `upload` has put them."""
+    """Return a function for `stock` that reads files from where `upload` has put them."""
 
     def fetch(item: Item) -> Iterator[bytes]:
         with open_binary(f"{url}/{item.file}") as file:
@@ -140,7 +140,7 @@ def fetch_from_storage(url: str) -> Fetch:
 
 
 def remove(url: str) -> None:
-    """Remove what `upload` has put there; nothing happens when it is gone."""
+    """Remove a copy made by `upload`; does nothing if it is gone."""
     if "://" not in url:
         shutil.rmtree(url, ignore_errors=True)
         return

@@ -1,1 +1,1 @@
-"""Code to workers: what an objective needs from the project, and what must be there already."""
+"""Code for workers: the modules to send, and the packages that must be installed there."""

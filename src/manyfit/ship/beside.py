@@ -1,11 +1,11 @@
-"""What lies beside a package's modules: data files, which travel with it unless they are large."""
+"""Data files next to a package's modules, which are sent with it unless they are large."""
 
 import os
 from collections.abc import Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-# What a package may have for all of it to travel unasked.
+# The limits up to which a package's data files are sent without being named in ship=.
 MOST_BYTES = 10_000_000
 _MOST_FILES = 2000
 
@@ -13,17 +13,17 @@ _CODE = (".py", ".pyc", ".pyi", ".pyx", *EXTENSION_SUFFIXES)
 
 
 def data_beside(modules: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Return the data files of the packages that modules are in, and the packages with too many.
+    """Return the data files of the packages of modules, and the packages with too many.
 
-    A package's are those in its folder and in folders below that are no packages of their own,
-    but for hidden ones. Either all of them are listed or none.
+    A package's data files are those in its folder, and in subfolders that aren't packages
+    themselves, except hidden ones. Either all or none of them are listed.
 
     Args:
-        modules: Files of modules, by full name.
+        modules: The files of modules, by full name.
 
     Returns:
-        Files, by their path below the folder that workers import; and by name the folders of
-        packages whose files stay behind.
+        Files, by their path below the folder from which workers import; and, by name, the folders
+        of packages whose data files are not sent.
     """
     travelling: dict[str, Path] = {}
     left: dict[str, Path] = {}
@@ -38,7 +38,7 @@ def data_beside(modules: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str,
 
 
 def _packages(modules: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the folders of packages; those without an `__init__` are known by their modules."""
+    """Return the folders of packages; those without an `__init__` are found by their modules."""
     found = {}
     for name, file in modules.items():
         package = name if file.stem == "__init__" else name.rpartition(".")[0]

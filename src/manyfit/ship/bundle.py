@@ -1,4 +1,4 @@
-"""One archive of what travels, and the folder it becomes on a worker."""
+"""Packs the files to send into one archive, and unpacks it on a worker."""
 
 import hashlib
 import io
@@ -10,18 +10,18 @@ from pathlib import Path, PurePosixPath
 from manyfit.errors import ArgumentError
 from manyfit.ship.listing import ShippingList
 
-# The first moment that the format knows: an archive depends on contents and names alone.
+# The earliest time of the format, for all files: an archive depends on contents and names only.
 _MOMENT = (1980, 1, 1, 0, 0, 0)
-_DIGITS = 16  # of the checksum, in the folder's name
+_DIGITS = 16  # digits of the checksum in the folder's name
 
 
 def bundle(listing: ShippingList) -> bytes:
-    """Pack all that travels, as a checksum and a zip archive; the same files make the same bytes.
+    """Pack the files to send as a checksum and a zip archive; equal files give equal bytes.
 
-    The files are read now, not when they were listed. An empty listing makes an empty archive.
+    The files are read now, not when they were listed. An empty listing gives an empty archive.
 
     Raises:
-        OSError: A file has vanished or can't be read.
+        OSError: A file is missing or can't be read.
 
     Example:
         >>> from manyfit.ship.listing import ShippingList
@@ -38,23 +38,23 @@ def bundle(listing: ShippingList) -> bytes:
 
 
 def seal(archive: bytes) -> bytes:
-    """Put a zip archive's checksum before it, which readers of the format pass over."""
+    """Put a zip archive's checksum in front of it, which readers of the format skip."""
     return hashlib.sha256(archive).digest() + archive
 
 
 def unbundle(data: bytes, folder: Path) -> Path:
-    """Unpack a bundle and return the folder to put on `sys.path`; files keep their places in it.
+    """Unpack a bundle and return the folder to put on `sys.path`.
 
-    It is named for the contents, and complete or absent: several processes may unpack at once, and
-    one that is killed leaves only a folder whose name starts with a dot. What is there already is
-    returned as it is.
+    The folder is named by the contents, and is complete or absent: several processes may unpack at
+    once, and one that is killed leaves only a folder whose name starts with a dot. An existing
+    folder is returned unchanged.
 
     Args:
-        data: From `bundle`.
-        folder: Where to unpack; is made when missing.
+        data: The result of `bundle`.
+        folder: The folder in which to unpack; it is made if missing.
 
     Raises:
-        ArgumentError: The data is damaged, or has a name in it that leads out of the folder.
+        ArgumentError: The data are damaged, or contain a name that leads out of the folder.
         OSError: The folder can't be written.
     """
     archive = data[hashlib.sha256().digest_size :]
@@ -72,7 +72,7 @@ def unbundle(data: bytes, folder: Path) -> Path:
         _extract(archive, unpacked)
         unpacked.rename(target)
     except OSError:
-        if not target.is_dir():  # else another process was quicker with the same
+        if not target.is_dir():  # another process may have unpacked the same bundle
             raise
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)

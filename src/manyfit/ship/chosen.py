@@ -1,4 +1,4 @@
-"""What a user asks to ship, by modules, names and paths."""
+"""The files that a user asks to send with `ship=`."""
 
 import os
 import sys
@@ -14,18 +14,18 @@ Shippable: TypeAlias = ModuleType | str | os.PathLike[str]
 
 
 def chosen(ship: Iterable[Shippable], places: Places) -> dict[str, Path]:
-    """Return the files that `ship=` names, each by its path below the folder that workers import.
+    """Return the files that `ship=` names, by their path below the workers' import folder.
 
-    A module travels with its file, a package and a folder whole but for hidden files and
-    `__pycache__`. Paths are kept from the entry of `sys.path` that a file is under; from outside
-    any, a file travels by its bare name and a folder as itself.
+    A module stands for its file, a package and a folder for all their files except hidden ones and
+    `__pycache__`. Paths are relative to the entry of `sys.path` that contains the file. Outside of
+    `sys.path`, a file keeps only its name, and a folder only its own.
 
     Args:
         ship: Modules, their names, and paths of files and folders.
         places: Finds modules.
 
     Raises:
-        ArgumentError: Something that doesn't exist, or two files of one name.
+        ArgumentError: An entry doesn't exist, or two files have the same name.
     """
     if isinstance(ship, str | os.PathLike | ModuleType):
         raise ArgumentError(f"ship must be a list of modules and paths, but got {ship!r} alone")
@@ -70,7 +70,7 @@ def _files_of_module(name: str, places: Places) -> Iterator[tuple[str, Path]]:
 
 
 def _files_of_path(given: str | os.PathLike[str]) -> Iterator[tuple[str, Path]]:
-    # Not resolve(): a link travels by its own name.
+    # Not resolve(): a link keeps its own name.
     path = Path(os.path.normpath(Path(given).absolute()))
     if not path.exists():
         raise ArgumentError(
@@ -96,19 +96,19 @@ def _files_in(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
 
 
 def _root_of(path: Path) -> Path:
-    """Return the folder that must be importable for the path to keep its place."""
+    """Return the folder to which the path is relative on workers."""
     top = path if path.is_dir() else path.parent
     while (top / "__init__.py").is_file():
         top = top.parent
     entries = (Path(os.path.normpath(Path(entry).absolute())) for entry in sys.path)
-    # Not the root of the file system, where a container may have been started.
+    # Not the root of the file system, which may be the working folder of a container.
     above = [entry for entry in entries if top.is_relative_to(entry) and entry != entry.parent]
     outside = path.parent if top == path else top
     return max(above, key=lambda entry: len(entry.parts), default=outside)
 
 
 def archive_name(module: str, file: Path) -> str:
-    """Return where a module's file lies below the folder that workers import.
+    """Return the path of a module's file below the folder from which workers import.
 
     Example:
         >>> archive_name("shop.models", Path("/home/me/shop/models/__init__.py"))
@@ -120,7 +120,7 @@ def archive_name(module: str, file: Path) -> str:
 
 
 def module_name(name: str) -> str | None:
-    """Return the module that a file is when it lies there; None if it can't be imported.
+    """Return the name of the module at such a path; None if it can't be imported.
 
     Example:
         >>> module_name("shop/models/__init__.py"), module_name("conf/a.yaml")

@@ -1,4 +1,4 @@
-"""Tell what a machine has, with no more than the standard library."""
+"""Describes a machine's Python and packages, with the standard library only."""
 
 import importlib.util
 import platform
@@ -11,16 +11,16 @@ from manyfit.ship.places import distributions, version_of
 
 
 def facts(imports: Mapping[str, str]) -> dict[str, Any]:
-    """Tell what this machine has; imports none of it.
+    """Describe this machine, without importing any of the packages.
 
     Args:
-        imports: By import name the distributions to look for (`ShippingList.imports`).
+        imports: The distributions to look for, by import name (`ShippingList.imports`).
 
     Returns:
-        JSON-able: the Python, the machine, Manyfit's version, and in `packages` for each
-        distribution its version. Where another distribution brings the same import name (as
-        tensorflow does for tensorflow-cpu) it is that one's; None where the name can't be imported,
-        and "unknown" where it can but has no version.
+        JSON values: the Python, the machine, Manyfit's version, and in `packages` the version of
+        each distribution. If another distribution provides the import name (as tensorflow does for
+        tensorflow-cpu), it is that one's version. It is None if the name can't be imported, and
+        "unknown" if it has no version.
 
     Example:
         >>> facts({"no_such_name": "no-such-package"})["packages"]

@@ -1,4 +1,4 @@
-"""What an objective needs on a worker: modules that travel, packages that must be there."""
+"""Lists what an objective needs on a worker: modules to send, and packages to install."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,23 +16,23 @@ from manyfit.ship.reach import reached
 
 _T = TypeVar("_T")
 
-# Every worker fetches it: what is larger is data, for which there are better ways.
+# Every worker fetches all of it. Anything larger is data, for which there are better routes.
 MOST_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
 class ShippingList:
-    """What an objective needs on a worker; printed, it is a list to read.
+    """What an objective needs on a worker; `print` it to read the list.
 
     Attributes:
-        modules: The project's modules that travel, with their source files.
-        files: Other files that travel, by their path below the folder that workers import.
-        packages: Installed distributions that must exist on workers, with the versions here.
-        compiled: The project's compiled modules, which can't travel.
-        imports: By which name each of `packages` is imported.
-        perhaps: Those of `packages` and `compiled` that are imported only in functions which may
+        modules: The project's modules to send, with their source files.
+        files: Other files to send, by their path below the folder from which workers import.
+        packages: Installed distributions that workers must have, with the versions here.
+        compiled: The project's compiled modules, which can't be sent.
+        imports: The import name of each of `packages`.
+        perhaps: Those of `packages` and `compiled` that are imported only in functions that may
             never be called, or where an ImportError is caught.
-        left: The folders of packages whose data files are too large to travel unasked.
+        left: The folders of packages whose data files are too large to be sent by default.
     """
 
     modules: Mapping[str, Path] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class ShippingList:
 
     @property
     def travelling(self) -> dict[str, Path]:
-        """Every file that travels, by its path below the folder that workers import."""
+        """All files to send, by their path below the folder from which workers import."""
         modules = {archive_name(name, file): file for name, file in self.modules.items()}
         return dict(sorted({**modules, **self.files}.items()))
 
@@ -62,28 +62,28 @@ class ShippingList:
 
 
 def shipping_list(objective: Any, ship: Sequence[Shippable] | None = None) -> ShippingList:
-    """List what an objective needs on workers, as an executor on other machines sends it.
+    """List what an executor on other machines sends for an objective, and what workers must have.
 
-    By default the project's modules are found: from the objective's code and all it uses, and from
-    there by the imports in their sources, with the packages they are in and the data files of
-    these, up to 10 MB a package. The project's are those that are neither in the standard library
-    nor installed; packages installed to be edited count as the project's. What is defined in a
-    script or notebook itself travels inside the objective.
+    By default, the project's modules are found automatically: from the objective's code and
+    everything it uses, then through the imports in their sources. Their packages are sent with
+    them, and the data files of these, up to 10 MB per package. A module is the project's if it is
+    neither in the standard library nor installed; editable installs count as the project's. What a
+    script or notebook defines itself is part of the pickled objective.
 
-    Imports by a name that is made when they run (`importlib.import_module(name)`) are not found,
-    nor are more data, or files beside a module that is in no package: name these in `ship`, a
-    package or folder whole. Modules in zip files are taken to be on workers.
+    Imports of a computed name (`importlib.import_module(name)`), larger data, and files next to a
+    module that is in no package are not found: name these in `ship`. Modules in zip files are
+    assumed to be on workers.
 
     Args:
         objective: A function, or another callable, as for `tune`.
-        ship: Replaces the finding: modules, names of modules and packages, paths of files and
-            folders. An empty one sends nothing. None finds modules.
+        ship: What to send instead of what is found: modules, names of modules and packages, paths
+            of files and folders. An empty list sends nothing; None finds modules.
 
     Returns:
-        What travels, and what must be on workers; `packages` are found either way.
+        What to send, and what workers must have; `packages` are found in any case.
 
     Raises:
-        ArgumentError: `ship` names what doesn't exist, or more than 50 MB would travel.
+        ArgumentError: `ship` names something that doesn't exist, or the files exceed 50 MB.
 
     Example:
         >>> import numpy
@@ -102,7 +102,7 @@ def shipping_list(objective: Any, ship: Sequence[Shippable] | None = None) -> Sh
     compiled: dict[str, Path] = {}
     left: dict[str, Path] = {}
     files = {name: path for name, path in asked.items() if not module_name(name)}
-    if ship is None:  # else the user has decided
+    if ship is None:  # the user hasn't decided
         compiled = {name: file for name, file in ours.items() if _is_compiled(file)}
         modules = {name: file for name, file in ours.items() if name not in compiled}
         files, left = data_beside(modules)
@@ -122,9 +122,10 @@ def shipping_list(objective: Any, ship: Sequence[Shippable] | None = None) -> Sh
 
 
 def _follow(start: Iterable[Mention], places: Places) -> list[tuple[Place, bool]]:
-    """Return all modules that the mentioned ones need, and whether importing those needs them.
+    """Return all modules that the mentioned ones need, and whether they surely are needed.
 
-    What is sure is followed to its end before the rest, so a module's first visit tells.
+    Certain imports are followed to the end before the others, so the first visit of a module
+    decides.
     """
     sure, unsure = deque[Mention](), deque[Mention]()
     for mention in start:
@@ -157,7 +158,7 @@ def _with_parents(name: str) -> Iterator[str]:
 
 
 def _imports(places: Iterable[Place]) -> dict[str, str]:
-    """Return by which names distributions are imported; of a package, not its parts."""
+    """Return the top-level import name of each distribution."""
     owners = {place.name: place.distribution for place in places}
     return _sorted(
         (name, owner)
@@ -184,13 +185,13 @@ def _check_size(travelling: Mapping[str, Path]) -> None:
         f"the code to send to workers must be at most {megabytes(MOST_BYTES)}, but is "
         f"{megabytes(total)}: the largest files are "
         + ", ".join(f"{name} ({megabytes(sizes[name])})" for name in largest)
-        + ". Leave data out of ship=: hand it over with manyfit.share(...), or read it from "
-        "storage that workers reach"
+        + ". Leave data out of ship=: pass it with manyfit.share(...), or read it from storage "
+        "that workers can access"
     )
 
 
 def megabytes(size: int) -> str:
-    """Write a number of bytes for people.
+    """Format a number of bytes.
 
     Example:
         >>> megabytes(191_000_000), megabytes(2_345_678), megabytes(900)

@@ -1,4 +1,4 @@
-"""Find what code imports, without running it: in source text, and in compiled functions."""
+"""Finds the imports of code without running it, in source text and in compiled functions."""
 
 import ast
 import dis
@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-# The fields of statements that hold statements; imports are nowhere else.
+# The fields of statements that contain statements, among which imports are.
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 _CATCHING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 _BETWEEN = {"EXTENDED_ARG", "CACHE"}
@@ -19,10 +19,10 @@ class Mention:
     """A name that code imports.
 
     Attributes:
-        name: Absolute, with dots. Of `from a import b` come both `a` and `a.b`, which may be a
-            module or not.
-        sure: False where the import may never happen, or may fail without harm: in a function's
-            body, or where an ImportError is caught.
+        name: The absolute, dotted name. `from a import b` mentions both `a` and `a.b`, which may or
+            may not be a module.
+        sure: False if the import may never happen, or may fail without harm: in a function's body,
+            or where an ImportError is caught.
     """
 
     name: str
@@ -30,21 +30,21 @@ class Mention:
 
 
 def mentions_in_source(source: bytes, package: str) -> Iterator[Mention]:
-    """Yield what a module's source imports.
+    """Yield the imports of a module's source.
 
-    Source that this Python can't parse mentions nothing. What runs only for type checkers
-    (`if TYPE_CHECKING`) or only as a script (`if __name__ == "__main__"`) is left out. Names given
-    to `importlib.import_module` can't be seen.
+    Source that this Python can't parse has none. Imports for type checkers only (`if
+    TYPE_CHECKING`) or for scripts only (`if __name__ == "__main__"`) are left out. Arguments of
+    `importlib.import_module` are not recognised.
 
     Args:
-        source: The text, encoded as Python encodes it.
-        package: What relative imports start from; empty for none.
+        source: The source, in the encoding that it declares.
+        package: The package for relative imports; empty for none.
 
     Example:
         >>> [mention.name for mention in mentions_in_source(b"from . import data", "shop.models")]
         ['shop.models', 'shop.models.data']
     """
-    with warnings.catch_warnings():  # about the user's strings, at a moment that surprises
+    with warnings.catch_warnings():  # warnings about the user's strings would be confusing here
         warnings.simplefilter("ignore")
         try:
             tree = ast.parse(source)
@@ -59,11 +59,11 @@ def mentions_in_source(source: bytes, package: str) -> Iterator[Mention]:
 
 
 def mentions_in_code(code: types.CodeType, package: str) -> Iterator[Mention]:
-    """Yield what a function's code, and code nested in it, imports when it runs.
+    """Yield the imports in the body of a function, and of functions nested in it.
 
     Args:
-        code: Of a function that is to run, so every import counts as sure.
-        package: What relative imports start from; empty for none.
+        code: The code of a function that will run, so every import counts as sure.
+        package: The package for relative imports; empty for none.
     """
     # An import is compiled to: load the level, load the names after `from`, IMPORT_NAME.
     steps = [step for step in dis.get_instructions(code) if step.opname not in _BETWEEN]
@@ -80,7 +80,7 @@ def _from(
 ) -> Iterator[Mention]:
     try:
         name = importlib.util.resolve_name("." * level + module, package)
-    except ImportError:  # beyond the top, which fails by itself when it is run
+    except ImportError:  # above the top-level package: it will fail when it runs
         return
     yield Mention(name, sure)
     yield from (Mention(f"{name}.{part}", sure) for part in names if part != "*")

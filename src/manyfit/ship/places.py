@@ -1,4 +1,4 @@
-"""Where a module comes from: the project, an installed package, or what is there anyway."""
+"""Finds the origin of a module: the project, an installed package, or every worker's Python."""
 
 import contextlib
 import enum
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# What every worker brings: Spark's own Python code need not lie in site-packages.
+# Packages that every worker has; Spark's own Python code need not be in site-packages.
 _ALWAYS = frozenset({"manyfit", "pyspark", "py4j"})
 _SCRIPTS = frozenset({"__main__", "__mp_main__"})
 _SITES = frozenset({"site-packages", "dist-packages"})
@@ -27,7 +27,7 @@ _STANDARD = tuple(
 
 
 class Home(enum.Enum):
-    """Whose a module is."""
+    """The origin of a module."""
 
     PROJECT = "project"
     INSTALLED = "installed"
@@ -36,13 +36,13 @@ class Home(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A module's file, and whose it is.
+    """A module's file and origin.
 
     Attributes:
         name: The module's full name.
-        file: Its source, or its compiled form.
-        home: Whose it is.
-        distribution: The installed distribution it belongs to; None for none.
+        file: The source, or the compiled module.
+        home: The module's origin.
+        distribution: The installed distribution to which it belongs, if any.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Place:
 
 
 class Places:
-    """Finds modules without importing them, as things are when it is made.
+    """Finds modules without importing them, in the environment at the time it is made.
 
     Example:
         >>> Places().find("numpy").distribution
@@ -64,11 +64,11 @@ class Places:
         self._known: dict[str, Place | None] = {}
 
     def find(self, name: str) -> Place | None:
-        """Return where a module is.
+        """Return the file and origin of a module, or None.
 
-        A module that is imported is where it came from; another one is where `import` would find
-        it. Namespace packages, built-in modules and `__main__` have no file: None, as for a name
-        that isn't a module's.
+        For an imported module, it is the file it was imported from; for any other, the file that
+        `import` would find. The result is None for namespace packages, built-in modules and
+        `__main__`, which have no file, and for names that are not modules.
         """
         if name not in self._known:
             file = None if name in _SCRIPTS else _file_of(name)
@@ -76,7 +76,7 @@ class Places:
         return self._known[name]
 
     def is_project(self, name: str) -> bool:
-        """Return whether a module is the project's, `__main__` among them."""
+        """Return whether a module is the project's; `__main__` is."""
         place = self.find(name)
         return name in _SCRIPTS or (place is not None and place.home is Home.PROJECT)
 
@@ -84,7 +84,7 @@ class Places:
         top = name.partition(".")[0]
         in_site = not _SITES.isdisjoint(file.parts)
         standard = not in_site and any(file.is_relative_to(folder) for folder in _STANDARD)
-        # A file within a zip is on workers as --py-files are, which bring it.
+        # A file in a zip archive is assumed to be on workers, as those of --py-files are.
         if top in _ALWAYS or standard or not file.is_file():
             return Place(name, file, Home.EVERYWHERE)
         distribution = self._distribution(top, file, in_site=in_site)
@@ -99,9 +99,9 @@ class Places:
 
 
 def distributions() -> Mapping[str, list[str]]:
-    """Return by which names the installed distributions are imported, whole ones only.
+    """Return the top-level import names of the installed distributions.
 
-    A large environment takes half a second to read, and is read again only when it has changed.
+    A large environment takes half a second to read; it is read again only after a change.
     """
     return _distributions(tuple(_environment()))
 
@@ -109,20 +109,20 @@ def distributions() -> Mapping[str, list[str]]:
 @functools.lru_cache(maxsize=1)
 def _distributions(_: tuple[tuple[str, int], ...]) -> Mapping[str, list[str]]:
     found = importlib.metadata.packages_distributions()
-    # A folder left behind by an uninstall has no name.
+    # A folder left by an uninstall has no name.
     return {top: sorted({name for name in names if name}) for top, names in found.items()}
 
 
 def _environment() -> Iterator[tuple[str, int]]:
-    """Yield what holds distributions, and when one was last added or removed."""
+    """Yield the folders of distributions, and the time of the last change in each."""
     for path in map(Path, sys.path):
-        with contextlib.suppress(OSError):  # what doesn't exist holds none
+        with contextlib.suppress(OSError):  # a folder that doesn't exist
             if path.is_file() or any(each.suffix in _RECORDS for each in path.iterdir()):
                 yield str(path.absolute()), path.stat().st_mtime_ns
 
 
 def version_of(distribution: str) -> str | None:
-    """Return the version of an installed distribution; None where there is none."""
+    """Return the version of an installed distribution; None if it isn't installed."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -130,7 +130,7 @@ def version_of(distribution: str) -> str | None:
 
 
 def search_path(name: str) -> list[str]:
-    """Return the folders in which a package's modules are; empty for what is no package."""
+    """Return the folders that contain a package's modules; empty if it isn't a package."""
     module = sys.modules.get(name)
     if module is not None:
         return list(getattr(module, "__path__", ()))
@@ -152,10 +152,10 @@ def _file_of(name: str) -> Path | None:
 def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
     parent, _, tail = name.rpartition(".")
     if parent:
-        # By its last name: a namespace package within one that isn't imported has no full name yet.
+        # By its last component: a namespace package has no full name before its parent is imported.
         folders: Sequence[str] = search_path(parent)
         return importlib.machinery.PathFinder.find_spec(tail, folders) if folders else None
-    for finder in sys.meta_path:  # editable installs bring finders of their own
+    for finder in sys.meta_path:  # editable installs add finders of their own
         spec = finder.find_spec(name, None)
         if spec is not None:
             return spec
@@ -165,7 +165,7 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
 def _holds(distribution: str, file: Path) -> bool:
     try:
         found = importlib.metadata.distribution(distribution)
-    except importlib.metadata.PackageNotFoundError:  # its folder is named for another
+    except importlib.metadata.PackageNotFoundError:  # its folder has another name
         return False
     root = Path(str(found.locate_file("")))
     if not file.is_relative_to(root):

@@ -1,4 +1,4 @@
-"""Say before any trial what a worker lacks, or has otherwise than the driver."""
+"""Compares a worker with the driver before any trial: missing packages, other versions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ _HOW = (
 
 @dataclass(frozen=True)
 class Findings:
-    """What a comparison of a worker with the driver found.
+    """The result of a comparison of a worker with the driver.
 
     Attributes:
-        errors: Why trials can't run there; each names both sides and what to do.
-        warnings: What differs, and need not matter.
+        errors: Reasons why trials can't run there; each names both sides and says what to do.
+        warnings: Differences that may not matter.
     """
 
     errors: tuple[str, ...] = ()
@@ -29,15 +29,15 @@ class Findings:
 def check(listing: ShippingList, facts_there: Mapping[str, Any], where: str) -> Findings:
     """Compare a worker with this process, the driver's.
 
-    Errors are what stops an objective from arriving or starting: another minor version of Python
-    or Manyfit, another implementation of Python, a missing package, a compiled module of the
-    project. Of another platform, or other versions of packages, it only warns; and of a missing
-    package whose import may never happen (`ShippingList.perhaps`).
+    Differences that prevent an objective from being unpickled or started are errors: another minor
+    version of Python or Manyfit, another implementation of Python, a missing package, a compiled
+    module of the project. Another platform, other versions of packages, and a missing package whose
+    import may never happen (`ShippingList.perhaps`) are warnings.
 
     Args:
         listing: What the objective needs.
-        facts_there: From `facts(listing.imports)`, on the worker.
-        where: The worker, as messages are to name it, such as its host.
+        facts_there: The result of `facts(listing.imports)` on the worker.
+        where: The worker's name in messages, such as its host.
     """
     here = facts(listing.imports)
     missing = [name for name in listing.packages if facts_there["packages"].get(name) is None]

@@ -1,4 +1,4 @@
-"""Walk from an objective to all that it uses, and name the modules that this needs."""
+"""Walks from an objective to everything it uses, and finds the modules this needs."""
 
 import sys
 import types
@@ -10,24 +10,24 @@ from manyfit.ship.mentions import Mention, mentions_in_code
 from manyfit.ship.places import Places
 from manyfit.worker.blame import names_in, parts
 
-# Enough for any project's functions and settings; an end in the graphs that frameworks hold.
+# Enough for the functions and settings of any project; a limit for the object graphs of frameworks.
 _MOST = 20_000
 _PLAIN = (str, bytes, bytearray, int, float, complex, type(None))
 
-# An object, and the names used by the code that led to it: they tell what of a module is used.
+# An object, and the names in the code that led to it, which show what is used of a module.
 _Step: TypeAlias = tuple[object, frozenset[str]]
 
 
 def reached(objective: object, places: Places) -> Iterator[Mention]:
-    """Yield the modules that an objective needs, from its objects and from its code.
+    """Yield the modules that an objective needs, from its objects and its code.
 
     Functions of the project are followed through their global variables, closures, defaults,
-    attributes (so through decorators) and imports; classes through bases and methods; objects
-    through what they hold. Installed packages are named, not entered. `__main__` is walked like the
-    rest of the project.
+    attributes (and so decorators) and imports; classes through bases and methods; other objects
+    through their attributes and items. Installed packages are yielded, but not followed. `__main__`
+    is treated like the rest of the project.
     """
     queue: deque[_Step] = deque([(objective, frozenset())])
-    seen: dict[object, object] = {}  # holds what it has seen: an address may be used again
+    seen: dict[object, object] = {}  # keeps objects alive, so that no id is used again
     while queue and len(seen) < _MOST:
         value, names = queue.popleft()
         key = (id(value), names) if isinstance(value, types.ModuleType) else id(value)
@@ -48,7 +48,7 @@ def _next(value: object, names: frozenset[str], places: Places) -> Iterator[_Ste
             yield from ((vars(value)[name], names) for name in names & vars(value).keys())
     elif isinstance(value, types.FunctionType):
         names = frozenset(names_in(value.__code__))
-        # Of a library's decorator only what it was given is followed: the function it wraps.
+        # A library's decorator is followed only to its arguments: the function that it wraps.
         given = ("closure", "attribute")
         yield from ((part, names) for name, part in parts(value) if ours or name.startswith(given))
     elif isinstance(value, type):
@@ -61,7 +61,7 @@ def _next(value: object, names: frozenset[str], places: Places) -> Iterator[_Ste
 
 
 def _is_open(module: str, places: Places) -> bool:
-    """Return whether to enter what a module defines: the project's, or of no module that exists."""
+    """Return whether to follow what a module defines: the project's, or one that doesn't exist."""
     return places.is_project(module) or module not in sys.modules
 
 

@@ -1,4 +1,4 @@
-"""Say what makes an objective heavy to send."""
+"""Warns of an objective that is large when pickled, and names its large parts."""
 
 import re
 from collections.abc import Iterable, Iterator, Sized
@@ -8,7 +8,8 @@ import cloudpickle
 from manyfit.ship.listing import megabytes
 from manyfit.worker.blame import kind_of, name_of, parts
 
-# Every worker is sent the objective; at this size sharing its data saves more than it asks for.
+# Bytes. Every worker receives the objective; from this size on, sharing its data is worth the
+# effort.
 HEAVY = 10_000_000
 _SHARE = 0.05
 _DEEPEST = 8
@@ -16,17 +17,17 @@ _MOST_NAMED = 3
 
 
 def size_warning(size: int, objective: object) -> str | None:
-    """Say what in a pickled objective is large, by the names in the user's code.
+    """Return a warning that names the large parts of an objective, by the names in its code.
 
-    Looking takes a few times as long as pickling the objective.
+    This takes a few times as long as pickling the objective.
 
     Args:
-        size: Of the pickled objective, in bytes.
-        objective: As for `tune`.
+        size: The size of the pickled objective, in bytes.
+        objective: The objective, as for `tune`.
 
     Returns:
-        None at 10 MB or less. Else a message that names the largest parts and advises
-        `manyfit.share`; without names where no single part is large.
+        None at 10 MB or less; otherwise a message that names the largest parts, if single parts are
+        large, and advises `manyfit.share`.
 
     Example:
         >>> size_warning(2_000_000, print) is None
@@ -35,20 +36,20 @@ def size_warning(size: int, objective: object) -> str | None:
     if size <= HEAVY:
         return None
     least = size * _SHARE
-    # A function of a module travels by its name: what it refers to stays behind.
+    # A function of a module is pickled by name, without what it refers to.
     heavy = list(_heavy(objective, "", least, set())) if _weight(objective) >= least else []
     largest = sorted(heavy, key=lambda part: -part[0])[:_MOST_NAMED]
     named = "; ".join(f"{way} is {megabytes(weight)} ({what})" for weight, way, what in largest)
     share = _arguments(way for _, way, _ in largest)
     return (
         f"the objective {name_of(objective)} is {megabytes(size)} when pickled, and every worker "
-        f"is sent all of it{': ' if named else ''}{named}. Hand large data over once per machine: "
+        f"receives all of it{': ' if named else ''}{named}. Send large data once per machine: "
         f"data = manyfit.share({share}), and read it from data in the objective"
     )
 
 
 def _heavy(value: object, way: str, least: float, seen: set[int]) -> Iterator[tuple[int, str, str]]:
-    """Yield weight, name and kind of heavy parts, each as deep inside as its weight goes."""
+    """Yield the weight, name and kind of large parts, each the innermost that has the weight."""
     if way.count("→") >= _DEEPEST:
         return
     for name, part in parts(value):
@@ -59,7 +60,7 @@ def _heavy(value: object, way: str, least: float, seen: set[int]) -> Iterator[tu
         if weight < least:
             continue
         path = f"{way} → its {name}" if way else f"its {name}"
-        whole = hasattr(part, "shape")  # arrays and tables, whatever they consist of
+        whole = hasattr(part, "shape")  # arrays and tables are not divided
         inner = [] if whole else list(_heavy(part, path, least, seen))
         yield from inner or [(weight, path, _described(part))]
 

@@ -1,1 +1,1 @@
-"""What travels to another machine: runs one trial after another and reports home."""
+"""Code that workers run: it executes trials one after another and reports to the driver."""

@@ -1,8 +1,8 @@
-"""Sets a task's environment around its objective, and its MLflow run in reach.
+"""Sets a task's environment variables and MLflow run while its objective runs.
 
-What the objective logs (`mlflow.log_*`, autologging, `with mlflow.start_run():`) lands there; how,
-is in `adoption`. Knows MLflow by its environment variables and by what has been imported: a worker
-needs no MLflow.
+What the objective logs (`mlflow.log_*`, autologging, `with mlflow.start_run():`) goes to that run;
+see `adoption`. This module uses MLflow only through environment variables and if the objective has
+imported it: a worker doesn't need MLflow.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ from manyfit.worker.autologging import switch_on, warn_of_threads
 
 logger = logging.getLogger("manyfit")
 
-# Where a study's runs are: the same for all its trials.
+# The variables that locate a study's runs; all its trials have the same values.
 _PLACE = (TRACKING_URI, EXPERIMENT_ID, EXPERIMENT_NAME)
 
-# MLflow gives the tags in this variable, as JSON, to each run that is started.
+# MLflow sets the tags in this variable, which is JSON, on each run that it starts.
 _TAGS = "MLFLOW_RUN_CONTEXT"
 
 _lock = threading.Lock()
@@ -42,16 +42,16 @@ _count = 0
 
 @contextlib.contextmanager
 def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
-    """Set a task's environment around its objective, and end the runs that it leaves active.
+    """Set a task's environment while its objective runs, and end the runs that it leaves active.
 
-    Threads share one environment, so there only what is the same for all trials of a study is set:
-    the server and the experiment.
+    Threads share one environment. With threads, only the variables that are the same for all trials
+    of a study are set: the server and the experiment.
 
-    MLflow's own errors fail no trial here. That a run left active ends as FINISHED is provisional
-    for the trial's own: the tracker sets its final status.
+    Errors in MLflow don't fail the trial. If the trial's own run is left active it ends as FINISHED
+    for the time being; the tracker sets its final status.
 
     Args:
-        env: Variables for the objective; those of an MLflow run among them, perhaps.
+        env: Variables for the objective, which may include those of an MLflow run.
         threaded: Whether other objectives run in this process at the same time.
     """
     with _shared_environment(env) if threaded else environment(env):
@@ -76,7 +76,7 @@ def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
 def own_runs() -> Iterator[None]:
     """End the MLflow runs that the block leaves active in this thread.
 
-    They end as FINISHED; as KILLED where the block was told to stop, and as FAILED where it raised
+    They end as FINISHED, as KILLED if the block was told to stop, or as FAILED if it raised
     anything else.
     """
     outer, status = active_id(), "FAILED"
@@ -92,7 +92,7 @@ def own_runs() -> Iterator[None]:
 
 @contextlib.contextmanager
 def tagged(tags: Mapping[str, str]) -> Iterator[None]:
-    """Give tags to the MLflow runs that the block starts; what it gives them itself wins."""
+    """Set tags on the MLflow runs that the block starts; its own tags take precedence."""
     known: object = {}
     with contextlib.suppress(ValueError):
         known = json.loads(os.environ.get(_TAGS, "{}"))
@@ -118,9 +118,9 @@ def environment(env: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _shared_environment(env: Mapping[str, str]) -> Iterator[None]:
-    """Set where runs are, from the first of a study's trials at the same time to the last.
+    """Set the location of runs while any trial of a study runs.
 
-    Trials of another study at the same time have to do without.
+    If trials of another study run at the same time, their location is not set.
     """
     global _count
     place = {name: env[name] for name in _PLACE if name in env and TRACKING_URI in env}
@@ -141,11 +141,11 @@ def _shared_environment(env: Mapping[str, str]) -> Iterator[None]:
 
 
 def _end_runs(outer: str | None, status: str = "FINISHED") -> None:
-    """End what is active in this thread, down to the run that was active before."""
+    """End the active runs of this thread, down to the one that was active before."""
     while (active := active_id()) not in (None, outer):
         try:
             imported().end_run(status)
         except Exception as error:  # noqa: BLE001 - as above
             logger.debug("an MLflow run can't be ended: %s", error)
         if active_id() == active:
-            return  # it won't go
+            return  # it would stay active, and be found again

@@ -1,13 +1,13 @@
-"""Leads what an objective logs to MLflow into its trial's run: when it first logs, not before.
+"""Directs what an objective logs to MLflow into the run of its trial.
 
-MLflow has an active run a thread, and starts one where something is logged without. While trials
-run, its `start_run` and `active_run` are replaced by ones that know of the trial's run: logging
-always lands there; the first run that the objective starts itself is that run; later ones go below.
-A run is entered with the objective's first call, since that costs requests which an objective that
-doesn't log has no use for. So its id may come later than the trial starts: until then the run is
-looked for by its key.
+MLflow has one active run per thread, and starts a run if something is logged without one. While
+trials run, its functions `start_run` and `active_run` are replaced by versions that know the
+trial's run. Everything logged goes to that run. The first run that the objective starts itself is
+that run; later ones become its children. The run is entered when the objective first logs, because
+entering costs requests, which an objective that doesn't log should not pay for. The id of the run
+may not be known yet when the trial starts; the run is then found by its key.
 
-Knows MLflow by what has been imported, and waits for its import where that is yet to come.
+This module never imports MLflow: it waits until the objective does.
 """
 
 import contextlib
@@ -33,12 +33,12 @@ RUN_ID = "MLFLOW_RUN_ID"
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 EXPERIMENT_ID = "MLFLOW_EXPERIMENT_ID"
 EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
-KEY = "MANYFIT_MLFLOW_KEY"  # what finds the run of a trial whose id is not known yet
+KEY = "MANYFIT_MLFLOW_KEY"  # finds the run of a trial if its id is not known yet
 KEY_TAG = "manyfit.key"  # the run's tag of the same value
 
-# Seconds that the first call waits for the trial's run, on a server that answers.
+# Seconds for which the first call waits for the trial's run, if the server answers.
 _PATIENCE = 30.0
-_PAUSES = (0.05, 1.0)  # between looks for it: the first, the longest
+_PAUSES = (0.05, 1.0)  # between attempts to find it: the first, the longest
 
 _lock = threading.RLock()
 _active: "list[Adoption]" = []
@@ -47,7 +47,7 @@ _originals: dict[tuple[ModuleType, str], Any] = {}
 
 
 class Adoption:
-    """One attempt's run, and what its objective has made of it.
+    """The MLflow run of one attempt, and how its objective has used it.
 
     Args:
         env: The task's variables.
@@ -55,7 +55,7 @@ class Adoption:
         threaded: Whether other trials run in this process at the same time.
 
     Attributes:
-        run_id: The trial's run, once that is known.
+        run_id: The id of the trial's run, once known.
     """
 
     def __init__(
@@ -65,20 +65,20 @@ class Adoption:
         self._is_threaded = threaded
         self.outer = outer
         self.run_id = env.get(RUN_ID)
-        self._is_taken = False  # by a run that the objective has started itself
-        self._is_loose = False  # entered for something logged, and still open perhaps
+        self._is_taken = False  # the objective has started this run itself
+        self._is_loose = False  # entered by logging alone, and possibly still open
         self._gave_up = False
         self._elders = frozenset(threading.enumerate()) - {threading.current_thread()}
 
     def owns_this_thread(self) -> bool:
-        """Whether the calling thread is younger than the attempt: its objective started it."""
+        """Return whether the objective started this thread: it is newer than the attempt."""
         return threading.current_thread() not in self._elders
 
     def enter(self, start: Callable[..., Any], **given: Any) -> Any:
         """Make the trial's run active in this thread.
 
-        Returns None where that can't be, and says so once: the objective's call then goes on as it
-        would without a study.
+        Returns None if that fails, and warns once. The objective's call then proceeds as it would
+        without a study.
         """
         if self._gave_up:
             return None
@@ -94,9 +94,10 @@ class Adoption:
         return run
 
     def _enter(self, start: Callable[[], Any]) -> Any:
-        """Start the trial's run, also where the objective has set another experiment than its.
+        """Start the trial's run, even if the objective has selected another experiment.
 
-        MLflow takes that for a contradiction. In threads, the experiment is everybody's.
+        MLflow refuses to start a run of an experiment that isn't the active one. With threads, the
+        experiment is common to all, so it isn't changed.
         """
         ours, chosen = self._env.get(EXPERIMENT_ID), os.environ.get(EXPERIMENT_ID)
         try:
@@ -112,7 +113,7 @@ class Adoption:
             mlflow.set_experiment(experiment_id=chosen)
 
     def start(self, start: Callable[..., Any], given: dict[str, Any]) -> Any:
-        """Start a run for the objective: the trial's the first time, then ones below it."""
+        """Start a run for the objective: the trial's run the first time, then children of it."""
         top = _top()
         if "parent_run_id" in given:
             return start(**given)
@@ -170,15 +171,16 @@ class Adoption:
         return [] if found is None else [found.experiment_id]
 
 
-# What chooses a run or its place: the trial's has both.
+# Arguments that select a run or its location, which the trial's run has already.
 _CHOICES = frozenset({"run_id", "experiment_id", "nested"})
 
 
 @contextlib.contextmanager
 def adopting(adoption: Adoption) -> Iterator[None]:
-    """Lead this thread, and those that the objective starts, into the trial's run.
+    """Direct this thread, and those that the objective starts, to the trial's run.
 
-    Inside a run of the user's it is entered at once: else what is logged would go to that one.
+    If a run of the user's own is active, the trial's run is entered at once; otherwise what is
+    logged would go to the user's run.
     """
     with _lock:
         _active.append(adoption)
@@ -197,7 +199,7 @@ def adopting(adoption: Adoption) -> Iterator[None]:
 
 
 def imported() -> Any:
-    """Return MLflow if this process has imported it (and not only a part of it), else None."""
+    """Return MLflow if this process has imported all of it, or None."""
     module = sys.modules.get("mlflow")
     return module if hasattr(module, "active_run") and hasattr(module, "end_run") else None
 
@@ -209,7 +211,7 @@ def active_id() -> str | None:
 
 
 def _top() -> Any:
-    """MLflow's active run as it is: only the function of this name at the root is replaced."""
+    """Return MLflow's active run; only the function at the package's root is replaced."""
     return sys.modules["mlflow.tracking.fluent"].active_run()
 
 
@@ -230,7 +232,7 @@ def _location(uri: str) -> str:
 
 
 def _replace_or_wait() -> None:
-    """Replace the functions if they are there and untouched, or when they will be."""
+    """Replace MLflow's functions now, or as soon as MLflow is imported."""
     mlflow = imported()
     if mlflow is None:
         if "mlflow" not in sys.modules and not any(isinstance(f, _Import) for f in sys.meta_path):
@@ -239,7 +241,7 @@ def _replace_or_wait() -> None:
     if not _originals:
         _replace(mlflow, sys.modules["mlflow.tracking.fluent"])
     if any(each.run_id == os.environ.get(RUN_ID) for each in _active):
-        # Else a run that is started within the trial's takes the trial's for its own.
+        # Otherwise a run started within the trial's run would reuse the trial's id.
         os.environ.pop(RUN_ID, None)
 
 
@@ -249,7 +251,7 @@ def _replace(mlflow: ModuleType, fluent: ModuleType) -> None:
 
     @functools.wraps(start)
     def start_to_log(*args: Any, **kwargs: Any) -> Any:
-        """Start a run for `log_*`, which look their `start_run` up here and give nothing."""
+        """Start a run for `log_*`, which find `start_run` here and call it without arguments."""
         own = None if args or kwargs else _find()
         return (own.enter(start) if own is not None else None) or start(*args, **kwargs)
 
@@ -278,7 +280,7 @@ def _put_back() -> None:
 
 
 class _Import(MetaPathFinder):
-    """Replaces the functions as soon as the objective, or what it uses, imports MLflow."""
+    """Replaces MLflow's functions as soon as MLflow is imported."""
 
     def find_spec(
         self,
@@ -286,7 +288,7 @@ class _Import(MetaPathFinder):
         path: Sequence[str] | None,  # noqa: ARG002 - the protocol's
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
-        """Let the others find MLflow, and be told when it is there."""
+        """Let the other finders find MLflow, and wrap its loader."""
         if fullname != "mlflow":
             return None
         with contextlib.suppress(ValueError):
@@ -305,7 +307,7 @@ class _Loader(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the module with its own loader in place, then replace."""
+        """Execute the module with its own loader, then replace the functions."""
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader

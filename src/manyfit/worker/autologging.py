@@ -1,7 +1,7 @@
-"""Switches MLflow's autologging on in a worker, where it is on in the driver.
+"""Enables MLflow's autologging in a worker if it is enabled in the driver.
 
-Autologging belongs to a process, so what a script has switched on before it tunes would not be on
-where its objective runs.
+Autologging is enabled per process. What a script enables before it tunes would otherwise have no
+effect in the processes that run its objective.
 """
 
 import inspect
@@ -22,9 +22,9 @@ _has_warned = False
 
 
 def switch_on(env: Mapping[str, str]) -> None:
-    """Switch on what a task's variables name; once in a process, and nothing that is on already.
+    """Enable the integrations that a task's variables name, once per process, unless enabled.
 
-    That it can't be is said, and no reason to fail a trial.
+    A failure is logged as a warning; it doesn't fail the trial.
     """
     text = env.get(AUTOLOGGING, "{}")
     if text in _tried:
@@ -39,15 +39,15 @@ def switch_on(env: Mapping[str, str]) -> None:
 
 
 def warn_of_threads() -> None:
-    """Say once that MLflow autologs one fit at a time in a process, if it autologs here."""
+    """Warn once, if autologging is enabled, that MLflow logs only one fit at a time per process."""
     global _has_warned
     module = sys.modules.get("mlflow.utils.autologging_utils")
     known = getattr(module, "AUTOLOGGING_INTEGRATIONS", {})
     if not _has_warned and any(each and not each.get("disable") for each in known.values()):
         _has_warned = True
         logger.warning(
-            "MLflow autologs one fit at a time in a process: of trials in threads, it logs some "
-            "and leaves others out. Use executor='processes' to have all of them."
+            "MLflow autologs only one fit at a time per process, so it misses some trials that run "
+            "in threads. Use executor='processes' to log all of them."
         )
 
 

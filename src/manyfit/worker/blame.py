@@ -1,4 +1,4 @@
-"""Name what in an objective can't travel, and what to do about it."""
+"""Names the part of an objective that can't be pickled, and says what to do about it."""
 
 import functools
 import re
@@ -12,11 +12,11 @@ from manyfit.worker.work import Work
 _DEEPEST = 8
 _MOST_ITEMS = 1000
 
-# By the full name of a type or of one it derives from: none of these packages is imported to ask.
+# By the full name of a type or one of its bases, so that none of these packages is imported.
 _ADVICE = {
     r"(pyspark|py4j)\.": (
-        "It lives on the driver: read the data before, for example with toPandas(), and hand it "
-        "over with manyfit.share(...)"
+        "It exists on the driver only: read the data first, for example with toPandas(), and pass "
+        "it with manyfit.share(...)"
     ),
     r"mlflow\.": "Create it inside the objective, or call mlflow.log_metric and the like there",
     r"(_thread|threading|multiprocessing\.synchronize)\.": (
@@ -27,7 +27,7 @@ _ADVICE = {
         "Connect inside the objective"
     ),
     r"builtins\.(generator|coroutine|async_generator)$": (
-        "Make a list of it before, or create it inside the objective"
+        "Make a list of it first, or create it inside the objective"
     ),
     r"builtins\.module$": "Import it inside the objective",
     r"(tensorflow|keras|torch|jax|jaxlib)\.": (
@@ -37,15 +37,15 @@ _ADVICE = {
 
 
 def blame(work: Work, error: Exception) -> str:
-    """Say what in the work can't be pickled, by the names in the user's code, and what to do.
+    """Return a message that names the part that can't be pickled, and says what to do.
 
     Args:
-        work: What could not be pickled.
-        error: What pickling it raised.
+        work: The work that could not be pickled.
+        error: The exception that pickling raised.
 
     Returns:
-        A message that leads from the objective to the very thing. It speaks of the space and the
-        metric when the objective by itself can be pickled.
+        A message with the path from the objective to that part, by the names in the user's code. It
+        names the space and the metric if the objective itself can be pickled.
     """
     name = name_of(work.objective)
     if _pickles(work.objective):
@@ -61,7 +61,7 @@ def blame(work: Work, error: Exception) -> str:
 
 
 def name_of(objective: object) -> str:
-    """Return what a person calls an objective: the function's name, or the type's."""
+    """Return the readable name of an objective: the function's name, or the type's."""
     while isinstance(objective, functools.partial):
         objective = objective.func
     return str(getattr(objective, "__qualname__", type(objective).__name__))
@@ -97,9 +97,10 @@ def _pickles(value: object) -> bool:
 
 
 def _trace(value: object) -> tuple[list[str], object]:
-    """Follow what can't be pickled to where it starts; returns the way there and the culprit.
+    """Find the innermost part that can't be pickled; returns the path to it, and the part.
 
-    Ends at a thing that people know by its name, though a lock deep inside it may be the reason.
+    The search stops at a type for which there is advice, although a lock inside it may be the
+    actual reason.
     """
     path: list[str] = []
     seen = {id(value)}
@@ -116,11 +117,11 @@ def _trace(value: object) -> tuple[list[str], object]:
 
 
 def parts(value: object) -> Iterator[tuple[str, object]]:
-    """Yield what an object consists of, by names that a person recognises.
+    """Yield the parts of an object, with readable names.
 
-    Of a function these are what it refers to: closure and global variables, defaults, attributes.
-    Of long containers only the first thousand items are looked at. An object that raises when asked
-    has no parts.
+    The parts of a function are what it refers to: closure and global variables, defaults,
+    attributes. Of a long container, only the first thousand items are included. An object that
+    raises on inspection has no parts.
 
     Example:
         >>> import functools
@@ -175,7 +176,7 @@ def _parts_of_function(function: types.FunctionType) -> Iterator[tuple[str, obje
 
 
 def names_in(code: types.CodeType) -> Iterator[str]:
-    """Yield the global names and attributes that code and what is nested in it mention."""
+    """Yield the names of globals and attributes in code and in the code nested in it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):

@@ -1,4 +1,4 @@
-"""How reports go home and stop requests come out."""
+"""The channel of an attempt: events to the driver, stop requests from it."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ from manyfit.events import (
     encode,
 )
 
-# What ends an attempt: it sends exactly one of these, last.
+# The events that end an attempt. It sends exactly one of these, as its last.
 ENDINGS = (AttemptFinished, AttemptPruned, AttemptFailed, AttemptLost)
 
 
@@ -23,9 +23,9 @@ class Stop:
     """A request to end an attempt at its next report.
 
     Attributes:
-        reason: Why, for people.
-        lost: Whether the attempt was cut off rather than judged: it is then lost, not pruned.
-        timeout: Whether it ran for too long: it has then failed.
+        reason: Why, in one line.
+        lost: Whether the attempt is cut off: it is then lost, not pruned.
+        timeout: Whether it ran for too long: it is then failed.
     """
 
     reason: str
@@ -34,10 +34,11 @@ class Stop:
 
 
 class Channel:
-    """One attempt's line to the driver: events go home through `send`, a stop request comes out.
+    """One attempt's channel: events go to the driver through `send`, stop requests come back.
 
     Args:
-        send: Takes an event home. Called from any of the objective's threads, one call at a time.
+        send: Sends an event to the driver. It is called from any of the objective's threads, one
+            call at a time.
     """
 
     def __init__(self, send: Callable[[AttemptEvent], None]) -> None:
@@ -46,7 +47,7 @@ class Channel:
 
     @property
     def stop(self) -> Stop | None:
-        """What has been requested, if anything; the first request stands."""
+        """The stop request, if any; the first one wins."""
         return self._stop
 
     def request(self, stop: Stop) -> None:
@@ -56,10 +57,10 @@ class Channel:
 
 
 class PipeWriter:
-    """Writes events to a pipe as lines of JSON, each whole, whichever thread sends it.
+    """Writes events to a pipe as lines of JSON, each as a whole, from any thread.
 
-    A process forked off by the objective inherits this object: what it sends is dropped, since two
-    processes writing to one pipe could mix their lines.
+    A process that the objective forks inherits this object. What it sends is dropped, because two
+    processes that write to one pipe could mix their lines.
     """
 
     def __init__(self, fd: int) -> None:
@@ -68,14 +69,13 @@ class PipeWriter:
         self._lock = threading.Lock()
 
     def event(self, event: AttemptEvent) -> None:
-        """Write an event."""
         self.line(encode(event))
 
     def line(self, text: str) -> None:
         """Write a line of ASCII; waits while the pipe is full.
 
         Raises:
-            OSError: The other end is gone.
+            OSError: The other end is closed.
         """
         if os.getpid() != self._pid:
             return

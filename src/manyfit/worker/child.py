@@ -1,11 +1,11 @@
-"""The worker process: takes one task after another and sends home what happens.
+"""The worker process: runs one task after another and sends events to its slot.
 
 ::
 
     slot ──tasks, stop requests──► inbox (a thread) ──► main thread ──events──► slot
 
-Nothing outlives the driver: when its end of a pipe closes, for whatever reason, this process and
-all that it started are killed, by itself and by the guard (`worker.guard`).
+Nothing outlives the driver. When the driver's end of a pipe closes, for whatever reason, this
+process and everything it started is killed, by itself and by the guard (`worker.guard`).
 """
 
 import faulthandler
@@ -30,7 +30,7 @@ from manyfit.worker.script import adopt
 from manyfit.worker.task import Place, run_task
 from manyfit.worker.work import Task
 
-# A trial of at least this many seconds may have left much behind, and won't notice the collection.
+# After a trial of at least this many seconds, garbage is collected: the time for it is negligible.
 _LONG = 0.5
 
 
@@ -38,11 +38,11 @@ def main(fds: Sequence[int], folder: str, name: str, code: Sequence[str]) -> Non
     """Serve until told to leave.
 
     Args:
-        fds: Three descriptors: where events are written to, where orders come from, which closes
-            when the parent dies, and the pickled work.
-        folder: Stands in for the study's folder here.
-        name: Names the place where this process is.
-        code: Folders of code that came from elsewhere.
+        fds: Three descriptors: one to write events to, one to read orders from, which closes when
+            the parent dies, and one of the pickled work.
+        folder: The study's folder on this machine.
+        name: The name of this process's location.
+        code: Folders with code that was sent from the driver.
     """
     events, orders, payload = fds
     for fd in fds:
@@ -63,14 +63,14 @@ def main(fds: Sequence[int], folder: str, name: str, code: Sequence[str]) -> Non
     for task, channel in inbox.tasks():
         began = time.monotonic()
         run_task(work, task, channel, place)
-        if os.getpid() != pid:  # the objective forked, and this is its child coming home
+        if os.getpid() != pid:  # the objective forked, and its child has returned to here
             os._exit(0)
         if time.monotonic() - began > _LONG:
-            gc.collect()  # models refer to themselves: two would be in memory else, or on the GPU
+            gc.collect()  # models have reference cycles: without this, two would share the memory
 
 
 class _Inbox:
-    """Reads the slot's orders in a thread, so that a stop request arrives while a trial runs."""
+    """Reads the slot's orders in a thread, so that stop requests arrive while a trial runs."""
 
     def __init__(self, fd: int, writer: PipeWriter) -> None:
         self._writer = writer

@@ -1,4 +1,4 @@
-"""What an objective sees of the trial it is run for: `report` and `current_trial`."""
+"""What an objective can ask about its trial: `report` and `current_trial`."""
 
 import contextlib
 import os
@@ -17,12 +17,13 @@ from manyfit.worker.channel import Channel, Stop
 
 @dataclass(frozen=True, slots=True)
 class CurrentTrial:
-    """The trial that an objective is being run for.
+    """The trial for which an objective runs.
 
     Attributes:
-        number: Counts from 0 within the study.
-        attempt: Counts from 1 within the trial; above 1 when a machine died under an earlier one.
-        seed: Derived from the study's seed and the trial's number; the same for every attempt.
+        number: The trial's number in the study, from 0.
+        attempt: The attempt's number in the trial, from 1; above 1 if an earlier worker died.
+        seed: A seed derived from the study's seed and the trial's number; the same for every
+            attempt.
         study: The study's name.
     """
 
@@ -34,14 +35,14 @@ class CurrentTrial:
 
     @property
     def scratch(self) -> Path:
-        """A folder of the trial's own, made on first use; a later attempt finds what is in it."""
+        """A folder of the trial's own, made on first use; later attempts find its contents."""
         path = self._folder / "scratch" / str(self.number)
         path.mkdir(parents=True, exist_ok=True)
         return path
 
 
 def current_trial() -> CurrentTrial | None:
-    """Return the trial being run, or None in a plain call of the objective.
+    """Return the current trial, or None in a plain call of the objective.
 
     Example:
         >>> current_trial() is None
@@ -52,21 +53,21 @@ def current_trial() -> CurrentTrial | None:
 
 
 def report(step: int, **metrics: float) -> None:
-    """Report metrics at a step; ends the trial when it has become hopeless.
+    """Report metrics at a step; ends the trial if it has become hopeless.
 
-    In a plain call of the objective it does nothing. It may be called from threads that the
-    objective started, but not from processes it forked: there it does nothing. The tuned metric may
-    be NaN here; the pruner judges it.
+    It does nothing in a plain call of the objective. It may be called from threads that the
+    objective started; in processes that it forked, it does nothing. The tuned metric may be NaN;
+    the pruner then ends the trial.
 
     Args:
-        step: An epoch, a round, a number of examples: a whole number from 0 up that rises from
+        step: An epoch, a round, a number of examples: a whole number of at least 0 that rises from
             report to report.
-        **metrics: Any numbers, also of NumPy, JAX, TensorFlow or PyTorch.
+        **metrics: Any numbers, including those of NumPy, JAX, TensorFlow and PyTorch.
 
     Raises:
-        TrialStopped: The trial need not go on. Let it pass: clean up with `finally` or a `with`
-            block. It is raised again by every later report.
-        MetricError: The step doesn't rise, or a metric is no number.
+        TrialStopped: The trial need not go on. Don't catch it: clean up with `finally` or a `with`
+            block. Every later report raises it again.
+        MetricError: The step doesn't rise, or a metric isn't a number.
 
     Example:
         >>> for epoch in range(3):
@@ -78,10 +79,10 @@ def report(step: int, **metrics: float) -> None:
 
 
 def raise_if_stopped() -> None:
-    """End the trial being run if it has been told to; does nothing outside of one.
+    """End the current trial if it has been told to stop; does nothing outside of a trial.
 
     Raises:
-        TrialStopped: As `report` does.
+        TrialStopped: The trial has been told to stop, as for `report`.
     """
     context = _find()
     if context is not None:
@@ -89,41 +90,41 @@ def raise_if_stopped() -> None:
 
 
 class Context:
-    """One attempt as it runs, and what it has been told.
+    """A running attempt, and the stop request it has received.
 
     Args:
-        trial: What the objective may know.
-        channel: Its line to the driver.
-        seconds: How long it may run where nobody can kill it; checked at each report.
+        trial: What the objective may know of its trial.
+        channel: The channel to the driver.
+        seconds: The time limit, if the attempt can't be killed; it is checked at each report.
     """
 
     def __init__(self, trial: CurrentTrial, channel: Channel, seconds: float | None = None) -> None:
         self.trial = trial
-        self.delivered: Stop | None = None  # the stop request that the objective was told of
+        self.delivered: Stop | None = None  # the stop request that was raised in the objective
         self._channel = channel
         self._seconds = seconds
         self._began = time.monotonic()
         self._last_step = -1
         self._open = True
-        self._lock = threading.RLock()  # the driver's thread may come back in from `send`
+        self._lock = threading.RLock()  # reentrant: on the driver's thread, `send` may call back
         self._pid = os.getpid()
         self._elders = frozenset(threading.enumerate()) - {threading.current_thread()}
 
     @property
     def seconds(self) -> float:
-        """How long it has been running."""
+        """The duration of the attempt so far."""
         return time.monotonic() - self._began
 
     def owns_this_thread(self) -> bool:
-        """Whether the calling thread is younger than the attempt, so that its objective started it.
+        """Return whether the calling thread is newer than the attempt: its objective started it.
 
-        Threads that weren't started by Python have no age, and are given the benefit of the doubt.
+        Threads that Python didn't start have no age, and are assumed to be the objective's.
         """
         thread = threading.current_thread()
         return thread not in self._elders or thread.name.startswith("Dummy-")
 
     def report(self, step: int, metrics: Mapping[str, object]) -> None:
-        """Send a report home, then raise `TrialStopped` if the attempt is to end."""
+        """Send a report to the driver, then raise `TrialStopped` if the attempt must end."""
         with self._lock:
             if not self._open or os.getpid() != self._pid:
                 return
@@ -135,12 +136,12 @@ class Context:
             self.raise_if_stopped()
 
     def close(self) -> None:
-        """Let no further report through, from whatever thread."""
+        """Ignore further reports from any thread."""
         with self._lock:
             self._open = False
 
     def raise_if_stopped(self) -> None:
-        """Raise `TrialStopped` if the attempt is to end, now and ever after."""
+        """Raise `TrialStopped` if the attempt must end; every later call raises it again."""
         if self.delivered is None:
             self.delivered = self._channel.stop
         if self.delivered is None and self._seconds is not None and self.seconds > self._seconds:
@@ -150,18 +151,19 @@ class Context:
 
 
 def timeout_reason(seconds: float) -> str:
-    """Return why a trial that ran for too long failed, in the same words wherever it ran."""
+    """Return the reason of a trial that ran for too long, the same for all executors."""
     return f"ran longer than trial_timeout={seconds:g}s"
 
 
 _context: ContextVar[Context | None] = ContextVar("manyfit_trial", default=None)
-# Threads that an objective starts have no context variables. They are found by their age instead.
+# Threads that an objective starts don't inherit context variables by default. They are recognised
+# by their age instead.
 _active: list[Context] = []
 
 
 @contextlib.contextmanager
 def entered(context: Context) -> Iterator[None]:
-    """Make `report` and `current_trial` work within the block, in place of an outer one's."""
+    """Make `report` and `current_trial` refer to this attempt within the block."""
     outer = _context.get()
     token = _context.set(context)
     _active.append(context)
@@ -184,8 +186,8 @@ def _find() -> Context | None:
     candidates = [context for context in tuple(_active) if context.owns_this_thread()]
     if len(candidates) > 1:
         raise RuntimeError(
-            "report() or current_trial() was called in a thread that the objective started, while "
-            "several trials run in this process, so that it can't be told whose it is. Start the "
-            "thread's function by contextvars.copy_context().run, or use executor='processes'"
+            "report() or current_trial() was called in a thread that an objective started, while "
+            "several trials run in this process, so its trial is unknown. Start the thread's "
+            "function by contextvars.copy_context().run, or use executor='processes'"
         )
     return candidates[0] if candidates else None

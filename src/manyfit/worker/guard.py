@@ -1,11 +1,12 @@
-"""Ends workers, and all that they started, when the process that they work for has died.
+"""Kills workers, and every process that they started, when their driver has died.
 
 ::
 
-    driver ──pipe, never written to──► guard ──SIGKILL──► workers and theirs, wherever they are
+    driver ──pipe, never written to──► guard ──SIGKILL──► workers and their descendants
 
-A program of the standard library alone, which `worker.payload` runs as a process of its own: it
-needs neither the GIL of a worker that is in C code, nor a parent that still lives to be found by.
+This program uses only the standard library, and `worker.payload` runs it as a process of its own.
+It therefore works even while a worker holds the GIL in C code, and finds processes whose parents
+have died.
 """
 
 import contextlib
@@ -16,16 +17,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-# In the environment of a worker, and so of what it starts: also of what has left for a session of
-# its own, and of what lost its parent.
+# A variable in the environment of a worker. Every process that it starts inherits the variable,
+# even one that has started a session of its own or lost its parent.
 MARK = "MANYFIT_WORKER"
 
 _MOST_SWEEPS = 50
-_PAUSE = 0.005  # between sweeps: what was killed may have started something a moment before
+_PAUSE = 0.005  # between sweeps: a process may have started another just before it was killed
 
 
 def end_marked(mark: str) -> None:
-    """Kill all processes but this one whose mark begins so; where /proc tells (not on macOS)."""
+    """Kill all other processes whose mark begins with `mark`; requires /proc (not on macOS)."""
     for _ in range(_MOST_SWEEPS):
         found = list(_marked(f"{MARK}={mark}".encode()))
         for pid in found:
@@ -39,14 +40,14 @@ def end_marked(mark: str) -> None:
 def _marked(beginning: bytes) -> Iterator[int]:
     for environ in Path("/proc").glob("[0-9]*/environ"):
         pid = int(environ.parent.name)
-        with contextlib.suppress(OSError):  # it is another user's, or gone
+        with contextlib.suppress(OSError):  # another user's process, or one that has ended
             variables = environ.read_bytes().split(b"\0")
             if pid != os.getpid() and any(each.startswith(beginning) for each in variables):
                 yield pid
 
 
 def main(mark: str) -> None:
-    """Wait until nobody holds the other end of standard input, then end what has the mark."""
+    """Wait until the other end of standard input is closed, then kill the marked processes."""
     sys.stdin.buffer.read()
     end_marked(mark)
 

@@ -1,7 +1,8 @@
-"""Removes a folder when the last process that uses it is gone, however that one ended.
+"""Removes a folder when the last process that uses it has ended, in whatever way.
 
-A program of the standard library alone: it outlives every worker, and where they found Manyfit may
-be gone by then. `worker.node` runs its text with `python -c`, and uses `clear` itself.
+This program uses only the standard library: it outlives every worker, and the folder from which
+they import Manyfit may be removed by then. `worker.node` runs its source with `python -c`, and also
+calls `clear` itself.
 """
 
 import contextlib
@@ -11,15 +12,15 @@ import shutil
 import sys
 from pathlib import Path
 
-LOCK = ".manyfit-lock"  # in the folder; whoever uses the folder holds a shared lock on it
+LOCK = ".manyfit-lock"  # in the folder; every process that uses it holds a shared lock on this
 
 
 def clear(folder: Path, *, wait: bool) -> None:
-    """Remove a folder that nobody uses; one without a lock in it is not ours, and stays.
+    """Remove a folder that no process uses; one without a lock file is not ours, and stays.
 
     Args:
         folder: The folder to remove.
-        wait: Whether to wait until nobody uses it; if not, one in use stays.
+        wait: Whether to wait until no process uses it; if not, a folder in use stays.
     """
     try:
         lock = os.open(folder / LOCK, os.O_RDWR)
@@ -28,7 +29,7 @@ def clear(folder: Path, *, wait: bool) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         if is_at(lock, folder):
-            # Renamed first, so that it is gone at once for whoever would join in the meantime.
+            # Renamed first, so that no process can join while it is being removed.
             gone = folder.rename(f"{folder}.{os.urandom(4).hex()}.gone")
             shutil.rmtree(gone, ignore_errors=True)
     except BlockingIOError:
@@ -38,7 +39,7 @@ def clear(folder: Path, *, wait: bool) -> None:
 
 
 def is_at(lock: int, folder: Path) -> bool:
-    """Whether the open lock file is still the one in the folder, and not that of a removed one."""
+    """Return whether an open lock file is the folder's own, not that of a removed folder."""
     try:
         there = (folder / LOCK).stat()
     except FileNotFoundError:
@@ -47,13 +48,13 @@ def is_at(lock: int, folder: Path) -> bool:
 
 
 def main(folder: Path) -> None:
-    """Leave the caller, remove what died with its own janitor, then wait for this folder's end."""
+    """Detach, remove folders whose janitors died, then wait to remove this folder."""
     if os.fork():
         os._exit(0)
     for other in folder.parent.iterdir():
         clear(other, wait=False)
     clear(folder, wait=True)
-    with contextlib.suppress(OSError):  # other folders are in it
+    with contextlib.suppress(OSError):  # it contains other folders
         folder.parent.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""What a worker process said last, for the reason of its death; of a crash in C, where it was."""
+"""The last output of a worker process that died, or the location of a crash in C code."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _END = 1 << 12
-_CRASH = 1 << 16  # of a log, in which a fatal error tells of up to 100 frames and all C modules
+_CRASH = 1 << 16  # bytes of a log; faulthandler writes up to 100 frames, and all C modules
 _FATAL = re.compile(r"^Fatal Python error: .*", re.MULTILINE)
 _CURRENT = re.compile(
     r"^(?:Stack|Current thread .*) \(most recent call first\):\n((?:  .*\n?)*)", re.MULTILINE
@@ -18,10 +18,10 @@ _STANDARD = (sysconfig.get_path("stdlib"), str(Path(__file__).parents[1]), "<fro
 
 
 def last_words(path: Path, lines: int = 3, most: int = 300) -> str:
-    """Return the last lines of a log that say anything, on one line; empty when there is no log.
+    """Return the last non-empty lines of a log, joined to one; empty if there is no log.
 
-    Of a crash in C, what was said before it, and where it was: in which function, and who among the
-    user's own had called it.
+    After a crash in C code, return the output before it and its location: the function, and the
+    user's own function that had called it.
     """
     try:
         with path.open("rb") as file:
@@ -47,7 +47,7 @@ def _said(text: str) -> list[str]:
 
 
 def _place(report: str) -> str:
-    """Say where a thread was by what `faulthandler` reports of it."""
+    """Return the location of a thread from `faulthandler`'s report of it."""
     current = _CURRENT.search(report)
     frames = _FRAME.findall(current[1]) if current else []
     if not frames:

@@ -1,6 +1,6 @@
-"""A trial's log as a file: of a bounded length, without credentials, absent when empty.
+"""A trial's log file: bounded in length, without credentials, absent if empty.
 
-What befalls a log, such as a full disk, decides about no trial: it is then shorter, or not there.
+A problem with a log, such as a full disk, never fails a trial: the log is then shorter, or missing.
 """
 
 import contextlib
@@ -16,13 +16,14 @@ from typing import BinaryIO
 from manyfit._redact import redact, secret_values
 from manyfit.trial import log_name
 
-# How a log record is written.
+# The format of a log record.
 LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-# Bytes that are kept of a log: the first and the last. While it grows, it may have twice as many.
+# The number of first bytes, and of all bytes, that are kept of a log. A growing log may have twice
+# as many.
 HEAD = 1 << 20
 MOST = 4 << 20
-# Bytes. Longer than any credential, so that one cut in half at a log's cut lies within.
+# Bytes removed at a cut, longer than any credential: they contain one that was cut in half.
 _MARGIN = 1 << 12
 _LEFT_OUT = re.compile(rb"\n\.\.\. (\d+) bytes left out \.\.\.\n")
 
@@ -30,10 +31,10 @@ logger = logging.getLogger("manyfit")
 
 
 def finalise(path: Path, secrets: Sequence[str] | None = None) -> None:
-    """Redact a log whose writer is done, also one that was killed; shorten it; delete an empty one.
+    """Redact and shorten a log whose writer has ended or was killed; delete an empty one.
 
-    The file is replaced as a whole, so that a reader sees either the old one or the new one, if the
-    disk has room for both.
+    The file is replaced as a whole, so a reader sees either the old or the new version, provided
+    that the disk has room for both.
     """
     known = secret_values() if secrets is None else tuple(secrets)
     with contextlib.suppress(OSError), path.open("rb") as file:
@@ -49,10 +50,10 @@ def finalise(path: Path, secrets: Sequence[str] | None = None) -> None:
 
 
 def shorten(path: Path, secrets: Sequence[str]) -> None:
-    """Shorten a log that has become too long, where it is: others are writing to it."""
+    """Shorten a log that is too long, in place, because processes are still writing to it."""
     with contextlib.suppress(OSError), path.open("r+b") as file:
         if not _lock(file, fcntl.LOCK_NB):
-            return  # it is being finalised
+            return  # the log is being finalised
         kept = shortened(file, secrets)
         file.truncate(0)
         file.seek(0)
@@ -60,7 +61,7 @@ def shorten(path: Path, secrets: Sequence[str]) -> None:
 
 
 def _lock(file: BinaryIO, flags: int = 0) -> bool:
-    """Keep others from changing a log; returns false if one is at it. Not all disks have locks."""
+    """Lock a log; returns False if another process has locked it. Some file systems can't lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | flags)
     except BlockingIOError:
@@ -71,7 +72,7 @@ def _lock(file: BinaryIO, flags: int = 0) -> bool:
 
 
 def is_too_long(path: Path) -> bool:
-    """Whether a log that is being written should be shortened."""
+    """Return whether a growing log should be shortened."""
     try:
         return path.stat().st_size > 2 * MOST
     except OSError:
@@ -79,9 +80,9 @@ def is_too_long(path: Path) -> bool:
 
 
 def shortened(file: BinaryIO, secrets: Sequence[str]) -> bytes:
-    """Return a log, redacted; of a very long one, the beginning and the end, and what is missing.
+    """Return a redacted log; the middle of a very long one is replaced by a note of its length.
 
-    A writer may be at it, and it may have been shortened before.
+    The log may still be growing, and may have been shortened before.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -110,10 +111,10 @@ def _replace(path: Path, kept: bytes) -> None:
         ):
             new.write(kept)
             new.flush()
-            os.fchmod(new.fileno(), path.stat().st_mode)  # as the umask has made it
+            os.fchmod(new.fileno(), path.stat().st_mode)  # keeps the permissions
             Path(new.name).replace(path)
     except OSError:
-        path.write_bytes(kept)  # what it had goes first, and makes room
+        path.write_bytes(kept)  # truncates the file first, which makes room
 
 
 @contextlib.contextmanager
@@ -126,9 +127,9 @@ def _removed_on_failure(name: str) -> Iterator[None]:
 
 
 def write_log(folder: Path, number: int, attempt: int, data: bytes) -> None:
-    """Write an attempt's log into a study's folder, in the place of what may be there.
+    """Write an attempt's log into a study's folder, replacing any earlier one.
 
-    As a whole: a reader sees either the old one or the new one.
+    It is replaced as a whole: a reader sees either the old or the new version.
     """
     try:
         path = _log_in(folder, number, attempt)
@@ -141,7 +142,7 @@ def write_log(folder: Path, number: int, attempt: int, data: bytes) -> None:
 
 
 def extend_log(folder: Path, number: int, attempt: int, data: bytes) -> None:
-    """Add to an attempt's log in a study's folder, as far as there is room."""
+    """Append to an attempt's log in a study's folder, if there is room."""
     with contextlib.suppress(OSError), _log_in(folder, number, attempt).open("ab") as file:
         file.write(data)
 
@@ -153,7 +154,7 @@ def _log_in(folder: Path, number: int, attempt: int) -> Path:
 
 
 def redact_bytes(data: bytes, secrets: Sequence[str]) -> bytes:
-    """Redact output of any encoding, cut anywhere."""
+    """Redact output, which may have any encoding and be cut anywhere."""
     text = data.decode("utf-8", "surrogateescape")
     redacted = redact(text, secrets)
     return data if redacted is text else redacted.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""One folder for a study on each machine: what its processes there share, gone with the last one.
+"""A study's folder on one machine, shared by its processes there and removed after the last one.
 
 ::
 
@@ -6,7 +6,7 @@
     process ──shared lock──┼── root/token/.manyfit-lock ◄──exclusive lock, waiting── janitor
     process ──shared lock──┘
 
-The kernel drops a lock with its holder, so the janitor's turn comes after a SIGKILL, too.
+The kernel releases a lock when its holder ends, so the janitor gets its lock even after a SIGKILL.
 """
 
 import contextlib
@@ -29,27 +29,27 @@ from manyfit.errors import ArgumentError, ExecutorError
 from manyfit.worker import janitor
 
 _TOKEN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_GUARD = ".janitor"  # its lock is held by the janitor that is alive
-_TURNS = ".turns"  # a lock file for each name that is made once
-# All that Python needs to start: the janitor outlives the study, and its secrets should not.
+_GUARD = ".janitor"  # locked by the living janitor
+_TURNS = ".turns"  # has a lock file for each name that is made once
+# The only variables that the janitor inherits: it outlives the study, whose secrets must not.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 class NodeFolder:
-    """A folder that the processes of one user, one study and one machine share.
+    """A folder shared by the processes of one user and one study on one machine.
 
     It is removed when the last of them closes it or ends, by SIGKILL or otherwise. What a crash of
-    the whole machine left of it is removed before it is used again. Children don't keep it: a
-    process that works in it joins for itself, or ends with one that has.
+    the machine left behind is removed before the folder is used again. Child processes don't keep
+    it: a process that uses it joins by itself, or ends with one that has.
 
     Args:
-        token: The study's name on this machine: letters, digits, `_`, `-` and `.`, 1 to 100.
-        root: The folder to make it in, made when missing and removed when empty; by default
+        token: The study's name on this machine: 1 to 100 letters, digits, `_`, `-` and `.`.
+        root: The folder to make it in, which is created if missing and removed if empty; by default
             `manyfit-UID` in the folder for temporary files.
 
     Raises:
         ArgumentError: The token can't be the name of a folder.
-        ExecutorError: The folder can't be made or locked, or others may write where it would be.
+        ExecutorError: The folder can't be made or locked, or other users may write to its parent.
 
     Example:
         >>> with NodeFolder("study-1", Path(getfixture("tmp_path")) / "node") as node:
@@ -70,29 +70,29 @@ class NodeFolder:
             self._lock: int | None = _join(self.path)
         except OSError as error:
             raise ExecutorError(
-                f"can't make the folder {self.path} for what workers on this machine share "
+                f"can't make the folder {self.path} that workers on this machine share "
                 f"({error}). Set TMPDIR there to a folder on a local disk that user {os.getuid()} "
                 "may write to"
             ) from error
 
     def once(self, name: str, make: Callable[[Path], None]) -> Path:
-        """Return the path of a file or folder in here that is made once a machine.
+        """Return the path of a file or folder in this one that is made once per machine.
 
-        Others that ask for the same name wait for the one who makes it. A maker that raises or
-        dies leaves nothing, and the next who asks makes it.
+        Other callers with the same name wait until it is made. If `make` raises or dies, nothing
+        is left, and the next caller makes it.
 
         Args:
-            name: Where in the folder, with `/` between the parts.
-            make: Makes a file or a folder at the path it is given, which is not yet the final one.
+            name: The path in the folder, with `/` between the parts.
+            make: Makes a file or a folder at the path it is given, which is a temporary one.
 
         Raises:
             ArgumentError: The name leads out of the folder.
-            OSError: There is no room for it. Whatever `make` raises is raised, too.
+            OSError: There is no room for it. Exceptions of `make` pass through.
         """
         return make_once(self.path, name, make)
 
     def close(self) -> None:
-        """Leave the folder; it is removed when nobody else uses it. Safe to call twice."""
+        """Leave the folder, which is removed if no other process uses it. Safe to call twice."""
         if self._lock is not None:
             lock, self._lock = self._lock, None
             close_held(lock)
@@ -105,7 +105,7 @@ class NodeFolder:
 
 
 def make_once(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
-    """Do what `NodeFolder.once` does, in any folder of a local disk."""
+    """Make a file or folder once, like `NodeFolder.once`, in any folder of a local disk."""
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts:
         raise ArgumentError(f"a name must lie in the node's folder, but got {name!r}")
@@ -121,14 +121,14 @@ def make_once(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
 
 
 def _join(folder: Path) -> int:
-    """Return the descriptor of a shared lock; the folder exists until it is closed."""
+    """Return the descriptor of a shared lock, which keeps the folder until it is closed."""
     while True:
         _make_private(folder.parent)
         try:
-            with contextlib.suppress(FileExistsError):  # or did until a moment ago
+            with contextlib.suppress(FileExistsError):  # it exists, or did a moment ago
                 folder.mkdir(mode=0o700)
             lock = open_held(folder / janitor.LOCK, 0o600)
-        except FileNotFoundError:  # its janitor has just removed it
+        except FileNotFoundError:  # the folder's janitor has just removed it
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
@@ -142,19 +142,19 @@ def _join(folder: Path) -> int:
 
 
 def _make_private(root: Path) -> None:
-    """Make the root, and refuse one that others could put their own files into."""
+    """Make the root folder, and refuse one to which other users may write."""
     with contextlib.suppress(FileExistsError):
         root.mkdir(mode=0o700, parents=True)
     with contextlib.suppress(FileNotFoundError):
         found = root.lstat()
         if not stat.S_ISDIR(found.st_mode):
-            raise NotADirectoryError(f"{root} is no folder of its own")
+            raise NotADirectoryError(f"{root} is not a folder, or is a link to one")
         if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise PermissionError(f"{root} belongs to another user, or others may write to it")
 
 
 def _hire(folder: Path) -> None:
-    """Start a janitor unless one is alive; the lock that says so is its inheritance."""
+    """Start a janitor unless one is alive; it inherits the lock that shows this."""
     guard = open_held(folder / _GUARD, 0o600)
     try:
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -180,7 +180,7 @@ def _hire(folder: Path) -> None:
 def _make(target: Path, make: Callable[[Path], None]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
-    _remove(part)  # of a maker that was killed
+    _remove(part)  # left by a process that was killed
     try:
         make(part)
         part.rename(target)
@@ -198,7 +198,7 @@ def _remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def _turn(path: Path) -> Iterator[None]:
-    """Wait until nobody else, thread or process, is inside with the same path."""
+    """Wait until no other thread or process is in this block with the same path."""
     lock = open_held(path, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

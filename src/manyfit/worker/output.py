@@ -1,4 +1,4 @@
-"""Capture what trials print and log in a worker process, C libraries and subprocesses included.
+"""Captures what trials print and log in a worker process, including C code and subprocesses.
 
 ::
 
@@ -24,16 +24,16 @@ _libc = ctypes.CDLL(None)
 class ProcessOutput:
     """The output of a worker process, which runs one trial after another: one log file each.
 
-    The streams live as long as the process, since libraries keep them: what moves from file to file
-    is what descriptors 1 and 2 stand for.
+    The streams live as long as the process, because libraries keep them. For each trial,
+    descriptors 1 and 2 are redirected to its log file.
     """
 
     def __init__(self) -> None:
         self._secrets: tuple[str, ...] = ()
         self._elsewhere = os.dup(1)
         self._renew_streams()
-        # Shows INFO as well, as long as nobody configures logging, and stays out of the way of
-        # logging.basicConfig, which does nothing once the root logger has a handler.
+        # Shows INFO until logging is configured. It isn't a handler of the root logger, because
+        # logging.basicConfig does nothing if that has one.
         logging.lastResort = _StderrHandler(logging.INFO)
         if logging.getLogger().level == logging.WARNING:
             logging.getLogger().setLevel(logging.INFO)
@@ -43,10 +43,10 @@ class ProcessOutput:
         """Send all output of this process to a file within the block; an empty one is deleted."""
         self._secrets = tuple(secrets)
         self._renew_streams()
-        with contextlib.suppress(OSError):  # without a log, it goes where it goes between trials
+        with contextlib.suppress(OSError):  # without a log, output goes elsewhere
             path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-            log = os.open(path, flags, 0o666)  # less what the umask takes away
+            log = os.open(path, flags, 0o666)  # restricted by the umask
             self._point_at(log)
             os.close(log)
         try:
@@ -62,7 +62,7 @@ class ProcessOutput:
         os.dup2(fd, 2)
 
     def _renew_streams(self) -> None:
-        """Open the streams, also again: an objective may have closed or replaced them."""
+        """Open the streams, again if necessary: an objective may have closed or replaced them."""
         if not isinstance(sys.stdout, _Redacted) or sys.stdout.closed:
             sys.stdout = _Redacted(1, self.redact)
         if not isinstance(sys.stderr, _Redacted) or sys.stderr.closed:
@@ -70,7 +70,7 @@ class ProcessOutput:
         self._streams: tuple[_Redacted, _Redacted] = (sys.stdout, sys.stderr)
 
     def _tell_what_is_lost(self) -> None:
-        """Say in the log how much could not be written to it, if that has room by now."""
+        """Write to the log how much of it was lost, if there is room by now."""
         lost = sum(stream.descriptor.take_lost() for stream in self._streams)
         if lost:
             with contextlib.suppress(OSError):
@@ -80,15 +80,15 @@ class ProcessOutput:
         for stream in self._streams:
             with contextlib.suppress(ValueError, OSError):  # closed by the objective
                 stream.flush()
-        _libc.fflush(None)  # what C code has printed and not yet written
+        _libc.fflush(None)  # writes what C code has buffered
 
     def redact(self, data: bytes) -> bytes:
-        """Return output as it may be written."""
+        """Return output without secrets."""
         return redact_bytes(data, self._secrets)
 
 
 class _Redacted(io.TextIOWrapper):
-    """A text stream onto a descriptor, which redacts what passes."""
+    """A text stream to a descriptor that redacts its output."""
 
     def __init__(self, fd: int, redact: Callable[[bytes], bytes]) -> None:
         self.descriptor = _RedactedDescriptor(fd, redact)
@@ -97,7 +97,7 @@ class _Redacted(io.TextIOWrapper):
 
 
 class _RedactedDescriptor(io.FileIO):
-    """Writes what it can: a full disk must not fail a trial that prints."""
+    """A raw stream that counts what it can't write: a full disk must not fail a trial."""
 
     def __init__(self, fd: int, redact: Callable[[bytes], bytes]) -> None:
         super().__init__(fd, "wb", closefd=False)
@@ -115,7 +115,7 @@ class _RedactedDescriptor(io.FileIO):
         return len(original)
 
     def take_lost(self) -> int:
-        """Return how many bytes have been lost since it was last asked."""
+        """Return the number of bytes lost since the last call."""
         lost, self._lost = self._lost, 0
         return lost
 

@@ -1,4 +1,4 @@
-"""Pack the work for its journey to worker processes, or name what in it can't travel."""
+"""Pickles the work for worker processes, or names the part that can't be pickled."""
 
 import functools
 import importlib.machinery
@@ -21,17 +21,17 @@ from manyfit.worker.work import Site, Work
 
 
 class Payload:
-    """The pickled work, in a file that has no name and that every slot reads, and its workers' end.
+    """The pickled work, in an unnamed file that every slot reads, and the guard of its workers.
 
-    A file, because writing a large objective to a pipe would wait for a worker that is still
-    starting.
+    It is a file because writing a large objective to a pipe would block until the worker has
+    started.
 
     Attributes:
-        has_loaded: Whether a worker could unpack it; if another can't, its machine is to blame.
+        has_loaded: Whether a worker has unpickled it; if another can't, its machine is the cause.
 
     Args:
-        data: What `pack` returned.
-        site: Where and how the worker processes work.
+        data: The result of `pack`.
+        site: The location and settings of the worker processes.
     """
 
     def __init__(self, data: bytes, site: Site) -> None:
@@ -41,17 +41,17 @@ class Payload:
         self._mark = secrets.token_hex(8)
         self._marked = 0
         self._guard: subprocess.Popen[bytes] | None = None
-        self._leash = -1  # what the guard reads from, until this process has died
+        self._leash = -1  # the guard's pipe, which closes when this process dies
         self._file = tempfile.TemporaryFile(prefix="manyfit-")  # noqa: SIM115
         self._file.write(data)
         self._file.flush()
 
     def fileno(self) -> int:
-        """Return the descriptor to hand to a worker process."""
+        """Return the descriptor to pass to a worker process."""
         return self._file.fileno()
 
     def mark(self) -> str:
-        """Return what marks the next worker; from now on, none outlives this process.
+        """Return the mark of the next worker; from now on, no worker outlives this process.
 
         Raises:
             OSError: No process can be started.
@@ -63,7 +63,7 @@ class Payload:
         return f"{self._mark}-{self._marked}."
 
     def close(self) -> None:
-        """Give the file up, when all workers have ended; those that have it open keep it."""
+        """Close the file and dismiss the guard, once all workers have ended."""
         self._file.close()
         self._dismiss_guard()
 
@@ -76,7 +76,7 @@ class Payload:
 
 
 def _stand_guard(mark: str) -> "tuple[subprocess.Popen[bytes], int]":
-    """Start a guard; returns it, and the descriptor whose end it waits for."""
+    """Start a guard; returns it, and the descriptor for whose closing it waits."""
     environ = {name: value for name, value in os.environ.items() if name != guard.MARK}
     program = inspect.getsource(guard).encode("ascii", "backslashreplace")  # for any locale
     theirs, ours = os.pipe()
@@ -100,8 +100,8 @@ def _stand_guard(mark: str) -> "tuple[subprocess.Popen[bytes], int]":
 
 
 def unpack(fd: int) -> Work:
-    """Return the work from the file of a `Payload`; raises whatever unpickling raises."""
-    # Not read(): slots share the descriptor's position.
+    """Return the work from the file of a `Payload`; exceptions of unpickling pass through."""
+    # pread, not read: slots share the descriptor's position.
     with open(fd, "rb", closefd=True):
         data = os.pread(fd, os.fstat(fd).st_size, 0)
         work: Work = cloudpickle.loads(data)
@@ -111,8 +111,8 @@ def unpack(fd: int) -> Work:
 def pack(work: Work) -> bytes:
     """Pickle the work.
 
-    Functions of `__main__`, lambdas and closures travel by value, those of modules by name. A
-    module that a fresh process wouldn't find travels by value, too.
+    Functions of `__main__`, lambdas and closures are pickled by value, those of modules by name. A
+    module that a new process wouldn't find is pickled by value, too.
 
     Raises:
         ObjectiveError: Something in it can't be pickled.
@@ -147,7 +147,7 @@ def _unfindable_module(objective: object) -> types.ModuleType | None:
 
 
 def _find(name: str) -> str | None:
-    """Return the file that a fresh process would load a module from; None if it can't tell."""
+    """Return the file from which a new process would load a module; None if unknown."""
     path: Any = None
     spec: importlib.machinery.ModuleSpec | None = None
     parts = name.split(".")

@@ -1,4 +1,4 @@
-"""One worker process as its parent sees it: pipes, life and death."""
+"""A worker process as its parent sees it: its pipes, its start and its end."""
 
 import contextlib
 import fcntl
@@ -19,15 +19,15 @@ from manyfit.worker.last_words import end_of
 from manyfit.worker.limits import kill_group, kill_tree, pool_variables
 from manyfit.worker.payload import Payload
 
-# The worker looks for modules where its parent does. -P, since a json.py in the working folder
-# would be taken for the standard one until that is arranged.
+# The worker searches for modules where its parent does. -P, because until sys.path is set, a
+# json.py in the working folder would hide the standard one.
 _BOOT = (
     "import sys, json; sys.path[:], sys.argv[:], fds, site = json.loads(sys.argv[1]); "
     "from manyfit.worker.child import main; main(fds, *site)"
 )
-_PIPE_SIZE = 1 << 20  # reports that fit before an objective has to wait for a driver that is busy
+_PIPE_SIZE = 1 << 20  # bytes of reports that fit before an objective waits for a busy driver
 _READ = 1 << 16
-_LAST_MOMENTS = 1.0  # between the end of a process's pipes and its own
+_LAST_MOMENTS = 1.0  # seconds for a process to end after its pipes have closed
 _MOST_READ = 1 << 20
 _LIKELY = {
     signal.SIGKILL: "often because the machine ran out of memory: lower parallelism, or set "
@@ -40,23 +40,23 @@ _LIKELY = {
 
 
 class Process:
-    """Starts a worker process in a session of its own, and makes sure that all of it ends.
+    """Starts a worker process in a session of its own, and ends it with all its descendants.
 
     Args:
         payload: The packed work.
         cwd: The folder to work in.
 
     Raises:
-        ExecutorError: It can't be started.
+        ExecutorError: The process can't be started.
     """
 
     def __init__(self, payload: Payload, cwd: Path) -> None:
         self.hung_up = False  # whether its end of the pipe is closed
-        self.cut_off = False  # whether it lived on nevertheless
-        self.said = ""  # outside of trials; known when it is buried
+        self.cut_off = False  # whether it was still alive after that, and was killed
+        self.said = ""  # its output outside of trials; known once it is buried
         self._rest = b""
         self._lines: list[bytes] = []
-        self._unsent = bytearray()  # orders that the process has not taken yet
+        self._unsent = bytearray()  # orders not written to the pipe yet
         if not sys.executable:
             raise ExecutorError(
                 "this Python has no sys.executable to start: use executor='threads'"
@@ -71,13 +71,13 @@ class Process:
             except OSError as error:
                 raise ExecutorError(f"can't start a worker process in {cwd}: {error}") from error
             undo.pop_all()
-        hold(self._orders)  # its end is what the process dies of
+        hold(self._orders)  # the process dies when this end is closed
         for theirs in (events, orders):
             os.close(theirs)
         for ours in (self.events, self._orders):
             os.set_blocking(ours, False)
         if hasattr(fcntl, "F_SETPIPE_SZ"):
-            with contextlib.suppress(OSError):  # more than this user may have
+            with contextlib.suppress(OSError):  # above this user's limit
                 fcntl.fcntl(self.events, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         self.pid = self._popen.pid
 
@@ -104,19 +104,19 @@ class Process:
         )
 
     def is_dead(self) -> bool:
-        """Whether it has ended, however."""
+        """Return whether it has ended."""
         return self._popen.poll() is not None
 
     def send(self, order: Mapping[str, Any]) -> None:
-        """Give an order; one that is dead or dying doesn't get it, one that is busy gets it later.
+        """Send an order. A busy process receives it later, a dead one never.
 
-        It never waits: what doesn't go into the pipe now, `flush` writes.
+        It never blocks: `flush` writes what doesn't fit into the pipe now.
         """
         self._unsent += json.dumps(order).encode() + b"\n"
         self.flush()
 
     def flush(self) -> bool:
-        """Write what has not been taken yet, without waiting; returns whether all has been."""
+        """Write pending orders without blocking; returns whether all have been written."""
         try:
             while self._unsent:
                 del self._unsent[: os.write(self._orders, self._unsent[:_PIPE_SIZE])]
@@ -127,38 +127,38 @@ class Process:
         return True
 
     def read(self) -> list[bytes]:
-        """Return the whole lines that have arrived, without waiting; not more than a megabyte."""
+        """Return the complete lines that have arrived, without blocking; at most a megabyte."""
         if self.events >= 0:
             self._fill(_MOST_READ)
         lines, self._lines = self._lines, []
         return lines
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it has ended; returns whether it has."""
+        """Wait up to `seconds` for it to end; returns whether it has."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(max(0.0, seconds))
         return self.is_dead()
 
     def bury(self) -> None:
-        """Kill whatever is left of it; what it had written can still be read."""
+        """Kill it and its descendants; what it has written can still be read."""
         if self.events < 0:
             return
-        if self.hung_up:  # it is dying, or it has closed what it doesn't know
+        if self.hung_up:  # it is dying, or the objective has closed all descriptors
             self.cut_off = not self.wait(_LAST_MOMENTS)
         if self.is_dead():
-            # It has been waited for, so its number may be another's. Its group's can't be while it
-            # has workers, and a group without any is not found.
+            # The child is reaped, so its PID may have been reused; its process group ID can't be
+            # while the group has members, and a group without members is not found.
             kill_group(self.pid)
         else:
             kill_tree(self.pid)
-            self.wait(5.0)  # longer only where the kernel itself is stuck
+            self.wait(5.0)  # it takes longer only if the kernel itself is stuck
         end_marked(self._mark)
         self._fill(None)
         self.said = end_of(self._output).strip()
         self._close()
 
     def death(self) -> str:
-        """Say how it ended and what that usually means; to be asked when it is buried."""
+        """Return how it ended and what that usually means; call it after `bury`."""
         code = self._popen.returncode
         if self.cut_off:
             return "closed its connection, as if by os.closerange, and was killed"
@@ -171,7 +171,7 @@ class Process:
         return f"was ended by {name}" + (f" ({likely})" if likely else "")
 
     def _fill(self, most: int | None) -> None:
-        """Read what is there, up to a bound or all of it."""
+        """Read what has arrived, up to `most` bytes if given."""
         total = 0
         chunks = [self._rest]
         with contextlib.suppress(BlockingIOError):
@@ -193,7 +193,7 @@ class Process:
 
 
 def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
-    """Return a pipe, both of whose ends are closed should something go wrong."""
+    """Return a pipe, both ends of which `undo` closes."""
     ends = os.pipe()
     for end in ends:
         undo.callback(os.close, end)

@@ -1,26 +1,26 @@
-"""What an exception says; one of Spark's, without what Java and Py4J wrap around it."""
+"""The reason in an exception; for Spark's, without what Java and Py4J wrap around it."""
 
 import re
 
 _MOST = 300
 _SPARKS = ("py4j", "pyspark")
 
-# What Python code in a Spark task raised: the line after its frames.
+# The exception of Python code in a Spark task: the line after its frames.
 _RAISED = re.compile(r"Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)+(\S.*)")
-# Java's exceptions, each up to its frames; the last one is the cause of the others.
+# Java's exceptions, each up to its frames; the last is the root cause.
 _THROWN = re.compile(
     r"^(?:Caused by)?: ((?:.+\n?)+?)(?=\s+at |\s+\.\.\. \d+ more|\Z)", re.MULTILINE
 )
 _OF_TASK = re.compile(r"^.*Lost task .*? \(TID \d+\) \(.*?\): ", re.DOTALL)
 _PACKAGE = re.compile(r"^(?:[a-z][\w$]*\.)+(?=[A-Z])")
-# The name that Spark ML gives a stage, new for each object.
+# The uid of a stage of Spark ML, which differs for each object.
 _UID = re.compile(r"\b([A-Z]\w*)_[0-9a-f]{12}\b")
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an exception's class and message; of Spark's, those of what was thrown first.
+    """Return an exception's class and message; for Spark's, those of the root cause.
 
-    Alike for alike causes: without the names that Spark ML makes up for each stage.
+    The uids of Spark ML's stages are left out, so that equal causes have equal reasons.
 
     Example:
         >>> reason_of(ValueError("no depth")), reason_of(KeyError())
@@ -36,7 +36,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _cause_in(text: str) -> str | None:
-    """Return what was thrown first, in a task or in Java; None if there is nothing but a message.
+    """Return the root cause, in a Python task or in Java; None if there is only a message.
 
     Example:
         >>> _cause_in('''An error occurred while calling o12.fit.
@@ -56,7 +56,7 @@ def _cause_in(text: str) -> str | None:
 
 
 def message(error: BaseException) -> str:
-    """Return an exception's own text, whatever its `__str__` does."""
+    """Return an exception's message, even if its `__str__` raises."""
     try:
         return str(error)
     except BaseException:  # noqa: BLE001 - it is the user's code
@@ -64,7 +64,7 @@ def message(error: BaseException) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Return the first line that isn't empty, or of a long one its beginning.
+    r"""Return the first line that isn't empty, shortened if it is long.
 
     Example:
         >>> one_line("no depth\nof 3")

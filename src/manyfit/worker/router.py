@@ -1,10 +1,10 @@
-"""Capture what trials print and log in the driver's own process.
+"""Captures what trials print and log in the driver's own process.
 
 ::
 
-    print ──► sys.stdout, which asks whose output it is ──► log (and terminal)
+    print ──► sys.stdout, which finds the trial it belongs to ──► log (and terminal)
 
-What goes through `sys.stdout`, `sys.stderr` and `logging` is caught; what C libraries write is not.
+Output through `sys.stdout`, `sys.stderr` and `logging` is captured; that of C libraries is not.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from manyfit.worker.logs import LINE, MOST, finalise, shorten
 
 
 class _Log:
-    """A trial's log file in the driver's process, made when there is something to write."""
+    """A trial's log file in the driver's process, created on the first write."""
 
     def __init__(self, path: Path, secrets: Sequence[str], *, tee: bool) -> None:
         self.tee = tee
@@ -31,7 +31,7 @@ class _Log:
         self._secrets = secrets
         self._file: io.FileIO | None = None
         self._lock = threading.Lock()
-        self._lost = 0  # bytes that could not be written: a full disk is no fault of the trial's
+        self._lost = 0  # bytes that could not be written: a full disk doesn't fail the trial
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 
@@ -69,7 +69,7 @@ class _Log:
 _log: ContextVar[_Log | None] = ContextVar("manyfit_log", default=None)
 _lock = threading.Lock()
 _captures = 0
-_alone: _Log | None = None  # the log of a trial that has the process to itself, threads included
+_alone: _Log | None = None  # the log of the only trial in this process, including its threads
 
 
 def _current() -> _Log | None:
@@ -77,9 +77,9 @@ def _current() -> _Log | None:
 
 
 class _Router(io.TextIOBase):
-    """Stands in for `sys.stdout` or `sys.stderr`: a trial's output goes to its log.
+    """Replaces `sys.stdout` or `sys.stderr`, and sends a trial's output to its log.
 
-    Others may keep it after it was taken down; it then passes everything on.
+    Other code may keep a reference after it was uninstalled; it then passes everything on.
     """
 
     def __init__(self, original: TextIO) -> None:
@@ -92,7 +92,7 @@ class _Router(io.TextIOBase):
         if log is None:
             self.original.write(text)
         elif log.tee:
-            with contextlib.suppress(OSError):  # a terminal that is gone decides about no trial
+            with contextlib.suppress(OSError):  # a closed terminal doesn't fail a trial
                 self.original.write(text)
         return len(text)
 
@@ -117,7 +117,7 @@ class _Router(io.TextIOBase):
 
 
 class _LogHandler(logging.Handler):
-    """Copies records into the trial's log, where handlers write to a stream that isn't routed."""
+    """Copies log records into the trial's log if no handler writes to a routed stream."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = _current()
@@ -139,13 +139,13 @@ _handler = _LogHandler(logging.INFO)
 
 @contextlib.contextmanager
 def in_driver(path: Path, secrets: Sequence[str], *, alone: bool) -> Iterator[None]:
-    """Write what the trial in this thread prints to a file, within the block; if it does print.
+    """Within the block, write the output of the trial in this thread to a file.
 
     Args:
-        path: The log file.
-        secrets: Values to keep out of it.
-        alone: Whether it is the only trial in this process. It is then shown on the terminal, too,
-            and threads that it starts are captured.
+        path: The log file, which is not created without output.
+        secrets: Values to redact.
+        alone: Whether it is the only trial in this process. Its output is then also shown on the
+            terminal, and that of its threads is captured.
     """
     global _alone
     log = _Log(path, secrets, tee=alone)
@@ -173,8 +173,8 @@ def _install() -> None:
         sys.stdout = _routed("stdout", sys.stdout)
         sys.stderr = _routed("stderr", sys.stderr)
         root = logging.getLogger()
-        if root.handlers:  # an empty one stays empty: logging.lastResort and basicConfig want that
-            root.addHandler(_handler)  # does nothing the second time
+        if root.handlers:  # without handlers, logging.lastResort and basicConfig must keep working
+            root.addHandler(_handler)  # adding it again does nothing
 
 
 def _routed(name: str, stream: TextIO) -> TextIO:
@@ -182,8 +182,8 @@ def _routed(name: str, stream: TextIO) -> TextIO:
         return stream
     router = _routers.get(name)
     if router is None or router.original is not stream:
-        # Kept for good: `print` in another thread may be using it when it is taken down, and older
-        # Pythons hold no reference to it meanwhile (cpython issue 130163).
+        # Kept alive forever: when it is uninstalled, `print` in another thread may be using it, and
+        # older Pythons hold no reference: https://github.com/python/cpython/issues/130163
         router = _routers[name] = _Router(stream)
     return cast("TextIO", router)
 

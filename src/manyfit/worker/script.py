@@ -1,7 +1,8 @@
-"""What a script defines, made known in a worker under the script's name: `__main__`.
+"""Makes the definitions of the user's script available in a worker's `__main__`.
 
-Functions of a script arrive by value. What looks them up by name, as `multiprocessing` does when it
-hands one to a pool of forked processes, looks in `__main__`, which in a worker is another program.
+Functions of a script arrive by value. Code that looks them up by name, as `multiprocessing` does
+when it passes one to a pool of forked processes, looks in `__main__`, which in a worker is another
+program.
 """
 
 import sys
@@ -11,11 +12,11 @@ from collections.abc import Iterator
 
 from manyfit.worker.blame import parts
 
-_MOST = 10_000  # objects that are looked at
+_MOST = 10_000  # objects to inspect
 
 
 def adopt(*values: object) -> None:
-    """Give this process's `__main__` what the script's has that these values refer to."""
+    """Copy into `__main__` the script's global variables to which these values refer."""
     main = sys.modules["__main__"]
     for names in list(_namespaces(values)):
         for name, value in names.items():
@@ -26,7 +27,7 @@ def adopt(*values: object) -> None:
 def _namespaces(values: tuple[object, ...]) -> Iterator[dict[str, object]]:
     """Yield the global variables of each function of a script that can be reached."""
     waiting = deque(values)
-    seen: dict[int, object] = {}  # holds what it has seen: an address may be used again
+    seen: dict[int, object] = {}  # keeps objects alive, so that no id is used again
     while waiting and len(seen) < _MOST:
         value = waiting.popleft()
         if id(value) in seen:

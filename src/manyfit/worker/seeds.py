@@ -1,4 +1,4 @@
-"""Seed the process-wide generators that a trial may draw from, also those it imports only later."""
+"""Seeds the process-wide random generators of a trial, including those it imports later."""
 
 import contextlib
 import importlib.abc
@@ -19,10 +19,10 @@ _FRAMEWORKS = ("jax", "keras", "tensorflow", "torch")
 def seeded(seed: int) -> Iterator[None]:
     """Seed Python, NumPy, TensorFlow, Keras and PyTorch now, or within the block once imported.
 
-    Nothing is imported for the purpose. JAX has no process-wide state: its keys are made in the
-    objective, from `current_trial().seed`. Keras without TensorFlow draws the seeds of layers from
-    Python's generator; only its own call for seeding, which imports TensorFlow wherever that is
-    installed (10 seconds), is left out then.
+    Nothing is imported for this. JAX has no process-wide state: make its keys in the objective,
+    from `current_trial().seed`. Keras without TensorFlow draws the seeds of layers from Python's
+    generator; its own `set_random_seed` is not called, because that imports TensorFlow if it is
+    installed (10 seconds; see https://github.com/keras-team/keras/issues/19322).
 
     Args:
         seed: Any whole number; its lowest 32 bits are used.
@@ -42,7 +42,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _seed_framework(name: str, seed: int) -> None:
-    """Seed a framework if it is loaded, through what is loaded already."""
+    """Seed a framework if it is loaded, without importing anything."""
     module: Any = sys.modules.get(name)
     if name == "torch" and hasattr(module, "manual_seed"):
         module.manual_seed(seed)
@@ -53,7 +53,7 @@ def _seed_framework(name: str, seed: int) -> None:
 
 
 class _SeedingFinder(importlib.abc.MetaPathFinder):
-    """Finds nothing itself, but makes the loader of a framework seed it when it has been loaded."""
+    """Wraps the loader that another finder returns for a framework, to seed it once loaded."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -62,10 +62,10 @@ class _SeedingFinder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, _path: Sequence[str] | None, _target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return the spec that the other finders have, with its loader wrapped; else None."""
+        """Return the spec of the other finders, with its loader wrapped; None if they have none."""
         if fullname not in _FRAMEWORKS or self._looking:
             return None
-        self._looking = True  # the import system comes through here again
+        self._looking = True  # the import system calls this method again
         try:
             spec = importlib.util.find_spec(fullname)
         finally:
@@ -79,14 +79,14 @@ class _SeedingFinder(importlib.abc.MetaPathFinder):
         load = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
-            # Loading some of them draws numbers. A trial that imports one must go on with the same
-            # numbers as a later one in this process, which finds it imported.
+            # Importing some frameworks draws random numbers. The trial that imports one must
+            # continue with the same numbers as later trials, which find it imported.
             python, numpy = random.getstate(), np.random.get_state()
             load(module)
             random.setstate(python)
             np.random.set_state(numpy)
             _seed_framework(name, self._seed)
 
-        # On the instance, which is made anew for every import; a loader that refuses isn't wrapped.
+        # Set on the instance, which is new for every import; a loader that refuses isn't wrapped.
         with contextlib.suppress(AttributeError):
             loader.exec_module = exec_module  # type: ignore[method-assign]

@@ -1,14 +1,14 @@
-"""Say how what a trial misses comes to its machine, where the code came from the driver."""
+"""Hints for a trial that lacks a module or file because it was not shipped to its machine."""
 
 from collections.abc import Iterator, Sequence
 
 
 def hint_for(error: BaseException, code: Sequence[str]) -> str:
-    """Return what to add to the message of an exception; nothing if it has another cause.
+    """Return a hint to append to an exception's message; empty if it has another cause.
 
     Args:
-        error: What an objective raised.
-        code: The folders that code was sent to; none where the driver's own is used.
+        error: The exception that an objective raised.
+        code: The folders with code sent from the driver; empty if the driver's own is used.
 
     Example:
         >>> hint_for(FileNotFoundError(2, "No such file", "/code/shop/w.json"), ["/code"])

@@ -1,4 +1,4 @@
-"""A place for one attempt at a time, in a worker process that is replaced whenever it dies."""
+"""Runs one attempt at a time in a worker process, which is replaced whenever it dies."""
 
 import contextlib
 import json
@@ -22,21 +22,21 @@ from manyfit.worker.payload import Payload
 from manyfit.worker.process import Process
 from manyfit.worker.work import Task
 
-# How often a running worker is looked at: whether it lives, how much memory it uses.
+# Seconds between checks of a running worker: whether it is alive, and its memory.
 _LOOK = 0.2
-_SEND_AGAIN = 0.02  # seconds until a worker is tried that has not taken all of its task
-_LEAST_TO_BEGIN = 2.0  # seconds that a worker gets to begin, on a machine that has much to do
+_SEND_AGAIN = 0.02  # seconds until the rest of a task is sent to a worker that was not ready for it
+_LEAST_TO_BEGIN = 2.0  # seconds in which a worker must begin, at least, on a busy machine
 _MOST_STARTS = 3
 
 
 class Slot:
-    """Runs one attempt at a time in a long-lived child process, and says what became of it.
+    """Runs one attempt at a time in a long-lived child process, and returns its events.
 
-    The child starts with the first task. One that has died or had to be killed is replaced when the
-    next task comes. Not safe for several threads.
+    The child starts with the first task. One that died or was killed is replaced at the next task.
+    A slot is not thread-safe.
 
     Args:
-        payload: The packed work; must stay open as long as the slot is used.
+        payload: The packed work, which must stay open as long as the slot is used.
     """
 
     def __init__(self, payload: Payload) -> None:
@@ -47,34 +47,34 @@ class Slot:
         self._process: Process | None = None
         self._task: Task | None = None
         self._secrets: Sequence[str] = ()
-        self._began: float | None = None  # when the objective did, monotonic
-        self._could_begin: float | None = None  # when a child had the work loaded and a task
+        self._began: float | None = None  # when the objective began, in monotonic seconds
+        self._could_begin: float | None = None  # when a child had loaded the work and had a task
         self._next_look = 0.0
-        self._starts = 0  # how many children have been started for the task at hand
-        self._broken = ""  # why the last one couldn't load the work
+        self._starts = 0  # children started for the current task
+        self._broken = ""  # why the last child couldn't load the work
         self._news: list[AttemptEvent] = []
 
     @property
     def task(self) -> Task | None:
-        """The attempt it is at."""
+        """The current task."""
         return self._task
 
     @property
     def pid(self) -> int | None:
-        """The child's process number, while there is a child. May be asked from any thread."""
+        """The PID of the child, if there is one. It may be read from any thread."""
         process = self._process
         return None if process is None else process.pid
 
     def fileno(self) -> int | None:
-        """Return a descriptor that turns readable when `poll` has something to do, if any does."""
+        """Return a descriptor that becomes readable when `poll` has something to do, or None."""
         return None if self._process is None else self._process.events
 
     def submit(self, task: Task, secrets: Sequence[str] = ()) -> None:
-        """Start an attempt; returns before the child is up.
+        """Start an attempt; returns before the child has started.
 
         Args:
-            task: What to run.
-            secrets: Values of its params that must stay out of all that is written.
+            task: The attempt to run.
+            secrets: Values of its params to redact in everything that is written.
 
         Raises:
             ExecutorError: No process can be started.
@@ -92,20 +92,20 @@ class Slot:
             self._process.send({"stop": [self._task.number, self._task.attempt, reason]})
 
     def kill(self, reason: str) -> None:
-        """End the attempt at once: it is lost, unless its end was on its way already."""
+        """End the attempt at once: it is lost, unless its end has been sent already."""
         if self._task is not None:
             whose = self._task.number, self._task.attempt
             self._bury(AttemptLost(*whose, reason, counts=False, at=time.time()))
 
     def poll(self) -> list[AttemptEvent]:
-        """Return what has happened since, without waiting. Enforces the limits.
+        """Return new events without blocking, and enforce the limits.
 
         Raises:
             ExecutorError: The child can't load the objective, or keeps dying before it begins.
         """
         process = self._process
         if process is not None:
-            dead = process.is_dead()  # asked first, so that nothing it wrote before is missed
+            dead = process.is_dead()  # checked first, so that nothing written before is missed
             self._take(process.read())
             process.flush()
             if dead or process.hung_up or self._is_frozen():
@@ -118,7 +118,7 @@ class Slot:
         return news
 
     def patience(self) -> float:
-        """Return after how many seconds `poll` must be called even if nothing becomes readable."""
+        """Return the seconds after which to call `poll` even if nothing is readable."""
         if self._news:
             return 0.0
         if self._task is None:
@@ -135,7 +135,7 @@ class Slot:
             self._process.send({"leave": True})
 
     def close(self, within: float = 0.0) -> None:
-        """End the child and all that it started; one asked to leave has this long for it."""
+        """End the child and its descendants; one asked to leave has `within` seconds to do so."""
         if self._process is not None:
             if self._task is None:
                 self._process.wait(within)
@@ -156,14 +156,14 @@ class Slot:
         self._process.send({"task": asdict(task)})
 
     def _is_frozen(self) -> bool:
-        """Whether the child has not begun within the time that the whole attempt may take."""
+        """Return whether the child has not begun within the time limit of the whole attempt."""
         if self._began is not None or self._could_begin is None or self._limits.seconds is None:
             return False
         within = max(self._limits.seconds, _LEAST_TO_BEGIN)
         return self._task is not None and time.monotonic() - self._could_begin > within
 
     def _take(self, lines: Iterable[bytes]) -> None:
-        """Take in what the child wrote; a line that it died over is dropped."""
+        """Decode the lines that the child wrote; an incomplete last line is dropped."""
         for line in lines:
             if line.startswith(b'{"ready"'):
                 self._payload.has_loaded = True
@@ -195,7 +195,7 @@ class Slot:
             self._bury(AttemptFailed(*whose, reason, "", "", False, seconds, time.time()))
 
     def _look(self, task: Task) -> str | None:
-        """Keep its log short; returns what is wrong with its use of memory, if anything."""
+        """Shorten the log if needed; returns a reason if the attempt uses too much memory."""
         log = self._log_of(task)
         if is_too_long(log):
             shorten(log, self._secrets_of(task))
@@ -213,10 +213,10 @@ class Slot:
         return (*secret_values({**os.environ, **self._site.env, **task.env}), *self._secrets)
 
     def _bury(self, verdict: AttemptFailed | AttemptLost | None = None) -> None:
-        """Kill what is left of the child and take in its last words.
+        """Kill the child and its descendants, and read the last events.
 
-        If its task has not ended by them, it ends by the verdict, or as lost. Without a verdict, a
-        task that has not begun is kept for the next child.
+        If the task has not ended with these, it ends with the verdict, or as lost. Without a
+        verdict, a task that has not begun is kept for the next child.
         """
         process, task = self._process, self._task
         self._process = None
@@ -244,16 +244,16 @@ class Slot:
             self._give_up(self._task, why.strip())
 
     def _is_broken(self, traceback: str) -> None:
-        """Take note that the child can't load the work; if none ever could, none will."""
+        """Note that the child can't load the work; if none has ever loaded it, none will."""
         self._broken = traceback
         if self._task is not None and not self._payload.has_loaded:
             self._give_up(self._task, traceback)
 
     def _give_up(self, task: Task, why: str, error: ExecutorError | None = None) -> None:
-        """End the study, which can't begin; or this attempt alone, where others have begun.
+        """End the study if no worker has ever loaded the work; otherwise only this attempt.
 
-        What stops a worker from starting that has started before is the machine's doing: it has no
-        memory left, say, or no place for a process.
+        If workers have started before, the cause is the machine: it may have no memory left, or too
+        many processes.
         """
         if self._payload.has_loaded:
             whose, at = (task.number, task.attempt), time.time()
@@ -266,8 +266,8 @@ class Slot:
         if error is not None:
             raise error
         raise ExecutorError(
-            "a worker process can't load the objective. What it imports must be found from "
-            f"sys.path as it is here. From the worker:\n{why}"
+            "a worker process can't load the objective. Its imports must be found with the "
+            f"sys.path of this process. From the worker:\n{why}"
         )
 
 

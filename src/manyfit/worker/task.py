@@ -1,4 +1,4 @@
-"""Run one attempt: the only place that catches what an objective raises."""
+"""Runs one attempt: the only code that catches exceptions of an objective."""
 
 import contextlib
 import time
@@ -33,25 +33,25 @@ from manyfit.worker.work import Task, Work, secrets_of
 
 Capture: TypeAlias = Callable[[Path, Sequence[str]], AbstractContextManager[None]]
 
-# The objective is called from here, or from where one for a group of rows is.
+# Frames of these folders are left out of tracebacks: they call the objective.
 _OWN_FRAMES = tuple(str(Path(__file__).parents[1] / name) for name in ("worker", "groups"))
 _MOST_TRACEBACK = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an attempt runs, and what that means for it.
+    """The place where an attempt runs, and its properties.
 
     Attributes:
-        worker: Names it, for people.
-        capture: Sends its output to a file, given values to keep out of it.
-        alone: Whether no other trial runs in this process meanwhile: it then has the environment
-            and the random state for itself.
-        killable: Whether somebody outside enforces the time limit; else each report does.
-        on_driver_thread: Whether a Ctrl-C ends up in the objective.
+        worker: The worker's name.
+        capture: A context in which output goes to a file, given the values to redact.
+        alone: Whether no other trial runs in this process at the same time: the trial then owns
+            the environment and the random state.
+        killable: Whether the time limit is enforced from outside; otherwise each report checks it.
+        on_driver_thread: Whether a Ctrl-C is raised in the objective.
         interrupts: Whether a stop request also interrupts what the objective waits for: what it
-            raises then is the stop's doing.
-        code: Folders of code that came from the driver: what is not in there stayed with it.
+            then raises is a consequence of the stop.
+        code: Folders with code sent from the driver; anything else was not sent.
     """
 
     worker: str
@@ -64,14 +64,14 @@ class Place:
 
 
 def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
-    """Run an attempt, sending home its start, its reports and exactly one ending.
+    """Run an attempt, and send its start, its reports and exactly one ending.
 
-    The ending is sent when the log is complete. Whatever the objective raises becomes an ending,
-    also `SystemExit`. Once `report` has told the objective to stop, or the place interrupted it, it
-    counts as stopped however it ends, with the exception of `FatalError`.
+    The ending is sent once the log is complete. Any exception of the objective becomes an ending,
+    even `SystemExit`. Once `report` has told the objective to stop, or the place has interrupted
+    it, it counts as stopped however it ends, except for a `FatalError`.
 
     Raises:
-        KeyboardInterrupt: On the driver's thread, once the attempt is on its way home as lost.
+        KeyboardInterrupt: On the driver's thread, after the attempt was sent as lost.
     """
     channel.send(AttemptStarted(task.number, task.attempt, place.worker, time.time()))
     log = work.folder / "logs" / log_name(task.number, task.attempt)
@@ -81,7 +81,7 @@ def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
         stack.enter_context(place.capture(log, secrets))
         if place.alone:
             stack.enter_context(seeded(task.seed))
-            # Else a warning that one trial has shown is shown by none of the later ones.
+            # Otherwise a warning shown in one trial would not be shown in later ones.
             stack.enter_context(warnings.catch_warnings())
         attempt = _Attempt(work, task, channel, place, secrets)
         ending = attempt.run()
@@ -93,12 +93,13 @@ def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
 def run_within(
     work: Work, task: Task, channel: Channel, place: Place, secrets: Sequence[str] = ()
 ) -> AttemptEvent:
-    """Run an attempt inside a task that is this process's own; returns its ending, sends none.
+    """Run an attempt as part of another task in this process, and return its ending.
 
-    For objectives that take milliseconds: its output is the task's, and so is its environment.
+    It is meant for objectives that take milliseconds: they use the output and the environment of
+    the enclosing task.
 
     Raises:
-        KeyboardInterrupt: As `run_task` does.
+        KeyboardInterrupt: On the driver's thread, as for `run_task`.
     """
     with seeded(task.seed):
         attempt = _Attempt(work, task, channel, place, secrets)
@@ -124,7 +125,7 @@ class _Attempt:
         self._context = Context(trial, channel, limit)
 
     def run(self) -> AttemptEvent:
-        """Call the objective; returns how it ended."""
+        """Call the objective and return its ending."""
         work, context = self._work, self._context
         metrics: Mapping[str, float] = {}
         notes: Mapping[str, str] = {}
@@ -147,7 +148,7 @@ class _Attempt:
                 return AttemptFinished(*self._whose, metrics, seconds, time.time(), notes)
             return self._unfinished(error, seconds)
         finally:
-            del error  # its frames hold the model and the data
+            del error  # its frames refer to the model and the data
 
     def _notes(self, notes: Mapping[str, str]) -> dict[str, str]:
         return {self._text(name): self._text(text) for name, text in notes.items()}
@@ -180,7 +181,7 @@ class _Attempt:
             *self._whose,
             reason=one_line(self._text(said)) + hint_for(error, self._place.code),
             error=type(error).__name__,
-            # Of what was returned, there is no place in the code to show.
+            # An unusable return value has no location in the code.
             traceback="" if self._returned else self._text(_shorten(_traceback(error))),
             fatal=isinstance(error, FatalError),
             seconds=seconds,
@@ -188,12 +189,12 @@ class _Attempt:
         )
 
     def _text(self, text: str) -> str:
-        """Return text as it may leave: without credentials, and fit for UTF-8."""
+        """Return text without credentials and encodable as UTF-8."""
         return redact(text, self._secrets).encode("utf-8", "backslashreplace").decode()
 
 
 def _traceback(error: BaseException) -> str:
-    """Format an exception with its causes, beginning where the user's code does."""
+    """Format an exception with its causes, beginning with the user's first frame."""
     frames = error.__traceback__
     while frames is not None and _is_own(frames):
         frames = frames.tb_next

@@ -1,29 +1,32 @@
-"""How long driver, workers and Spark wait for one another."""
+"""The times for which driver, workers and Spark wait for one another."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds that parts of a study on a cluster wait. Tests have shorter ones; nobody else needs.
+    """Intervals and timeouts of a study on a cluster, in seconds. Only tests change them.
 
     Attributes:
-        ping: How often workers hear from the driver, whatever that is busy with.
-        beat: How often the driver hears from a worker, whatever its trial is busy with.
-        log: How often new lines of a log go home.
-        silence: How long the other end may say nothing, or take no data, before it is gone.
-        handshake: What strangers are given to prove who they are.
-        answer: How long a session may take to answer: a Connect client whose server is gone tries
-            for ten minutes.
-        probe: How often it is looked whether the session is still there.
-        aftermath: How long Spark may take to end a session after the jobs that died with it.
-        patience: How long something is waited for until people are told; also what executors have
-            to come where settings promise none.
-        outage: How long jobs may fail while there is no worker: a cluster may be restarting.
-        pause: Before a job is begun again, the first time.
-        home: How long it may take, at a study's end, until another of its Spark jobs has ended.
-        cancel: How long Spark may take to end a job: it kills a Python worker after 2 to 4 seconds.
-        window: How long slots must have been idle before another trial is let in.
+        ping: The interval at which workers hear from the driver, however busy it is.
+        beat: The interval at which the driver hears from a worker, however busy its trial is.
+        log: The interval at which new lines of a log are sent to the driver.
+        silence: The time after which the other end, if it sends nothing or accepts no data, is
+            considered gone.
+        handshake: The time in which a new connection must authenticate.
+        answer: The time in which a session must answer: a Connect client whose server is gone
+            retries for ten minutes.
+        probe: The interval at which the session is checked.
+        aftermath: The time that Spark may take to end a session after the jobs that died with it.
+        patience: The time to wait for something before the user is told; also the time in which
+            executors must arrive if the settings request none.
+        outage: The time for which jobs may fail while there is no worker: a cluster may be
+            restarting.
+        pause: The time before a failed job is started again, the first time.
+        home: At a study's end, the longest time between the ends of two of its Spark jobs.
+        cancel: The time that Spark may take to end a job: it kills a Python worker after 2 to 4
+            seconds (`spark.python.task.killTimeout`).
+        window: The time for which slots must have been idle before another trial is admitted.
     """
 
     ping: float = 5.0

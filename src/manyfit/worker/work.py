@@ -1,4 +1,4 @@
-"""What a worker is given: the work, once, and a task for each attempt."""
+"""What a worker receives: the work, once, and a task for each attempt."""
 
 import os
 import socket
@@ -17,13 +17,13 @@ Objective: TypeAlias = Callable[[dict[str, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one trial may use.
+    """The resources that one trial may use.
 
     Attributes:
-        seconds: Wall time of an attempt; None for no limit.
-        memory: Bytes that the worker's whole process tree holds (see `tree_memory`); None for no
-            limit.
-        cpus: Threads for each of the worker's pools (BLAS, OpenMP, TensorFlow, XLA).
+        seconds: The wall time of an attempt; None for no limit.
+        memory: The bytes that the worker's whole process tree may hold (see `tree_memory`); None
+            for no limit.
+        cpus: The number of threads of each pool (BLAS, OpenMP, TensorFlow, XLA).
     """
 
     seconds: float | None = None
@@ -33,16 +33,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What every trial of a study shares, sent to a worker once.
+    """What all trials of a study have in common, sent to a worker once.
 
     Attributes:
         objective: Takes the params as one dict, returns a number or a dict of metrics.
         space: Turns stored params into what the objective receives.
         metric: Checks what the objective returned.
         study: The study's name.
-        folder: The study's folder, absolute; logs go to `folder/logs`, scratch to `folder/scratch`.
-        limits: What one trial may use.
-        n_trials: How many there are at most, so that nobody makes ready for more; or None.
+        folder: The study's folder, absolute; it contains `logs` and `scratch`.
+        limits: The resources that one trial may use.
+        n_trials: The largest possible number of trials, so that no more slots are prepared; or
+            None.
     """
 
     objective: Objective
@@ -56,13 +57,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One attempt at one trial: plain data, safe to send as JSON.
+    """One attempt of one trial: plain data, safe to send as JSON.
 
     Attributes:
         number: The trial's number.
-        attempt: Counts from 1 within the trial.
-        params: In stored form (see `Space.store`).
-        seed: Derived from the study's seed and the trial's number; the same for every attempt.
+        attempt: The attempt's number in the trial, from 1.
+        params: Stored params (see `Space.store`).
+        seed: A seed derived from the study's seed and the trial's number; the same for every
+            attempt.
         env: Environment variables to set while it runs.
     """
 
@@ -75,14 +77,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where and how a worker process works: what has to be known before the work is unpacked.
+    """The location and settings of a worker process, needed before the work is unpickled.
 
     Attributes:
-        folder: Stands in for the study's folder: logs go to `folder/logs`.
-        limits: What one trial may use.
-        env: Environment variables that the process gets on top of its parent's.
-        path: Folders that it imports from before all others.
-        name: Names the place, for people; by default the machine.
+        folder: The study's folder on this machine; logs go to `folder/logs`.
+        limits: The resources that one trial may use.
+        env: Environment variables of the process, in addition to its parent's.
+        path: Folders at the front of its import path.
+        name: The name of the location; by default that of the machine.
     """
 
     folder: Path
@@ -93,12 +95,12 @@ class Site:
 
 
 def secrets_of(work: Work, task: Task) -> tuple[str, ...]:
-    """Return what must stay out of a task's output: values that environment or params name so."""
+    """Return the values to redact in a task's output: secrets of its environment and params."""
     return (*secret_values({**os.environ, **task.env}), *secret_params(work, task))
 
 
 def secret_params(work: Work, task: Task) -> tuple[str, ...]:
-    """Return the values of a task's params whose names say that they are secret."""
+    """Return the values of a task's params with names of secrets."""
     params = work.space.look_up(task.params)
     texts = {name: value for name, value in params.items() if isinstance(value, str)}
     return secret_values(texts) if any(map(is_secret_name, texts)) else ()
