@@ -8,8 +8,8 @@ waits for a busy processor included), and jumps ahead while it would sleep. So a
 slow leaves slots idle, as it would on a cluster, and ten minutes take one.
 
 With `--sockets` time is real, and the slots are connections to the hub that Spark's tasks use,
-signed and authenticated as theirs are, from two other processes. Trials of 6 s instead of 60 make
-it ten times as hard.
+encrypted as theirs are, from two other processes. Trials of 6 s instead of 60 make it ten times as
+hard.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import multiprocessing
 import queue
 import random
 import resource
-import secrets
 import select
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from manyfit.remote.setup import WorkerSetup
 from manyfit.remote.workers import Workers
 from manyfit.ship.facts import facts
 from manyfit.worker.channel import ENDINGS
+from manyfit.worker.timings import Timings
 from manyfit.worker.work import Task
 
 SPACE = {
@@ -209,11 +209,11 @@ class SocketSlots:
         return self._slots if self._workers is None else self._workers.size
 
     def open(self, work):
-        self._inbox, secret = queue.SimpleQueue(), secrets.token_bytes(32)
-        self._hub = Hub(secret, "127.0.0.1", 0, self._inbox)
+        self._inbox = queue.SimpleQueue()
+        self._hub = Hub("127.0.0.1", 0, self._inbox)
         setup = WorkerSetup(work.study, "token", b"")
         self._workers = Workers(self._hub, work, setup, self._slots, lambda *_: None)
-        hub = ("127.0.0.1", self._hub.port), secret
+        hub = ("127.0.0.1", self._hub.port), self._hub.credentials
         context = multiprocessing.get_context("spawn")
         self._results = context.SimpleQueue()
         halves = self._slots // 2, self._slots - self._slots // 2
@@ -269,9 +269,9 @@ class Machine:
         self._leaving = False
         self._watch = select.poll()
         self._lines = {}
-        address, secret = hub
+        address, credentials = hub
         for index in range(count):
-            line = dial([address], secret, within=60)
+            line = dial([address], credentials, Timings(handshake=60.0))
             place = {"name": f"{host}/executor {index}", "host": host, "executor": str(index)}
             line.send({"hello": {**place, "gpus": [], "attempt": 0}, "facts": facts({})})
             self._lines[line.fileno()] = line

@@ -52,6 +52,7 @@ APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
 # The kinds of adapters, and the folders of each.
 ADAPTERS = (("executors", "spark"), ("journal",), ("trackers",))
 HOMES = {
+    "cryptography": {"remote/certificate.py"},
     "optuna": {"samplers/optuna.py", "optuna.py"},
     "plotly": {"groups/result/plots.py"},
     "mlflow": {"trackers/mlflow_server.py"},

@@ -7,21 +7,24 @@ import time
 
 import pytest
 
+from manyfit.remote.certificate import certified_context
 from manyfit.remote.line import Line, UnreachableError, dial
-from manyfit.remote.wire import Wire, WireError
+from manyfit.remote.wire import Credentials, DriverWire, WireError
 from manyfit.worker.timings import Timings
 
 SECRET = b"secret"
+CONTEXT, FINGERPRINT = certified_context()
+CREDENTIALS = Credentials(SECRET, FINGERPRINT)
 
 
 class Driver:
     """The other end: a thread that accepts one connection and gets to know it."""
 
-    def __init__(self, secret=SECRET, pause=0.0):
+    def __init__(self, context=CONTEXT, pause=0.0):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.settimeout(5)
         self.address = self.listener.getsockname()
-        self.wire = Wire(secret, "driver")
+        self.wire = DriverWire(context, SECRET)
         self._early = []
         self._pause = pause
         self._thread = threading.Thread(target=self._accept)
@@ -39,9 +42,8 @@ class Driver:
 
     def _get_to_know(self):
         while not self.wire.trusted:
-            self.connection.sendall(self.wire.outgoing())
             self._early += self.wire.feed(self._read())
-        self.connection.sendall(self.wire.outgoing())
+            self.connection.sendall(self.wire.outgoing())
 
     def _read(self):
         data = self.connection.recv(1 << 16)
@@ -51,7 +53,7 @@ class Driver:
 
     def send(self, message, blob=b""):
         self._thread.join()
-        self.connection.sendall(self.wire.pack(message, blob))
+        self.connection.sendall(b"".join(self.wire.pack(message, blob)))
 
     def receive(self):
         self._thread.join()
@@ -77,7 +79,7 @@ def driver():
 @pytest.fixture
 def line(driver):
     """A line to it."""
-    with contextlib.closing(dial([driver.address], SECRET)) as opened:
+    with contextlib.closing(dial([driver.address], CREDENTIALS)) as opened:
         yield opened
 
 
@@ -149,14 +151,14 @@ def test_a_forged_frame_ends_the_line(driver, line):
     """From an end that says what it can't have said, nothing more is taken."""
     driver.send({"task": 1})
     assert arrivals(line) == [{"task": 1}]
-    driver.connection.sendall(bytes(44) + driver.wire.pack({"task": 2}))
+    driver.connection.sendall(bytes(44) + b"".join(driver.wire.pack({"task": 2})))
     assert arrivals(line) == []
     assert "connection to the driver broke" in line.gone
 
 
 def test_silence_counts_as_gone(driver):
     """A driver that has said nothing for too long is taken for dead."""
-    with contextlib.closing(dial([driver.address], SECRET, Timings(silence=0.05))) as line:
+    with contextlib.closing(dial([driver.address], CREDENTIALS, Timings(silence=0.05))) as line:
         time.sleep(0.1)
         line.receive()
         assert line.gone == "nothing was heard of the driver for 0.05 s"
@@ -164,7 +166,7 @@ def test_silence_counts_as_gone(driver):
 
 def test_a_driver_that_takes_nothing_is_gone(driver):
     """A driver that reads no more, as one that is stopped, holds no worker up for ever."""
-    with contextlib.closing(dial([driver.address], SECRET, Timings(silence=0.2))) as line:
+    with contextlib.closing(dial([driver.address], CREDENTIALS, Timings(silence=0.2))) as line:
         line.send({"whole log": 1}, bytes(1 << 25))
         assert "nothing can be sent" in line.gone
 
@@ -177,7 +179,9 @@ def test_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(UnreachableError) as raised:
-        dial([("127.0.0.1", port), ("no-such-host.invalid", 1)], SECRET, Timings(handshake=1.0))
+        dial(
+            [("127.0.0.1", port), ("no-such-host.invalid", 1)], CREDENTIALS, Timings(handshake=1.0)
+        )
     assert f"from {socket.gethostname()}, the driver can't be reached" in str(raised.value)
     assert f"127.0.0.1:{port} (" in str(raised.value)
     assert "no-such-host.invalid:1 (" in str(raised.value)
@@ -185,19 +189,54 @@ def test_nobody_listens():
 
 def test_the_first_address_that_works_is_taken(driver):
     """Addresses are tried in order."""
-    with contextlib.closing(dial([("127.0.0.99", 1), driver.address], SECRET)) as line:
+    with contextlib.closing(dial([("127.0.0.99", 1), driver.address], CREDENTIALS)) as line:
         driver.send({"task": 1})
         assert arrivals(line) == [{"task": 1}]
 
 
 def test_a_false_driver_learns_nothing():
-    """One that doesn't know the secret is refused; not even an introduction is sent to it."""
-    with (
-        contextlib.closing(Driver(b"guess")) as false,
-        pytest.raises(UnreachableError, match=r"doesn't know|hung up|reset"),
-    ):
-        dial([false.address], SECRET, Timings(handshake=5.0))
-    assert not false.wire.trusted
+    """One with another certificate is refused at the first try, and not told the secret."""
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def pretend():
+            connection, _ = listener.accept()
+            wire = DriverWire(certified_context()[0], SECRET)
+            with connection:
+                while data := connection.recv(1 << 16):
+                    heard.append(data)
+                    wire.feed(data)
+                    connection.sendall(wire.outgoing())
+
+        thread = threading.Thread(target=pretend)
+        thread.start()
+        with pytest.raises(UnreachableError, match="has not the certificate of this study's"):
+            dial([listener.getsockname()], CREDENTIALS)
+        thread.join()
+    assert len(heard) == 1  # a greeting, and no more
+
+
+def test_a_driver_that_hangs_up_on_this_worker():
+    """One that knows another secret hangs up, again and again; the end of it is an error."""
+    calls = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse():
+            for _ in range(5):
+                connection, _ = listener.accept()
+                wire = DriverWire(CONTEXT, b"another")
+                with connection, contextlib.suppress(WireError):
+                    calls.append(1)
+                    while True:
+                        wire.feed(connection.recv(1 << 16))
+                        connection.sendall(wire.outgoing())
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        with pytest.raises(UnreachableError, match=r"hung up|reset|[Bb]roken pipe"):
+            dial([listener.getsockname()], CREDENTIALS)
+        thread.join()
+    assert len(calls) == 5
 
 
 def test_another_service_is_no_driver():
@@ -212,8 +251,8 @@ def test_another_service_is_no_driver():
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with pytest.raises(UnreachableError, match="larger than it may be"):
-            dial([listener.getsockname()], SECRET, Timings(handshake=5.0))
+        with pytest.raises(UnreachableError, match="breaks TLS"):
+            dial([listener.getsockname()], CREDENTIALS, Timings(handshake=5.0))
         thread.join()
 
 
@@ -222,8 +261,41 @@ def test_a_driver_that_says_nothing_is_given_up():
     with contextlib.closing(Driver(pause=1.0)) as silent:
         began = time.monotonic()
         with pytest.raises(UnreachableError, match="timed out"):
-            dial([silent.address], SECRET, Timings(handshake=0.2))
+            dial([silent.address], CREDENTIALS, Timings(handshake=0.2))
         assert time.monotonic() - began < 5
+
+
+def test_a_driver_that_says_everything_slowly_is_given_up():
+    """All that is said before the first message has one deadline, not each byte its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def trickle():
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                wire = DriverWire(CONTEXT, SECRET)
+                wire.feed(connection.recv(1 << 16))
+                for byte in wire.outgoing():
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.02)
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(UnreachableError, match="timed out"):
+            dial([listener.getsockname()], CREDENTIALS, Timings(handshake=0.2))
+        assert time.monotonic() - began < 5
+        thread.join()
+
+
+def test_what_arrives_is_read_while_much_is_sent(driver, line):
+    """A driver that takes nothing for a while is heard all the same, by another thread."""
+    sending = threading.Thread(target=line.send, args=({"whole log": 1}, bytes(1 << 24)))
+    sending.start()
+    driver.send({"stop": 1})
+    assert arrivals(line) == [{"stop": 1}]
+    assert sending.is_alive()
+    assert len(driver.receive()[0].blob) == 1 << 24
+    sending.join()
 
 
 def test_a_line_needs_no_low_descriptor(driver):
@@ -234,7 +306,7 @@ def test_a_line_needs_no_low_descriptor(driver):
     with contextlib.ExitStack() as stack:
         for _ in range(1100):
             stack.enter_context(socket.socket())
-        line = stack.enter_context(contextlib.closing(dial([driver.address], SECRET)))
+        line = stack.enter_context(contextlib.closing(dial([driver.address], CREDENTIALS)))
         assert line.fileno() > 1023
         driver.send({"task": 1})
         assert arrivals(line) == [{"task": 1}]
@@ -243,6 +315,6 @@ def test_a_line_needs_no_low_descriptor(driver):
 def test_a_line_is_made_of_any_connection(driver):
     """A socket that is connected already will do."""
     connection = socket.create_connection(driver.address)
-    with contextlib.closing(Line(connection, SECRET, Timings(handshake=5.0))) as line:
+    with contextlib.closing(Line(connection, CREDENTIALS, Timings(handshake=5.0))) as line:
         driver.send({"task": 1})
         assert arrivals(line) == [{"task": 1}]

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manyfit.remote.certificate import certified_context
 from manyfit.remote.setup import SharedItem, WorkerSetup, unpacked
-from manyfit.remote.wire import Wire
+from manyfit.remote.wire import Credentials, DriverWire, WorkerWire
 from manyfit.worker.work import Limits
+
+CERTIFICATE = certified_context()
 
 names = st.text(max_size=10)
 texts = st.dictionaries(names, names, max_size=3)
@@ -40,12 +43,12 @@ kits = st.builds(
 
 def sent(message, blob):
     """The same at the other end of a connection."""
-    driver, worker = Wire(b"secret", "driver"), Wire(b"secret", "worker")
-    for _ in range(2):
-        said = driver.outgoing(), worker.outgoing()
-        worker.feed(said[0])
-        driver.feed(said[1])
-    (frame,) = worker.feed(driver.pack(message, blob))
+    context, fingerprint = CERTIFICATE
+    driver, worker = DriverWire(context, b"x"), WorkerWire(Credentials(b"x", fingerprint))
+    while not worker.trusted:
+        driver.feed(worker.outgoing())
+        worker.feed(driver.outgoing())
+    (frame,) = worker.feed(b"".join(driver.pack(message, blob)))
     return frame
 
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from manyfit.remote.hub import Hub
 from manyfit.remote.line import dial
 from manyfit.remote.tunnel import MLFLOW, URI, Tunnel, own_address
+from manyfit.remote.wire import Credentials
 from manyfit.worker.timings import Timings
 
-SECRET = b"secret"
 USER, PASSWORD, TOKEN = (f"MLFLOW_TRACKING_{name}" for name in ("USERNAME", "PASSWORD", "TOKEN"))
 
 
@@ -68,7 +68,7 @@ def server():
 @pytest.fixture
 def hub():
     """The driver's."""
-    with contextlib.closing(Hub(SECRET, "127.0.0.1", 0, queue.SimpleQueue())) as running:
+    with contextlib.closing(Hub("127.0.0.1", 0, queue.SimpleQueue())) as running:
         yield running
 
 
@@ -78,7 +78,9 @@ def opened(hub):
     with contextlib.ExitStack() as stack:
 
         def start(**timings):
-            tunnel = Tunnel(lambda: dial([("127.0.0.1", hub.port)], SECRET), Timings(**timings))
+            tunnel = Tunnel(
+                lambda: dial([("127.0.0.1", hub.port)], hub.credentials), Timings(**timings)
+            )
             return stack.enter_context(contextlib.closing(tunnel))
 
         yield start
@@ -318,4 +320,4 @@ def test_a_closed_tunnel(variables, tunnel):
 
 def test_a_tunnel_that_nobody_needed():
     """It has opened no port, and closes."""
-    Tunnel(lambda: dial([], SECRET)).close()
+    Tunnel(lambda: dial([], Credentials(b"", b""))).close()

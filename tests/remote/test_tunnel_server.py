@@ -12,17 +12,15 @@ import pytest
 from manyfit.remote.hub import Hub
 from manyfit.remote.line import dial
 
-SECRET = b"secret"
-
 
 @pytest.fixture
 def hub():
-    with contextlib.closing(Hub(SECRET, "127.0.0.1", 0, queue.SimpleQueue())) as running:
+    with contextlib.closing(Hub("127.0.0.1", 0, queue.SimpleQueue())) as running:
         yield running
 
 
 def begin(hub, message, blob=b""):
-    line = dial([("127.0.0.1", hub.port)], SECRET)
+    line = dial([("127.0.0.1", hub.port)], hub.credentials)
     line.send(message, blob)
     return contextlib.closing(line)
 

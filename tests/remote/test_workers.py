@@ -29,7 +29,6 @@ from manyfit.ship.facts import facts
 from manyfit.testing.rig import PARAMS, SPACE
 from manyfit.worker.work import Task, Work
 
-SECRET = b"secret"
 KIT = WorkerSetup("study", "token", b"pickled work")
 
 
@@ -39,7 +38,7 @@ class Office:
     def __init__(self, folder, most=8):
         self.folder = folder
         self.inbox = queue.SimpleQueue()
-        self.hub = Hub(SECRET, "127.0.0.1", 0, self.inbox)
+        self.hub = Hub("127.0.0.1", 0, self.inbox)
         self.problem = None
         work = Work(lambda _: 0.0, SPACE, Metric("loss"), "study", folder)
         self.workers = Workers(self.hub, work, KIT, most, lambda _facts, _where: self.problem)
@@ -64,7 +63,7 @@ class Worker:
 
     def __init__(self, office):
         self.office = office
-        self.line = dial([("127.0.0.1", office.hub.port)], SECRET)
+        self.line = dial([("127.0.0.1", office.hub.port)], office.hub.credentials)
 
     def introduce(self, host="a", name=None):
         self.say({"hello": {"host": host, "name": name or host}, "facts": facts({})})
@@ -404,7 +403,7 @@ def test_words_that_mean_nothing(office, worker, message):
 )
 def test_an_introduction_that_is_none(office, hello):
     """Who introduces itself as no worker does gets no setup."""
-    with contextlib.closing(dial([("127.0.0.1", office.hub.port)], SECRET)) as line:
+    with contextlib.closing(dial([("127.0.0.1", office.hub.port)], office.hub.credentials)) as line:
         line.send(hello)
         office.take()
         assert office.workers.workers == {}
@@ -416,7 +415,7 @@ def test_an_introduction_that_is_none(office, hello):
 
 def test_an_event_before_the_introduction(office):
     """Who hasn't introduced itself isn't listened to."""
-    with contextlib.closing(dial([("127.0.0.1", office.hub.port)], SECRET)) as line:
+    with contextlib.closing(dial([("127.0.0.1", office.hub.port)], office.hub.credentials)) as line:
         line.send({"event": encode(finished())})
         office.take()
     assert office.events() == []

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import queue
 import resource
+import secrets
 import socket
 import threading
 from collections import deque
@@ -20,9 +21,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from manyfit.errors import ExecutorError
+from manyfit.remote.certificate import certified_context
 from manyfit.remote.tunnel import Address
 from manyfit.remote.tunnel_server import Outlet
-from manyfit.remote.wire import Frame, Wire, WireError
+from manyfit.remote.wire import Credentials, DriverWire, Frame, WireError
 from manyfit.worker.timings import USUAL, Timings
 
 _MOST_STRANGERS = 512  # who have yet to greet; and as many who have yet to prove who they are
@@ -50,8 +52,10 @@ class Hub:
 
     The first news of a connection is the first message of a worker that has proved to be one.
 
+    Attributes:
+        credentials: What workers need to be let in, made here.
+
     Args:
-        secret: The study's.
         host: The address to listen at; empty for all of this machine's.
         port: The port to listen at; 0 for any that is free.
         inbox: Where news are put.
@@ -59,18 +63,19 @@ class Hub:
 
     Raises:
         ExecutorError: It can't listen there.
+        MissingExtraError: cryptography is not installed.
     """
 
     def __init__(
         self,
-        secret: bytes,
         host: str,
         port: int,
         inbox: "queue.SimpleQueue[Any]",
         timings: Timings = USUAL,
     ) -> None:
         self.inbox = inbox
-        self.secret = secret
+        self.context, fingerprint = certified_context()
+        self.credentials = Credentials(secrets.token_bytes(32), fingerprint)
         self.timings = timings
         self.connections: dict[int, _Connection] = {}
         self.strangers: dict[_Connection, None] = {}  # who have said nothing, the oldest first
@@ -237,7 +242,7 @@ class _Connection(asyncio.Protocol):
         self.heard_at = 0.0
         self.untaken = _Untaken()
         self._hub = hub
-        self._wire = Wire(hub.secret, "driver")
+        self._wire = DriverWire(hub.context, hub.credentials.secret)
         self._number: int | None = None
         self._has_spoken = False
         self._unread = 0  # bytes that came since the last message
@@ -245,12 +250,11 @@ class _Connection(asyncio.Protocol):
         self._why = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet, and give the other end a while to prove who it is."""
+        """Give the other end a while to prove who it is."""
         if not isinstance(transport, asyncio.Transport):
             raise TypeError(f"not a stream: {transport!r}")
         self._transport = transport
         self._hub.wait_with(self._hub.strangers, self)
-        transport.write(self._wire.outgoing())
         loop = asyncio.get_running_loop()
         within = self._hub.timings.handshake
         self._patience = loop.call_later(within, self._give_up_on_stranger)
@@ -264,12 +268,11 @@ class _Connection(asyncio.Protocol):
         except WireError as error:
             self.abort(str(error))
             return
-        if outgoing := self._wire.outgoing():
-            self._transport.write(outgoing)
+        if self._wire.greeted and self in self._hub.strangers:
+            self._hub.wait_with(self._hub.greeted, self)
+        self._transport.write(self._wire.outgoing())
         if self._number is None and not self._has_spoken and self._wire.trusted:
             self._number = self._hub.admit(self)
-        elif self._wire.greeted and self in self._hub.strangers:
-            self._hub.wait_with(self._hub.greeted, self)
         for frame in frames:
             self._take(frame)
 
@@ -332,7 +335,8 @@ class _Connection(asyncio.Protocol):
     def send(self, message: Mapping[str, Any], blob: bytes = b"") -> None:
         """Send a message."""
         if not self._transport.is_closing():
-            self._transport.write(self._wire.pack(message, blob))
+            for piece in self._wire.pack(message, blob):
+                self._transport.write(piece)
 
     def hang_up(self, why: str) -> None:
         """End it when what was sent has left."""

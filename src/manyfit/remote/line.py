@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from manyfit.remote.wire import Frame, Wire, WireError
+from manyfit.remote.wire import Credentials, Frame, WireError, WorkerWire
 from manyfit.worker.timings import USUAL, Timings
 
 _READ = 1 << 18
@@ -22,11 +22,11 @@ class UnreachableError(Exception):
 
 
 class Line:
-    """An open connection to the driver, which has proved that it knows the secret.
+    """An open connection to the driver, which has proved who it is.
 
     Args:
         connection: Connected to the driver.
-        secret: The study's.
+        credentials: The study's.
         timings: How long getting to know each other may take, and how long the driver may then be
             silent; it says something every few seconds.
 
@@ -34,26 +34,34 @@ class Line:
         OSError: The driver hung up, or is no driver of this study.
     """
 
-    def __init__(self, connection: socket.socket, secret: bytes, timings: Timings = USUAL) -> None:
+    def __init__(
+        self, connection: socket.socket, credentials: Credentials, timings: Timings = USUAL
+    ) -> None:
         self.timings = timings
         self._socket = connection
-        self._wire = Wire(secret, "worker")
-        self._lock = threading.Lock()
+        self._wire = WorkerWire(credentials)
+        self._using_wire = threading.Lock()
+        self._sending = threading.Lock()  # may take long, and what arrives is read meanwhile
         self._early: list[Frame] = []
         self._heard_at = time.monotonic()
         self._readable = select.poll()  # not select(), which knows no descriptor above 1023
         self._readable.register(connection, select.POLLIN)
         self.gone: str | None = None  # why nothing more will come, once that is so
-        connection.settimeout(timings.handshake)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._get_to_know()
+        connection.settimeout(timings.silence)
+
+    def _get_to_know(self) -> None:
+        deadline = time.monotonic() + self.timings.handshake
         while not self._wire.trusted:
-            connection.sendall(self._wire.outgoing())
-            data = connection.recv(_READ)
+            if (left := deadline - time.monotonic()) <= 0:
+                raise TimeoutError("timed out")
+            self._socket.settimeout(left)
+            self._socket.sendall(self._wire.outgoing())
+            data = self._socket.recv(_READ)
             if not data:
                 raise ConnectionResetError("it hung up")
             self._early += self._feed(data)
-        connection.sendall(self._wire.outgoing())
-        connection.settimeout(timings.silence)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def fileno(self) -> int:
         """Return the descriptor that turns readable when there is something to receive."""
@@ -61,10 +69,13 @@ class Line:
 
     def send(self, message: Mapping[str, Any], blob: bytes = b"") -> None:
         """Send a message, from any thread; if that fails, the driver is `gone`."""
-        with self._lock:  # frames are numbered, so they leave in the order they were packed in
+        with self._sending:  # what is encrypted leaves in the order it was packed in
             if self.gone is None:
                 try:
-                    self._socket.sendall(self._wire.pack(message, blob))
+                    with self._using_wire:
+                        pieces = self._wire.pack(message, blob)
+                    for piece in pieces:
+                        self._socket.sendall(piece)
                 except OSError as error:
                     self.gone = f"nothing can be sent to the driver ({error})"
 
@@ -91,7 +102,8 @@ class Line:
 
     def _feed(self, data: bytes) -> list[Frame]:
         try:
-            return self._wire.feed(data)
+            with self._using_wire:
+                return self._wire.feed(data)
         except WireError as error:
             raise ConnectionAbortedError(str(error)) from error
 
@@ -100,12 +112,14 @@ class Line:
         self._socket.close()
 
 
-def dial(addresses: Sequence[tuple[str, int]], secret: bytes, timings: Timings = USUAL) -> Line:
+def dial(
+    addresses: Sequence[tuple[str, int]], credentials: Credentials, timings: Timings = USUAL
+) -> Line:
     """Connect to the driver by the first address that works.
 
     Args:
         addresses: Hosts and ports at which the driver may be reached.
-        secret: The study's.
+        credentials: The study's.
         timings: How long each address is given, and what the line is.
 
     Raises:
@@ -114,26 +128,26 @@ def dial(addresses: Sequence[tuple[str, int]], secret: bytes, timings: Timings =
     tried = []
     for address in addresses:
         try:
-            return _connect_again(address, secret, timings)
+            return _connect_again(address, credentials, timings)
         except OSError as error:
             tried.append(f"{address[0]}:{address[1]} ({error})")
     here = socket.gethostname()
     raise UnreachableError(f"from {here}, the driver can't be reached at {', '.join(tried)}")
 
 
-def _connect_again(address: tuple[str, int], secret: bytes, timings: Timings) -> Line:
+def _connect_again(address: tuple[str, int], credentials: Credentials, timings: Timings) -> Line:
     for _ in range(_TRIES - 1):
         try:
-            return _connect(address, secret, timings)
+            return _connect(address, credentials, timings)
         except (ConnectionResetError, BrokenPipeError):
             time.sleep(_PAUSE)
-    return _connect(address, secret, timings)
+    return _connect(address, credentials, timings)
 
 
-def _connect(address: tuple[str, int], secret: bytes, timings: Timings) -> Line:
+def _connect(address: tuple[str, int], credentials: Credentials, timings: Timings) -> Line:
     connection = socket.create_connection(address, timeout=timings.handshake)
     try:
-        return Line(connection, secret, timings)
+        return Line(connection, credentials, timings)
     except OSError:
         connection.close()
         raise

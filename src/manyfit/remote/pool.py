@@ -2,7 +2,6 @@
 
 import logging
 import queue
-import secrets
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -49,6 +48,7 @@ class WorkerPool:
 
     Raises:
         ExecutorError: This process can't listen there.
+        MissingExtraError: cryptography is not installed.
     """
 
     live_reports = True
@@ -70,13 +70,12 @@ class WorkerPool:
         self._began = time.monotonic()
         self._said: set[str] = set()
         reach = cluster.reach()
-        secret = secrets.token_bytes(32)
-        self._hub = Hub(secret, reach.listen_at, port, inbox, timings)
+        self._hub = Hub(reach.listen_at, port, inbox, timings)
         self._workers = Workers(self._hub, work, equipment.setup, size, self._inspect)
         hosts = reach.hosts if host is None else (host,)
         settings = {
             "addresses": [(each, self._hub.port) for each in hosts],
-            "secret": secret,
+            "credentials": asdict(self._hub.credentials),
             "imports": dict(self._listing.imports),
             "broadcasts": dict(equipment.broadcasts.broadcasts),
             "timings": asdict(timings),

@@ -3,6 +3,10 @@
 PySpark puts every broadcast, and every function above 1 MB, into temporary files on the driver and
 on each executor's machine. So what may hold a secret is sealed before it is broadcast, and only its
 key, of a few bytes, is in the function, which then goes through memory alone.
+
+The standard library has no cipher, and an executor that only runs Python has no `cryptography`. So
+this is the one cipher here that is our own: a stream of SHAKE-256 with a key for each value, and
+then HMAC-SHA-256 over what it hides. Connections use TLS (see `wire`).
 """
 
 import hashlib

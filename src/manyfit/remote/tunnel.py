@@ -4,9 +4,9 @@
 
     objective ──HTTP──► tunnel, on loopback ──frames──► hub ──bytes──► server, on the driver's side
 
-Each connection to the tunnel is passed on over a connection of its own to the driver, signed like
-any other. Whoever else is on the worker's machine can connect to the tunnel too, so the first thing
-on each connection must be a request with the credentials that the objective alone was given.
+Each connection to the tunnel is passed on over a connection of its own to the driver, encrypted
+like any other. Everybody on the worker's machine can connect to the tunnel, so the first thing on
+each connection must be a request with the credentials that the objective alone was given.
 """
 
 import base64

@@ -1,37 +1,43 @@
-"""What goes over a network connection between driver and worker: framed, signed, plain data.
+"""What goes over a network connection between driver and worker: encrypted, framed, plain data.
 
 ::
 
-    frame = lengths of message and blob, signature │ message (JSON) │ blob (bytes)
+    TLS 1.3: │ lengths of message and blob │ message (JSON) │ blob (bytes) │ the next frame ...
 
-Knows no sockets: both ends hand it what arrives, and send what it gives them. Each end proves that
-it knows the study's secret before the other listens to it. From then on every frame is signed with
-a key of this one connection, by direction and count, so that none can be forged, repeated or left
-out. Nothing is encrypted.
+Knows no sockets: both ends hand it what arrives, and send what it gives them. A worker knows its
+driver by the SHA-256 of the certificate that was made for the study; the driver knows a worker by
+the study's secret, the first thing that is said inside.
+
+The encryption is Python's `ssl`, over buffers in memory, which take 17 KB a connection. The TLS of
+asyncio takes 256 KB (`SSLProtocol.max_size`), also for strangers, of whom it tells nobody until
+their handshake is done. An `ssl.SSLSocket` can't be written to by one thread while another one
+reads (https://docs.openssl.org/master/man7/openssl-threads/).
 """
 
-import hmac
+import hashlib
 import json
 import secrets
+import ssl
 import struct
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from manyfit.errors import ManyfitError
 
-Role: TypeAlias = Literal["driver", "worker"]
-
-_VERSION = 1
-_HEAD = struct.Struct(">IQ32s")
-_UNSIGNED = bytes(32)
-_MOST_OF_A_STRANGER = 256  # bytes of a message, before its sender has proved anything
-# Bytes of a message and of a blob, by who sends them. What a worker says is small: at most, a log.
-_MOST: dict[Role, tuple[int, int]] = {"driver": (1 << 27, 1 << 34), "worker": (1 << 24, 1 << 25)}
-_OTHER: dict[Role, Role] = {"driver": "worker", "worker": "driver"}
+_VERSION = 2
+_HEAD = struct.Struct(">IQ")
+_RECORD = 1 << 14  # bytes that TLS decrypts at a time, at most
+_PIECE = 1 << 20  # bytes that are encrypted at a time: OpenSSL's buffers end at 1.6 GB
+# Bytes of a message and of a blob. What a worker says is small: at most, a log.
+_MOST_OF_A_STRANGER = 1 << 8, 0
+_MOST_OF_A_WORKER = 1 << 24, 1 << 25
+_MOST_OF_THE_DRIVER = 1 << 27, 1 << 34
+_MOST_UNPROVED = 1 << 13  # bytes in all, encrypted, from an end that has yet to say the secret
 
 
 class WireError(ManyfitError):
-    """The other end doesn't know the secret, or what it sends is no frame: hang up."""
+    """The other end is a stranger, or what it sends is no frame: hang up."""
 
 
 class Frame(NamedTuple):
@@ -41,50 +47,55 @@ class Frame(NamedTuple):
     blob: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a worker needs to find its driver, and to be let in.
+
+    Attributes:
+        secret: Known to the driver and its workers, and to nobody else.
+        fingerprint: The SHA-256 of the driver's certificate.
+    """
+
+    secret: bytes = field(repr=False)
+    fingerprint: bytes
+
+
 class Wire:
     """One end of a connection: packs what is to be sent, takes in what has arrived.
 
     `outgoing` has to be sent after construction and after every `feed`, as long as it isn't empty;
-    nothing may be packed before `trusted`.
-
-    Args:
-        secret: Known to both ends, and to nobody else.
-        role: Which end this is.
+    nothing may be packed before `trusted`. Threads that share one must take turns.
 
     Example:
-        >>> driver, worker = Wire(b"secret", "driver"), Wire(b"secret", "worker")
-        >>> for _ in range(2):  # they greet, then they prove that they know the secret
-        ...     said = driver.outgoing(), worker.outgoing()
-        ...     unread = worker.feed(said[0]), driver.feed(said[1])
-        >>> driver.trusted, worker.trusted
-        (True, True)
-        >>> worker.feed(driver.pack({"task": 7}))
+        >>> from manyfit.remote.certificate import certified_context
+        >>> context, fingerprint = certified_context()
+        >>> driver, worker = DriverWire(context, b"secret"), WorkerWire(
+        ...     Credentials(b"secret", fingerprint)
+        ... )
+        >>> while not (driver.trusted and worker.trusted):
+        ...     unread = driver.feed(worker.outgoing()), worker.feed(driver.outgoing())
+        >>> worker.feed(b"".join(driver.pack({"task": 7})))
         [Frame(message={'task': 7}, blob=b'')]
     """
 
-    def __init__(self, secret: bytes, role: Role) -> None:
-        self.greeted = False  # whether the other end has said what one of its kind says first
+    def __init__(self, context: ssl.SSLContext, most: tuple[int, int]) -> None:
         self.trusted = False
-        self._secret = secret
-        self._role = role
-        self._nonce = secrets.token_hex(16)
-        self._expected = ""
-        self._keys: dict[Role, bytes] = {}
-        self._counts: dict[Role, int] = {"driver": 0, "worker": 0}
+        self._most = most
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server_side = context.protocol == ssl.PROTOCOL_TLS_SERVER
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        self._is_encrypted = False
         self._buffer = bytearray()
-        self._outgoing = _frame(_json({"manyfit": _VERSION, "nonce": self._nonce}))
 
     def outgoing(self) -> bytes:
         """Return what has to be sent now to get to know each other; mostly nothing."""
-        outgoing, self._outgoing = self._outgoing, b""
-        return outgoing
+        return self._outgoing.read()
 
-    def pack(self, message: Mapping[str, Any], blob: bytes = b"") -> bytes:
-        """Return a signed frame, to be sent in this order."""
+    def pack(self, message: Mapping[str, Any], blob: bytes = b"") -> list[bytes]:
+        """Return an encrypted frame in pieces, to be sent in this order."""
         if not self.trusted:
             raise WireError("nothing may be sent to an end that has not proved who it is")
-        text = _json(message)
-        return _frame(text, blob, self._sign(self._role, text, blob))
+        return self._encrypt(message, blob)
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take in what has arrived; returns the whole frames in it, once the other end is trusted.
@@ -92,23 +103,49 @@ class Wire:
         Raises:
             WireError: The other end is a stranger, or the data are damaged or forged.
         """
-        self._buffer += data
+        self._incoming.write(data)
+        try:
+            self._decrypt()
+        except ssl.SSLWantReadError:
+            pass  # the rest is on its way
+        except ssl.SSLError as error:
+            raise WireError(f"the other end breaks TLS ({error.reason or error})") from error
         frames = []
-        while (found := self._next()) is not None:
-            text, blob, signature = found
-            if not self.trusted:
-                self._get_to_know(text)
-                continue
-            if not hmac.compare_digest(signature, self._sign(_OTHER[self._role], text, blob)):
-                raise WireError("a frame's signature is wrong")
-            frames.append(Frame(_parse(text), blob))
+        while (frame := self._next()) is not None:
+            if self.trusted:
+                frames.append(frame)
+            else:
+                self._get_to_know(frame.message)
         return frames
 
-    def _next(self) -> tuple[bytes, bytes, bytes] | None:
+    def _decrypt(self) -> None:
+        if not self._is_encrypted:
+            self._tls.do_handshake()
+            self._is_encrypted = True
+            self._begin()
+        while self._incoming.pending or self._tls.pending():
+            data = self._tls.read(_RECORD)
+            if not data:
+                raise WireError("the other end has ended TLS")
+            self._buffer += data
+
+    def _encrypt(self, message: Mapping[str, Any], blob: bytes = b"") -> list[bytes]:
+        text = _json(message)
+        first = b"".join((_HEAD.pack(len(text), len(blob)), text, blob[:_PIECE]))
+        rest = (blob[start : start + _PIECE] for start in range(_PIECE, len(blob), _PIECE))
+        return [self._encrypted(first), *map(self._encrypted, rest)]
+
+    def _encrypted(self, data: bytes) -> bytes:
+        left = memoryview(data)
+        while left:
+            left = left[self._tls.write(left) :]
+        return self._outgoing.read()
+
+    def _next(self) -> Frame | None:
         if len(self._buffer) < _HEAD.size:
             return None
-        n_text, n_blob, signature = _HEAD.unpack_from(self._buffer)
-        most = _MOST[_OTHER[self._role]] if self.trusted else (_MOST_OF_A_STRANGER, 0)
+        n_text, n_blob = _HEAD.unpack_from(self._buffer)
+        most = self._most if self.trusted else _MOST_OF_A_STRANGER
         if n_text > most[0] or n_blob > most[1]:
             raise WireError(f"a frame of {n_text} and {n_blob} bytes is larger than it may be")
         middle, end = _HEAD.size + n_text, _HEAD.size + n_text + n_blob
@@ -116,42 +153,83 @@ class Wire:
             return None
         text, blob = bytes(self._buffer[_HEAD.size : middle]), bytes(self._buffer[middle:end])
         del self._buffer[:end]
-        return text, blob, signature
+        return Frame(_parse(text), blob)
 
-    def _get_to_know(self, text: bytes) -> None:
-        """Take in a greeting, answered by our proof; then the other's proof."""
-        match _parse(text):
-            case {"manyfit": version, "nonce": str(nonce)} if not self._keys and nonce.isascii():
-                if version != _VERSION:
-                    raise WireError(f"the other end speaks version {version}, not {_VERSION}")
-                self.greeted = True
-                nonces = (self._nonce, nonce) if self._role == "driver" else (nonce, self._nonce)
-                for role in _OTHER:
-                    self._keys[role] = self._derive(f"key of {role}", *nonces)
-                proof = self._derive(f"proof of {self._role}", *nonces).hex()
-                self._expected = self._derive(f"proof of {_OTHER[self._role]}", *nonces).hex()
-                self._outgoing += _frame(_json({"proof": proof}))
-            case {"proof": str(proof)} if self._keys and proof.isascii():
-                if not hmac.compare_digest(proof.encode(), self._expected.encode()):
+    def _begin(self) -> None:
+        """Say the first thing that is encrypted."""
+
+    def _get_to_know(self, message: dict[str, Any]) -> None:
+        """Trust the other end for what it says first, or refuse it."""
+        raise NotImplementedError
+
+
+class DriverWire(Wire):
+    """The driver's end.
+
+    Args:
+        context: With the study's certificate.
+        secret: The study's.
+    """
+
+    def __init__(self, context: ssl.SSLContext, secret: bytes) -> None:
+        super().__init__(context, _MOST_OF_A_WORKER)
+        self._secret = secret
+        self._heard = 0
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the other end has begun TLS, and waits for the answer in `outgoing`."""
+        return self._outgoing.pending > 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        self._heard += len(data)
+        if not self.trusted and self._heard > _MOST_UNPROVED:
+            raise WireError("the other end says too much before it proves who it is")
+        return super().feed(data)
+
+    def _get_to_know(self, message: dict[str, Any]) -> None:
+        match message:
+            case {"manyfit": int(), "secret": str(secret)} if secret.isascii():
+                if not secrets.compare_digest(secret, self._secret.hex()):
                     raise WireError("the other end doesn't know this study's secret")
                 self.trusted = True
+                self._outgoing.write(b"".join(self._encrypt({"manyfit": _VERSION})))
             case _:
                 raise WireError("the other end is no Manyfit")
 
-    def _derive(self, *words: str) -> bytes:
-        return hmac.digest(self._secret, "\n".join(words).encode(), "sha256")
 
-    def _sign(self, sender: Role, text: bytes, blob: bytes) -> bytes:
-        count = self._counts[sender]
-        self._counts[sender] = count + 1
-        signature = hmac.new(self._keys[sender], struct.pack(">QQ", count, len(text)), "sha256")
-        signature.update(text)
-        signature.update(blob)
-        return signature.digest()
+class WorkerWire(Wire):
+    """A worker's end. It says the secret to an end that has the study's certificate, and no other.
 
+    Args:
+        credentials: The study's.
+    """
 
-def _frame(text: bytes, blob: bytes = b"", signature: bytes = _UNSIGNED) -> bytes:
-    return b"".join((_HEAD.pack(len(text), len(blob), signature), text, blob))
+    def __init__(self, credentials: Credentials) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # nobody vouches for it: its fingerprint is known
+        super().__init__(context, _MOST_OF_THE_DRIVER)
+        self._credentials = credentials
+        self.feed(b"")  # greets
+
+    def _begin(self) -> None:
+        certificate = self._tls.getpeercert(binary_form=True) or b""
+        found = hashlib.sha256(certificate).digest()
+        if not secrets.compare_digest(found, self._credentials.fingerprint):
+            raise WireError("the other end has not the certificate of this study's driver")
+        said = {"manyfit": _VERSION, "secret": self._credentials.secret.hex()}
+        self._outgoing.write(b"".join(self._encrypt(said)))
+
+    def _get_to_know(self, message: dict[str, Any]) -> None:
+        match message:
+            case {"manyfit": int(version)}:
+                if version != _VERSION:
+                    raise WireError(f"the driver speaks version {version}, not {_VERSION}")
+                self.trusted = True
+            case _:
+                raise WireError("the other end is no Manyfit")
 
 
 def _json(message: Mapping[str, Any]) -> bytes:

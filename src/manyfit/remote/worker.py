@@ -26,7 +26,7 @@ from manyfit.remote.line import Line, UnreachableError, dial
 from manyfit.remote.remote_slot import RemoteSlot
 from manyfit.remote.setup import unpacked
 from manyfit.remote.tunnel import Tunnel
-from manyfit.remote.wire import Frame
+from manyfit.remote.wire import Credentials, Frame
 from manyfit.ship.facts import facts
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.limits import machine_memory, private_memory
@@ -39,8 +39,8 @@ def serve(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Dial the driver and serve until it hangs up; returns how it went.
 
     Args:
-        settings: `addresses`, `secret`, `imports` to look for, `broadcasts` by digest,
-            the fields of `timings`, and `place`, which the driver is told.
+        settings: `addresses`, `imports` to look for, `broadcasts` by digest, the fields of
+            `credentials` and of `timings`, and `place`, which the driver is told.
     """
     try:
         line = _dial(settings)
@@ -53,7 +53,8 @@ def serve(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _dial(settings: Mapping[str, Any]) -> Line:
     addresses = [tuple(address) for address in settings["addresses"]]
-    return dial(addresses, settings["secret"], Timings(**settings["timings"]))
+    credentials = Credentials(**settings["credentials"])
+    return dial(addresses, credentials, Timings(**settings["timings"]))
 
 
 def _introduction(settings: Mapping[str, Any]) -> dict[str, Any]:
