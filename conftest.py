@@ -35,6 +35,8 @@ CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycac
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
 # What pytest, MLflow's databases and TensorFlow's AutoGraph leave in the temporary folder.
 OTHERS = ("pytest-of-", "db_init_lock-", "__pycache__")
+MEMORY = Path("/dev", "shm")  # of Linux
+ROOM = 4 << 30  # bytes; many containers have 64 MB there
 GRACE = 10.0  # seconds for processes that were told to end
 FOLDER, CHECKOUT = pytest.StashKey[Path](), pytest.StashKey[set[str]]()
 LEFT = pytest.StashKey[list[str]]()
@@ -126,7 +128,7 @@ def pytest_configure(config):
     """Give the run its folder, unless this is one of its processes."""
     hypothesis.settings.load_profile("soak" if config.getoption("--soak") else "test")
     if not hasattr(config, "workerinput"):
-        folder = Path(tempfile.mkdtemp(prefix="test-"))
+        folder = Path(tempfile.mkdtemp(prefix="test-", dir=in_memory()))
         os.environ.update({"TMPDIR": str(folder), MARK: folder.name})
         tempfile.tempdir = None  # the environment is looked at anew
         # Without bytecode, each process of a run would compile all of it: half of what it takes.
@@ -156,6 +158,16 @@ def pytest_terminal_summary(terminalreporter, config):
     if left := config.stash.get(LEFT, []):
         terminalreporter.section("left behind by this run", red=True)
         terminalreporter.write_line("\n".join(left))
+
+
+def in_memory():
+    """Return a folder in memory if there is one with room: tests write much, and sync all of it."""
+    try:
+        found = os.statvfs(MEMORY)
+    except OSError:
+        return None
+    fits = found.f_bavail * found.f_frsize > ROOM and not found.f_flag & os.ST_NOEXEC
+    return MEMORY if fits else None
 
 
 def in_checkout():

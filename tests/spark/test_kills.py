@@ -176,7 +176,7 @@ from pathlib import Path
 
 sys.path[:0] = [{demo!r}, {here!r}]
 from cluster import session
-from test_spark_kills import tune
+from {module} import tune
 
 folder = Path({folder!r})
 settings = {{"spark.cores.max": "4", "spark.executor.cores": "2"}}
@@ -192,14 +192,16 @@ def test_the_driver_is_killed(cluster, classic, tmp_path, name, round_):
     program = textwrap.dedent(DRIVER).format(
         demo=str(DEMO),
         here=str(Path(__file__).parent),
+        module=Path(__file__).stem,
         folder=str(tmp_path),
         url=cluster.url,
         name=name,
     )
     driver = subprocess.Popen([sys.executable, "-c", program])
     killer = at_a_random_moment(name, lambda _: os.kill(driver.pid, signal.SIGKILL))
-    driver.wait(120)
+    ended = driver.wait(120)
     killer.join()
+    assert ended in {0, -signal.SIGKILL}  # 0: it was done before
     assert nothing_is_left(name)
 
     result = tune(classic.on(cluster.url), tmp_path, name)

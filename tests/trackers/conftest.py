@@ -173,6 +173,10 @@ def server() -> MemoryServer:
     return MemoryServer()
 
 
+# Its job runner would start more processes, and leave a folder in /dev/shm when it is killed.
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
 class MlflowProcess:
     """A real `mlflow server` on loopback, in a process group of its own."""
 
@@ -193,7 +197,7 @@ class MlflowProcess:
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
-                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+                env={**os.environ, **QUIET},
                 start_new_session=True,
             )
         deadline = time.monotonic() + 90

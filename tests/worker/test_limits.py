@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -79,13 +80,16 @@ time.sleep(60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system doesn't tell")
-def test_shared_pages_count_once_and_files_do_not(tmp_path):
+def test_shared_pages_count_once_and_files_do_not():
     """What forked processes share is held once; a mapped file is the kernel's to drop."""
-    with subprocess.Popen(
-        [sys.executable, "-c", SHARED, tmp_path / "data"],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as parent:
+    with (
+        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,  # a file in memory can't be dropped
+        subprocess.Popen(
+            [sys.executable, "-c", SHARED, f"{folder}/data"],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        ) as parent,
+    ):
         for _ in range(4):
             parent.stdout.readline()
         assert 100_000_000 < tree_memory(parent.pid) < 200_000_000
