@@ -14,8 +14,10 @@ import pytest
 from manyfit.events import AttemptFinished, AttemptLost, AttemptPruned, Reported
 from manyfit.spark.driver.executor import DriverExecutor
 from manyfit.spark.executor import SparkExecutor
+from manyfit.spark.jobs import SparkJobs
 from manyfit.spark.session import Session
 from manyfit.testing.executors import ExecutorContract
+from manyfit.testing.remote import LocalSpark
 from manyfit.testing.rig import RiggedContract
 from manyfit.testing.stopping import StoppingContract
 from manyfit.worker.context import report
@@ -45,21 +47,6 @@ def says(text, folder=None, seconds=0.0):
     return task
 
 
-def in_thread(function, *args, **options):
-    """Run a function in a thread of its own, as executors run jobs; its result is in the list."""
-    results = []
-    thread = threading.Thread(target=lambda: results.append(function(*args, **options)))
-    thread.start()
-    return thread, results
-
-
-def run_alone(session, *args, **options):
-    """Run a job in a thread of its own, which keeps the job's tag."""
-    thread, results = in_thread(session.run, *args, **options)
-    thread.join(LONG)
-    return results[0]
-
-
 def until(condition):
     """Wait until something holds."""
     deadline = time.monotonic() + LONG
@@ -68,18 +55,47 @@ def until(condition):
         time.sleep(0.02)
 
 
-class SessionContract:
-    """What executors need of a session, whatever its kind."""
-
-    is_classic = True
-    is_local = False
+class JobsContract:
+    """Functions whose Spark jobs are cancelled by tag, on any kind of session."""
 
     @pytest.fixture
     def session(self, spark_of_kind):
         """The session, as executors see it."""
         return Session(spark_of_kind)
 
-    def test_a_job_of_one_task(self, session):
+    @pytest.fixture
+    def start(self, session):
+        """A function that starts another one; what came of each is in the dict, by its tag."""
+        jobs, ends = SparkJobs(session), {}
+
+        def start(tag, function, **options):
+            began = threading.Event()
+            jobs.start(
+                lambda: (began.set(), function())[1],
+                lambda ended: ends.update({ended.tag: ended}),
+                tag=tag,
+                title=f"job {tag}",
+                **options,
+            )
+            assert began.wait(LONG)
+            return jobs, ends
+
+        yield start
+        jobs.end(LONG)
+        assert not jobs.running
+
+    @pytest.fixture
+    def run(self, session, start):
+        """A function that runs a job, and returns what it yields."""
+
+        def run(*args, **options):
+            jobs, ends = start("alone", lambda: session.run(*args, **options))
+            until(lambda: not jobs.running)
+            return ends["alone"].answer
+
+        return run
+
+    def test_a_job_of_one_task(self, run):
         """It runs elsewhere than in this process, and what it yields comes back."""
 
         def task(batches):
@@ -89,50 +105,66 @@ class SessionContract:
 
             yield pa.RecordBatch.from_pydict({"said": [f"{os.getpid()}"]})
 
-        (pid,) = run_alone(session, task, tag="one", title="one")
+        (pid,) = run(task)
         assert pid != str(os.getpid())
 
-    def test_a_task_for_each_slot(self, session):
+    def test_a_cancelled_job(self, session, start, tmp_path):
+        """It ends with an error, and the other job goes on."""
+        start("long", lambda: session.run(says("long", tmp_path, LONG)))
+        jobs, ends = start("short", lambda: session.run(says("short", tmp_path, 1.0)))
+        until(lambda: (tmp_path / "long").exists() and (tmp_path / "short").exists())
+        jobs.cancel("long")
+        until(lambda: not jobs.running)
+        assert ends["short"].answer == ["short"]
+        assert ends["long"].error is not None
+
+    def test_a_job_that_is_yet_to_come(self, session, start):
+        """A function that is cancelled before it starts a job has that job cancelled."""
+        cancelled = threading.Event()
+        jobs, ends = start(
+            "late", lambda: cancelled.wait(LONG) and session.run(says("", None, LONG))
+        )
+        jobs.cancel("late")
+        time.sleep(0.1)
+        cancelled.set()
+        until(lambda: not jobs.running)
+        assert ends["late"].error is not None
+
+
+class TestJobsWithoutSpark(JobsContract):
+    """The stand-in, whose tasks are processes on this machine."""
+
+    @pytest.fixture
+    def spark_of_kind(self, tmp_path):
+        """One with two slots."""
+        return LocalSpark(tmp_path / "machine", slots=2)
+
+
+class SessionContract(JobsContract):
+    """What executors need of a session, whatever its kind."""
+
+    is_classic = True
+    is_local = False
+
+    def test_a_task_for_each_slot(self, run):
         """A job that runs everywhere has as many tasks as Spark means to run at once."""
-        said = run_alone(session, says("here"), tag="all", title="all", everywhere=True)
+        said = run(says("here"), everywhere=True)
         assert said == ["here"] * len(said)
         assert len(said) >= 2
 
-    def test_a_cancelled_job(self, session, tmp_path):
-        """It ends, with an error where it was run, and the other job goes on."""
-
-        def fails():
-            with pytest.raises(Exception, match=r"(?i)cancel"):
-                session.run(says("long", tmp_path, LONG), tag="long", title="long")
-            return True
-
-        cancelled, ended = in_thread(fails)
-        other, said = in_thread(session.run, says("short", tmp_path, 2.0), tag="short", title="s")
-        until(lambda: (tmp_path / "long").exists() and (tmp_path / "short").exists())
-        session.cancel("long")
-        cancelled.join(LONG / 2)
-        other.join(LONG / 2)
-        assert (ended, said) == ([True], [["short"]])
-
-    def test_a_marked_thread(self, session, tmp_path):
-        """TrialJobs that a trial's thread starts can be cancelled by the trial's tag."""
-        caught = []
-
-        def trial():
-            session.mark("mine", "trial 0", "pool")
-            try:
-                session.run(says("marked", tmp_path, LONG), tag="other", title="job")
-            except Exception as error:  # noqa: BLE001 - Py4J's, or gRPC's
-                caught.append(str(error))
-
-        thread = threading.Thread(target=session.inheriting(trial))
-        thread.start()
+    def test_a_marked_thread(self, session, start, tmp_path):
+        """Jobs that an objective starts are cancelled by the tag of the thread."""
+        jobs, ends = start(
+            "marked",
+            lambda: session.run(says("marked", tmp_path, LONG)),
+            pool="pool",
+            inherits=True,
+        )
         until((tmp_path / "marked").exists)
         until(lambda: session.tasks() == (1 if self.is_classic else None))
-        session.cancel("mine")
-        thread.join(LONG / 2)
-        assert len(caught) == 1
-        assert "cancel" in caught[0].lower()
+        jobs.cancel("marked")
+        until(lambda: not jobs.running)
+        assert "cancel" in str(ends["marked"].error).lower()
 
     def test_slots(self, session):
         """How many tasks run at once is told without a job."""
@@ -140,7 +172,7 @@ class SessionContract:
         assert session.is_local == self.is_local
         assert session.ended() is None
 
-    def test_a_profile(self, session):
+    def test_a_profile(self, session, run):
         """A task can be given two cores; on local Spark, which has no profiles, it takes two."""
         profile = session.profile(2, 0)
         if self.is_local:
@@ -154,9 +186,9 @@ class SessionContract:
 
             yield pa.RecordBatch.from_pydict({"said": [f"{TaskContext.get().cpus()}"]})
 
-        assert run_alone(session, task, tag="two", title="two", profile=profile) == ["2"]
+        assert run(task, profile=profile) == ["2"]
 
-    def test_a_broadcast(self, session):
+    def test_a_broadcast(self, session, run):
         """Classic sessions send a value to every executor once."""
         if not self.is_classic:
             pytest.skip("Connect has no broadcasts: storage= is for that")
@@ -167,7 +199,7 @@ class SessionContract:
 
             yield pa.RecordBatch.from_pydict({"said": [value.value]})
 
-        assert run_alone(session, task, tag="sent", title="sent") == ["sent"]
+        assert run(task) == ["sent"]
         value.destroy()
 
 

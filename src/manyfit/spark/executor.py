@@ -196,4 +196,4 @@ class SparkExecutor(RemoteExecutor[SparkCluster]):
             self._session.leave()  # or what is asked of it now might wait for minutes
         super().close()
         if opened is not None:
-            opened.cluster.end_survey()
+            opened.cluster.close()

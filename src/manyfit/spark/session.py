@@ -1,6 +1,6 @@
 """A Spark session as the executor needs it: the one file that knows classic Spark from Connect.
 
-TrialJobs go through DataFrames, which both have; only classic has a SparkContext, and broadcasts.
+Jobs go through DataFrames, which both have; only classic has a SparkContext, and broadcasts.
 """
 
 import functools
@@ -137,16 +137,16 @@ class Session:
             return cast("Callable[[], None]", wrapper(target))
         return cast("Callable[[], None]", wrapper(self._spark)(target))
 
-    def mark(self, tag: str, title: str, pool: str) -> None:
+    def mark(self, tag: str, title: str, pool: str | None = None) -> None:
         """Mark the jobs that this thread will start; the thread must be theirs alone.
 
         Through Connect they have only the tag: the server gives all jobs titles of its own, and
         none of them a pool.
 
         Args:
-            tag: What `cancel` knows them by.
-            title: What people see them as.
-            pool: Which of Spark's fair pools they run in.
+            tag: Names them to `cancel`.
+            title: Describes them on Spark's pages.
+            pool: The fair pool in which they run; None to leave it as it is.
         """
         if self.is_connect:
             self._spark.addTag(tag)
@@ -154,7 +154,8 @@ class Session:
         context = self._spark.sparkContext
         context.setJobGroup(tag, title)
         context.addJobTag(tag)
-        context.setLocalProperty("spark.scheduler.pool", pool)
+        if pool is not None:
+            context.setLocalProperty("spark.scheduler.pool", pool)
 
     @property
     def is_fair(self) -> bool:
@@ -186,28 +187,15 @@ class Session:
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────
 
     def run(
-        self,
-        function: TaskFunction,
-        *,
-        tag: str,
-        title: str,
-        profile: Any = None,
-        everywhere: bool = False,
+        self, function: TaskFunction, *, profile: Any = None, everywhere: bool = False
     ) -> list[str]:
         """Run a job of one task to its end, in this thread; returns the texts that it yields.
 
         Args:
             function: Runs in the task, as `DataFrame.mapInArrow` has it.
-            tag: What `cancel` knows the job by. The thread must be the job's own: it keeps the tag.
-            title: What people see it as.
             profile: The resources of its executors and task, as `profile` returns them.
             everywhere: Have as many tasks as Spark means to run at once, instead of one.
         """
-        if self.is_connect:
-            self._spark.addTag(tag)
-        else:
-            self._spark.sparkContext.addJobTag(tag)
-            self._spark.sparkContext.setLocalProperty("spark.job.description", title)
         options = {} if profile is None else {"profile": profile}
         rows = self._spark.range(1 << 12) if everywhere else self._spark.range(0, 1, 1, 1)
         frame = rows.mapInArrow(function, "said string", **options)

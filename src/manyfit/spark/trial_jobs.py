@@ -1,13 +1,10 @@
 """A Spark job for each trial: slower than workers that stay, and the way where none can dial in."""
 
-import contextlib
 import logging
 import queue
-import threading
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from json import loads
 from typing import Any, cast
 
@@ -16,7 +13,8 @@ from manyfit.remote.equipment import Equipment
 from manyfit.remote.mailbox import Mailbox
 from manyfit.remote.tunnel import URI, own_address
 from manyfit.remote.watch import end_behind
-from manyfit.spark.cluster import SparkCluster, gist_of
+from manyfit.spark.cluster import SparkCluster
+from manyfit.spark.jobs import JobEnded, SparkJobs, spark_message
 from manyfit.spark.task import task_function
 from manyfit.worker.logs import write_log
 from manyfit.worker.timings import USUAL, Timings
@@ -28,18 +26,8 @@ logger = logging.getLogger("manyfit")
 _LOOK = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class JobEnded:
-    """The job of an attempt ended; `said` is None if it failed, and `error` says how."""
-
-    number: int
-    attempt: int
-    said: Mapping[str, Any] | None
-    error: str = ""
-
-
 class TrialJobs:
-    """Runs each attempt as a job of its own, in a thread of its own.
+    """Runs each attempt as a Spark job of its own.
 
     Its events come home with the job's result; or while it runs, if there is a channel.
 
@@ -49,7 +37,7 @@ class TrialJobs:
         equipment: What each job is given.
         size: How many may run at once.
         channel: A folder or URL that the driver and all workers see; None if there is none.
-        inbox: Where ends are put.
+        inbox: Takes a `JobEnded` for each attempt.
         timings: How long Spark may take to end jobs.
     """
 
@@ -68,7 +56,7 @@ class TrialJobs:
         self.size = size
         self.events: deque[AttemptEvent] = deque()
         self._cluster = cluster
-        self._session = cluster.session
+        self._jobs = SparkJobs(cluster.session)
         self._work = work
         setup, broadcasts = equipment.setup, equipment.broadcasts
         kept = {
@@ -79,9 +67,7 @@ class TrialJobs:
         self._tag = f"manyfit-{setup.token}"
         self._channel = f"{channel.rstrip('/')}/manyfit-{setup.token}" if channel else None
         self._inbox = inbox
-        self._running: dict[tuple[int, int], Task] = {}
-        self._doomed: set[tuple[int, int]] = set()
-        self._threads: dict[tuple[int, int], threading.Thread] = {}
+        self._running: dict[str, Task] = {}  # by the tag of its job
         self._look_at = 0.0
         self._has_told = False
 
@@ -97,34 +83,36 @@ class TrialJobs:
 
     def submit(self, task: Task) -> None:
         """Begin a job."""
-        key = task.number, task.attempt
-        self._running[key] = task
-        self._threads[key] = threading.Thread(
-            target=self._run, args=(task,), name=f"manyfit-trial-{task.number}", daemon=True
+        tag = self._tag_of(task.number, task.attempt)
+        self._running[tag] = task
+        self._jobs.start(
+            lambda: self._run(task),
+            self._job_ended,
+            tag=tag,
+            title=f"Manyfit: trial {task.number} of {self._work.study}",
         )
-        self._threads[key].start()
 
     def stop(self, number: int, attempt: int, reason: str, *, kill: bool) -> None:
         """End an attempt: by a message, if there is a channel, or by having Spark kill it."""
-        if (number, attempt) not in self._running:
+        tag = self._tag_of(number, attempt)
+        if tag not in self._running:
             return
         if kill:
-            del self._running[number, attempt]
+            del self._running[tag]
             self.events.append(AttemptLost(number, attempt, reason, False, time.time()))
-            self._doomed.add((number, attempt))
-            self._cancel(number, attempt)
+            self._jobs.cancel(tag)
         elif (url := self._url_of(number, attempt)) is not None:
             Mailbox(f"{url}/orders").put("stop", reason)
 
     def take(self, ended: JobEnded) -> None:
-        """Take in how a job ended."""
-        key = ended.number, ended.attempt
-        self._threads.pop(key).join()
-        self._doomed.discard(key)
-        self._look(*key)
-        if self._running.pop(key, None) is None:
+        """Take in how a job ended; nothing comes of a job whose attempt has ended already."""
+        task = self._running.get(ended.tag)
+        if task is None:
             return
-        match ended.said:
+        self._look(task)
+        del self._running[ended.tag]
+        key = task.number, task.attempt
+        match ended.answer:
             case {"events": lines, "log": log}:
                 if log:
                     write_log(self._work.folder, *key, log.encode())
@@ -132,7 +120,8 @@ class TrialJobs:
             case {"lost": why} | {"missing": why}:
                 self.events.append(AttemptLost(*key, str(why), counts=True, at=time.time()))
             case _:
-                reason = f"Spark failed its job: {ended.error}"
+                why = "it returned nothing" if ended.error is None else spark_message(ended.error)
+                reason = f"Spark failed its job: {why}"
                 self.events.append(AttemptLost(*key, reason, counts=True, at=time.time()))
 
     def look(self) -> None:
@@ -140,46 +129,31 @@ class TrialJobs:
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + _LOOK
-        for key in tuple(self._running):
-            self._look(*key)
-        for key in self._doomed:  # a cancel that comes before the job does nothing
-            self._cancel(*key)
+        for task in tuple(self._running.values()):
+            self._look(task)
 
     def close(self) -> None:
         """Cancel what runs, and wait until Spark has ended it."""
         self._running.clear()
-        deadline = time.monotonic() + self._timings.cancel
-        while self._threads and time.monotonic() < deadline:
-            for key, thread in tuple(self._threads.items()):
-                self._cancel(*key)
-                thread.join(0.2)
-                if not thread.is_alive():
-                    del self._threads[key]
+        self._jobs.end(self._timings.cancel)
         if self._channel is not None:
             Mailbox(self._channel).remove()
 
-    def _run(self, task: Task) -> None:
-        key = task.number, task.attempt
+    def _run(self, task: Task) -> Any:
         settings = {
             **self._settings,
             "task": asdict(self._without_tunnel(task)),
             "secrets": secret_params(self._work, task),
-            "mailbox": self._url_of(*key),
+            "mailbox": self._url_of(task.number, task.attempt),
         }
-        try:
-            said = self._session.run(
-                task_function("manyfit.spark.trial_task:run", settings),
-                tag=self._tag_of(*key),
-                title=f"Manyfit: trial {task.number} of {self._work.study}",
-                profile=self._cluster.profile,
-            )
-            ended = JobEnded(*key, loads(said[0]))
-        except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark have errors of their own
-            ended = JobEnded(*key, None, gist_of(error))
-            if (
-                key in self._running
-                and (end := end_behind(self._cluster, self._timings)) is not None
-            ):
+        function = task_function("manyfit.spark.trial_task:run", settings)
+        return loads(self._cluster.session.run(function, profile=self._cluster.profile)[0])
+
+    def _job_ended(self, ended: JobEnded) -> None:
+        """Put an end into the inbox, after that of the session if it explains it."""
+        if ended.error is not None and ended.tag in self._running:
+            end = end_behind(self._cluster, self._timings)
+            if end is not None:
                 self._inbox.put(end)
         self._inbox.put(ended)
 
@@ -196,16 +170,11 @@ class TrialJobs:
         env = {name: value for name, value in task.env.items() if "MLFLOW_" not in name}
         return replace(task, env=env)
 
-    def _look(self, number: int, attempt: int) -> None:
-        url = self._url_of(number, attempt)
-        if url is None or (number, attempt) not in self._running:
-            return
-        for text in Mailbox(f"{url}/events").take():
-            self.events.extend(cast("AttemptEvent", decode(line)) for line in text.splitlines())
-
-    def _cancel(self, number: int, attempt: int) -> None:
-        with contextlib.suppress(Exception):  # a session that is stopped raises what it likes
-            self._session.cancel(self._tag_of(number, attempt))
+    def _look(self, task: Task) -> None:
+        url = self._url_of(task.number, task.attempt)
+        if url is not None:
+            for text in Mailbox(f"{url}/events").take():
+                self.events.extend(cast("AttemptEvent", decode(line)) for line in text.splitlines())
 
     def _tag_of(self, number: int, attempt: int) -> str:
         return f"{self._tag}-{number}-{attempt}"

@@ -80,8 +80,11 @@ class LocalSpark:
         """Tag the jobs of this thread."""
         self._own.tag = tag
 
-    def setLocalProperty(self, name: str, value: str) -> None:  # noqa: N802
+    def setJobGroup(self, group: str, title: str) -> None:  # noqa: N802
         """Change nothing: nobody looks at a job's title."""
+
+    def setLocalProperty(self, name: str, value: str) -> None:  # noqa: N802
+        """Change nothing: all jobs share the machine alike."""
 
     def cancelJobsWithTag(self, tag: str) -> None:  # noqa: N802
         """Kill the tasks of jobs with a tag."""

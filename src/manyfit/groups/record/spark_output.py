@@ -16,7 +16,7 @@ from manyfit.data.references import Parquet
 from manyfit.errors import ArgumentError, JournalError
 from manyfit.groups.record.output import DELTA_LOG, MODEL, Output
 from manyfit.groups.record.row import CALL, Table
-from manyfit.spark.cluster import gist_of
+from manyfit.spark.jobs import spark_message
 
 _TRIES = 5  # at writing rows
 _writing = threading.Lock()
@@ -55,7 +55,7 @@ def append(output: Output, rows: Any, collect: Callable[[Any], Table]) -> Table:
         raise JournalError(
             f"Spark can't write to output={output.place.path!r}, where {count - len(found)} of "
             f"{count} rows are missing after {_TRIES} attempts:\n"
-            f"{gist_of(problem) if problem else 'does something else remove files there?'}"
+            f"{spark_message(problem) if problem else 'does something else remove files there?'}"
         ) from problem
     finally:
         kept.unpersist()
@@ -106,7 +106,7 @@ def written(output: Output, spark: Any, ddl: str, collect: Callable[[Any], Table
     if not _has_files(output.place.path, spark):
         if (problem := _tried(output, empty)) is not None:
             raise JournalError(
-                f"Spark can't write to output={output.place.path!r}:\n{gist_of(problem)}"
+                f"Spark can't write to output={output.place.path!r}:\n{spark_message(problem)}"
             ) from problem
         return collect(empty)
     known = _columns(output, spark)
@@ -128,7 +128,7 @@ def _columns(output: Output, spark: Any) -> Sequence[tuple[str, str]]:
     try:
         found: list[tuple[str, str]] = spark.read.format(output.format).load(path).dtypes
     except Exception as error:
-        raise ArgumentError(output.unreadable(gist_of(error))) from error
+        raise ArgumentError(output.unreadable(spark_message(error))) from error
     return found
 
 
@@ -144,7 +144,7 @@ def _has_files(path: str, spark: Any) -> bool:
     except Exception as error:
         if "PATH_NOT_FOUND" in str(error):
             return False
-        raise JournalError(f"Spark can't read output={path!r}:\n{gist_of(error)}") from error
+        raise JournalError(f"Spark can't read output={path!r}:\n{spark_message(error)}") from error
 
 
 def write(output: Output, rows: Any) -> None:

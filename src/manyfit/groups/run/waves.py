@@ -4,7 +4,6 @@ import contextlib
 import math
 import queue
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,7 +11,7 @@ from manyfit.errors import ExecutorError, JournalError
 from manyfit.groups.record.row import Table
 from manyfit.groups.run.plan import TASKS, Plan, Wave
 from manyfit.remote.watch import ClusterEnded, Watch, end_behind
-from manyfit.spark.cluster import gist_of
+from manyfit.spark.jobs import JobEnded, SparkJobs, spark_message
 from manyfit.spark.session import Session
 from manyfit.spark.watch import session_error
 
@@ -23,11 +22,11 @@ _LONG = 30.0
 _LAST = 0.4  # what is left when it is less than this part of the longest wave is one
 _READINGS = 20.0  # each wave reads all rows: it should take so many times as long as that
 _TASK = 1.5
-_CANCEL = 10.0  # a cancelled job's Python workers are killed after 2 to 4 seconds
+_CANCEL = 10.0  # how long it may take until cancelled jobs have ended (s)
 
 
 class Waves:
-    """Runs waves as jobs, each in a thread of its own; the next one starts before one has ended.
+    """Runs waves as Spark jobs; the next one starts before one has ended.
 
     Args:
         session: Where jobs run.
@@ -47,10 +46,8 @@ class Waves:
         self._tuned = tuned
         self._study = study
         self._long = max(_LONG, _READINGS * reading)
-        self._ended: queue.SimpleQueue[ClusterEnded | tuple[Wave, Table | Exception]] = (
-            queue.SimpleQueue()
-        )
-        self._threads: dict[str, threading.Thread] = {}
+        self._ended: queue.SimpleQueue[ClusterEnded | JobEnded] = queue.SimpleQueue()
+        self._jobs = SparkJobs(session)
 
     def run(self, plan: Plan, *, at_once: bool) -> Iterator[Table]:
         """Yield the rows of waves as they end.
@@ -66,32 +63,22 @@ class Waves:
         """
         began = time.monotonic()
         done = 0.0  # weight
-        running: dict[int, Wave] = {}
+        running: dict[str, Wave] = {}
         large = plan.first()
-        if large.tasks:
-            self._start(large)
-            running[id(large)] = large
+        beside = {self._start(large): large} if large.tasks else {}
         while True:
-            while plan.left and len(running) - (id(large) in running) < _AT_ONCE:
+            while plan.left and len(running) < _AT_ONCE:
                 rate = done / (time.monotonic() - began)
                 wave = plan.next(math.inf) if at_once else _next(plan, rate, self._long)
-                self._start(wave)
-                running[id(wave)] = wave
-            if not running:
+                running[self._start(wave)] = wave
+            if not (running or beside):
                 return
-            wave, rows = self._next_end()
-            del running[id(wave)]
+            ended = self._next_end()
+            wave = (running if ended.tag in running else beside).pop(ended.tag)
             done += wave.weight
-            if isinstance(rows, JournalError):
-                raise rows
-            if isinstance(rows, Exception):
-                raise ExecutorError(
-                    f"Spark failed while it tuned {wave.groups} groups; what is on record stays.\n"
-                    f"{gist_of(rows)}"
-                ) from rows
-            yield rows
+            yield _rows_of(ended, wave)
 
-    def _next_end(self) -> tuple[Wave, Table | Exception]:
+    def _next_end(self) -> JobEnded:
         """Wait for a wave to end, and look now and then whether the session is still there."""
         watch = Watch(self._session, self._ended.put, self._session.timings)
         while True:
@@ -99,37 +86,49 @@ class Waves:
                 ended = self._ended.get(timeout=self._session.timings.probe)
                 if isinstance(ended, ClusterEnded):
                     self._session.leave()
-                    self._threads.clear()  # there is nothing to cancel any more
+                    self._jobs = SparkJobs(self._session)  # there is nothing to cancel any more
                     raise session_error(ended.reason, self._study)
                 return ended
             watch.look()
 
-    def _start(self, wave: Wave) -> None:
+    def _start(self, wave: Wave) -> str:
+        """Start a wave, and return its tag."""
         tag = f"manyfit-groups-{secrets.token_hex(6)}"
+        self._jobs.start(
+            lambda: self._tuned(wave),
+            self._wave_ended,
+            tag=tag,
+            title=f"Manyfit: {wave.groups} groups",
+            pool="manyfit-groups",
+            inherits=True,
+        )
+        return tag
 
-        def target() -> None:
-            try:
-                title = f"Manyfit: {wave.groups} groups"
-                self._session.mark(tag, title, "manyfit-groups")
-                self._ended.put((wave, self._tuned(wave)))
-            except Exception as error:  # noqa: BLE001 - Py4J, gRPC and Spark have errors of their own
-                self._ended.put(end_behind(self._session, self._session.timings) or (wave, error))
-
-        thread = threading.Thread(target=self._session.inheriting(target), name=tag, daemon=True)
-        self._threads[tag] = thread
-        thread.start()
+    def _wave_ended(self, ended: JobEnded) -> None:
+        failed = ended.error is not None
+        end = end_behind(self._session, self._session.timings) if failed else None
+        self._ended.put(end or ended)
 
     def end(self) -> None:
-        """Cancel what still runs, again and again: before a job there is nothing to cancel."""
-        deadline = time.monotonic() + _CANCEL
-        while self._threads and time.monotonic() < deadline:
-            for tag, thread in tuple(self._threads.items()):
-                if thread.is_alive():
-                    with contextlib.suppress(Exception):  # a stopped session raises what it likes
-                        self._session.cancel(tag)
-                    thread.join(0.2)
-                else:
-                    del self._threads[tag]
+        """Cancel what still runs."""
+        self._jobs.end(_CANCEL)
+
+
+def _rows_of(ended: JobEnded, wave: Wave) -> Table:
+    """Return the rows of a wave.
+
+    Raises:
+        JournalError: They can't be written to the output.
+        ExecutorError: The wave failed.
+    """
+    if isinstance(ended.error, JournalError):
+        raise ended.error
+    if ended.error is not None:
+        raise ExecutorError(
+            f"Spark failed while it tuned {wave.groups} groups; what is on record stays.\n"
+            f"{spark_message(ended.error)}"
+        ) from ended.error
+    return ended.answer
 
 
 def _next(plan: Plan, rate: float, longest: float) -> Wave:

@@ -29,6 +29,7 @@ from manyfit.spark.driver.admission import Key, SlotsPerTrial
 from manyfit.spark.driver.gate import Gate
 from manyfit.spark.driver.pace import Pace
 from manyfit.spark.driver.thread import News, TrialThread, place_name
+from manyfit.spark.jobs import SparkJobs
 from manyfit.spark.session import Session
 from manyfit.spark.watch import check_session, explained, session_error
 from manyfit.worker.channel import ENDINGS, Stop
@@ -118,6 +119,7 @@ class DriverExecutor:
         self._work: Work | None = None
         self._tasks: dict[Key, Task] = {}  # in flight, whether they wait or run
         self._threads: dict[Key, TrialThread] = {}
+        self._jobs = SparkJobs(self._session)
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._ended: str | None = None  # how the session did
         self._token = secrets.token_hex(4)
@@ -204,9 +206,7 @@ class DriverExecutor:
         """
         for thread in self._threads.values():
             thread.stop(Stop("the study ended", lost=True))
-        deadline = time.monotonic() + self._timings.cancel
-        for thread in self._threads.values():
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._jobs.end(self._timings.cancel)
         self._begin()
         self._pools.close()
 
@@ -228,6 +228,7 @@ class DriverExecutor:
         study = re.sub(r"[^A-Za-z0-9_]", "_", work.study)[:40]
         thread = TrialThread(
             self._session,
+            self._jobs,
             work,
             task,
             tag=f"manyfit-{study}-{self._token}-{task.number}-{task.attempt}",

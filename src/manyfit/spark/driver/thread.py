@@ -1,16 +1,15 @@
 """One attempt in a thread of the driver, whose Spark jobs are known by a tag and can be ended."""
 
-import contextlib
 import os
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import TypeAlias
 
 from manyfit.events import AttemptEvent, AttemptFailed, AttemptLost, AttemptStarted
 from manyfit.remote.watch import ClusterEnded, end_behind
+from manyfit.spark.jobs import JobEnded, SparkJobs
 from manyfit.spark.session import Session
 from manyfit.worker.channel import Channel, Stop
 from manyfit.worker.limits import limit_pools
@@ -19,8 +18,6 @@ from manyfit.worker.router import in_driver
 from manyfit.worker.task import Place, run_task
 from manyfit.worker.work import Task, Work
 
-# How often jobs are cancelled until the end: a cancel that comes between two does nothing.
-_AGAIN = 0.2
 # What may pass between an attempt's start and its objective's: a time limit is the objective's.
 _SETUP = 0.1
 
@@ -39,6 +36,7 @@ class TrialThread:
 
     Args:
         session: Where the objective's jobs run.
+        jobs: Runs it, and cancels its jobs.
         work: The study's work.
         task: The attempt.
         tag: What its jobs are known by; no other attempt's, in all the life of the session.
@@ -51,6 +49,7 @@ class TrialThread:
     def __init__(
         self,
         session: Session,
+        jobs: SparkJobs,
         work: Work,
         task: Task,
         *,
@@ -63,6 +62,7 @@ class TrialThread:
         self.lane = lane
         self._pool = pool
         self._session = session
+        self._jobs = jobs
         self._work = work
         self._task = task
         self._tag = tag
@@ -70,14 +70,18 @@ class TrialThread:
         self._send = send
         self._channel = Channel(self._check)
         self._began: float | None = None
-        self._cancelling: threading.Thread | None = None
-        self._thread = threading.Thread(
-            target=session.inheriting(self._run), name=f"manyfit-trial-{task.number}", daemon=True
-        )
 
     def start(self) -> None:
         """Start the attempt."""
-        self._thread.start()
+        again = f", attempt {self._task.attempt}" if self._task.attempt > 1 else ""
+        self._jobs.start(
+            self._run,
+            self._job_ended,
+            tag=self._tag,
+            title=f"trial {self._task.number} of {self._work.study}{again}",
+            pool=self._pool,
+            inherits=True,
+        )
 
     def has_run(self, seconds: float) -> bool:
         """Whether the objective has been running for longer than that."""
@@ -86,25 +90,9 @@ class TrialThread:
     def stop(self, stop: Stop) -> None:
         """End it at its next report, or by ending what it waits for: its jobs, now and to come."""
         self._channel.request(stop)
-        if self._cancelling is None:
-            self._cancelling = threading.Thread(
-                target=self._cancel, name=f"{self._thread.name}-cancel", daemon=True
-            )
-            self._cancelling.start()
-
-    def join(self, timeout: float) -> None:
-        """Wait for its end, for so many seconds."""
-        self._thread.join(timeout)
-
-    def _cancel(self) -> None:
-        # A thread of its own, since a Connect client whose server is gone waits for minutes.
-        while self._thread.is_alive():
-            with contextlib.suppress(Exception):  # a session that is stopped raises what it likes
-                self._session.cancel(self._tag)
-            self._thread.join(_AGAIN)
+        self._jobs.cancel(self._tag)
 
     def _run(self) -> None:
-        task = self._task
         limit_pools(self._work.limits.cpus)
         place = Place(
             worker=f"{place_name()}/{self.lane}",
@@ -112,19 +100,16 @@ class TrialThread:
             alone=self._alone,
             interrupts=True,
         )
-        again = f", attempt {task.attempt}" if task.attempt > 1 else ""
-        title = f"trial {task.number} of {self._work.study}{again}"
-        try:
-            self._session.mark(self._tag, title, self._pool)
-            run_task(self._work, task, self._channel, place)
-        except BaseException as error:  # noqa: BLE001 - dying silently would hang the study
-            reason = f"the worker failed with {type(error).__name__}: {message(error)}"
-            ended = self._session.ended()
-            self._send(
-                AttemptLost(task.number, task.attempt, reason, counts=True, at=time.time())
-                if ended is None
-                else ClusterEnded(ended)
-            )
+        run_task(self._work, self._task, self._channel, place)
+
+    def _job_ended(self, ended: JobEnded) -> None:
+        """Tell how the thread failed; an objective's own failure is an event."""
+        if ended.error is None:
+            return
+        number, attempt = self._task.number, self._task.attempt
+        reason = f"the worker failed with {type(ended.error).__name__}: {message(ended.error)}"
+        lost = AttemptLost(number, attempt, reason, counts=True, at=time.time())
+        self._send(end_behind(self._session, self._session.timings) or lost)
 
     def _check(self, event: AttemptEvent) -> None:
         """Send an event home, unless it is a failure that only tells of the session's end."""
