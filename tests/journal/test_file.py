@@ -185,7 +185,7 @@ class TestTornEnd:
 
         (record,) = caplog.records
         assert (record.name, record.levelno) == ("manyfit", logging.WARNING)
-        assert record.getMessage().startswith(f"{path}: its last line was torn")
+        assert record.getMessage().startswith(f"{path}: its last line is incomplete")
         assert "10 bytes" in record.getMessage()
 
     def test_a_missing_newline_is_added(
@@ -438,7 +438,7 @@ class TestFullDisk:
             with monkeypatch.context() as broken, disk_of(len(LINES[0]) + 20):
                 broken.setattr(os, "ftruncate", refuse)
                 for _ in range(2):
-                    with pytest.raises(JournalError, match="can't mend"):
+                    with pytest.raises(JournalError, match="can't repair"):
                         journal.append(SECOND)
             journal.append(FIRST)
 
@@ -631,9 +631,11 @@ class TestGoingAway:
             other.close()
         journal.append(FIRST)
 
-        with pytest.raises(JournalError, match=r"changed by somebody else .* study 'study-saved-"):
+        with pytest.raises(
+            JournalError, match=r"changed by another process .* study 'study-saved-"
+        ):
             journal.commit()
-        with pytest.raises(JournalError, match="changed by somebody else"):
+        with pytest.raises(JournalError, match="changed by another process"):
             journal.append(FIRST)
         journal.close()
         other.close()

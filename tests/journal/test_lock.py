@@ -74,7 +74,7 @@ def test_the_same_process_is_kept_out(path: Path) -> None:
     """A second Study in one process is refused like any other, and told to close the first."""
     lock = StudyLock(path)
 
-    with pytest.raises(StudyLockedError, match=r"this very process since .* close the Study"):
+    with pytest.raises(StudyLockedError, match=r"this process itself since .* close the Study"):
         StudyLock(path)
     lock.release()
 
@@ -206,7 +206,7 @@ def test_what_a_dead_holder_wrote_does_not_matter(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "message"),
-    [(errno.ENOLCK, "has no locks .*local disk"), (errno.EIO, "can't lock")],
+    [(errno.ENOLCK, "doesn't support locks .*local disk"), (errno.EIO, "can't lock")],
 )
 def test_a_file_system_without_locks(
     path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str

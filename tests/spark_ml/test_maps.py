@@ -217,7 +217,7 @@ class TestRefused:
             (lr.regParam, "at least one"),
             ({lr.regParam: 1.0}, "at least one"),
             ([{"regParam": 1.0}], "from params to values"),
-            ([{other.inputCols: ["a"]}], "inputCols in estimatorParamMaps is no param"),
+            ([{other.inputCols: ["a"]}], "inputCols in estimatorParamMaps is not a param"),
             ([{lr.regParam: "much"}], "logisticRegression.regParam can't be 'much'"),
         ]:
             with pytest.raises(ArgumentError, match=said):

@@ -70,7 +70,7 @@ def test_advice_for_things_of_the_standard_library(tmp_path):
     connection.close()
     assert "works within one process only" in blamed(threading.Lock())
     assert "works within one process only" in blamed(threading.Event())
-    assert "Make a list of it before" in blamed(x for x in ())
+    assert "Make a list of it first" in blamed(x for x in ())
 
 
 def test_what_derives_from_a_culprit_is_one():

@@ -1,1 +1,1 @@
-"""Executors say where trials run."""
+"""Executors run trials: on this thread, in threads, or in processes."""

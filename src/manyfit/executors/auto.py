@@ -1,4 +1,4 @@
-"""Executors by name, and how many trials run at once when nobody says."""
+"""Executors by name, and the default parallelism."""
 
 from collections.abc import Callable
 
@@ -25,19 +25,18 @@ def make_executor(
     cpus_per_trial: int | None = None,
     n_trials: int | None = None,
 ) -> Executor:
-    """Return the executor a user asked for.
+    """Return the executor that a user asked for.
 
     Args:
         executor: `"processes"`, `"threads"`, `"inline"`, or an `Executor`, which has its own
             parallelism.
-        parallelism: How many trials run at once; by default as many as there are cores for, at
-            `cpus_per_trial` each (1 if not given), and no more than `n_trials`.
-        cpus_per_trial: Cores that one trial uses.
-        n_trials: How many trials there are.
+        parallelism: The number of trials that run at once; by default the number of cores divided
+            by `cpus_per_trial` (1 if not given), and at most `n_trials`.
+        cpus_per_trial: The number of cores that one trial uses.
+        n_trials: The number of trials.
 
     Raises:
-        ArgumentError: It is neither such a word nor an executor, or numbers contradict each
-            other.
+        ArgumentError: `executor` is none of these, or numbers contradict each other.
     """
     parallelism = check_optional("parallelism", parallelism, least=1, whole=True)
     cpus_per_trial = check_optional("cpus_per_trial", cpus_per_trial, least=1, whole=True)

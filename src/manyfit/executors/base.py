@@ -1,4 +1,4 @@
-"""The seam between the driver and the places where trials run."""
+"""The protocol of an executor, with which the driver runs trials."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ Handler: TypeAlias = Callable[[AttemptEvent], None]
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an executor can do; the driver adapts to the rest, and says so once.
+    """What an executor can do. The driver adapts to what is missing, and tells the user once.
 
     Attributes:
         live_reports: Reports arrive while the trial runs, so it can be pruned.
         hard_kill: A trial can be ended whatever its code is doing.
         memory_limit: `trial_memory` is enforced.
-        in_driver_process: Trials share the driver's process, and one of them can be its death.
+        in_driver_process: Trials run in the driver's process, and can crash it.
         on_driver_thread: Trials run inside `poll`, on the driver's own thread.
-        remote: Trials run where files and servers of the driver's machine may not be seen.
+        remote: Trials run where the files and servers of the driver's machine may be inaccessible.
         cancels: Ending a trial also ends what it waits for, such as its Spark jobs.
     """
 
@@ -34,50 +34,50 @@ class Capabilities:
 
 
 class Executor(Protocol):
-    """Runs attempts in slots. Driven by one thread: every method is called from the driver's.
+    """Runs attempts in slots. All methods are called from the driver's thread.
 
-    What happens to an attempt comes back as events, handed to the handler on the driver's thread by
-    `poll`: one `AttemptStarted`, any number of `Reported`, and exactly one of `AttemptFinished`,
-    `AttemptPruned`, `AttemptFailed` or `AttemptLost`. A slot whose worker died is refilled.
+    `poll` passes the events of an attempt to a handler, on the driver's thread: one
+    `AttemptStarted`, any number of `Reported`, and exactly one of `AttemptFinished`,
+    `AttemptPruned`, `AttemptFailed` or `AttemptLost`. A worker that dies is replaced.
     """
 
     capabilities: Capabilities
 
     @property
     def parallelism(self) -> int:
-        """How many attempts it could run at this moment; may change while it is open.
+        """The number of attempts it can run now, which may change while it is open.
 
-        Before that, how many it means to run at once.
+        Before `open`, it is the number that it intends to run at once.
         """
 
     @property
     def cpus(self) -> int:
-        """Cores that each attempt has for itself, unless the user says otherwise."""
+        """The number of cores for each attempt, unless the user says otherwise."""
 
     def open(self, work: Work) -> None:
-        """Make ready to run this work; returns before the workers are up where they take long.
+        """Prepare to run this work; may return before workers have started.
 
         Raises:
-            ObjectiveError: The objective can't be sent to a worker; names what in it is to blame.
+            ObjectiveError: The objective can't be sent to a worker; the message names the part.
             ExecutorError: No worker can be started.
         """
 
     def submit(self, task: Task) -> None:
-        """Start an attempt once its slot is ready; there are never more than `parallelism`."""
+        """Start an attempt once a slot is ready; there are never more than `parallelism`."""
 
     def poll(self, handle: Handler, timeout: float) -> None:
-        """Hand over the events that have arrived, waiting up to `timeout` seconds for a first one.
+        """Pass new events to `handle`, after waiting up to `timeout` seconds for a first one.
 
-        Enforces the hard limits. An exception from `handle` passes through, and loses no event.
+        It enforces the hard limits. An exception of `handle` passes through, and loses no event.
         """
 
     def stop(self, number: int, attempt: int, reason: str, *, kill: bool = False) -> None:
         """End an attempt: at its next report (pruned), or with `kill`, at once (lost).
 
-        A kill is answered by an `AttemptLost` with `reason` and `counts=False` from the next
-        `poll`; an executor without `hard_kill` can only wait for the objective's next report to
-        do so. An attempt that has already ended is left alone.
+        After a kill, the next `poll` yields an `AttemptLost` with `reason` and `counts=False`; an
+        executor without `hard_kill` has to wait for the objective's next report. For an attempt
+        that has ended, this does nothing.
         """
 
     def close(self) -> None:
-        """End everything that still runs and leave nothing behind. Safe to call twice."""
+        """End all running attempts, and leave nothing behind. Safe to call twice."""

@@ -1,7 +1,7 @@
-"""Run trials on the driver's own thread, one after another: for debugging, and for clusters.
+"""Runs trials on the driver's own thread, one after another, for debugging and for clusters.
 
-The debugger, the terminal and the stack are the driver's. Distributed training, where a trial uses
-a whole cluster from the driver, runs this way or in threads.
+The debugger, the terminal and the stack are the driver's. Distributed training, in which a trial
+uses a whole cluster from the driver, runs this way or in threads.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from manyfit.worker.work import Task, Work
 class InlineExecutor:
     """Runs one trial at a time, inside `poll`.
 
-    A report is handled before `report` returns, so a trial that is judged hopeless ends there and
-    then. A trial can't be killed: `trial_timeout` and a cancellation end it at its next report.
+    A report is handled before `report` returns, so a hopeless trial ends at once. A trial can't be
+    killed: `trial_timeout` and a cancellation end it at its next report.
 
     Example:
         >>> InlineExecutor().parallelism
@@ -53,11 +53,11 @@ class InlineExecutor:
 
     @property
     def cpus(self) -> int:
-        """All of them."""
+        """All cores."""
         return usable_cpus()
 
     def open(self, work: Work) -> None:
-        """Keep the work, and give thread pools loaded in this process their size until `close`."""
+        """Keep the work, and limit the thread pools of this process until `close`."""
         self._work = work
         self._pools.enter_context(limited_pools(work.limits.cpus))
 
@@ -66,7 +66,7 @@ class InlineExecutor:
         self._tasks.append(task)
 
     def poll(self, handle: Handler, timeout: float) -> None:
-        """Run a queued attempt to its end, handing over its events as they happen."""
+        """Run a queued attempt to its end, passing on its events as they happen."""
         while self._unhandled:
             handle(self._unhandled.popleft())
             timeout = 0
@@ -87,7 +87,7 @@ class InlineExecutor:
                 channel.request(Stop(reason, lost=kill))
 
     def close(self) -> None:
-        """Forget what hasn't begun."""
+        """Forget attempts that haven't begun."""
         self._tasks.clear()
         self._unhandled.clear()
         self._pools.close()
@@ -98,7 +98,7 @@ class InlineExecutor:
         failures: list[BaseException] = []
 
         def send(event: AttemptEvent) -> None:
-            # What the driver raises must not end up in the objective, which might swallow it.
+            # An exception of the driver must not be raised in the objective, which might catch it.
             if failures:
                 self._unhandled.append(event)
                 return

@@ -1,4 +1,4 @@
-"""Run trials in worker processes on this machine.
+"""Runs trials in worker processes on this machine.
 
 ::
 
@@ -19,16 +19,16 @@ from manyfit.worker.payload import Payload, pack
 from manyfit.worker.slot import Slot
 from manyfit.worker.work import Site, Task, Work, secret_params
 
-# How long idle workers may take to exit when the executor closes.
+# Seconds for idle workers to exit when the executor closes.
 _GRACE = 2.0
 
 
 class ProcessExecutor:
-    """Runs each trial in a process of its own kind: one that takes one trial after another.
+    """Runs trials in long-lived processes, each of which runs one trial after another.
 
-    What takes long to import is imported once a process. A process that dies takes only its own
-    attempt with it. The objective may be defined anywhere: in a notebook, in `__main__`, in a
-    closure. No `if __name__ == "__main__"` is needed.
+    Frameworks are imported once per process. A process that dies ends only its own attempt. The
+    objective may be defined anywhere: in a notebook, in `__main__`, in a closure. No
+    `if __name__ == "__main__"` is needed.
 
     Example:
         >>> ProcessExecutor(4).parallelism
@@ -46,19 +46,19 @@ class ProcessExecutor:
 
     @property
     def parallelism(self) -> int:
-        """How many processes there are."""
+        """The number of processes."""
         return self._parallelism
 
     @property
     def cpus(self) -> int:
-        """An equal share of all."""
+        """An equal share of all cores."""
         return max(1, usable_cpus() // self._parallelism)
 
     def open(self, work: Work) -> None:
-        """Pack the work; processes start with their first trial.
+        """Pickle the work; processes start with their first trial.
 
         Raises:
-            ObjectiveError: The objective can't be sent to a process; names what in it is to blame.
+            ObjectiveError: The objective can't be sent to a process; the message names the part.
         """
         self._work = work
         self._payload = Payload(pack(work), Site(work.folder, work.limits))
@@ -68,11 +68,11 @@ class ProcessExecutor:
         """Start an attempt in a free slot, one with a living process if there is one."""
         free = [slot for slot in self._slots if slot.task is None]
         if self._work is None or not free:
-            raise ExecutorError(f"trial {task.number} was submitted, and no slot is free")
+            raise ExecutorError(f"trial {task.number} was submitted, but no slot is free")
         min(free, key=lambda slot: slot.pid is None).submit(task, secret_params(self._work, task))
 
     def poll(self, handle: Handler, timeout: float) -> None:
-        """Hand over what has arrived, waiting up to `timeout` for a first event.
+        """Pass on new events, after waiting up to `timeout` for a first one.
 
         Raises:
             ExecutorError: Workers can't load the objective, or die before they begin.
@@ -96,7 +96,7 @@ class ProcessExecutor:
                     slot.stop(reason)
 
     def close(self) -> None:
-        """End all processes; those that are idle exit by themselves, if they do so soon."""
+        """End all processes; idle ones are given a moment to exit by themselves."""
         for slot in self._slots:
             slot.leave()
         deadline = time.monotonic() + _GRACE
@@ -113,7 +113,7 @@ class ProcessExecutor:
             self._events.extend(slot.poll())
 
     def _wait(self, seconds: float) -> None:
-        """Wait until a slot has something to say or must be looked at."""
+        """Wait until a slot has events or must be polled."""
         waiting = select.poll()
         for slot in self._slots:
             fd = slot.fileno()

@@ -1,4 +1,4 @@
-"""Run trials in threads of the driver's process: for work that waits, or that frees the GIL."""
+"""Runs trials in threads of the driver's process, for work that waits or releases the GIL."""
 
 import contextlib
 import os
@@ -18,17 +18,17 @@ from manyfit.worker.router import in_driver
 from manyfit.worker.task import Place, run_task
 from manyfit.worker.work import Task, Work
 
-# How long `close` waits for trials to notice that they are to stop.
+# Seconds for which `close` waits for trials to stop.
 _GRACE = 1.0
 
 
 class ThreadExecutor:
-    """Runs each trial in a thread; `parallelism` of them at once.
+    """Runs trials in `parallelism` threads.
 
-    Trials share the process: its environment, its random state and its fate. They are not seeded,
-    since they would draw from one another's numbers: use `current_trial().seed`. A trial can't be
-    killed: `trial_timeout` and a cancellation end it at its next report, and one that never reports
-    is left behind when the study ends.
+    Trials share the process with its environment and random state, and a crash ends them all. They
+    are not seeded, because they would draw from one another's random numbers: use
+    `current_trial().seed`. A trial can't be killed: `trial_timeout` and a cancellation end it at
+    its next report, and one that never reports keeps running when the study ends.
 
     Example:
         >>> ThreadExecutor(4).parallelism
@@ -50,16 +50,16 @@ class ThreadExecutor:
 
     @property
     def parallelism(self) -> int:
-        """How many threads there are."""
+        """The number of threads."""
         return self._parallelism
 
     @property
     def cpus(self) -> int:
-        """An equal share of all."""
+        """An equal share of all cores."""
         return max(1, usable_cpus() // self._parallelism)
 
     def open(self, work: Work) -> None:
-        """Start the threads, and give thread pools in this process their size until `close`."""
+        """Start the threads, and limit the thread pools of this process until `close`."""
         self._work = work
         self._tasks, self._events = queue.SimpleQueue(), queue.SimpleQueue()
         self._pools.enter_context(limited_pools(work.limits.cpus))
@@ -74,7 +74,7 @@ class ThreadExecutor:
             thread.start()
 
     def submit(self, task: Task) -> None:
-        """Hand an attempt to the next free thread."""
+        """Pass an attempt to the next free thread."""
         if self._work is None:
             raise ExecutorError("open(work) must come before submit")
         channel = Channel(self._events.put)
@@ -82,7 +82,7 @@ class ThreadExecutor:
         self._tasks.put((task, channel))
 
     def poll(self, handle: Handler, timeout: float) -> None:
-        """Hand over what has arrived, waiting up to `timeout` for a first event."""
+        """Pass on new events, after waiting up to `timeout` for a first one."""
         with contextlib.suppress(queue.Empty):
             event = self._events.get(timeout=max(0.0, timeout))
             while True:
@@ -101,7 +101,7 @@ class ThreadExecutor:
             channel.request(Stop(reason, lost=kill))
 
     def close(self) -> None:
-        """Ask what runs to stop, wait for it briefly, and leave what doesn't listen to itself."""
+        """Ask running trials to stop, wait for them briefly, and abandon those that don't."""
         for channel in self._channels.values():
             channel.request(Stop("the study ended", lost=True))
         for _ in self._threads:

@@ -1,1 +1,1 @@
-"""The journal is the study's record, and the truth."""
+"""The journal: the authoritative record of a study."""

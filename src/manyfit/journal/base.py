@@ -1,4 +1,4 @@
-"""The seam between the driver and the study's record."""
+"""The protocol of a journal, in which the driver records a study's events."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -7,32 +7,32 @@ from manyfit.events import Event
 
 
 class Journal(Protocol):
-    """An append-only list of events that survives whatever happens to this process.
+    """An append-only list of events that survives the death of this process.
 
-    Owned by one driver at a time and called from its one thread.
+    One driver at a time owns it, and calls it from one thread.
     """
 
     def read(self) -> Iterator[Event]:
-        """Yield every event, oldest first; to be exhausted before the first `append`.
+        """Yield every event, oldest first; exhaust it before the first `append`.
 
         Raises:
-            JournalCorruptError: A whole line is damaged. A torn last line, which a death while
-                writing leaves, was never acted on, and is dropped.
+            JournalCorruptError: A complete line is damaged. A torn last line, left by a death while
+                writing, was never acted on, and is dropped.
         """
 
     def append(self, event: Event) -> None:
         """Add an event. It may be lost until `commit` returns.
 
         Raises:
-            JournalError: It can't be written; what was written before stays readable.
+            JournalError: The event can't be written; earlier ones stay readable.
         """
 
     def commit(self) -> None:
-        """Return once every appended event would survive a power cut; free if there is none.
+        """Return once every appended event would survive a power cut; free if there are none.
 
         Raises:
-            JournalError: The disk refuses, or the record is somebody else's by now.
+            JournalError: The disk refuses, or another process has taken over the journal.
         """
 
     def close(self) -> None:
-        """Commit, and let another driver have the study. Safe to call twice."""
+        """Commit, and release the study for another driver. Safe to call twice."""

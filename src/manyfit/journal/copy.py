@@ -1,4 +1,4 @@
-"""A second copy of what is on record, for the case that the file goes away while a study runs."""
+"""A second copy of the journal, in case its file is removed while a study runs."""
 
 import os
 import time
@@ -10,10 +10,10 @@ _BLOCK = 1 << 16
 
 
 class Copy:
-    """All bytes of a file on record, compressed in memory: of a journal, a tenth of them.
+    """All bytes of a file, compressed in memory: a journal shrinks to a tenth.
 
     Attributes:
-        size: How many bytes they are.
+        size: The number of bytes.
         checksum: Their CRC-32.
 
     Example:
@@ -30,26 +30,25 @@ class Copy:
         self.size = self.checksum = 0
 
     def add(self, data: bytes) -> None:
-        """Take in what has been put on record."""
         self.size += len(data)
         self.checksum = zlib.crc32(data, self.checksum)
         if part := self._compressor.compress(data):
             self._parts.append(part)
 
     def add_file(self, file: int) -> None:
-        """Take in all that is in an open file."""
+        """Add the contents of an open file."""
         for block in _blocks(file):
             self.add(block)
 
     def is_in(self, file: int) -> bool:
-        """Whether an open file has these very bytes, and no others."""
+        """Return whether an open file has exactly these bytes."""
         checksum = 0
         for block in _blocks(file):
             checksum = zlib.crc32(block, checksum)
         return checksum == self.checksum
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield all of it, in blocks."""
+        """Yield all bytes, in blocks."""
         inflater = zlib.decompressobj()
         for part in (*self._parts, self._compressor.copy().flush()):
             yield inflater.decompress(part)
@@ -63,11 +62,11 @@ def _blocks(file: int) -> Iterator[bytes]:
 
 
 def state_of(file: int, path: Path, size: int) -> str:
-    """Say what has become of an open file that had `size` bytes.
+    """Return the state of an open file that had `size` bytes.
 
     Returns:
-        `"whole"`; `"deleted"`; `"cut short"`; or `"taken"`, if somebody else has written to it, or
-        has put another file in its place.
+        `"whole"`; `"deleted"`; `"cut short"`; or `"taken"`, if another process has written to it or
+        put another file in its place.
     """
     here = os.fstat(file)
     try:
@@ -80,5 +79,5 @@ def state_of(file: int, path: Path, size: int) -> str:
 
 
 def saved_folder(folder: Path) -> Path:
-    """Return where what was on record in a folder goes, once that folder is somebody else's."""
+    """Return the folder in which to save a study whose own folder was taken over."""
     return folder.with_name(f"{folder.name}-saved-{time.strftime('%Y%m%d-%H%M%S')}")

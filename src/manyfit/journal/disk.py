@@ -1,4 +1,4 @@
-"""What a journal asks of a disk: writes that are whole, and that survive a power cut."""
+"""Disk operations of a journal: complete writes that survive a power cut."""
 
 import contextlib
 import fcntl
@@ -17,29 +17,29 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         raise JournalError(
             f"can't make the study's folder {folder}: {error.strerror}. "
-            "Give tune(folder=...) a folder you may write to"
+            "Pass tune(folder=...) a folder that you may write to"
         ) from error
     for path in missing:
         sync_folder(path.parent)
 
 
 def write(file: int, data: bytes) -> None:
-    """Write all of some bytes at the end of a file that is open for appending."""
+    """Write all bytes to the end of a file that is open for appending."""
     written = os.write(file, data)
-    while written < len(data):  # a disk that is nearly full takes a part, and refuses the rest
+    while written < len(data):  # a disk that is nearly full accepts a part, then refuses the rest
         written += os.write(file, data[written:])
 
 
 def sync(file: int) -> None:
-    """Return once what was written would survive a power cut."""
+    """Return once all writes would survive a power cut."""
     if sys.platform == "darwin":
-        fcntl.fcntl(file, fcntl.F_FULLFSYNC)  # fsync there stops at the drive's cache
+        fcntl.fcntl(file, fcntl.F_FULLFSYNC)  # on macOS, fsync doesn't flush the drive's cache
     else:
         os.fdatasync(file)
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a power cut."""
+    """Sync a folder, so that the names in it survive a power cut."""
     with contextlib.suppress(OSError):  # some network file systems can't sync a folder
         descriptor = os.open(folder, os.O_RDONLY)
         try:

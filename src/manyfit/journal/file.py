@@ -1,14 +1,13 @@
-"""A study's record as a file of JSON lines: `journal.jsonl` in the study's folder.
+"""A journal as a file of JSON lines: `journal.jsonl` in the study's folder.
 
-A line is whole once its newline is there. Only the last one can be torn, because a failed write is
-taken back before the next one starts; a torn one was never committed, so nobody has acted on it.
-Checksums chain the lines, so that no damage, and no line that is missing or moved, goes unnoticed;
-only a file that ends early, after a whole line, is as if the driver had died there.
+A line is complete once its newline is written. Only the last one can be torn, because a failed
+write is undone before the next one starts. A torn line was never committed, so nothing has acted on
+it. Checksums chain the lines, so that damaged, missing and moved lines are detected; only a file
+that ends early, after a complete line, looks as if the driver had died there.
 
-A file that is deleted or cut short while its study runs is noticed at the next commit, and written
-again; one that is damaged in place, at the study's end. One that somebody else has put in its place
-is left alone: what this driver has recorded then becomes a study of its own beside it, and the
-study ends.
+If the file is deleted or truncated while its study runs, the next commit notices and writes it
+again; damage in place is repaired at the study's end. If another process has replaced the file, it
+is left alone: the study ends, and its events are saved as a study of their own next to it.
 """
 
 import contextlib
@@ -33,10 +32,10 @@ _log = logging.getLogger("manyfit")
 
 
 class FileJournal:
-    """The journal in a study's folder, held by this driver until `close`.
+    """The journal in a study's folder, locked by this driver until `close`.
 
-    A torn last line, which a death while writing leaves, is cut off (and logged) when it is opened.
-    A write that fails is taken back: the journal stays readable, and the next append may work.
+    Opening it cuts off (and logs) a torn last line, which a death while writing leaves. A write
+    that fails is undone: the journal stays readable, and the next append may succeed.
 
     Args:
         folder: The study's own folder; made if missing, with its parents.
@@ -68,8 +67,8 @@ class FileJournal:
         except BaseException:
             self._release()
             raise
-        self._batch = bytearray()  # appended, and yet to be committed
-        self._torn = False  # other bytes than these follow what is durable, or may
+        self._batch = bytearray()  # appended, not committed yet
+        self._torn = False  # whether other bytes than these may follow the committed ones
         self._refusal: str | None = None
 
     def __enter__(self) -> Self:
@@ -79,7 +78,7 @@ class FileJournal:
         self.close()
 
     def read(self) -> Iterator[Event]:
-        """Yield every event, oldest first; to be exhausted before the first `append`.
+        """Yield every event, oldest first; exhaust it before the first `append`.
 
         Raises:
             JournalCorruptError: A line is damaged.
@@ -91,11 +90,11 @@ class FileJournal:
         """Add an event. It may be lost until `commit` returns.
 
         Raises:
-            JournalError: It can't be written; what was written before stays readable.
+            JournalError: The event can't be written; earlier ones stay readable.
         """
         file = self._writable()
         line = to_line(event, checksum_of(self._batch) if self._batch else self._checksum)
-        self._torn = True  # also if a signal's exception comes between two partial writes
+        self._torn = True  # a signal's exception may come between two partial writes
         try:
             write(file, line)
         except OSError as error:
@@ -105,12 +104,13 @@ class FileJournal:
         self._torn = False
 
     def commit(self) -> None:
-        """Return once every appended event would survive a power cut; free if there is none.
+        """Return once every appended event would survive a power cut; free if there are none.
 
         Raises:
-            JournalError: The disk refuses. What was not committed is dropped, and the journal takes
-                no more: after a failed sync the kernel forgets what it could not write. Or somebody
-                else has written to the file; the message says where this driver's record is.
+            JournalError: The disk refuses. Events not committed are dropped, and the journal
+                accepts no more: after a failed sync the kernel discards what it could not write
+                (https://wiki.postgresql.org/wiki/Fsync_Errors). Or another process has written to
+                the file; the message says where this driver's events are.
         """
         file = self._writable()
         if not self._batch:
@@ -130,21 +130,21 @@ class FileJournal:
         self._batch.clear()
 
     def close(self) -> None:
-        """Commit, and let another driver have the study. Safe to call twice.
+        """Commit, and release the study for another driver. Safe to call twice.
 
-        What has been damaged in the file meanwhile is written again, and a warning says so.
+        If the file has been damaged meanwhile, it is written again, with a warning.
         """
         if self._file is None:
             return
         try:
-            if self._refusal is None and is_held(self._file):  # else this is a fork's copy
+            if self._refusal is None and is_held(self._file):  # a forked process does nothing
                 self.commit()
                 self._in_place(self._file, to_the_byte=True)
         finally:
             self._release()
 
     def _in_place(self, file: int, *, to_the_byte: bool = False) -> int:
-        """Return the open file, once all that was written is in it and it is at its path."""
+        """Return the open file, after restoring it at its path if needed."""
         try:
             state = state_of(file, self.path, self._durable + len(self._batch))
             if state == "whole" and to_the_byte and not self._copy.is_in(file):
@@ -160,15 +160,15 @@ class FileJournal:
             self._refusal = f"{self.path} is gone, and can't be written again: {error.strerror}"
             raise JournalError(self._refusal) from error
         _log.warning(
-            "%s was %s while the study ran. What is on record was written again; what else was in "
-            "its folder, such as logs, is not",
+            "%s was %s while the study ran. The journal was written again; other contents of its "
+            "folder, such as logs, were not",
             self.path,
             state,
         )
         return file
 
     def _write_again(self, file: int | None) -> int:
-        """Write the whole record into its file, or into a new one if there is none."""
+        """Write the whole journal into its file, or into a new one if there is none."""
         if file is None:
             make_folder(self.path.parent)
             self._release()
@@ -183,20 +183,20 @@ class FileJournal:
         return file
 
     def _leave(self) -> NoReturn:
-        """Make a study of what this driver has recorded, and leave the other one alone."""
+        """Save this driver's events as a study of their own, and leave the other file alone."""
         saved = saved_folder(self.path.parent)
         make_folder(saved)
         (saved / FILE_NAME).write_bytes(b"".join((*self._copy, self._batch)))
         self._refusal = (
-            f"{self.path} was changed by somebody else while the study ran, so this driver has "
-            f"ended. What it has recorded is in study {saved.name!r} ({saved}): load_study reads "
-            "it, and tune goes on with it under that name"
+            f"{self.path} was changed by another process while the study ran, so this driver has "
+            f"ended. Its events are saved as study {saved.name!r} ({saved}): load_study reads "
+            "it, and tune continues it under that name"
         )
         raise JournalError(self._refusal)
 
     def _writable(self) -> int:
         if self._file is None:
-            raise JournalError(f"{self.path} is closed; open the study again to go on")
+            raise JournalError(f"{self.path} is closed; open the study again to continue")
         if self._refusal is not None:
             raise JournalError(self._refusal)
         if self._torn:
@@ -207,7 +207,7 @@ class FileJournal:
         try:
             os.ftruncate(file, self._durable + len(self._batch))
         except OSError as error:
-            raise JournalError(f"can't mend {self.path}: {error.strerror}") from error
+            raise JournalError(f"can't repair {self.path}: {error.strerror}") from error
         self._torn = False
 
     def _release(self) -> None:
@@ -218,15 +218,15 @@ class FileJournal:
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """Yield the events of a journal without holding it, also while a driver writes to it.
+    """Yield the events of a journal without locking it, even while a driver writes to it.
 
-    A torn last line is left out and left alone.
+    A torn last line is skipped, and left in the file.
 
     Args:
         path: The journal, or the study's folder.
 
     Raises:
-        JournalCorruptError: A whole line is damaged.
+        JournalCorruptError: A complete line is damaged.
         JournalError: The file can't be read, or a newer Manyfit wrote it.
     """
     return _decode_lines(path / FILE_NAME if path.is_dir() else path, may_be_torn=True)
@@ -258,17 +258,17 @@ def _damage(path: Path, number: int, line: bytes, error: Exception) -> str:
     return (
         f"line {number} of {path} is damaged ({error}): {start!r}. "
         "It is not the torn end of an interrupted write, so nothing was repaired. Restore the file "
-        "from a backup, or copy it and cut it off before this line: the study goes on from there"
+        "from a backup, or copy it and cut it off before this line: the study continues from there"
     )
 
 
 def _may_be_whole(line: bytes, before: int) -> bool:
-    """Whether the end of a file is more than the beginning of a line."""
+    """Return whether the last line of a file may be complete."""
     return line.endswith(b"\n") or is_whole(line) or is_sealed(line[:-1], before)
 
 
 def _open(path: Path, flags: int = 0) -> int:
-    """Open a journal and hold it, even if somebody removes the file that says so."""
+    """Open a journal and lock it, too, in case the lock file is removed."""
     is_new = not path.exists()
     try:
         file = open_held(path, 0o666, os.O_APPEND | flags)
@@ -285,13 +285,13 @@ def _open(path: Path, flags: int = 0) -> int:
 
 
 def _repair(file: int, path: Path) -> int:
-    """Cut a torn last line off, complete one that only lacks its newline; return the size since."""
+    """Cut off a torn last line, or add a missing newline; returns the new size."""
     size = os.fstat(file).st_size
     try:
         start, line = _last_line(file, size)
         if line and not line.endswith(b"\n"):
             size = _mend(file, path, start, line)
-        # What a dead driver wrote and never committed is about to be acted on.
+        # A dead driver may have written events without committing them; they will be acted on now.
         sync(file)
     except OSError as error:
         raise JournalError(f"can't repair the end of {path}: {error.strerror}") from error
@@ -303,13 +303,13 @@ def _mend(file: int, path: Path, start: int, line: bytes) -> int:
     if is_sealed(line[:-1], _checksum_before(file, start)):
         _log.warning("%s: the newline of its last line was damaged, and is written anew", path)
         os.ftruncate(file, end - 1)
-    elif is_whole(line):  # edited by hand, and saved without it
+    elif is_whole(line):  # edited by hand, and saved without the newline
         end += 1
     else:
         os.ftruncate(file, start)
         _log.warning(
-            "%s: its last line was torn when a driver died while writing it. Its %d bytes were "
-            "cut off; nothing that was acted on is lost",
+            "%s: its last line is incomplete, because a driver died while writing it. Its %d bytes "
+            "were cut off; nothing that was acted on is lost",
             path,
             len(line),
         )
@@ -319,12 +319,12 @@ def _mend(file: int, path: Path, start: int, line: bytes) -> int:
 
 
 def _checksum_before(file: int, place: int) -> int:
-    """Return the checksum of the line that ends at a place in the file."""
+    """Return the checksum of the line that ends at an offset of the file."""
     return checksum_of(_last_line(file, place)[1])
 
 
 def _last_line(file: int, size: int) -> tuple[int, bytes]:
-    """Return where the last line before a size starts, and the line, without reading it all."""
+    """Return the offset of the last line before `size`, and the line, without reading the file."""
     chunk = 1 << 16
     tail = b""
     start = size

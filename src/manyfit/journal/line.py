@@ -1,11 +1,12 @@
 """An event as a line of a journal, with a checksum: `{...,"crc":"1c291ca3"}`.
 
-The checksum is the CRC-32, in hexadecimal, of all before it on the line, begun with the checksum of
-the line before. It finds any damage within 32 bits, and all but one in four billion of the others;
-and being a chain, it finds a line that is missing, moved or there twice. It can't find that whole
-lines are missing at the end: that is as if the driver had died before it wrote them.
+The checksum is the CRC-32, in hexadecimal, of everything before it on the line, starting from the
+checksum of the previous line. It detects any damage within 32 bits, and all but one in four billion
+of other damages. Because the checksums form a chain, it detects missing, moved and duplicate lines.
+It can't detect that complete lines are missing at the end: the file then looks as if the driver had
+died before it wrote them.
 
-The chain begins with 0: at the first line, and after lines of version 1, which have no checksums.
+The chain starts with 0: at the first line, and after lines of version 1, which have no checksums.
 """
 
 import json
@@ -26,7 +27,7 @@ def to_line(event: Event, before: int = 0) -> bytes:
 
     Args:
         event: The event.
-        before: The checksum of the line before; 0 if there is none.
+        before: The checksum of the previous line; 0 if there is none.
 
     Example:
         >>> from manyfit.events import StudyEnded
@@ -42,10 +43,10 @@ def from_line(line: bytes, before: int = 0) -> Event:
 
     Args:
         line: The line, with or without its newline.
-        before: The checksum of the line before; 0 if there is none.
+        before: The checksum of the previous line; 0 if there is none.
 
     Raises:
-        ValueError: The line is damaged, or another one was before it.
+        ValueError: The line is damaged, or doesn't follow the previous line.
         JournalError: A newer Manyfit wrote it.
     """
     whole = line.removesuffix(b"\n")
@@ -68,19 +69,19 @@ def from_line(line: bytes, before: int = 0) -> Event:
 
 
 def checksum_of(lines: bytes | bytearray) -> int:
-    """Return the checksum that stands on the last of some lines; 0 if it has none."""
+    """Return the checksum on the last of some lines; 0 if it has none."""
     seal = _seal_of(lines, len(lines) - lines.endswith(b"\n"))
     return 0 if seal is None else int(seal[1], 16)
 
 
 def is_sealed(line: bytes, before: int) -> bool:
-    """Whether a line, without its newline, has a checksum that fits: all of it is there."""
+    """Return whether a line, without its newline, has a correct checksum, so is complete."""
     seal = _seal_of(line, len(line))
     return seal is not None and zlib.crc32(line[:-_LENGTH], before) == int(seal[1], 16)
 
 
 def is_whole(line: bytes) -> bool:
-    """Whether a line is a JSON object; no proper beginning of one is."""
+    """Return whether a line is a JSON object, which no incomplete line is."""
     try:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):

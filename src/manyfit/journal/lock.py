@@ -1,7 +1,8 @@
-"""One driver per study: a lock that a death releases, and that says who holds it.
+"""A lock that allows one driver per study, names its holder, and is released if the holder dies.
 
-The lock is `flock` on an open file, not the file's presence: the kernel drops it with its holder,
-however that ends, so nobody ever has to delete a stale one. What the file says is for people only.
+The lock is `flock` on an open file, not the existence of the file. The kernel releases it when its
+holder ends, in whatever way, so no stale lock ever has to be deleted. The contents of the file are
+for users only.
 """
 
 import contextlib
@@ -18,13 +19,13 @@ from manyfit.errors import JournalError, StudyLockedError
 
 
 class StudyLock:
-    """Holds a study from construction to `release`, against other processes and within this one.
+    """Locks a study from construction to `release`, also within this process.
 
     Args:
-        path: The lock file; it is made if missing, and stays behind, empty, when released.
+        path: The lock file, which is made if missing, and left empty when released.
 
     Raises:
-        StudyLockedError: Somebody else holds it; the message says who and since when.
+        StudyLockedError: Another driver holds it; the message says which and since when.
         JournalError: The file can't be made or locked.
 
     Example:
@@ -50,12 +51,12 @@ class StudyLock:
         self._folder = folder
 
     def release(self) -> None:
-        """Let another driver have the study. Safe to call twice, and in a forked child."""
+        """Release the study for another driver. Safe to call twice, and in a forked child."""
         if self._descriptor is None:
             return
         descriptor, self._descriptor = self._descriptor, None
         if not is_held(descriptor):
-            return  # this is a fork's copy
+            return  # in a forked process
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
         close_held(descriptor)
@@ -66,8 +67,8 @@ def hold(descriptor: int, path: Path) -> None:
     """Lock an open file of a study until it is closed.
 
     Raises:
-        StudyLockedError: Somebody else holds it.
-        JournalError: It can't be locked.
+        StudyLockedError: Another driver holds it.
+        JournalError: The file can't be locked.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,15 +78,15 @@ def hold(descriptor: int, path: Path) -> None:
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
             raise JournalError(f"can't lock {path}: {error.strerror}") from error
         raise JournalError(
-            f"the file system of {path} has no locks ({error.strerror}), so nothing would keep a "
-            "second driver out of this study. Give tune(folder=...) a folder on a local disk"
+            f"the file system of {path} doesn't support locks ({error.strerror}), so a second "
+            "driver could open this study. Pass tune(folder=...) a folder on a local disk"
         ) from error
 
 
 def _hold_folder(folder: int, path: Path) -> None:
-    """Lock the folder too, so that deleting a lock file that looks stale lets nobody in.
+    """Lock the folder, too, so that deleting the lock file doesn't admit a second driver.
 
-    Not all file systems lock folders; there the file has to do.
+    If the file system can't lock folders, the file has to suffice.
     """
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,7 +112,7 @@ def _who_holds(path: Path) -> str:
         holder = json.loads(path.read_text(encoding="utf-8"))
         pid, host, since = holder["pid"], holder["host"], holder["since"]
     except (OSError, ValueError, KeyError, TypeError):
-        # Its holder is just signing it, or had no room on the disk to do so.
+        # Its holder is just writing it, or the disk had no room for that.
         return (
             f"{study} is held by another driver. Wait until it is done, or use another name. "
             f"`fuser {path}` shows its process"
@@ -119,7 +120,7 @@ def _who_holds(path: Path) -> str:
     if host != socket.gethostname():
         whom, advice = f"process {pid} on {host}", f"stop process {pid} on {host}"
     elif pid == os.getpid():
-        whom, advice = "this very process", "close the Study that is still open here"
+        whom, advice = "this process itself", "close the Study that is still open here"
     else:
         whom, advice = f"process {pid} on this machine", f"stop it (kill {pid})"
     return (

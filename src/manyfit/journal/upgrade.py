@@ -1,7 +1,7 @@
-"""Bring lines that older versions of Manyfit wrote up to the present one, a version at a time.
+"""Upgrades journal lines of older versions of Manyfit to the current one, step by step.
 
-To change the format: raise `events.VERSION`, add the function that turns a record of the version
-before into the next one to `_STEPS`, and add a golden journal of the new version to the tests.
+To change the format: increase `events.VERSION`, add a function to `_STEPS` that turns a record of
+the previous version into the next one, and add a golden journal of the new version to the tests.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,13 +25,13 @@ def upgrade(
     """Return a parsed line as the current version would have written it.
 
     Args:
-        record: The parsed line; it may be changed.
-        steps: From each older version to the next.
-        current: The version to arrive at.
+        record: The parsed line, which may be modified.
+        steps: The functions from each older version to the next.
+        current: The target version.
 
     Raises:
         JournalError: A newer Manyfit wrote it.
-        ValueError: It has no version, or one that never was.
+        ValueError: It has no version, or one that never existed.
 
     Example:
         >>> rename = lambda record: {"v": 1, "event": record["kind"]}

@@ -1,4 +1,4 @@
-"""Pipelines of Spark ML: tuned from the driver, several fits at once, each using the cluster."""
+"""Tunes pipelines of Spark ML from the driver: several fits at once, each using the cluster."""
 
 from manyfit._optional import require
 

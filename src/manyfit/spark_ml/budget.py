@@ -1,4 +1,4 @@
-"""How many bytes of rows a study may have Spark keep."""
+"""The number of bytes of rows that a study may cache in Spark."""
 
 import re
 from typing import TYPE_CHECKING
@@ -10,19 +10,20 @@ from manyfit.spark.session import Session
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Spark's own defaults: what it keeps for itself, and which share of the rest is for data.
+# Spark's defaults: reserved memory (UnifiedMemoryManager.RESERVED_SYSTEM_MEMORY_BYTES), and the
+# share of the rest for data (spark.memory.fraction).
 _RESERVED = 300 << 20
 _SHARE = 0.6
-# Fits need some of that as well.
+# The share of that which a study may use: fits need some of it as well.
 _OURS = 0.5
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def budget_of(cache: bool | int, spark: "SparkSession") -> int:
-    """Return the bytes that `cache=` allows: a number, or half of what executors have for data.
+    """Return the bytes that `cache=` allows: a given number, or half of the executors' data memory.
 
     Raises:
-        ArgumentError: `cache` is neither True nor False, and no positive number of bytes.
+        ArgumentError: `cache` is neither True, False nor a positive number of bytes.
     """
     if isinstance(cache, bool):
         return int(_OURS * _storage(Session(spark)))
@@ -34,7 +35,7 @@ def budget_of(cache: bool | int, spark: "SparkSession") -> int:
 
 
 def _storage(session: Session) -> float:
-    """Return the bytes that Spark has for execution and storage, on all executors."""
+    """Return the bytes for execution and storage on all of Spark's executors."""
     place = "driver" if session.is_local else "executor"
     memory = bytes_in(session.setting(f"spark.{place}.memory", "1g"))
     share = float(session.setting("spark.memory.fraction", str(_SHARE)))
@@ -49,7 +50,7 @@ def _executors(session: Session) -> int:
 
 
 def bytes_in(setting: str) -> int:
-    """Return a size as Spark's settings have it.
+    """Parse a size as written in Spark's settings; 0 if it can't be parsed.
 
     Example:
         >>> bytes_in("512m"), bytes_in("2g"), bytes_in("1024kb")

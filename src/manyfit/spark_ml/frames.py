@@ -1,4 +1,4 @@
-"""The rows of a study, persisted and measured, and no longer than they are needed."""
+"""The rows of a study, persisted and measured for as long as they are needed."""
 
 import re
 import threading
@@ -14,14 +14,14 @@ from manyfit.worker.context import raise_if_stopped
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# How many rows are looked at to foresee what all of them take: so many, but no more than this share
-# of them, since they take room themselves; though at least so few.
+# The size of the sample from which the size of all rows is estimated: `_SAMPLE` rows, at most
+# `_SHARE` of the data (because the sample takes memory, too), and at least `_FEWEST`.
 _SAMPLE = 1000
 _SHARE = 0.02
 _FEWEST = 20
-# What the rows themselves are called on the shelf.
+# The key of the rows themselves on the shelf.
 _KEY = ("rows",)
-# How often a trial that waits for another one's work looks whether it is to end.
+# Seconds between checks for a stop request, while a trial waits for another one's work.
 LOOK = 0.2
 
 _UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50}
@@ -29,7 +29,7 @@ _CACHED = re.compile(r"InMemoryRelation .*Statistics\(sizeInBytes=([\d.E+]+) ([K
 
 
 def persist(frames: "Iterable[DataFrame]") -> list[int]:
-    """Have Spark keep tables, and fill them now; returns how many rows each has."""
+    """Persist and materialise tables; returns the number of rows of each."""
     counts = []
     for frame in frames:
         raise_if_stopped()
@@ -39,18 +39,19 @@ def persist(frames: "Iterable[DataFrame]") -> list[int]:
 
 
 def release(frames: "Iterable[DataFrame]") -> None:
-    """Have Spark give tables up."""
+    """Unpersist tables."""
     for frame in frames:
         frame.unpersist(True)
 
 
 def bytes_of(frame: "DataFrame") -> int:
-    """Return how many bytes a table takes that was persisted and filled; 0 for another one.
+    """Return the number of bytes of a materialised persisted table; 0 for any other table.
 
-    It is Spark's own estimate, which its storage status stays below: by some per cent for vectors,
-    by half for columns that compress well.
+    This is Spark's estimate. The storage status shows less: by a few per cent for vectors, by half
+    for columns that compress well.
     """
-    # When Spark drops a view, it gives up the table itself: so this is another one, as wide.
+    # Dropping a temporary view unpersists its table, so the view is of another, equally wide table:
+    # https://issues.apache.org/jira/browse/SPARK-22538
     view = frame.where("true")
     plan = frame.sparkSession.sql("EXPLAIN COST SELECT * FROM {rows}", rows=view).first()
     found = _CACHED.search(plan[0]) if plan is not None else None
@@ -58,13 +59,13 @@ def bytes_of(frame: "DataFrame") -> int:
 
 
 class Rows:
-    """The rows of a study: read once, counted, and kept if there is room.
+    """The rows of a study: read once, counted, and persisted if there is room.
 
-    Nothing happens before a trial asks for a fold; the first one does it for all.
+    This happens when the first trial asks for a fold.
 
     Args:
-        split: How they are divided.
-        shelf: What may be persisted.
+        split: The division into training and validation rows.
+        shelf: Decides what is persisted.
     """
 
     def __init__(self, split: Split, shelf: Shelf) -> None:
@@ -92,7 +93,7 @@ class Rows:
         return self._split.parts(fold)
 
     def foresee(self, models: Sequence[Any]) -> int:
-        """Return the bytes that all rows will take once fitted stages have transformed them."""
+        """Return the expected bytes of all rows after a transformation by fitted stages."""
         wanted = max(_FEWEST, min(_SAMPLE, _SHARE * self.count))
         source = self._split.sources[0]
         rows = source.sample(fraction=min(1.0, wanted / max(1, self.count)), seed=0)
@@ -108,7 +109,7 @@ class Rows:
             release([rows])
 
     def close(self) -> None:
-        """Release them, also what a trial that was left behind may yet persist."""
+        """Release the rows, including those that an abandoned trial persists later."""
         self._is_closed = True
         persisted, self._persisted = self._persisted, []
         release(persisted)
@@ -133,7 +134,7 @@ class Rows:
         self.count = sum(source.count() for source in sources)
         if not self.count:
             raise FatalError("there are no rows to tune on")
-        # They are read by every trial, so nothing else is worth as much.
+        # Every trial reads them, so nothing else is worth as much.
         if self._shelf.make_room(_KEY, self.foresee(()), float("inf")) is not None:
             self._shelf.use(_KEY, 1)
             self._persisted.extend(sources)

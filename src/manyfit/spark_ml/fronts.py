@@ -1,9 +1,9 @@
-"""The fronts of pipelines that trials have in common: fitted once, kept while they are of use.
+"""The fronts of pipelines that trials share: fitted once, and kept while they are useful.
 
-A front is the first stages of a pipeline, fitted on the training rows of a fold, with what they
-make of its rows. Whoever comes first makes it; others who need it meanwhile wait for that instead
-of doing the same. Its rows are persisted if the budget has room for them; if not, they are computed
-anew each time, by the stages fitted once.
+A front consists of the first stages of a pipeline, fitted on the training rows of a fold, and the
+rows as these stages transform them. The first trial that needs a front makes it; others that need
+it meanwhile wait for it instead of making it again. Its rows are persisted if the budget has room;
+otherwise the fitted stages compute them again each time.
 """
 
 import contextlib
@@ -21,22 +21,22 @@ from manyfit.worker.context import raise_if_stopped
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# From so many uses on, its own among them, a front is worth keeping: where it is only likely that a
-# sampler proposes it again, that has to be as likely as not.
+# A front is kept if its expected number of uses, including the first, is at least this much: if
+# another use depends on a sampler, it must be at least as likely as not.
 _WORTH_KEEPING = 1.5
 _LIKELY = 0.5
 
 
 @dataclass(frozen=True)
 class Front:
-    """Fitted stages, and the rows of a fold as they make them."""
+    """Fitted stages, and the rows of a fold as transformed by them."""
 
     models: tuple[Any, ...]
     train: "DataFrame"
     validation: "DataFrame"
 
     def advanced(self, stages: Sequence[Stage]) -> "Front":
-        """Return the front with more stages, each fitted on what those before it make."""
+        """Return a longer front: each further stage is fitted on the output of those before it."""
         models, train, validation = list(self.models), self.train, self.validation
         for stage in stages:
             if stage.stage is None:
@@ -49,20 +49,20 @@ class Front:
 
     @property
     def frames(self) -> "tuple[DataFrame, DataFrame]":
-        """Both tables."""
+        """The training and the validation rows."""
         return self.train, self.validation
 
 
 @dataclass(frozen=True)
 class Savings:
-    """What sharing the fronts of pipelines was good for.
+    """The work saved by sharing the fronts of pipelines.
 
     Attributes:
-        hits: How often a front was at hand.
-        made: How many fronts were kept for others.
-        seconds: What making them again at each hit would have taken.
-        most_bytes: The most that persisted rows took at one time, as far as Spark tells.
-        budget: How much they were allowed to take, in bytes.
+        hits: The number of times that a front was reused.
+        made: The number of fronts kept for reuse.
+        seconds: The time that making them again at each hit would have taken.
+        most_bytes: The largest size of persisted rows at one time, as estimated by Spark.
+        budget: The bytes allowed for them.
     """
 
     hits: int
@@ -74,7 +74,7 @@ class Savings:
     def __str__(self) -> str:
         fronts = "1 front" if self.made == 1 else f"{self.made} fronts"
         return (
-            f"{fronts} of pipelines kept, at hand {self.hits} times: {self.seconds:.0f} s saved; "
+            f"{fronts} of pipelines kept, reused {self.hits} times: {self.seconds:.0f} s saved; "
             f"at most {_in_words(self.most_bytes)} of {_in_words(self.budget)} held"
         )
 
@@ -88,12 +88,12 @@ class _Entry:
 
 
 class Fronts:
-    """Makes fronts, keeps those that coming trials need, and releases them. Safe from any thread.
+    """Makes fronts, keeps those that later trials need, and releases them. It is thread-safe.
 
     Args:
-        demand: Who is still to come.
-        shelf: What may be persisted.
-        rows: Foresees what a front will take.
+        demand: The uses that are still expected.
+        shelf: Decides what is persisted.
+        rows: Estimates the size of a front.
     """
 
     def __init__(self, demand: Demand, shelf: Shelf, rows: Rows) -> None:
@@ -101,7 +101,7 @@ class Fronts:
         self._shelf = shelf
         self._rows = rows
         self._entries: dict[Path, _Entry] = {}
-        self._sizes: dict[Path, int] = {}  # without the fold → bytes, foreseen or as they were
+        self._sizes: dict[Path, int] = {}  # path without the fold → bytes, estimated or measured
         self._changed = threading.Condition()
         self._hits = 0
         self._made = 0
@@ -110,22 +110,22 @@ class Fronts:
 
     @property
     def savings(self) -> Savings:
-        """What it was good for so far."""
+        """The savings so far."""
         with self._changed:
             shelf = self._shelf
             return Savings(self._hits, self._made, self._seconds, shelf.most, shelf.budget)
 
     @contextlib.contextmanager
     def front(self, prefix: Path, variants: float, make: Callable[[], Front]) -> Iterator[Front]:
-        """Give the front of a prefix, for the block; made if nobody has.
+        """Provide the front of a prefix within the block, and make it if necessary.
 
         Args:
             prefix: The fold, and the keys of the stages.
-            variants: How many configurations those stages have in the space.
-            make: Makes it.
+            variants: The number of configurations of those stages in the space.
+            make: Makes the front.
         """
         entry = self._find(prefix, variants)
-        if entry is None:  # nobody else needs it
+        if entry is None:  # no other trial needs it
             yield make()
             return
         front = entry.front or self._fill(prefix, entry, make)
@@ -137,12 +137,12 @@ class Fronts:
                 self._shelf.use(prefix, -1)
 
     def begin(self, paths: Sequence[Path]) -> None:
-        """Take in a trial that begins, with a path for each fold."""
+        """Record a trial that begins, with a path for each fold."""
         with self._changed:
             self._demand.begin(paths)
 
     def done(self, path: Path) -> None:
-        """Take in that a trial is done with a path, and release what nobody needs any more."""
+        """Record that a trial is done with a path, and release fronts that are no longer needed."""
         with self._changed:
             self._demand.done(path)
             idle = [prefix for prefix, entry in self._entries.items() if not entry.users]
@@ -153,14 +153,14 @@ class Fronts:
         release(gone)
 
     def close(self) -> None:
-        """Release everything, also what a trial that was left behind may yet make."""
+        """Release everything, including fronts that an abandoned trial makes later."""
         with self._changed:
             self._is_closed = True
             gone = self._dropped(list(self._entries))
         release(gone)
 
     def _uses(self, prefix: Path) -> float:
-        """Return how often a front will be needed; not where a longer one is at hand."""
+        """Return the expected uses of a front, without those that a longer front will serve."""
         below = [
             other
             for other in self._entries
@@ -175,7 +175,7 @@ class Fronts:
         return self._demand.of(prefix, self._entries[prefix].variants) - served
 
     def _dropped(self, prefixes: Sequence[Path]) -> "list[DataFrame]":
-        """Forget fronts; returns those rows of theirs that are persisted."""
+        """Forget fronts; returns their persisted rows."""
         gone = self._rows_of(prefix for prefix in prefixes if self._shelf.drop(prefix))
         for prefix in prefixes:
             del self._entries[prefix]
@@ -186,7 +186,7 @@ class Fronts:
         return [frame for front in fronts if front is not None for frame in front.frames]
 
     def _find(self, prefix: Path, variants: float) -> _Entry | None:
-        """Return an entry, to be filled if it is new; None if keeping it is of no use."""
+        """Return an entry, which the caller must fill if it is new; None if not worth keeping."""
         with self._changed:
             while (entry := self._entries.get(prefix)) is not None and entry.front is None:
                 self._changed.wait(LOOK)
@@ -206,7 +206,7 @@ class Fronts:
             front = make()
             self._keep_rows(prefix, front, time.monotonic() - began)
         except BaseException:
-            with self._changed:  # whoever waits for it makes it then
+            with self._changed:  # a waiting trial will make it
                 self._entries.pop(prefix, None)
                 self._shelf.drop(prefix)
                 self._changed.notify_all()
@@ -245,7 +245,7 @@ class Fronts:
         release([*gone, *(front.frames if prefix in leaving else ())])
 
     def _foresee(self, prefix: Path, front: Front) -> int:
-        """Return the bytes that rows will take: as those of another fold, or as a sample's."""
+        """Return the expected bytes of the rows, from those of another fold or from a sample."""
         size = self._sizes.get(prefix[1:])
         if size is None:
             size = self._sizes[prefix[1:]] = self._rows.foresee(front.models)
@@ -253,7 +253,7 @@ class Fronts:
 
 
 def _in_words(size: float) -> str:
-    """Return bytes as people say them.
+    """Format a number of bytes.
 
     Example:
         >>> _in_words(35_600_000)

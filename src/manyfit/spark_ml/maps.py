@@ -1,4 +1,4 @@
-"""A pipeline of Spark ML and explicit param maps for it, as `ParamGridBuilder` makes them."""
+"""A pipeline of Spark ML with explicit param maps, as made by `ParamGridBuilder`."""
 
 import math
 from collections import defaultdict
@@ -17,31 +17,31 @@ from manyfit.space import Space
 from manyfit.spark_ml.stages import Stage, fingerprint, names_of, nested, slots_of
 from manyfit.trial import Trial
 
-# In place of a value, where a map lacks the param: then the stage's own holds.
+# Stands for the value of a param that a map lacks: the stage's own value applies.
 _LACKING = object()
 _DEFAULT = "default"
 _MOST_LABEL = 100
 
 
 class Maps:
-    """A pipeline and the param maps to try: what `Recipe` is for a space.
+    """A pipeline and the param maps to try; the counterpart of `Recipe` for a space.
 
-    A map may set any param of the pipeline's stages, of stages in those (the classifier of
-    OneVsRest), and the stages of the pipeline itself, also to lists of different lengths. Maps that
-    are equal are tried once.
+    A map may set any param of the pipeline's stages, of stages nested in those (the classifier of
+    OneVsRest), and the stages of the pipeline itself, even to lists of different lengths. Equal
+    maps are tried once.
 
     Args:
         estimator: The pipeline, or any other estimator.
         maps: The param maps, at least one.
 
     Attributes:
-        space: A Choice for each param that occurs, of labels that last from process to process.
+        space: A Choice for each param that occurs, with labels that are the same in every process.
         given: The point of each map, in the order of `maps`.
-        points: Each point once; those that share the front of the pipeline follow one another.
+        points: Each point once; those that share the front of the pipeline are adjacent.
 
     Raises:
-        ArgumentError: The estimator is none, there are no maps, or one sets a param that is not of
-            this pipeline, or sets it to a value that it can't have.
+        ArgumentError: `estimator` isn't an estimator, there are no maps, or a map sets a param that
+            isn't of this pipeline, or sets it to an invalid value.
     """
 
     def __init__(self, estimator: Any, maps: Sequence[Mapping[Any, Any]]) -> None:
@@ -65,15 +65,15 @@ class Maps:
     def _name(self, param: Param[Any]) -> str:
         if param.parent not in self._names:
             raise ArgumentError(
-                f"{param} in estimatorParamMaps is no param of the estimator, nor of a stage in it"
+                f"{param} in estimatorParamMaps is not a param of the estimator or a stage in it"
             )
         return f"{self._names[param.parent]}.{param.name}"
 
     def _list(self, name: str, param: Param[Any], maps: Sequence[Mapping[Any, Any]]) -> list[Label]:
-        """Take in the values that maps have for a param; returns their labels, map by map."""
+        """Record the values of a param in all maps; returns a label for each map."""
         values = [_converted(name, param, each) for each in maps]
         found: dict[Hashable, Label] = {}
-        for value in sorted(values, key=lambda value: value is _LACKING):  # it gives way to others
+        for value in sorted(values, key=lambda value: value is _LACKING):  # the default is last
             if _sameness(value) not in found:
                 found[_sameness(value)] = _free(self._label(value), found.values())
         labels = [found[_sameness(value)] for value in values]
@@ -91,7 +91,7 @@ class Maps:
             return ", ".join(str(self._label(item)) for item in value)
         try:
             found = label(value)
-        except SpaceError:  # it has no text that lasts
+        except SpaceError:  # its text differs from process to process
             return type(value).__name__
         is_long = isinstance(found, str) and len(found) > _MOST_LABEL
         return f"{str(found)[:_MOST_LABEL]}..." if is_long else found
@@ -99,7 +99,6 @@ class Maps:
     # ── a trial ───────────────────────────────────────────────────────────────────────────────
 
     def _map(self, params: Mapping[str, Any]) -> dict[Param[Any], Any]:
-        """Return the param map of a point."""
         values = {
             param: self._values[name][type(params[name]), params[name]]
             for name, param in self._params.items()
@@ -107,32 +106,29 @@ class Maps:
         return {param: value for param, value in values.items() if value is not _LACKING}
 
     def stages(self, params: Mapping[str, Any]) -> list[Stage]:
-        """Return the stages for the params of a trial."""
         return list(_configured(self.estimator, self._map(params)))
 
     def assemble(self, params: Mapping[str, Any]) -> Any:
-        """Return the estimator for the params of a trial, to be fitted as a whole."""
         return self.estimator.copy(self._map(params))
 
     def variants(self, length: int) -> float:  # noqa: ARG002 - a recipe for a space needs it
-        """Return infinity: no configuration comes by chance, as all are listed."""
+        """Return infinity: no configuration is left to chance, since all are listed."""
         return math.inf
 
     def slots(self, params: Mapping[str, Any]) -> int | None:
-        """Return how many tasks a trial needs at the same time; None if it needs no number."""
         return slots_of(stage.stage for stage in self.stages(params))
 
     @property
     def has_barriers(self) -> bool:
-        """Whether a stage, perhaps one that a map brings, needs a number of tasks at once."""
+        """Whether a stage of the pipeline or of a map needs several tasks at the same time."""
         return slots_of(self._stages) is not None
 
 
 class Listed:
-    """Proposes the points of a list in its order, each once, and nothing else.
+    """A sampler that proposes the points of a list in order, each once.
 
     Args:
-        space: What they are points of.
+        space: The space of the points.
         points: The points, in stored form.
     """
 
@@ -141,7 +137,6 @@ class Listed:
         self._left = {space.key(point): point for point in points}
 
     def tell(self, trial: Trial) -> None:
-        """Take in what has been tried, whatever came of it."""
         self._left.pop(self._space.key(trial.params), None)
 
     def ask(self, number: int) -> Mapping[str, Any] | None:  # noqa: ARG002 - as of all samplers
@@ -161,7 +156,7 @@ def _check(estimator: Any, maps: Any) -> None:
 
 
 def _converted(name: str, param: Param[Any], values: Mapping[Any, Any]) -> Any:
-    """Return the value that a map has for a param, as the stage will have it."""
+    """Return a map's value for a param, converted as the stage will convert it."""
     if param not in values:
         return _LACKING
     value = values[param]
@@ -173,7 +168,7 @@ def _converted(name: str, param: Param[Any], values: Mapping[Any, Any]) -> Any:
 
 
 def _sameness(value: Any) -> Hashable:
-    """Return what is equal for equal values; of stages, only for the very same ones."""
+    """Return a key that is equal for equal values; for stages, only for the same object."""
     if value is _LACKING or isinstance(value, Params):
         return object, id(value)
     if isinstance(value, list):
@@ -182,7 +177,7 @@ def _sameness(value: Any) -> Hashable:
 
 
 def _free(wanted: Label, taken: Iterable[Label]) -> Label:
-    """Return a label that is not taken: with a number where it is."""
+    """Return a label that is not taken, with a number appended if necessary."""
     others = {(type(each), each) for each in taken}
     found, number = wanted, 1
     while (type(found), found) in others:
@@ -196,7 +191,7 @@ def _once(labels: Iterable[Label]) -> Iterator[Label]:
 
 
 def _configured(stage: Any, values: Mapping[Any, Any]) -> Iterator[Stage]:
-    """Yield the stages of an estimator as a param map has them."""
+    """Yield the stages of an estimator, configured by a param map."""
     if not isinstance(stage, Pipeline):
         yield Stage(stage, values)
         return
@@ -207,7 +202,7 @@ def _configured(stage: Any, values: Mapping[Any, Any]) -> Iterator[Stage]:
 
 
 def _forks(paths: Iterable[Path]) -> tuple[int, ...]:
-    """Return the lengths of prefixes that go on in more than one way, or end for one of them."""
+    """Return the lengths of prefixes after which paths diverge, or one of them ends."""
     following: dict[Path, set[Path]] = defaultdict(set)
     for path in paths:
         for length in range(1, len(path) + 1):

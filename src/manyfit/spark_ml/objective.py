@@ -1,4 +1,4 @@
-"""A trial of a pipeline: fitted and judged on one fold after another."""
+"""The objective of a pipeline: fits and evaluates it on one fold after another."""
 
 import contextlib
 import json
@@ -22,19 +22,19 @@ from manyfit.worker.context import current_trial, raise_if_stopped, report
 class FoldObjective:
     """Fits a pipeline on each fold and returns the means of its metrics.
 
-    Each fold is reported when it is done, so that a hopeless trial need not see the others; and is
-    kept in the trial's scratch folder, so that a later attempt need not do it again.
+    Each fold is reported when it is done, so that a hopeless trial can end before the others. It is
+    also saved in the trial's scratch folder, so that a later attempt need not repeat it.
 
-    A context manager, which releases in the end what was persisted.
+    This is a context manager, which at the end releases what was persisted.
 
     Args:
         recipe: The pipeline.
         split: The folds.
-        scores: What models are judged by.
-        demand: The trials that are still to come.
-        budget: Bytes that persisted rows may take.
+        scores: The metrics of models.
+        demand: The trials that are still expected.
+        budget: The bytes that persisted rows may take.
         shares: Whether trials share work.
-        models: Where the fitted stages of each configuration and fold go, by path; None to keep
+        models: A dict for the fitted stages of each configuration and fold, by path; None to keep
             none.
     """
 
@@ -59,7 +59,7 @@ class FoldObjective:
 
     @property
     def savings(self) -> Savings | None:
-        """What sharing was good for so far; None where there is none."""
+        """The savings so far; None if trials share no work."""
         return None if self._fronts is None else self._fronts.savings
 
     def __enter__(self) -> Self:
@@ -67,7 +67,7 @@ class FoldObjective:
 
     def __exit__(self, *_: object) -> None:
         if Session(self._split.sources[0].sparkSession).ended() is not None:
-            return  # what it held went with it
+            return  # the session has ended, and its tables with it
         if self._fronts is not None:
             self._fronts.close()
         self._rows.close()
@@ -95,7 +95,7 @@ class FoldObjective:
 
     @contextlib.contextmanager
     def _announced(self, paths: Sequence[Path]) -> Iterator[list[Path]]:
-        """Say what this trial will need, and in the end that it needs no more of it."""
+        """Announce what this trial will need, and at the end that it needs no more."""
         left = list(paths)
         if self._fronts is not None:
             self._fronts.begin(paths)
@@ -128,7 +128,7 @@ class FoldObjective:
         stages: Sequence[Stage],
         forks: Sequence[int],
     ) -> Front:
-        """Return the front up to the last of some forks; from what is at hand of it."""
+        """Provide the front up to the last of some forks, built on the longest one available."""
         *earlier, length = forks
         if not earlier:
             return Front((), *self._rows.parts(fold))
@@ -156,10 +156,10 @@ def path_of(fold: int, stages: Sequence[Stage]) -> Path:
 
 
 class KeptFolds:
-    """The folds that a trial has done, in a file that its next attempt finds.
+    """The folds that a trial has completed, saved for its next attempt.
 
     Args:
-        file: The file; None to keep nothing.
+        file: The file; None to save nothing.
     """
 
     def __init__(self, file: File | None) -> None:
@@ -170,12 +170,12 @@ class KeptFolds:
 
     @classmethod
     def of_trial(cls) -> "KeptFolds":
-        """Return those of the trial that this thread runs; none outside of one."""
+        """Return the folds of this thread's trial; outside of a trial, nothing is saved."""
         trial = current_trial()
         return cls(None if trial is None else trial.scratch / "folds.json")
 
     def add(self, metrics: Mapping[str, float]) -> None:
-        """Keep a fold more, whole or not at all."""
+        """Save another fold atomically."""
         self.folds.append(dict(metrics))
         if self._file is None:
             return

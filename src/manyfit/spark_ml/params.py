@@ -24,38 +24,38 @@ def _param(name: str, doc: str, converter: Callable[[Any], Any] | None = None) -
 
 
 class ValidatorParams(HasSeed, HasCollectSubModels):
-    """What `ManyfitValidator` can be told; its model remembers it."""
+    """The params of `ManyfitValidator`, which its model keeps."""
 
     estimator = _param("estimator", "the pipeline, or another estimator, to be tuned")
     estimatorParamMaps = _param("estimatorParamMaps", "the param maps to try")
-    evaluator = _param("evaluator", "what models are judged by; the first of several is tuned")
+    evaluator = _param("evaluator", "the metric of models; the first of several is tuned")
     numFolds = _param("numFolds", "number of folds", TypeConverters.toInt)
     foldCol = _param("foldCol", "column that tells folds apart", TypeConverters.toString)
     trainRatio = _param(
         "trainRatio", "share of rows to train on, in place of folds", TypeConverters.toFloat
     )
-    parallelism = _param("parallelism", "how many trials run at once, or 'auto'", _parallelism)
-    space = _param("space", "params of stages, or stages, and what they may be")
-    numTrials = _param("numTrials", "how many points of the space are tried", TypeConverters.toInt)
+    parallelism = _param("parallelism", "number of trials at once, or 'auto'", _parallelism)
+    space = _param("space", "params of stages, or stages, and their domains")
+    numTrials = _param("numTrials", "number of points of the space to try", TypeConverters.toInt)
     pruning = _param("pruning", "whether hopeless trials end early", TypeConverters.toBoolean)
     trainMetrics = _param(
-        "trainMetrics", "whether training rows are judged too", TypeConverters.toBoolean
+        "trainMetrics", "whether to evaluate on training rows too", TypeConverters.toBoolean
     )
     cache = _param("cache", "whether trials share work, or the bytes for it", _cache)
     studyName = _param("studyName", "the study's name, to resume it", TypeConverters.toString)
-    folder = _param("folder", "where studies are kept", os.fspath)
+    folder = _param("folder", "the folder that contains studies", os.fspath)
     tracking = _param("tracking", "whether MLflow mirrors the study", TypeConverters.toBoolean)
 
     def __init__(self) -> None:
         super().__init__()
-        # Not Spark's own default for a seed, which is another one in each process.
+        # Not Spark's default seed, which differs from process to process.
         self._setDefault(seed=0, numFolds=3, foldCol="", trainRatio=None, parallelism="auto")
         self._setDefault(estimatorParamMaps=None, space=None, numTrials=None, pruning=None)
         self._setDefault(trainMetrics=False, cache=True, studyName=None, folder=".manyfit")
         self._setDefault(tracking=True)
 
     def _with_own(self, extra: Mapping[Any, Any]) -> Self:
-        """Give a copy that shares what it holds stages, maps and a space of its own."""
+        """Give a shallow copy stages, maps and a space of its own."""
         for name in ("estimator", "evaluator", "space"):
             if self.isSet(name):
                 self._set(**{name: copied(self.getOrDefault(name), extra)})
@@ -64,19 +64,17 @@ class ValidatorParams(HasSeed, HasCollectSubModels):
         return self
 
     def getEstimator(self) -> Any:
-        """Return what is tuned."""
         return self.getOrDefault(self.estimator)
 
     def getEstimatorParamMaps(self) -> Any:
-        """Return the param maps to try; None where there is a space."""
+        """Return the param maps to try; None if there is a space."""
         return self.getOrDefault(self.estimatorParamMaps)
 
     def getEvaluator(self) -> Any:
-        """Return what models are judged by."""
         return self.getOrDefault(self.evaluator)
 
     def getNumFolds(self) -> int:
-        """Return the number of folds; of no effect with `foldCol` or `trainRatio`."""
+        """Return the number of folds, which `foldCol` and `trainRatio` override."""
         return int(self.getOrDefault(self.numFolds))
 
     def getFoldCol(self) -> str:
@@ -88,27 +86,27 @@ class ValidatorParams(HasSeed, HasCollectSubModels):
         return self.getOrDefault(self.trainRatio)  # type: ignore[no-any-return]
 
     def getParallelism(self) -> Any:
-        """Return how many trials run at once, or `"auto"`."""
+        """Return the number of trials that run at once, or `"auto"`."""
         return self.getOrDefault(self.parallelism)
 
     def getSpace(self) -> Mapping[Any, Any] | None:
-        """Return the space; None where there are param maps."""
+        """Return the space; None if there are param maps."""
         return self.getOrDefault(self.space)  # type: ignore[no-any-return]
 
     def getNumTrials(self) -> int | None:
-        """Return how many points of the space are tried; None for all."""
+        """Return the number of points of the space to try; None for all."""
         return self.getOrDefault(self.numTrials)  # type: ignore[no-any-return]
 
     def getPruning(self) -> bool | None:
-        """Return whether hopeless trials end early; None: with a space only."""
+        """Return whether hopeless trials end early; None for "with a space only"."""
         return self.getOrDefault(self.pruning)  # type: ignore[no-any-return]
 
     def getTrainMetrics(self) -> bool:
-        """Return whether training rows are judged too."""
+        """Return whether models are also evaluated on training rows."""
         return bool(self.getOrDefault(self.trainMetrics))
 
     def getCache(self) -> Any:
-        """Return whether trials share work, or how many bytes that may take."""
+        """Return whether trials share work, or the bytes for it."""
         return self.getOrDefault(self.cache)
 
     def getStudyName(self) -> str | None:
@@ -116,7 +114,7 @@ class ValidatorParams(HasSeed, HasCollectSubModels):
         return self.getOrDefault(self.studyName)  # type: ignore[no-any-return]
 
     def getFolder(self) -> str:
-        """Return where studies are kept."""
+        """Return the folder that contains studies."""
         return str(self.getOrDefault(self.folder))
 
     def getTracking(self) -> bool:
@@ -125,7 +123,7 @@ class ValidatorParams(HasSeed, HasCollectSubModels):
 
 
 class ValidatorSetters(ValidatorParams):
-    """Sets what `ManyfitValidator` can be told; None is the default again."""
+    """The setters of `ManyfitValidator`'s params; None restores the default."""
 
     def setEstimator(self, value: Any) -> Self:
         """Set the pipeline, or another estimator, to be tuned."""
@@ -136,7 +134,7 @@ class ValidatorSetters(ValidatorParams):
         return self._given(estimatorParamMaps=value)
 
     def setEvaluator(self, value: Any) -> Self:
-        """Set what models are judged by; the first of several is tuned."""
+        """Set the evaluator or evaluators; the first of several is tuned."""
         return self._given(evaluator=value)
 
     def setNumFolds(self, value: int) -> Self:
@@ -156,7 +154,7 @@ class ValidatorSetters(ValidatorParams):
         return self._given(seed=value)
 
     def setParallelism(self, value: Any) -> Self:
-        """Set how many trials run at once, or `"auto"`."""
+        """Set the number of trials that run at once, or `"auto"`."""
         return self._given(parallelism=value)
 
     def setCollectSubModels(self, value: bool) -> Self:
@@ -168,7 +166,7 @@ class ValidatorSetters(ValidatorParams):
         return self._given(space=value)
 
     def setNumTrials(self, value: int | None) -> Self:
-        """Set how many points of the space are tried."""
+        """Set the number of points of the space to try."""
         return self._given(numTrials=value)
 
     def setPruning(self, value: bool | None) -> Self:
@@ -176,11 +174,11 @@ class ValidatorSetters(ValidatorParams):
         return self._given(pruning=value)
 
     def setTrainMetrics(self, value: bool) -> Self:
-        """Set whether training rows are judged too."""
+        """Set whether models are also evaluated on training rows."""
         return self._given(trainMetrics=value)
 
     def setCache(self, value: bool | int) -> Self:
-        """Set whether trials share work, or how many bytes that may take."""
+        """Set whether trials share work, or the bytes for it."""
         return self._given(cache=value)
 
     def setStudyName(self, value: str | None) -> Self:
@@ -188,7 +186,7 @@ class ValidatorSetters(ValidatorParams):
         return self._given(studyName=value)
 
     def setFolder(self, value: str | os.PathLike[str]) -> Self:
-        """Set where studies are kept."""
+        """Set the folder that contains studies."""
         return self._given(folder=value)
 
     def setTracking(self, value: bool) -> Self:

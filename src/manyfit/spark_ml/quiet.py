@@ -1,4 +1,4 @@
-"""MLflow's autologging of Spark ML, kept away from fits that are parts of a trial."""
+"""Disables MLflow's autologging of Spark ML for fits that are parts of a trial."""
 
 import contextlib
 import sys
@@ -9,11 +9,11 @@ from manyfit._optional import load
 
 @contextlib.contextmanager
 def autologging_off() -> Iterator[None]:
-    """Switch MLflow's autologging off in this process within the block; all its settings stay.
+    """Disable MLflow's autologging in this process within the block, without changing its settings.
 
-    It would log the fits of all folds as one, save a model for each, and, worst, release the rows
-    of every fit when that is done, which other trials still need. Who has not imported MLflow has
-    no autologging either.
+    It would log the fits of all folds as one, save a model for each, and, worst, unpersist the rows
+    of every fit, which other trials still need. If MLflow hasn't been imported, there is no
+    autologging to disable.
     """
     if "mlflow" not in sys.modules:
         yield

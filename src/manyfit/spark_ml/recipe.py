@@ -1,8 +1,7 @@
-"""A pipeline of Spark ML and a space for it: from the params of a trial to its stages.
+"""A pipeline of Spark ML and its space: turns the params of a trial into stages.
 
-Spark keys a stage's params by objects whose names change from process to process. Here they get
-names that last, such as `hashingTF.numFeatures`: the stage's class, and a number where there are
-several of it.
+The names that Spark gives a stage's params change from process to process. Here they get stable
+names, such as `hashingTF.numFeatures`: the stage's class, with a number if there are several of it.
 """
 
 import contextlib
@@ -21,20 +20,20 @@ from manyfit.spark_ml.stages import Stage, flat, names_of, nested, numbered, sho
 
 
 class Recipe:
-    """A pipeline, and how the params of a trial change it.
+    """A pipeline that the params of a trial configure.
 
     Args:
         estimator: The pipeline, or any other estimator.
-        space: Keys are params of its stages, or a stage itself, for which a Choice has other stages
-            (and None to leave it out). Values are domains, or constants. Params of a stage that is
-            only one of some options are active when it is chosen.
+        space: A mapping from params of its stages to domains or constants. A key may also be a
+            stage itself, with a Choice of stages to replace it (None leaves it out). Params of a
+            stage that is one of several options are active only when it is chosen.
 
     Attributes:
-        space: The space by names that last.
+        space: The space, with stable names.
 
     Raises:
-        ArgumentError: The estimator is none.
-        SpaceError: A key is no param of a stage, and no stage; or a domain breaks a rule.
+        ArgumentError: `estimator` isn't an estimator.
+        SpaceError: A key is neither a param of a stage nor a stage; or a domain breaks a rule.
     """
 
     def __init__(self, estimator: Any, space: Mapping[Any, Any]) -> None:
@@ -49,7 +48,7 @@ class Recipe:
             )
         self.estimator = estimator
         self._places = list(flat(estimator))
-        # By uid, since a copy of the estimator has copies of the stages that the space was made of.
+        # By uid, because a copy of the estimator has copies of the stages in the space.
         replaced = {key.uid: domain for key, domain in space.items() if isinstance(key, Params)}
         self._options = {
             place: _options(stage, replaced[stage.uid])
@@ -77,10 +76,10 @@ class Recipe:
         return [stage for stage in stages if stage is not None]
 
     def name(self, key: Any) -> str:
-        """Return the name in the space of a param, or of a stage that may be another.
+        """Return the stable name of a param, or of a stage that may be replaced.
 
         Raises:
-            SpaceError: It is neither.
+            SpaceError: The key is neither.
         """
         if isinstance(key, Param):
             if key.parent in self._names:
@@ -89,15 +88,15 @@ class Recipe:
             return self._names[key.uid]
         raise SpaceError(
             f"{key!s:.200} in the space is neither a param of one of this pipeline's stages nor "
-            "one of them. Keys are such as lr.regParam, or lr itself, of what is in the pipeline"
+            "one of them. A key is a param such as lr.regParam, or a stage such as lr itself"
         )
 
     # ── the space ─────────────────────────────────────────────────────────────────────────────
 
     def _space(self) -> Space:
-        """Return the space by names that last, in the order of the stages.
+        """Return the space with stable names, in the order of the stages.
 
-        In that order a grid changes the last stage first, so that neighbours share the most.
+        A grid then changes the last stage first, so that successive trials share the most.
         """
         entries: dict[str, Any] = {}
         for place in range(len(self)):
@@ -120,7 +119,7 @@ class Recipe:
         return Choice({label: {} if s is None else inside[s.uid] for label, s in options.items()})
 
     def _inside(self, stage: Any) -> dict[str, Any]:
-        """Return what the space has for a stage and the stages in it."""
+        """Return the entries of the space for a stage and the stages nested in it."""
         owners = {inner.uid for inner in nested(stage)}
         return {
             name: self._entries[name]
@@ -130,7 +129,7 @@ class Recipe:
 
     @property
     def forks(self) -> tuple[int, ...]:
-        """After how many stages one follows that differs from trial to trial."""
+        """The stage indices before which trials can diverge."""
         return tuple(place for place in range(1, len(self)) if self._is_tuned(place))
 
     def _is_tuned(self, place: int) -> bool:
@@ -141,7 +140,7 @@ class Recipe:
         )
 
     def variants(self, length: int) -> float:
-        """Return how many configurations the first stages have; infinite for a continuous param."""
+        """Return the number of configurations of the first stages; may be infinite."""
         total = 1.0
         for place in range(length):
             entries: dict[str, Any] = {}
@@ -158,14 +157,14 @@ class Recipe:
 
     @property
     def given(self) -> dict[str, Any]:
-        """The pipeline as it is, in stored form, or what the space has that is nearest to it."""
+        """The pipeline's own params, in stored form, moved to the nearest point of the space."""
         point: dict[str, Any] = {}
         for name, domain in self.space.walk(point):
             point[name] = _nearest(domain, self._value(name))
         return point
 
     def _value(self, name: str) -> Any:
-        """Return what the pipeline has for a param of the space; None if it has nothing."""
+        """Return the pipeline's value for a param of the space; None if it has none."""
         param = self._params.get(name)
         if param is not None:
             stage = self._stages[param.parent]
@@ -179,10 +178,10 @@ class Recipe:
         return None
 
     def stored(self, point: Mapping[Any, Any]) -> dict[str, Any]:
-        """Return a point of the space with names that last; stages become their labels.
+        """Return a point of the space with stable names; stages become labels.
 
         Raises:
-            SpaceError: A key is no param of a stage, and no stage.
+            SpaceError: A key is neither a param of a stage nor a stage.
         """
         found: dict[str, Any] = {}
         for key, value in point.items():
@@ -210,24 +209,22 @@ class Recipe:
         return found
 
     def assemble(self, params: Mapping[str, Any]) -> Any:
-        """Return the estimator for the params of a trial, to be fitted as a whole."""
         stages = [stage.stage for stage in self.stages(params) if stage.stage is not None]
         if isinstance(self.estimator, Pipeline):
             return Pipeline(stages=stages)
         return stages[0]
 
     def slots(self, params: Mapping[str, Any]) -> int | None:
-        """Return how many tasks a trial needs at the same time; None if it needs no number."""
         return slots_of(stage.stage for stage in self.stages(params))
 
     @property
     def has_barriers(self) -> bool:
-        """Whether a stage, or an option for one, needs a number of tasks at the same time."""
+        """Whether a stage, or an option for one, needs several tasks at the same time."""
         return any(slots_of(self._alternatives(place)) is not None for place in range(len(self)))
 
 
 def _nearest(domain: Domain, value: Any) -> Any:
-    """Return the stored value that is nearest to one of a stage; one of its own if none is."""
+    """Return the stored value of a domain that is nearest to a stage's value."""
     if isinstance(domain, Choice):
         with contextlib.suppress(SpaceError):
             return domain.store("", value)
@@ -237,7 +234,7 @@ def _nearest(domain: Domain, value: Any) -> Any:
 
 
 def _options(stage: Any, domain: Any) -> dict[str, Any]:
-    """Return the stages to choose from, by labels that last."""
+    """Return the stages to choose from, by stable labels."""
     if not isinstance(domain, Choice) or domain.branches is not None:
         raise SpaceError(
             f"{stage} in the space must have a Choice of stages, such as Choice([{stage}, None]), "

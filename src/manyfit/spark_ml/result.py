@@ -1,4 +1,4 @@
-"""What a study of a pipeline found."""
+"""The result of a study of a pipeline."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class PipelineResult(StudyResult):
-    """The trials of a study of a pipeline as they stood when it was made.
+    """The trials of a study of a pipeline at the time the result was made.
 
-    Printed, it also says what sharing work was good for.
+    When printed, it also shows the work saved by sharing.
 
     Attributes:
-        savings: What sharing was good for in this call; None where it was off.
+        savings: The work saved by sharing in this call; None if sharing was off.
     """
 
     savings: Savings | None = None
@@ -35,18 +35,18 @@ class PipelineResult(StudyResult):
         recipe: Configurations,
         rows: "DataFrame",
     ) -> "PipelineResult":
-        """Return a study's result with what only a pipeline has."""
+        """Return a study's result, extended for a pipeline."""
         return cls(**vars(found), savings=savings, _recipe=recipe, _rows=rows)
 
     def refit(self, rows: "DataFrame | None" = None) -> Any:
         """Fit the pipeline of the best trial; returns the fitted model.
 
         Args:
-            rows: What to fit it on; by default all that the study had, for training and validation.
+            rows: The rows to fit it on; by default all of the study's, training and validation.
 
         Raises:
             NoResultError: No trial has completed.
-            ExecutorError: The Spark session has ended: give the rows of another one.
+            ExecutorError: The Spark session has ended: pass the rows of another one.
         """
         if self._recipe is None or self._rows is None:
             raise AssertionError("PipelineResult.of gives both")

@@ -1,4 +1,4 @@
-"""A study of a pipeline, from what a user passes to its result."""
+"""Runs a study of a pipeline, from the user's arguments to the result."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -22,24 +22,24 @@ from manyfit.trial import Params
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Of a list that is longer, nobody waits for the end.
+# Longer lists of points are not ordered and counted: no study gets to their end.
 _MOST_LISTED = 10_000
-# How many trials come where no number is given: more than matter, and still a number.
+# The assumed number of trials if none is given: larger than matters, but finite.
 _MANY = 1e9
 
 
 class Run:
-    """All that a study of a pipeline needs besides itself; refused before anything is on disk.
+    """What a study of a pipeline needs, checked before anything is on disk.
 
     Args:
         recipe: The pipeline.
-        evaluators: What models are judged by; see `Scores`.
-        rows: What they are fitted and judged on.
-        validation: As `divide` takes it.
-        folds: As `divide` takes it.
-        train_metrics: Whether training rows are judged too.
-        cache: Whether trials share work, and the bytes that may take.
-        parallelism: How many trials run at once, or `"auto"`.
+        evaluators: The metrics of models; see `Scores`.
+        rows: The rows to fit and evaluate on.
+        validation: See `divide`.
+        folds: See `divide`.
+        train_metrics: Whether models are also evaluated on training rows.
+        cache: Whether trials share work, or the bytes for it.
+        parallelism: The number of trials that run at once, or `"auto"`.
 
     Raises:
         ArgumentError: An argument breaks a rule.
@@ -73,12 +73,12 @@ class Run:
 
     @property
     def folds(self) -> int:
-        """How many folds there are; 1 for one split."""
+        """The number of folds; 1 for a single split."""
         return len(self._division.names)
 
     @property
     def pruner(self) -> FoldPruner | None:
-        """Ends trials between folds; None where there is one only."""
+        """The pruner between folds; None for a single split."""
         return FoldPruner(self.folds) if self.folds > 1 else None
 
     def tune(
@@ -94,10 +94,10 @@ class Run:
 
         Args:
             study: The study.
-            points: What it is to try, if that is known, in its order.
-            n_trials: How many trials finish in all; None for no limit.
-            models: Where fitted stages go; see `FoldObjective`.
-            **limits: Whatever else `Study.tune` takes.
+            points: The points to try, in order, if they are known.
+            n_trials: The total number of trials; None for no limit.
+            models: A dict for fitted stages; see `FoldObjective`.
+            **limits: Other arguments of `Study.tune`.
         """
         split = self._division.with_seed(_as_long(study.seed))
         demand = self._demand(study, points, n_trials)
@@ -118,7 +118,7 @@ class Run:
     def _demand(
         self, study: Study, points: Iterable[Params] | None, n_trials: int | None
     ) -> Demand:
-        """Return the trials that a study is still to run: one by one, if they are known."""
+        """Return the trials that a study has yet to run, listed if they are known."""
         finished = finished_keys(study)
         most = _MANY if n_trials is None else n_trials
         left = max(0, most - len(finished))
@@ -132,7 +132,7 @@ class Run:
 
 
 def finished_keys(study: Study) -> set[str]:
-    """Return the keys of the points that a study is done with."""
+    """Return the keys of the points that a study has finished."""
     found = study.result()
     return {
         study.space.key(study.space.store(trial.params))
@@ -142,7 +142,7 @@ def finished_keys(study: Study) -> set[str]:
 
 
 def seed_of(seed: int) -> int:
-    """Return a study's seed for one of Spark's, which may be negative.
+    """Return a study's seed for a seed of Spark's, which may be negative.
 
     Example:
         >>> seed_of(7), _as_long(seed_of(-7))
@@ -152,5 +152,5 @@ def seed_of(seed: int) -> int:
 
 
 def _as_long(seed: int) -> int:
-    """Return a seed as Spark's functions take it: a signed number of 64 bits."""
+    """Return a seed as a signed 64-bit number, for Spark's functions."""
     return (seed + (1 << 63)) % (1 << 64) - (1 << 63)

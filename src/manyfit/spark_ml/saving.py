@@ -1,6 +1,6 @@
-"""`ManyfitValidator` and its model in files, laid out as Spark ML lays out its own.
+"""Saves and loads `ManyfitValidator` and its model, in the layout of Spark ML's own.
 
-What is plain, such as a space and param maps, is JSON; stages in it are in folders of their own.
+Plain values, such as a space and param maps, are JSON; stages in them have folders of their own.
 """
 
 import os
@@ -26,7 +26,7 @@ from manyfit.domain import Float, Int
 from manyfit.errors import ArgumentError
 from manyfit.spark_ml.stages import nested
 
-# Params whose values hold stages, or are keyed by them. The estimator's own come first.
+# Params whose values contain stages, or have them as keys. The estimator's own come first.
 _HOLDERS = ("estimator", "evaluator", "estimatorParamMaps", "space")
 _MODEL = "bestModel"
 _SUB_MODELS = "subModels"
@@ -37,13 +37,13 @@ class Writer(MLWriter):
     """Saves a validator or its model.
 
     Args:
-        instance: Either.
-        metrics: Of a model: its metrics, by attribute.
-        model: Of a model: what it transforms with.
-        sub_models: Of a model: those of each fold, or of the one split; None if there are none.
+        instance: The validator or the model.
+        metrics: For a model: its metrics, by attribute.
+        model: For a model: its best model.
+        sub_models: For a model: those of each fold, or of the single split; None if there are none.
 
     Raises:
-        ArgumentError: It holds something that can't be saved.
+        ArgumentError: `instance` contains something that can't be saved.
     """
 
     def __init__(
@@ -68,20 +68,20 @@ class Writer(MLWriter):
         self._extra = {"held": held, "stages": len(record.stages), "metrics": metrics}
 
     def save(self, path: str) -> None:
-        """Save to a path: whatever is there stays, unless `overwrite` was called.
+        """Save to a path; an existing one is an error, unless `overwrite` was called.
 
         Raises:
             ArgumentError: An option is unknown, or sub-models can't be saved; nothing is written.
         """
         self._parts()
-        if self.shouldOverwrite and is_remote():  # Spark's own way is for classic sessions
+        if self.shouldOverwrite and is_remote():  # Spark's own is for classic sessions
             load("pyspark.ml.connect.readwrite").RemoteMLWriter.handleOverwrite(path, True)
             self.saveImpl(path)
         else:
             super().save(path)
 
     def saveImpl(self, path: str) -> None:  # noqa: N802 - Spark's name
-        """Save to a path where nothing is."""
+        """Save to a path that doesn't exist."""
         plain = {
             name: value
             for name, value in DefaultParamsWriter.extractJsonParams(
@@ -96,7 +96,7 @@ class Writer(MLWriter):
             part.write().session(self.sparkSession).save(os.path.join(path, folder))  # noqa: PTH118
 
     def _parts(self) -> tuple[dict[str, Any], list[Any] | None]:
-        """Return what has a folder of its own, by the folder; and the folders of sub-models."""
+        """Return the parts with folders of their own, and the folders of sub-models."""
         parts = {f"stages/{place}": stage for place, stage in enumerate(self._stages)}
         if self._model is not None:
             parts[_MODEL] = self._model
@@ -136,12 +136,12 @@ class Reader(MLReader[Any]):
         """Load from a path.
 
         Raises:
-            ArgumentError: What is there is something else.
+            ArgumentError: The path contains something else.
         """
         metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
         name = f"{self._kind.__module__}.{self._kind.__qualname__}"
         if metadata["class"] != name:
-            raise ArgumentError(f"{path} holds a {metadata['class']}, which is no {name}")
+            raise ArgumentError(f"{path} contains a {metadata['class']}, not a {name}")
         record = _Decoder(
             [self._part(path, f"stages/{place}") for place in range(metadata["stages"])]
         )
@@ -156,7 +156,7 @@ class Reader(MLReader[Any]):
         return found._set(**{name: record.decode(held) for name, held in metadata["held"].items()})
 
     def _sub_models(self, path: str, places: Any) -> Any:
-        """Return the models of these folders, in lists as these are; None where there is none."""
+        """Return the models in these folders, in lists of the same shape; None for no model."""
         if isinstance(places, list):
             return [self._sub_models(path, place) for place in places]
         return None if places is None else self._part(path, places)
@@ -167,7 +167,7 @@ class Reader(MLReader[Any]):
 
 
 def _places(models: list[Any], folder: str, parts: dict[str, Any]) -> list[Any]:
-    """Return the folder of each model, where Spark has them too, and add it to the parts."""
+    """Return the folder of each model, named as Spark names it, and add it to the parts."""
     places: list[Any] = []
     for number, model in enumerate(models):
         place = f"{folder}/{number}"
@@ -183,14 +183,15 @@ def _places(models: list[Any], folder: str, parts: dict[str, Any]) -> list[Any]:
 
 
 class _Encoder:
-    """Turns values into plain JSON, and keeps the stages that are to be saved apart."""
+    """Turns values into plain JSON, and collects their stages, which are saved separately."""
 
     def __init__(self) -> None:
         self.stages: list[Any] = []
-        self._places: dict[int, tuple[int, str]] = {}  # of a stage → in which one, and its uid
+        # id of a stage → the index of its outer stage, and its uid
+        self._places: dict[int, tuple[int, str]] = {}
 
     def encode(self, where: str, value: Any) -> Any:
-        """Return a value as JSON: its kind, and what is in it."""
+        """Return a value as JSON: its kind and its contents."""
         match value:
             case Params():
                 return {"stage": self._place(where, value)}
@@ -221,7 +222,7 @@ class _Decoder:
     """Turns JSON back into values.
 
     Args:
-        stages: Those that were saved apart.
+        stages: The stages that were saved separately.
     """
 
     def __init__(self, stages: list[Any]) -> None:
@@ -246,13 +247,13 @@ class _Decoder:
         }
 
     def decode(self, record: Mapping[str, Any]) -> Any:
-        """Return the value that `_Encoder.encode` made this of."""
+        """Return the value that `_Encoder.encode` turned into this record."""
         ((kind, held),) = record.items()
         return self._makers[kind](held)
 
 
 def _plain(where: str, value: Any) -> dict[str, Any]:
-    """Return a value that has no stages in it as JSON."""
+    """Return a value without stages as JSON."""
     match value:
         case Float() | Int():
             return {"domain": to_json(where, value)}
@@ -268,7 +269,7 @@ def _plain(where: str, value: Any) -> dict[str, Any]:
         return {"value": plain}
     raise ArgumentError(
         f"{where} can't be saved, since it has {value!r:.200}: it may have stages of Spark ML, "
-        "Float, Int, Choice, vectors, matrices, and what is plain JSON"
+        "Float, Int, Choice, vectors, matrices, and plain JSON values"
     )
 
 
@@ -276,6 +277,6 @@ def _check_writable(where: str, stage: Any) -> None:
     for inner in nested(stage):
         if not isinstance(inner, MLWritable):
             raise ArgumentError(
-                f"{where} can't be saved, since {inner.uid} has no write(), which makes a stage of "
-                "Spark ML one that can be saved"
+                f"{where} can't be saved, since {inner.uid} has no write(): derive its class from "
+                "pyspark.ml.util.DefaultParamsWritable"
             )

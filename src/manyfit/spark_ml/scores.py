@@ -1,4 +1,4 @@
-"""Evaluators by the names under which their metrics go on record."""
+"""Evaluators, by the names under which their metrics are recorded."""
 
 from collections.abc import Iterable, Mapping
 from statistics import fmean, pstdev
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class Scores:
-    """What models are judged by: on validation rows as `val_...`, on training rows as `train_...`.
+    """The metrics of models: on validation rows as `val_...`, on training rows as `train_...`.
 
     Args:
-        evaluators: One, several, or several by names of your own; the first one is tuned. Without a
-            name of its own, an evaluator goes by its `metricName`.
-        on_train: Whether training rows are judged as well.
+        evaluators: One evaluator, a list, or a dict with names of your own; the first one is tuned.
+            The default name of an evaluator is its `metricName`.
+        on_train: Whether models are also evaluated on training rows.
 
     Raises:
-        ArgumentError: There is none, one is no evaluator, or two have the same name.
+        ArgumentError: There is none, one isn't an evaluator, or two have the same name.
     """
 
     def __init__(self, evaluators: Any, *, on_train: bool) -> None:
@@ -45,7 +45,7 @@ class Scores:
 def summarized(folds: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Return each metric's mean over folds, its standard deviation, and its value on each.
 
-    The deviation is that of `CrossValidatorModel.stdMetrics`: divided by the number of folds.
+    The deviation is the population's, as in `CrossValidatorModel.stdMetrics`.
 
     Example:
         >>> summarized([{"val_auc": 0.5}, {"val_auc": 1.0}])
@@ -64,7 +64,7 @@ def summarized(folds: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def of_fold(number: int, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return metrics under names that tell folds apart."""
+    """Return metrics with the fold's number in their names."""
     return {f"fold_{number}/{name}": value for name, value in metrics.items()}
 
 

@@ -1,4 +1,4 @@
-"""Training and validation data of a study on Spark: what each fold has of either."""
+"""The training and validation rows of a study on Spark, fold by fold."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 # Training rows, then validation rows.
 Parts: TypeAlias = "tuple[DataFrame, DataFrame]"
 
-# Not a name that anybody's table has; it is dropped before a stage sees the rows.
+# A name that no table is likely to have; the column is dropped before a stage sees the rows.
 _DRAWN = "__manyfit_drawn"
 
 
 @dataclass(frozen=True)
 class Split:
-    """How rows are divided into training and validation data.
+    """A division of rows into training and validation data.
 
     Attributes:
-        names: A name for each fold, for people.
-        sources: What the folds are taken from; persisted, if at all, as it is.
-        conditions: For each fold, the rows of the one source that are validation rows; empty where
-            the sources are the two parts themselves.
-        hidden: A column of the source that is no data, to be dropped; or None.
+        names: A readable name for each fold.
+        sources: The tables from which the folds are taken, which may be persisted.
+        conditions: For each fold, the condition for validation rows of the one source; empty if the
+            sources are the two parts themselves.
+        hidden: A column of the source that isn't data and is dropped; or None.
     """
 
     names: tuple[str, ...]
@@ -39,9 +39,9 @@ class Split:
         return len(self.names)
 
     def all_rows(self, given: "DataFrame") -> "DataFrame":
-        """Return the rows of all folds, as a stage sees them: of those that were given.
+        """Return the rows of all folds, as a stage sees them.
 
-        Where the validation rows are apart, they come on top.
+        Separate validation rows are appended.
         """
         if self.conditions:
             return given if self.hidden is None else given.drop(self.hidden)
@@ -60,11 +60,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Division:
-    """How rows are to be divided, once there is a seed.
+    """A division of rows that depends on a seed.
 
     Attributes:
-        names: A name for each fold, for people.
-        with_seed: Divides them.
+        names: A readable name for each fold.
+        with_seed: Returns the split for a seed.
     """
 
     names: tuple[str, ...]
@@ -76,16 +76,16 @@ def divide(
     validation: "DataFrame | float | None" = None,
     folds: int | str | None = None,
 ) -> Division:
-    """Return how a study divides its data.
+    """Return the division of a study's data.
 
     The same seed gives the same folds as Spark's `CrossValidator`, and the same two parts as its
-    `TrainValidationSplit`. As there, that holds as long as Spark reads the rows in the same order.
+    `TrainValidationSplit`, provided that Spark reads the rows in the same order.
 
     Args:
-        train: All rows; where `validation` is a table, the training rows alone.
-        validation: The validation rows, or the share of rows that become such; or None for folds.
-        folds: How many folds there are, or the column that says to which fold a row belongs, by any
-            value; None for 3, where there is no `validation`.
+        train: All rows; if `validation` is a table, the training rows only.
+        validation: The validation rows, or their share of all rows; or None for folds.
+        folds: The number of folds, or the column whose values identify the fold of a row; None for
+            3, if there is no `validation`.
 
     Raises:
         ArgumentError: Both are given, or one of them breaks a rule.

@@ -1,4 +1,4 @@
-"""Stages of Spark ML: what is in one, what it is called, and whether two do the same."""
+"""Stages of Spark ML: their nested stages, their names, and their equality."""
 
 import hashlib
 import pickle
@@ -16,19 +16,19 @@ from pyspark.ml.param import Params
 from manyfit.choice import Choice
 from manyfit.space import Space
 
-# What an option is called that leaves its stage out.
+# The label of an option that leaves its stage out.
 _LEFT_OUT = "none"
-# What barrier fits call the tasks that they need at the same time.
+# Params with the number of tasks that a barrier fit needs at the same time.
 _SLOTS = ("num_workers", "num_processes")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a trial: made when it is needed, since a value that Spark refuses fails then.
+    """A stage of a trial, made only when needed, because Spark may refuse a value.
 
     Attributes:
-        given: The stage that is to be changed; None where it is left out.
-        values: Values of params, its own and others.
+        given: The stage to configure; None to leave it out.
+        values: Values of params, which may include those of other stages.
     """
 
     given: Any
@@ -36,39 +36,39 @@ class Stage:
 
     @cached_property
     def stage(self) -> Any:
-        """A copy with its params set: to be fitted, or to transform as it is; or None."""
+        """A copy with its params set, which is fitted or transforms rows; or None."""
         return None if self.given is None else self.given.copy(self.values)
 
     @cached_property
     def key(self) -> Hashable:
-        """Equal for stages that do the same to the same data."""
-        # Two fitted stages may have one uid, being fits of one estimator: so the object counts.
+        """A key that is equal for stages that do the same to the same data."""
+        # Two fits of one estimator have the same uid, so the object's identity is part of the key.
         return (
             None if self.given is None else (id(self.given), fingerprint(self.given, self.values))
         )
 
 
 class Configurations(Protocol):
-    """A pipeline and how the params of a trial change it: `Recipe` for a space, `Maps` for maps."""
+    """A pipeline that the params of a trial configure: `Recipe` for a space, `Maps` for maps."""
 
     @property
     def estimator(self) -> Any:
-        """The pipeline, or the other estimator."""
+        """The pipeline, or another estimator."""
 
     @property
     def space(self) -> Space:
-        """The space by names that last."""
+        """The space, with stable names."""
 
     @property
     def forks(self) -> tuple[int, ...]:
-        """After how many stages one follows that differs from trial to trial."""
+        """The stage indices before which trials can diverge."""
 
     @property
     def has_barriers(self) -> bool:
-        """Whether a stage may need a number of tasks at the same time."""
+        """Whether a stage may need several tasks at the same time."""
 
     def variants(self, length: int) -> float:
-        """Return how many configurations of the first stages a sampler may propose."""
+        """Return the number of configurations of the first stages that a sampler may propose."""
 
     def stages(self, params: Mapping[str, Any]) -> list[Stage]:
         """Return the stages for the params of a trial."""
@@ -77,15 +77,15 @@ class Configurations(Protocol):
         """Return the estimator for the params of a trial, to be fitted as a whole."""
 
     def slots(self, params: Mapping[str, Any]) -> int | None:
-        """Return how many tasks a trial needs at the same time; None if it needs no number."""
+        """Return the number of tasks that a trial needs at the same time; None if any will do."""
 
 
 def fingerprint(value: Any, values: Mapping[Any, Any] = MappingProxyType({})) -> Hashable:
-    """Return what is equal for equal values of params, and for stages whose params are equal.
+    """Return a key that is equal for equal values of params, and for stages with equal params.
 
     Args:
         value: A value, a stage, or a list.
-        values: What params of stages are to be, where it differs.
+        values: Params of stages that override the stages' own.
     """
     if isinstance(value, Params):
         own = {
@@ -103,7 +103,7 @@ def fingerprint(value: Any, values: Mapping[Any, Any] = MappingProxyType({})) ->
     try:
         return type(value), hashlib.sha256(cloudpickle.dumps(value)).hexdigest()
     except (pickle.PicklingError, TypeError, AttributeError):
-        return type(value), id(value)  # alike only with itself; the recipe keeps it alive
+        return type(value), id(value)  # equal only to itself; the recipe keeps it alive
 
 
 def flat(estimator: Any) -> Iterator[Any]:
@@ -127,7 +127,7 @@ def nested(value: Any) -> Iterator[Params]:
 
 
 def slots_of(stages: Iterable[Any]) -> int | None:
-    """Return how many tasks the neediest stage needs at the same time; None if none says so."""
+    """Return the largest number of tasks that a stage needs at the same time; None if none does."""
     needs = [
         int(stage.getOrDefault(name))
         for stage in stages
@@ -138,7 +138,7 @@ def slots_of(stages: Iterable[Any]) -> int | None:
 
 
 def names_of(stages: Iterable[Params]) -> dict[str, str]:
-    """Return a name that lasts from process to process for each stage, by uid."""
+    """Return a name for each stage, by uid, that is the same in every process."""
     found: dict[str, Params] = {}
     for stage in stages:
         found.setdefault(stage.uid, stage)
@@ -147,7 +147,7 @@ def names_of(stages: Iterable[Params]) -> dict[str, str]:
 
 
 def numbered(names: Sequence[str]) -> list[str]:
-    """Tell equal names apart by a number.
+    """Append numbers to names that occur more than once.
 
     Example:
         >>> numbered(["hashingTF", "idf", "hashingTF"])
@@ -162,7 +162,7 @@ def numbered(names: Sequence[str]) -> list[str]:
 
 
 def short_name(stage: Any) -> str:
-    """Return a stage's class as Spark's users name their variables: `HashingTF` is `hashingTF`."""
+    """Return the name of a stage's class as a variable name: `HashingTF` gives `hashingTF`."""
     if stage is None:
         return _LEFT_OUT
     name = type(stage).__name__
@@ -170,7 +170,7 @@ def short_name(stage: Any) -> str:
 
 
 def copied(value: Any, extra: Mapping[Any, Any]) -> Any:
-    """Return a value with copies of the stages in it, their params changed by `extra`."""
+    """Return a value with copies of its stages, whose params are overridden by `extra`."""
     if isinstance(value, Params):
         return value.copy(dict(extra))
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""`tune_pipeline`: a pipeline of Spark ML tuned on folds, with shared work done once."""
+"""`tune_pipeline`: tunes a pipeline of Spark ML on folds, and does shared work once."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -47,52 +47,54 @@ def tune_pipeline(
     folder: str | Path = ".manyfit",
     progress: str | bool | None = "auto",
 ) -> PipelineResult:
-    """Find the params with which a pipeline of Spark ML does best.
+    """Find the params for which a pipeline of Spark ML performs best.
 
     Trials run from this process, several at once, each using the whole cluster. A trial is fitted
-    and judged on one fold after another; between folds it is ended if it has become hopeless. A
-    trial that fails on a fold, or whose tuned metric is NaN there, is a FAIL; the others go on. Run
-    again with the same `name`, it resumes, and folds that were done are not done again.
+    and evaluated on one fold after another; it may be pruned between folds. A trial that fails on a
+    fold, or whose tuned metric is NaN there, is a FAIL; the others go on. Called again with the
+    same `name`, it resumes, without repeating completed folds.
 
     Trials that share the front of the pipeline (the same stages with the same params, on the same
-    rows) share its fitted stages and the rows as they leave them. So let what is costly come first,
-    and give it few settings; a grid runs in the order that shares the most.
+    rows) share its fitted stages and transformed rows. Put costly stages first, and give them few
+    settings; a grid runs in the order that shares the most.
 
     Args:
         pipeline: A `Pipeline`, or any other estimator. It is copied, never changed.
-        space: Maps params of its stages to domains or constants: `{lr.regParam: Float(0, 1)}`. A
-            stage itself, as a key, may be replaced: `{lr: Choice([lr, forest])}`; params of either
-            are active where it is chosen, and None leaves the stage out.
-        evaluators: One, several, or a dict with names of your own. The first is tuned, by its own
-            idea of what is better.
-        train: The rows. Each fold's stages see all columns but the fold's own.
-        validation: The validation rows, or the share of rows that become such; None for folds.
-        folds: How many folds; or the column that tells them apart, by any value, for rows that
-            belong together or to a time. 3 by default, the same as those of `CrossValidator` with
-            this seed.
-        n_trials: How many trials finish in all, exactly; None for no limit.
+        space: A mapping from params of its stages to domains or constants: `{lr.regParam: Float(0,
+            1)}`. A key may also be a stage, to replace it: `{lr: Choice([lr, forest])}`. Params of
+            a stage are active only when it is chosen; None leaves the stage out.
+        evaluators: An evaluator, a list, or a dict with names of your own. The first is tuned, in
+            the direction of its `isLargerBetter`.
+        train: The rows. The stages see all columns but that of `folds`.
+        validation: The validation rows, or their share of all rows; None for folds.
+        folds: The number of folds, or the column whose values identify the fold of a row, for rows
+            that belong together or to a period. 3 by default, the same as those of
+            `CrossValidator` with this seed.
+        n_trials: The exact total number of trials; None for no limit.
         timeout: Seconds after which this call ends.
-        parallelism: How many trials run at once; `"auto"` begins with 2 and adds one while the
-            cluster's slots are in use less than 80 %, up to 10. Trials of stages that need a number
-            of slots at once (`num_workers`, `num_processes`) wait until there are so many.
-        sampler: See `manyfit.tune`; `"grid"` tries all.
-        pruner: `"auto"` compares with the complete trials fold by fold (`FoldPruner`); another one
-            gets the metric of each fold at step 0, 1, and so on; None ends no trial early.
-        stop: `Target(...)`, `NoImprovement(...)`, or several of them.
-        start_with: Points to try first, keyed as `space` is. By default the pipeline as it is, with
-            the nearest value of the space where a param has another, for tuning is to beat that.
+        parallelism: The number of trials that run at once; `"auto"` begins with 2 and adds one
+            while less than 80 % of the cluster's slots are busy, up to 10. Trials of stages that
+            need several slots at once (`num_workers`, `num_processes`) wait until these are free.
+        sampler: See `manyfit.tune`; `"grid"` tries all configurations.
+        pruner: `"auto"` compares a trial with the complete ones fold by fold (`FoldPruner`); any
+            other pruner gets the metric of each fold at step 0, 1, and so on; None ends no trial
+            early.
+        stop: `Target(...)`, `NoImprovement(...)`, or a list of them.
+        start_with: Points to try first, with the keys of `space`. By default this is the pipeline
+            itself, moved to the nearest point of the space: the baseline for tuning.
         prior_from: Earlier studies to learn from; see `manyfit.tune`.
-        name: Names the study; by default a new name with date and time.
+        name: The study's name; by default a new one with date and time.
         seed: Makes proposals and folds repeatable; drawn at random by default.
-        trial_timeout: Seconds a trial may take; then its jobs are cancelled and it is a FAIL.
+        trial_timeout: Seconds after which a trial's jobs are cancelled and it becomes a FAIL.
         max_failures: End the study when more trials than this have failed in this call; None for
-            any number, unless all of them fail in the same way, all over the space.
-        train_metrics: Whether training rows are judged too, as `train_...`.
-        cache: Whether trials share work, and the bytes that rows persisted for it may take in all;
-            True for half of what Spark's executors have for such. They are released in the end.
-        tracker: `"auto"` mirrors the study to MLflow where that is installed; a tracker; or None.
-            No model is logged. MLflow's autologging of Spark ML is off meanwhile.
-        folder: Where studies are kept, each in a folder of its own.
+            any number, unless trials all over the space fail in the same way.
+        train_metrics: Whether models are also evaluated on training rows, as `train_...`.
+        cache: Whether trials share work, or the bytes that rows persisted for it may take; True
+            for half of the memory that Spark's executors have for data. They are released at the
+            end.
+        tracker: `"auto"` mirrors the study to MLflow if it is installed; a tracker; or None. No
+            model is logged. MLflow's autologging of Spark ML is off meanwhile.
+        folder: The folder that contains studies, each in a folder of its own.
         progress: See `manyfit.tune`.
 
     Returns:
@@ -100,7 +102,8 @@ def tune_pipeline(
         deviation `val_areaUnderROC_std`, and `fold_0/val_areaUnderROC` of each.
 
     Raises:
-        ArgumentError: An argument breaks a rule. As with the next, nothing has run.
+        ArgumentError: An argument breaks a rule. Like the next error, it is raised before anything
+            has run.
         SpaceError: The space, or a point of `start_with`, breaks a rule.
         StudyChangedError: The study on disk has another metric, direction or space.
         StudyLockedError: Another driver is running this study.

@@ -1,4 +1,4 @@
-"""`ManyfitValidatorModel`: what a fit of `ManyfitValidator` found."""
+"""`ManyfitValidatorModel`: the model that `ManyfitValidator.fit` returns."""
 # ruff: noqa: N802, N803 - Spark ML has camel case
 
 import math
@@ -32,19 +32,20 @@ class ManyfitValidatorModel(
 ):
     """The best of the models that a `ManyfitValidator` tried, fitted on all rows.
 
-    It transforms as `bestModel` does. Saved, it keeps the params it was made with, `bestModel`,
-    `avgMetrics`, `stdMetrics` and `subModels`, but not `result`. As in Spark's own, the writer's
-    option `persistSubModels` says whether sub-models are saved: by default where there are any.
+    It transforms rows with `bestModel`. When saved, it keeps the params it was made with,
+    `bestModel`, `avgMetrics`, `stdMetrics` and `subModels`, but not `result`. As in Spark, the
+    writer's option `persistSubModels` says whether sub-models are saved: by default, if there are
+    any.
 
     Attributes:
         bestModel: The fitted pipeline.
-        avgMetrics: The tuned metric of each param map in their order, as a mean over folds; with a
-            space, of each trial. NaN where the trial failed or was ended early.
-        stdMetrics: Its standard deviation over folds; empty with `trainRatio`.
+        avgMetrics: The mean of the tuned metric over folds, for each param map in order, or with a
+            space for each trial. NaN if the trial failed or was ended early.
+        stdMetrics: The standard deviation over folds; empty with `trainRatio`.
         subModels: With `collectSubModels`, the models of each fold, one for each param map or
-            trial; with `trainRatio`, those of the one split. None for what failed, and for folds
-            that an earlier run of the study has done.
-        result: The study; None once loaded.
+            trial; with `trainRatio`, those of the single split. None for failed ones, and for folds
+            that an earlier call has completed.
+        result: The result of the study; None after loading.
     """
 
     def __init__(
@@ -64,16 +65,16 @@ class ManyfitValidatorModel(
 
     @property
     def validationMetrics(self) -> list[float]:
-        """What `TrainValidationSplitModel` calls `avgMetrics`."""
+        """The same as `avgMetrics`; named as in `TrainValidationSplitModel`."""
         return self.avgMetrics
 
     def _transform(self, dataset: "DataFrame") -> "DataFrame":
         return self.bestModel.transform(dataset)  # type: ignore[no-any-return]
 
     def copy(self, extra: Mapping[Any, Any] | None = None) -> "ManyfitValidatorModel":
-        """Return a copy with params changed, also those of `bestModel`; and with its own stages.
+        """Return a copy with its own stages, and with params changed, including `bestModel`'s.
 
-        Sub-models are copied as they are. The study is the same.
+        Sub-models are copied unchanged. The result is shared.
         """
         extra = dict(extra or {})
         that = ManyfitValidatorModel(
@@ -87,28 +88,28 @@ class ManyfitValidatorModel(
         return self._copyValues(that, extra)._with_own(extra)
 
     def write(self) -> Writer:
-        """Return what saves it.
+        """Return a writer for this model.
 
         Raises:
-            ArgumentError: It holds something that can't be saved. Raised by `save`, too: an option
-                is unknown, or no sub-models were collected that could be saved.
+            ArgumentError: The model contains something that can't be saved. The writer's `save`
+                raises it for an unknown option, or if there are no sub-models to save.
         """
         metrics = {"avgMetrics": self.avgMetrics, "stdMetrics": self.stdMetrics}
         return Writer(self, metrics, self.bestModel, self.subModels)
 
     @classmethod
     def read(cls) -> Reader:
-        """Return what loads it."""
+        """Return a reader for such models."""
         return Reader(cls)
 
 
 class Verdict:
-    """What a study says of each param map, in their order; with a space, of each trial.
+    """The metrics of each param map, in order, or with a space of each trial.
 
     Args:
-        result: The study.
-        recipe: What was tried.
-        folds: How many folds there are.
+        result: The result of the study.
+        recipe: The pipeline with its maps or its space.
+        folds: The number of folds.
 
     Raises:
         NoResultError: Every trial failed.
@@ -120,7 +121,7 @@ class Verdict:
         self._metric = result.metric
         self._trials = _in_order(result, recipe)
         done = [trial for trial in self._trials if _is_complete(trial)]
-        # Of equals the first one, as with Spark: not the first that was tried.
+        # The first of equal maps in the list, as in Spark, not the first one tried.
         self.best = min(done, key=self._loss) if done else result.best
 
     def _loss(self, trial: Trial) -> float:
@@ -128,19 +129,19 @@ class Verdict:
 
     @property
     def means(self) -> list[float]:
-        """The tuned metric; NaN where a trial is not complete."""
+        """The tuned metric; NaN if a trial isn't complete."""
         return self._values(self._metric.name)
 
     @property
     def deviations(self) -> list[float]:
-        """Its standard deviation over folds; empty for one split."""
+        """The standard deviation of the tuned metric over folds; empty for a single split."""
         return self._values(f"{self._metric.name}_std") if self._folds > 1 else []
 
     def _values(self, name: str) -> list[float]:
         return [trial.metrics[name] if _is_complete(trial) else math.nan for trial in self._trials]
 
     def sub_models(self, fitted: Fitted) -> list[Any]:
-        """Return the models of each fold; of the split, where there is one only."""
+        """Return the models of each fold, or of the single split."""
         models = [
             [self._sub_model(fitted, fold, trial) for trial in self._trials]
             for fold in range(self._folds)

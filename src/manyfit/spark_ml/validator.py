@@ -1,4 +1,4 @@
-"""`ManyfitValidator`: an Estimator in place of `CrossValidator` and `TrainValidationSplit`."""
+"""`ManyfitValidator`: an estimator that replaces `CrossValidator` and `TrainValidationSplit`."""
 # ruff: noqa: N802, N803, ARG002 - Spark ML has camel case, and keyword_only
 
 import os
@@ -33,46 +33,45 @@ class ManyfitValidator(
     MLReadable["ManyfitValidator"],
     MLWritable,
 ):
-    """Tunes a pipeline: in place of `CrossValidator` and `TrainValidationSplit`, as a stage too.
+    """Tunes a pipeline; it replaces `CrossValidator` and `TrainValidationSplit`, even as a stage.
 
-    With the same param maps, evaluator and seed, folds and metrics are those of Spark's. Beyond
-    that, trials share the front of the pipeline, run at once across folds, and go on record; a
-    setting that fails, or whose metric is NaN, is NaN in `avgMetrics` and never best.
+    With the same param maps, evaluator and seed, folds and metrics are the same as Spark's. In
+    addition, trials share the front of the pipeline, run at the same time across folds, and are
+    recorded. A setting that fails, or whose metric is NaN, is NaN in `avgMetrics` and never best.
 
-    Works through Spark Connect, where `parallelism="auto"` remains at 2.
+    It works through Spark Connect, where `parallelism="auto"` stays at 2.
 
     Args:
         estimator: A `Pipeline`, or any other estimator.
-        estimatorParamMaps: The param maps to try, as `ParamGridBuilder` makes them. All are tried
-            on all folds. One may replace the `stages` of the pipeline.
-        evaluator: What models are judged by; several, or a dict of them by name: the first is
-            tuned, all are on record.
-        numFolds: How many random folds.
-        foldCol: The column that says to which fold a row belongs, by any value; then `numFolds` is
-            of no effect, and the pipeline doesn't see the column.
-        trainRatio: The share of rows to train on, for one random split in place of folds.
+        estimatorParamMaps: The param maps to try, as made by `ParamGridBuilder`. All are tried on
+            all folds. A map may replace the `stages` of the pipeline.
+        evaluator: An evaluator, a list, or a dict by name. The first is tuned; all are recorded.
+        numFolds: The number of random folds.
+        foldCol: A column whose values identify the fold of a row. It overrides `numFolds`, and the
+            pipeline doesn't see it.
+        trainRatio: The share of rows to train on, for a single random split instead of folds.
         seed: The seed of folds and proposals; 0 by default, in every process.
-        parallelism: How many trials run at once; see `tune_pipeline`.
+        parallelism: The number of trials that run at once; see `tune_pipeline`.
         collectSubModels: Whether the model of each fold is kept, on the driver.
-        space: In place of param maps: params of stages, or stages, and what they may be; see
-            `tune_pipeline`. It is searched by a sampler, which begins with the pipeline as it is.
-        numTrials: With a space: how many points are tried; all of them by default.
+        space: A space instead of param maps; see `tune_pipeline`. A sampler searches it, beginning
+            with the pipeline itself.
+        numTrials: With a space: the number of points to try; all of them by default.
         pruning: Whether trials that can't become best end between folds; by default with a space.
-        trainMetrics: Whether training rows are judged too, for the record.
-        cache: Whether trials share work, or how many bytes that may take; see `tune_pipeline`.
-        studyName: Names the study: a fit that was cut off resumes under it. By default each fit is
-            a new study. Not for fits that differ, such as `fit(rows, [map, map])`.
-        folder: Where studies are kept.
-        tracking: Whether MLflow mirrors the study, where that is installed.
+        trainMetrics: Whether models are also evaluated on training rows.
+        cache: Whether trials share work, or the bytes for it; see `tune_pipeline`.
+        studyName: The study's name, with which an interrupted fit resumes. By default each fit is a
+            new study. Don't use it for several fits at once, such as `fit(rows, [map, map])`.
+        folder: The folder that contains studies.
+        tracking: Whether MLflow mirrors the study, if it is installed.
 
     Raises:
-        ArgumentError: At `fit`, when nothing has run yet: an argument breaks a rule, or there are
+        ArgumentError: By `fit`, before anything has run: an argument breaks a rule, or there are
             both param maps and a space, or neither.
-        SpaceError: At `fit`: the space breaks a rule.
-        NoResultError: At `fit`: every trial failed. The message has the first error.
-        ExecutorError: At `fit`: the Spark session has ended. The study is on record.
-        KeyboardInterrupt: At `fit`, on a Ctrl-C. What had finished is on record; the message has
-            the name to give as `studyName`.
+        SpaceError: By `fit`: the space breaks a rule.
+        NoResultError: By `fit`: every trial failed. The message has the first error.
+        ExecutorError: By `fit`: the Spark session has ended. The study is recorded.
+        KeyboardInterrupt: By `fit`, on a Ctrl-C. Finished trials are recorded; the message has the
+            name to pass as `studyName`.
 
     Example:
         >>> grid = ParamGridBuilder().addGrid(lr.regParam, [0.0, 0.1]).build()  # doctest: +SKIP
@@ -111,24 +110,24 @@ class ManyfitValidator(
         self._given(**self._input_kwargs)
 
     def setParams(self, **params: Any) -> Self:
-        """Set params by name, as the constructor takes them."""
+        """Set params by name, as in the constructor."""
         return self._given(**params)
 
     def copy(self, extra: Mapping[Any, Any] | None = None) -> Self:
-        """Return a copy with params changed, also those of the estimator and the evaluators."""
+        """Return a copy with params changed, including those of estimator and evaluators."""
         return Params.copy(self, dict(extra or {}))._with_own(extra or {})
 
     def write(self) -> Writer:
-        """Return what saves it.
+        """Return a writer for this validator.
 
         Raises:
-            ArgumentError: It holds something that can't be saved.
+            ArgumentError: The validator contains something that can't be saved.
         """
         return Writer(self)
 
     @classmethod
     def read(cls) -> Reader:
-        """Return what loads it."""
+        """Return a reader for such validators."""
         return Reader(cls)
 
     # ── a fit ─────────────────────────────────────────────────────────────────────────────────
@@ -140,13 +139,13 @@ class ManyfitValidator(
         result = self._tune(run, recipe, fitted)
         if result.reason.startswith("interrupted"):
             raise KeyboardInterrupt(
-                f"the study is on record: to go on, fit again with studyName={result.name!r} and "
+                f"the study is recorded: to continue, fit again with studyName={result.name!r} and "
                 f"folder={self.getFolder()!r}"
             )
         verdict = Verdict(result, recipe, run.folds)
         with autologging_off(), explained(Session(dataset.sparkSession), result.name):
             best = recipe.assemble(verdict.best.params)
-            # Without the column: the stages that were judged haven't seen it either.
+            # Without the column, which the evaluated stages haven't seen either.
             model = best.fit(dataset.drop(column) if column else dataset)
         return self._copyValues(
             ManyfitValidatorModel(
@@ -195,7 +194,7 @@ class ManyfitValidator(
             n_trials = self.getNumTrials()
             if points is not None:
                 n_trials = len(finished_keys(study) | {*map(study.space.key, points)})
-            # As in Spark's own, a setting that fails costs only itself, however many do.
+            # Any number of settings may fail without ending the study.
             may_fail = recipe.space.finite_size() if n_trials is None else n_trials
             return run.tune(
                 study, points=points, n_trials=n_trials, models=fitted, max_failures=may_fail
@@ -217,7 +216,7 @@ class ManyfitValidator(
             return Maps(self._needed("estimator"), maps)
         recipe = Recipe(self._needed("estimator"), space)
         if recipe.space.size is None and self.getNumTrials() is None:
-            raise ArgumentError("the space is infinite: give numTrials to say how much to try")
+            raise ArgumentError("the space is infinite: set numTrials")
         return recipe
 
     def _needed(self, name: str) -> Any:
