@@ -4,14 +4,18 @@ The only file that imports psutil.
 """
 
 import contextlib
+import math
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 from threadpoolctl import ThreadpoolController
+
+from manyfit.worker.cgroups import cpu_quota, memory_limits
 
 # One variable a thread pool, read when its library is first loaded.
 _POOLS = (
@@ -60,16 +64,28 @@ def _at_most(cpus: int, pools: ThreadpoolController) -> dict[str, int]:
 
 
 def usable_cpus() -> int:
-    """Return how many cores this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many cores this process may use, which can be fewer than the machine has.
+
+    A container's share of a core counts as one, as it does for a JVM.
+    """
+    if sys.version_info >= (3, 13):
+        cpus = os.process_cpu_count() or 1
+    elif hasattr(os, "sched_getaffinity"):
+        cpus = len(os.sched_getaffinity(0))
+    else:
+        cpus = os.cpu_count() or 1
+    return max(1, math.ceil(min(cpus, cpu_quota())))
 
 
 def machine_memory() -> tuple[int, int]:
-    """Return the bytes of memory that this machine has, and those that are still to be had."""
+    """Return the bytes of memory that this machine has, and those that are still to be had.
+
+    In a container, those of the container.
+    """
     memory = psutil.virtual_memory()
-    return memory.total, memory.available
+    limits = [(memory.total, memory.available), *memory_limits()]
+    total, available = (min(sizes) for sizes in zip(*limits, strict=True))
+    return total, available
 
 
 def tree_memory(pid: int, enough: int = 0) -> int:
