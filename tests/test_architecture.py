@@ -56,7 +56,7 @@ HOMES = {
     "optuna": {"samplers/optuna.py", "optuna.py"},
     "plotly": {"groups/result/plots.py"},
     "mlflow": {"trackers/mlflow_server.py"},
-    "rich": {"trackers/terminal.py", "trackers/terminal_groups.py", "cli.py"},
+    "rich": {"trackers/terminal.py", "cli.py"},
     "psutil": {"worker/limits.py"},
     "threadpoolctl": {"worker/limits.py", "samplers/threads.py"},
     "pandas": {"result.py"},

@@ -40,8 +40,8 @@ from manyfit.result import StudyResult
 from manyfit.samplers.auto import make_sampler
 from manyfit.samplers.base import Sampler
 from manyfit.space import Space
-from manyfit.trackers.auto import make_trackers
-from manyfit.trackers.base import StudyInfo, Tracker
+from manyfit.trackers.auto import Trackers, make_trackers
+from manyfit.trackers.base import StudyInfo
 from manyfit.trial import Params, Trial
 from manyfit.worker.work import Limits, Objective, Work
 
@@ -117,7 +117,7 @@ class Study:
         max_failures: int | None = None,
         max_attempts: int = 2,
         lag: int | None = None,
-        tracker: "Literal['auto'] | Tracker | None" = "auto",
+        tracker: Trackers = "auto",
         on_space_change: Literal["raise", "keep"] = "raise",
     ) -> None:
         max_attempts, seed, lag = checked_choices(max_attempts, on_space_change, seed, lag)

@@ -5,9 +5,8 @@ import pyarrow as pa
 import pytest
 
 from manyfit import Float, load_study, study_names, tune_groups
-from manyfit.errors import ArgumentError, JournalCorruptError
+from manyfit.errors import JournalCorruptError
 from manyfit.groups.joint import Joint
-from manyfit.testing.trackers import RecordingTracker
 
 ROWS = pd.DataFrame({"g": [g for g in "abcdefghij" for _ in range(3)], "y": range(30)})
 
@@ -87,12 +86,3 @@ def test_a_result_without_its_data(tuned, tmp_path):
     tuned()
     assert study_names(tmp_path) == ["sales"]
     assert load_study("sales", folder=tmp_path).name == "sales"
-
-
-@pytest.mark.xfail(
-    strict=True, raises=ArgumentError, reason="groups have a protocol of their own for mirrors"
-)
-def test_a_tracker_of_ones_own(tuned):
-    """What `tune` takes, `tune_groups` takes too."""
-    tracker = RecordingTracker({})
-    assert tuned(tracker=tracker).count("COMPLETE") == 10

@@ -1,24 +1,19 @@
-"""Where a call stands, and what mirrors are told."""
+"""What the trackers of a call are told, and how it ended."""
 
-import io
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from manyfit import ArgumentError, Float, Metric, MlflowTracker, Space
-from manyfit.groups.progress import Mirrors, Tally
+from manyfit import ArgumentError, Float, Metric, NoResultError, Space, tune_groups
 from manyfit.groups.record.keys import key_text
-from manyfit.groups.record.row import BASELINE, FAIL, GroupRow, row_schema, to_table
-from manyfit.groups.result.outcome import outcome_of
+from manyfit.groups.record.row import FAIL, GroupRow, row_schema, to_table
+from manyfit.groups.result.outcome import ended, outcome_of
 from manyfit.groups.result.result import GroupsResult
-from manyfit.trackers.groups import GroupsInfo
-from manyfit.trackers.terminal_groups import GroupLines, GroupsProgress, make_groups_progress
+from manyfit.testing.trackers import RecordingTracker
 
 METRIC = Metric("mase")
 SPACE = Space({"x": Float(0.0, 1.0)})
-INFO = GroupsInfo("m4", Path(), METRIC, SPACE, ("g",), "independent", 0, n_trials=20, total=10)
 SCHEMA = row_schema(pa.schema([("g", pa.string())]))
 
 
@@ -36,100 +31,78 @@ def result(*rows):
     return GroupsResult("m4", Path(), METRIC, SPACE, ("g",), "independent", "done", rows)
 
 
-@dataclass
-class Heard:
-    """A mirror that keeps what it is told."""
+@pytest.fixture
+def tuned(tmp_path, here):
+    """Tunes six groups in the process of the test."""
+    import pandas as pd
 
-    told: list = field(default_factory=list)
+    rows = pd.DataFrame({"g": [g for g in "abcdef" for _ in range(3)], "y": range(18)})
 
-    def open(self, info):
-        self.told.append(info)
+    def run(**settings):
+        given = {
+            "by": "g",
+            "objective": lambda group, params: (params["x"] - group["y"].mean() / 18) ** 2,
+            "space": SPACE,
+            "metric": "mase",
+            "n_trials": 3,
+            "seed": 0,
+            "name": "m4",
+            "folder": tmp_path,
+            "tracker": None,
+            "progress": None,
+        }
+        return tune_groups(rows, **{**given, **settings})
 
-    def say(self, sentence):
-        self.told.append(sentence)
-
-    def progress(self, standing):
-        self.told.append(standing)
-
-    def close(self, outcome):
-        self.told.append(outcome)
-
-
-class TestTally:
-    """Counts and figures."""
-
-    def test_counts(self):
-        """States, gains and values are those of all tables so far."""
-        tally = Tally(INFO, 0.0)
-        tally.take(table(row(0), row(1, FAIL), row(2, BASELINE, baseline=2.0)))
-        tally.take(table(row(3, value=0.4)))
-        view = tally.standing(8.0)
-        assert (view.done, view.failed, view.kept, view.total) == (4, 1, 1, 10)
-        assert view.median_gain == pytest.approx(0.4)
-        assert view.best_gain == pytest.approx(0.6)
-        assert view.mean_value == pytest.approx(0.6)
-        assert view.seconds_left == pytest.approx(12.0)
-
-    def test_nothing_yet(self):
-        """Before the first group there are no figures, and no time left is guessed."""
-        view = Tally(INFO, 0.0).standing(5.0)
-        assert (view.done, view.median_gain, view.mean_value, view.seconds_left) == (0, *[None] * 3)
-
-    def test_all_failed(self):
-        """Groups that all failed have no figures."""
-        tally = Tally(INFO, 0.0)
-        tally.take(table(row(0, FAIL), row(1, FAIL)))
-        assert tally.standing(1.0).best_gain is None
-
-    def test_resumed(self):
-        """Groups of earlier calls count as done, and not for the pace."""
-        info = GroupsInfo("m4", Path(), METRIC, SPACE, ("g",), "independent", 0, total=10, before=6)
-        tally = Tally(info, 0.0)
-        tally.take(table(row(0), row(1)))
-        view = tally.standing(4.0)
-        assert (view.done, view.seconds_left) == (8, 4.0)
+    return run
 
 
-class TestMirrors:
-    """What mirrors are told."""
+class TestTrackers:
+    """What trackers are told."""
 
-    def test_a_call(self):
-        """Mirrors hear of the beginning, of standings, sentences, and of the end."""
-        heard = Heard()
-        mirrors = Mirrors([heard], clock=lambda: 0.0)
-        mirrors.open(INFO)
-        mirrors.show(table(row(0)))
-        mirrors.say("hello")
-        mirrors.show(table(row(1)))  # too soon to be told of
-        mirrors.close(result(row(0), row(1)))
-        info, first, sentence, last, outcome = heard.told
-        assert (info, first.done, sentence, last.done) == (INFO, 1, "hello", 2)
-        assert outcome.metrics["groups_complete"] == 2.0
-        assert outcome.status == "FINISHED"
+    def test_a_call(self, tuned, tmp_path):
+        """Trackers, however many, hear of the beginning, of each group, and of the end."""
+        trackers = [RecordingTracker(), RecordingTracker()]
+        found = tuned(tracker=trackers, child_runs=True)
+        for each in trackers:
+            study, groups = each.study, each.study.groups
+            assert (study.name, study.folder, study.n_trials) == ("m4", tmp_path / "m4", 3)
+            assert (groups.by, groups.mode, groups.total) == (("g",), "independent", 6)
+            assert groups.child_runs
+            values = {event.group: event.value for event in each.events}
+            assert sorted(values.values()) == sorted(found.table["value"])
+            assert each.reason == "all groups are done"
+            assert each.outcome.metrics["groups_complete"] == 6.0
+            assert {group.group for group in each.outcome.groups()} == set(values)
 
-    def test_abandoned(self):
-        """An interrupted call ends too, once."""
-        heard = Heard()
-        mirrors = Mirrors([heard])
-        mirrors.open(INFO)
-        mirrors.abandon("interrupted", interrupted=True)
-        mirrors.abandon("again")
-        assert [each.status for each in heard.told[2:]] == ["KILLED"]
+    def test_the_same_call_again(self, tuned):
+        """Groups that are on record already are counted, and not told again."""
+        tuned()
+        tuned(tracker=(again := RecordingTracker()))
+        assert again.study.groups.before == 6
+        assert again.events == []
+        assert len(again.outcome.groups()) == 6
 
-    def test_never_opened(self):
-        """Mirrors that were never opened hear nothing."""
-        heard = Heard()
-        Mirrors([heard]).abandon("no")
-        assert heard.told == []
+    def test_shared_params(self, tuned):
+        """The trials of shared params are told too."""
+        tuned(mode="shared", tracker=(tracker := RecordingTracker()))
+        kinds = [type(event).__name__ for event in tracker.events]
+        assert kinds.count("TrialAsked") == kinds.count("AttemptFinished") == 3
+        assert kinds.count("GroupEnded") == 6
 
-    def test_words(self):
-        """Words that ask for mirrors are checked."""
-        Mirrors.of(None, None)
-        Mirrors.of(MlflowTracker(), False)
-        with pytest.raises(ArgumentError, match="an MlflowTracker, but got 'mlflow'"):
-            Mirrors.of("mlflow", None)
+    def test_an_error(self, tuned):
+        """A call that raises ends too, with no outcome."""
+        tracker = RecordingTracker()
+        with pytest.raises(NoResultError, match="trials failed"):
+            tuned(tracker=tracker, mode="shared", objective=lambda group, params: 1 / 0)
+        assert tracker.reason.startswith("the driver ended with NoResultError: ")
+        assert tracker.outcome is None
+
+    def test_words(self, tuned):
+        """`tracker=` and `progress=` are checked as by `tune`, before anything runs."""
+        with pytest.raises(ArgumentError, match="tracker must be 'auto', a Tracker, a sequence"):
+            tuned(tracker="mlflow")
         with pytest.raises(ArgumentError, match="progress must be"):
-            Mirrors.of(None, "loud")
+            tuned(progress="loud")
 
 
 class TestOutcome:
@@ -146,7 +119,7 @@ class TestOutcome:
 
     def test_files(self):
         """The table, the worst groups, failures and pictures are files."""
-        files = outcome_of(result(row(0), row(1, FAIL, reason="no", traceback="T"))).files
+        files = outcome_of(result(row(0), row(1, FAIL, reason="no", traceback="T"))).files()
         assert set(files) == {"table.csv", "worst.csv", "failures.json", "figures.html"}
         assert '"traceback": "T"' in files["failures.json"]
         assert files["table.csv"].count("\n") == 3
@@ -161,49 +134,19 @@ class TestOutcome:
             "groups_baseline": 0.0,
             "groups_fail": 0.0,
         }
-        assert list(found.children) == []
+        assert found.groups() == []
 
     def test_credentials(self):
         """Credentials in errors are kept out of files."""
         secret = "https://ann:hunter2@example.com"
-        files = outcome_of(result(row(0, FAIL, reason=secret, traceback=secret))).files
+        files = outcome_of(result(row(0, FAIL, reason=secret, traceback=secret))).files()
         assert "hunter2" not in "".join(files.values())
 
-    def test_children(self):
-        """Each group can have a run: its params, metrics, gain and state."""
-        child, failed = outcome_of(
-            result(row(0, metrics={"mase": 0.8}, baseline_metrics={"mase": 1.0}), row(1, FAIL))
-        ).children
-        assert (child.name, child.params) == ("g0", {"x": 0.5})
-        assert child.metrics["gain"] == pytest.approx(0.2)
-        assert child.metrics["baseline_mase"] == 1.0
-        assert (failed.status, failed.params) == ("FAILED", {})
-
-
-class TestScreen:
-    """Progress as text."""
-
-    def test_lines(self):
-        """Plain lines tell of the beginning, the standing, and the end."""
-        stream = io.StringIO()
-        mirrors = Mirrors([GroupsProgress(GroupLines(stream, interval=0.0))])
-        mirrors.open(INFO)
-        mirrors.show(table(row(0), row(1, FAIL)))
-        mirrors.say("a note")
-        mirrors.close(result(row(0), row(1, FAIL)))
-        text = stream.getvalue()
-        assert "m4: minimize mase by g, independent: 10 groups, 20 trials each" in text
-        assert "a note" in text
-        assert "1 COMPLETE, 1 FAIL" in text
-
-    def test_a_stream_that_is_gone(self):
-        """A closed stream ends the drawing, and nothing else."""
-        stream = io.StringIO()
-        stream.close()
-        mirrors = Mirrors([GroupsProgress(GroupLines(stream))])
-        mirrors.open(INFO)
-        mirrors.close(result(row(0)))
-
-    def test_none(self):
-        """Nothing is shown where that is asked for."""
-        assert make_groups_progress(False) is None
+    def test_groups(self):
+        """Rows are told as the ends of groups, with all that a row has but its model."""
+        complete = row(0, metrics={"mase": 0.8}, baseline_metrics={"mase": 1.0}, model=b"m")
+        first, second = ended(table(complete, row(1, FAIL, reason="no")))
+        assert (first.group, list(first.key), first.params) == ('["g0"]', ["g0"], {"x": 0.5})
+        assert (first.metrics, first.baseline_metrics) == ({"mase": 0.8}, {"mase": 1.0})
+        assert first.model is None
+        assert (second.state, second.reason, second.params) == ("FAIL", "no", None)

@@ -220,7 +220,7 @@ def test_a_changed_call(tuned):
         ({"by": []}, "by must name a column"),
         ({"holdout": "last"}, "holdout must be"),
         ({"sampler": manyfit.MedianPruner()}, "sampler must be one of"),
-        ({"tracker": manyfit.MlflowTracker}, "tracker must be 'auto', None or an MlflowTracker"),
+        ({"tracker": manyfit.MlflowTracker}, "tracker must be 'auto', a Tracker, a sequence"),
         ({"baseline": 3}, "baseline must be a point of the space or a function"),
         *[({"parallelism": n}, "parallelism must be a whole") for n in (-1, True, 2.5, "2")],
         ({"group_timeout": "1h"}, "group_timeout must be a number of seconds"),

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from manyfit.trackers.mlflow_copy import AwayError, RefusedError
-from manyfit.trackers.mlflow_ledger import Run
-from manyfit.trackers.mlflow_rows import Batch, Point
+from manyfit.trackers.mlflow_ledger import Key, Run
+from manyfit.trackers.mlflow_remote import AwayError, RefusedError
+from manyfit.trackers.mlflow_rows import Batch, Point, key_of
 
 
 @dataclass
@@ -112,12 +112,13 @@ class MemoryServer:
             raise AwayError("500")
         self.runs[run.id].files |= files
 
-    def children(self, parent: str) -> list[tuple[int, Run]]:
+    def children(self, parent: str) -> list[tuple[Key, Run]]:
         self._called("children")
         return [
-            (int(run.tags["manyfit.trial"]), Run(identity, "memory:"))
+            (key, Run(identity, "memory:"))
             for identity, run in self.runs.items()
             if run.tags.get("mlflow.parentRunId") == parent
+            and (key := key_of(run.tags)) is not None
         ]
 
     def delete(self, run: str) -> None:

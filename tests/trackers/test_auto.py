@@ -27,6 +27,15 @@ def test_a_tracker_of_ones_own() -> None:
     assert make_trackers(mine, None) == (mine,)
 
 
+def test_a_sequence_of_trackers() -> None:
+    """Several are told in their order, MLflow among them."""
+    mine, other = RecordingTracker(), RecordingTracker()
+    first, second, third = make_trackers([mine, "auto", other], None)
+    assert (first, third) == (mine, other)
+    assert isinstance(second, MlflowTracker)
+    assert make_trackers((), None) == ()
+
+
 def test_none() -> None:
     """Nothing asked for, nothing made."""
     assert make_trackers(None, False) == ()
@@ -35,8 +44,9 @@ def test_none() -> None:
 @pytest.mark.parametrize("word", ["mlflow", 3, object(), RecordingTracker, MlflowTracker])
 def test_other_things_are_refused(word: Any) -> None:
     """The message says what there is, and what was given."""
-    with pytest.raises(ArgumentError, match="tracker must be 'auto', None or a Tracker"):
-        make_trackers(word, None)
+    for given in (word, [RecordingTracker(), word]):
+        with pytest.raises(ArgumentError, match="tracker must be 'auto', a Tracker, a sequence of"):
+            make_trackers(given, None)
 
 
 def test_a_folder_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

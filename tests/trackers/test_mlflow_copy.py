@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from manyfit.testing.trackers import Story
-from manyfit.trackers.mlflow_copy import AwayError, Copy
+from manyfit.trackers.mlflow_copy import Copy
 from manyfit.trackers.mlflow_ledger import Ledger
+from manyfit.trackers.mlflow_remote import AwayError
 from manyfit.trial import Trial
 
 

@@ -15,8 +15,8 @@ from manyfit.events import Event
 from manyfit.testing.trackers import Story
 from manyfit.trackers import mlflow_courier, mlflow_patience
 from manyfit.trackers.base import StudyInfo
-from manyfit.trackers.mlflow_copy import RefusedError
 from manyfit.trackers.mlflow_courier import Courier
+from manyfit.trackers.mlflow_remote import RefusedError
 from manyfit.trial import Trial
 
 

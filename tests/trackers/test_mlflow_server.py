@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from manyfit.trackers.mlflow_copy import AwayError, BusyError, DeniedError, RefusedError
 from manyfit.trackers.mlflow_ledger import Run
+from manyfit.trackers.mlflow_remote import AwayError, BusyError, DeniedError, RefusedError
 from manyfit.trackers.mlflow_rows import Batch
 from manyfit.trackers.mlflow_server import Experiment, Server
 

@@ -30,7 +30,7 @@ class Told:
         if sentence is not None:
             self.sentences.append(sentence)
 
-    def close(self, reason: str, trials: Any) -> None:
+    def close(self, reason: str, trials: Any, outcome: Any = None) -> None:
         pass
 
     @property
@@ -240,9 +240,9 @@ def test_the_status_of_one_trial(told: Told, tmp_path: Path) -> None:
     """One trial is one trial."""
     story = Story(told, folder=tmp_path, n_trials=None)
     story.run(1)
-    assert progress.status(told.view).startswith("1 trial (1 complete), ")
+    assert told.view.status.startswith("1 trial (1 complete), ")
     Story(told, folder=tmp_path, n_trials=1)
-    assert progress.status(told.view).startswith("0/1 trial (0 complete), ")
+    assert told.view.status.startswith("0/1 trial (0 complete), ")
 
 
 def test_the_status(told: Told, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_the_status(told: Told, tmp_path: Path) -> None:
     told.now += 61
     story.run(4)
     expected = "4/8 trials (4 complete), best loss 0.25, 1 min 1 s so far, about 1 min 1 s left"
-    assert progress.status(told.view) == expected
+    assert told.view.status == expected
 
 
 def test_the_closing(told: Told, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -22,6 +22,7 @@ from manyfit.groups.record.row import FAIL
 from manyfit.groups.run.base import Points, Population
 from manyfit.groups.search.study import why_so_few
 from manyfit.study import Study
+from manyfit.trackers.base import Tracker
 from manyfit.trial import Params, Trial
 
 Aggregate: TypeAlias = Literal["mean", "weighted", "median", "worst"]
@@ -99,7 +100,7 @@ class Joint:
         job: What is done with each; `n_trials` is that of a cluster.
         how: How the losses of groups make that of a trial.
         folder: Where the clusters' studies are kept.
-        told: Called with the trials of a pass that ended.
+        tracker: Told of the trials; by default nobody is.
     """
 
     def __init__(
@@ -108,13 +109,13 @@ class Joint:
         job: GroupJob,
         how: Aggregate,
         folder: Path,
-        told: Callable[[Sequence[Trial]], None] = lambda _: None,
+        tracker: Tracker | None = None,
     ) -> None:
         self._population = population
         self._job = job
         self._how = how
         self._folder = folder
-        self._told = told
+        self._tracker = tracker
         self.notes: tuple[str, ...] = ()  # what people should know, once it has run
         self._keys = population.keys()
         texts = texts_of(self._keys, job.by)
@@ -166,7 +167,7 @@ class Joint:
             pruner=None,
             start_with=job.start_with,
             n_trials=job.n_trials,
-            tracker=None,
+            tracker=self._tracker,
         )
 
     @property
@@ -212,9 +213,9 @@ class Joint:
             if is_sample:
                 for cluster in self._hopeless(found, studies, asked):
                     del found[cluster]
-        ended = [self._tell(studies[c], c, asked[c], rows) for c, rows in found.items()]
+        for cluster, rows in found.items():
+            self._tell(studies[cluster], cluster, asked[cluster], rows)
         self._remember()
-        self._told(ended)
 
     def _rows(self, points: Points, chosen: set[str]) -> Iterator[dict[str, Any]]:
         if not chosen:
@@ -267,7 +268,7 @@ class Joint:
 
     def _tell(
         self, study: Study, cluster: str, trial: Trial, rows: Mapping[str, Mapping[str, Any]]
-    ) -> Trial:
+    ) -> None:
         """Take the result of a trial in; a group that only this one fails on fails it."""
         failed = [group for group, row in rows.items() if row["state"] == FAIL]
         if trial.number == 0 and len(failed) < len(rows):
@@ -277,13 +278,13 @@ class Joint:
         if failed:
             first = rows[min(failed)]
             reason = f"{len(failed)} of {len(rows)} groups failed; {min(failed)}: {first['reason']}"
-            return study.fail(trial, reason, error=first["error"], traceback=first["traceback"])
-        if not scores:
-            return study.fail(trial, "no group has a value")
-        told = study.tell(trial, {**self._value(scores), "groups": len(scores)})
-        if study.result().best.number == trial.number:
-            self._best[cluster] = scores
-        return told
+            study.fail(trial, reason, error=first["error"], traceback=first["traceback"])
+        elif not scores:
+            study.fail(trial, "no group has a value")
+        else:
+            study.tell(trial, {**self._value(scores), "groups": len(scores)})
+            if study.result().best.number == trial.number:
+                self._best[cluster] = scores
 
 
 def _note(study: Study, cluster: str) -> str:

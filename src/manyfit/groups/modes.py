@@ -1,6 +1,6 @@
 """What is done with groups: each tuned on its own, all jointly, or the first for the others."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -8,14 +8,13 @@ from typing import Any
 from manyfit._own import own_values
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Aggregate, Joint
-from manyfit.groups.progress import Mirrors
+from manyfit.groups.progress import Mirrors, SearchTracker
 from manyfit.groups.record.keys import group_seed, key_text, texts_of
 from manyfit.groups.record.resume import GROUPS, NOTHING, Resumed, without
 from manyfit.groups.record.row import Schema, Table, keys_in, settled
 from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.run.base import Points, Population
 from manyfit.groups.search.portfolio import PortfolioSettings, Tuned, learn, worth_sharing
-from manyfit.trial import Trial
 
 _CROSS = "cross"  # first groups, evaluated at what was best for others of them
 
@@ -34,7 +33,7 @@ class Call:
         job: What is done with each.
         record: Where rows go.
         schema: Of rows.
-        mirrors: Told of rows that are on record, and of what people should know.
+        mirrors: Told of what is on record.
         resumed: What earlier calls of the same name left.
     """
 
@@ -64,7 +63,7 @@ def shared(call: Call, how: Aggregate) -> tuple[str, ...]:
     job = call.job
     call.population.hold()
     folder = call.record.folder / "shared"
-    joint = Joint(call.population, job, how, folder, partial(_tell_pass, call))
+    joint = Joint(call.population, job, how, folder, SearchTracker(call.mirrors))
     best = joint.run()
     default = job.space.materialize(job.start_with[0]) if job.start_with else None
     baseline = job.baseline
@@ -79,22 +78,26 @@ def shared(call: Call, how: Aggregate) -> tuple[str, ...]:
     return joint.notes
 
 
-def transfer(call: Call) -> None:
-    """Tune some groups in full, and the others by what those teach."""
+def transfer(call: Call) -> tuple[str, ...]:
+    """Tune some groups in full, and the others by what those teach.
+
+    Returns what people should know, in sentences.
+    """
     keys = call.population.keys()
     count = min(max(len(keys) // _FIRST_SHARE, _FIRST_LEAST), _FIRST_MOST)
     if len(keys) < 2 * count:
-        call.mirrors.say(f"{len(keys)} groups are too few to learn from: each is tuned on its own")
         independent(call)
-        return
+        return (f"{len(keys)} groups are too few to learn from: each was tuned on its own",)
     first = keys.take(_drawn(keys, call.job, count))
     _run(call, call.population.part(first), replace(call.job, keep_trials=True))
     rest = replace(call.job, n_trials=max(1, (call.job.n_trials or 0) // _TRANSFERRED))
-    if (learned := _learned(call, first)) is not None:
+    learned = _learned(call, first)
+    if learned is not None:
         rest = replace(rest, sampler=learned)
-    else:
-        call.mirrors.say("the first groups have too little in common to teach others anything")
     _run(call, call.population.without(first), rest)
+    if learned is not None:
+        return ()
+    return ("the first groups have too little in common to teach others anything",)
 
 
 def _run(
@@ -112,13 +115,6 @@ def _run(
         call.record.append(stage, rows)
         if stage == GROUPS:
             call.mirrors.show(rows)
-
-
-def _tell_pass(call: Call, trials: Sequence[Trial]) -> None:
-    name = call.job.metric.name
-    for trial in trials:
-        what = trial.reason if trial.value is None else f"{name} {trial.value:.6g}"
-        call.mirrors.say(f"trial {trial.number}: {trial.state.value}, {what}")
 
 
 def _fit_default(objective: Callable[..., Any], params: Mapping[str, Any], *frames: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from manyfit._checks import check_optional
 from manyfit._names import from_file_name
@@ -23,6 +23,7 @@ from manyfit.groups.record.resume import GROUPS, models_in_outputs, resume, work
 from manyfit.groups.record.row import row_schema
 from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.result.advice import advice
+from manyfit.groups.result.outcome import outcome_of
 from manyfit.groups.result.result import GroupsResult
 from manyfit.groups.run.base import Population, check_columns
 from manyfit.groups.run.local import LocalPopulation
@@ -35,8 +36,8 @@ from manyfit.pruners.base import PrunerSettings
 from manyfit.space import Space
 from manyfit.spark.executor import SparkExecutor
 from manyfit.spark.watch import explained
-from manyfit.trackers.groups import GroupsInfo
-from manyfit.trackers.mlflow import MlflowTracker
+from manyfit.trackers.auto import Trackers, make_trackers
+from manyfit.trackers.base import GroupsInfo, StudyInfo
 from manyfit.trial import Params
 
 
@@ -70,7 +71,7 @@ def tune_groups(
     name: str | None = None,
     folder: str | Path = ".manyfit",
     seed: int | None = None,
-    tracker: Literal["auto"] | MlflowTracker | None = "auto",
+    tracker: Trackers = "auto",
     child_runs: bool = False,
     progress: str | bool | None = "auto",
 ) -> GroupsResult:
@@ -128,9 +129,9 @@ def tune_groups(
         name: Names the record's folder; by default a new name with date and time.
         folder: Where records are kept.
         seed: Makes everything repeatable; drawn at random by default.
-        tracker: `"auto"` makes an MLflow run of the call, where MLflow is installed; an
-            `MlflowTracker`; or None. What the objective logs to MLflow itself goes to a run of its
-            own for each fit, beside the call's run, with any tracker.
+        tracker: `"auto"` makes an MLflow run of the call, where MLflow is installed; a tracker, as
+            of `manyfit.tune`; a sequence of these; or None. What the objective logs to MLflow
+            itself goes to a run of its own for each fit, beside the call's run, with any tracker.
         child_runs: Whether each group has an MLflow run below that.
         progress: `"auto"` shows groups done, failed, gains and the time left: live on a terminal or
             in a notebook, as plain lines elsewhere; `"plain"`; None for silence.
@@ -188,7 +189,7 @@ def tune_groups(
         seed=seed,
     )
     home = study_folder(name if name is not None else _new_name(), folder)
-    mirrors = Mirrors.of(tracker, progress, child_runs=child_runs)
+    mirrors = Mirrors(make_trackers(tracker, progress))
     population = _population(data, job, parallelism, executor, home)
     place = None if output is None else Output.of(output, home)
     job = replace(job, output=place)
@@ -198,7 +199,9 @@ def tune_groups(
         with _explained(population, from_file_name(home.name)):
             schema = row_schema(population.keys_schema)
             resumed = resume(population, job, record, schema, seed)
-            return _tune(Call(population, job, record, schema, mirrors, resumed), mode, aggregate)
+            call = Call(population, job, record, schema, mirrors, resumed)
+            mirrors.open(_info_of(call, mode, child_runs=child_runs))
+            return _tune(call, mode, aggregate)
     finally:
         population.close()
         record.close()
@@ -206,10 +209,6 @@ def tune_groups(
 
 def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
     """Run a call to its end, or to an order to end, and return what is on record then."""
-    mirrors = call.mirrors
-    mirrors.open(_info_of(call, mode))
-    for note in call.resumed.notes:
-        mirrors.say(note)
     try:
         reason, notes = "all groups are done", call.resumed.notes
         try:
@@ -220,9 +219,10 @@ def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
             reason = f"interrupted: the same call with name={name!r} goes on"
         result = _result(call, mode, reason, notes)
     except BaseException as error:
-        mirrors.abandon(f"ended with {type(error).__name__}: {error}")
+        said = f": {error}" if str(error) else ""
+        call.mirrors.close(f"the driver ended with {type(error).__name__}{said}")
         raise
-    mirrors.close(result)
+    call.mirrors.close(reason, outcome_of(result))
     return result
 
 
@@ -238,31 +238,35 @@ def _run(call: Call, mode: Mode, how: Aggregate) -> tuple[str, ...]:
     if mode == "shared":
         return shared(call, how)
     if mode == "transfer":
-        transfer(call)
-    else:
-        independent(call)
+        return transfer(call)
+    independent(call)
     return ()
 
 
-def _info_of(call: Call, mode: Mode) -> GroupsInfo:
+def _info_of(call: Call, mode: Mode, *, child_runs: bool) -> StudyInfo:
     job, population = call.job, call.population
     known = call.record.rows(GROUPS, call.schema)
     before = len(call.done())
-    return GroupsInfo(
-        name=call.record.name,
-        folder=call.record.folder,
-        metric=job.metric,
-        space=job.space,
+    groups = GroupsInfo(
         by=job.by,
         mode=mode,
-        seed=job.seed,
         sampler=job.sampler if isinstance(job.sampler, str) else type(job.sampler).__name__,
-        n_trials=job.n_trials,
         total=population.count(),
         before=before,
         again=len(known) - before,
-        slots=population.slots,
+        child_runs=child_runs,
+    )
+    return StudyInfo(
+        name=call.record.name,
+        folder=call.record.folder,
+        space=job.space,
+        metric=job.metric,
+        seed=job.seed,
+        n_trials=job.n_trials,
+        parallelism=population.slots,
+        notes=call.resumed.notes,
         remote=not isinstance(population, LocalPopulation),
+        groups=groups,
     )
 
 

@@ -23,7 +23,8 @@ from manyfit.events import (
 )
 from manyfit.metric import Metric
 from manyfit.space import Choice, Float, Space
-from manyfit.trackers.base import StudyInfo, Tracker
+from manyfit.testing.groups import groups_info, tell_groups
+from manyfit.trackers.base import Outcome, StudyInfo, Tracker
 from manyfit.trial import (
     Attempt,
     End,
@@ -187,6 +188,7 @@ class RecordingTracker:
         self.events: list[Event] = []
         self.trials: tuple[Trial, ...] = ()
         self.reason: str | None = None
+        self.outcome: Outcome | None = None
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
         """Keep the study and its history."""
@@ -201,9 +203,9 @@ class RecordingTracker:
         """Keep the event."""
         self.events.append(event)
 
-    def close(self, reason: str, trials: Sequence[Trial]) -> None:
+    def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:
         """Keep the end."""
-        self.reason, self.trials = reason, tuple(trials)
+        self.reason, self.trials, self.outcome = reason, tuple(trials), outcome
 
 
 class TrackerContract:
@@ -243,6 +245,16 @@ class TrackerContract:
         story.lose(4)
         story.abandon(4)
         story.end()
+
+    def test_takes_a_call_over_groups(self, tracker: Tracker, tmp_path: Path) -> None:
+        """Groups that end in every state are taken, and the outcome; so is the same call again."""
+        tell_groups(tracker, folder=tmp_path)
+        tell_groups(tracker, folder=tmp_path, before=2)
+
+    def test_takes_groups_that_were_cut_off(self, tracker: Tracker, tmp_path: Path) -> None:
+        """A call that raised has no outcome."""
+        tracker.open(groups_info(tmp_path, total=None), ())
+        tracker.close("the driver ended with ValueError: no", ())
 
     def test_gives_workers_plain_variables(self, tracker: Tracker, tmp_path: Path) -> None:
         """`prepare` returns environment variables: text to text."""

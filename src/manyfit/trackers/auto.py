@@ -1,21 +1,22 @@
 """Which trackers a study has, from the words its user said."""
 
 import importlib.util
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias, cast
 
 from manyfit._checks import has_methods
 from manyfit.errors import ArgumentError
 from manyfit.trackers.base import Tracker
 
+# What `tracker=` takes.
+Trackers: TypeAlias = Tracker | Literal["auto"] | Sequence[Tracker | Literal["auto"]] | None
 
-def make_trackers(
-    tracker: Literal["auto"] | Tracker | None, progress: str | bool | None
-) -> tuple[Tracker, ...]:
+
+def make_trackers(tracker: Trackers, progress: str | bool | None) -> tuple[Tracker, ...]:
     """Return the mirrors of a study: progress first, so that it is on screen before MLflow is up.
 
     Args:
-        tracker: `"auto"` for MLflow where it is installed, a tracker, or None.
+        tracker: `"auto"` for MLflow where it is installed, a tracker, a sequence of these, or None.
         progress: `"auto"` or True, `"plain"`, or None or False.
 
     Raises:
@@ -25,8 +26,8 @@ def make_trackers(
         >>> make_trackers(None, None)
         ()
     """
-    found = (_progress(progress), _tracker(tracker))
-    return tuple(each for each in found if each is not None)
+    shown = _progress(progress)
+    return (*([] if shown is None else [shown]), *_trackers(tracker))
 
 
 def _progress(word: str | bool | None) -> Tracker | None:
@@ -38,20 +39,25 @@ def _progress(word: str | bool | None) -> Tracker | None:
     return make_progress(word)
 
 
-def _tracker(tracker: Literal["auto"] | Tracker | None) -> Tracker | None:
+def _trackers(tracker: Trackers) -> Iterator[Tracker]:
     if tracker is None:
-        return None
-    if tracker == "auto":
-        return _mlflow()() if is_installed("mlflow") else None
-    if not has_methods(tracker, "open", "prepare", "record", "close"):
-        raise ArgumentError(f"tracker must be 'auto', None or a Tracker, but got {tracker!r:.200}")
-    return tracker
+        return
+    several = isinstance(tracker, Sequence) and not isinstance(tracker, str)
+    given = cast("Sequence[object]", tracker) if several else (tracker,)
+    for each in given:
+        if each == "auto":
+            if is_installed("mlflow"):
+                # Here, since `import manyfit` does without it.
+                from manyfit.trackers.mlflow import MlflowTracker  # noqa: PLC0415
 
-
-def _mlflow() -> Callable[[], Tracker]:
-    from manyfit.trackers.mlflow import MlflowTracker  # noqa: PLC0415 - only where it is used
-
-    return MlflowTracker
+                yield MlflowTracker()
+        elif has_methods(each, "open", "prepare", "record", "close"):
+            yield cast("Tracker", each)
+        else:
+            raise ArgumentError(
+                "tracker must be 'auto', a Tracker, a sequence of these, or None, but got "
+                f"{tracker!r:.200}"
+            )
 
 
 def is_installed(package: str) -> bool:

@@ -1,16 +1,19 @@
-"""Mirrors a study to MLflow: one run for the study, and under it one for each trial."""
+"""Mirrors a study, or a call over groups, to MLflow: one run, and below it one a trial or group."""
 
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from manyfit._checks import check_number
 from manyfit._optional import expect
 from manyfit.events import Event
+from manyfit.group_events import GroupEnded
 from manyfit.trackers import mlflow_settings as settings
-from manyfit.trackers.base import StudyInfo
+from manyfit.trackers.base import Outcome, StudyInfo
+from manyfit.trackers.mlflow_copy import Copy
 from manyfit.trackers.mlflow_courier import Courier
 from manyfit.trackers.mlflow_relay import Relay
 from manyfit.trackers.mlflow_server import Experiment, Server, import_mlflow
@@ -32,6 +35,9 @@ class Mirror(NamedTuple):
 
 class MlflowTracker:
     """Mirrors a study to MLflow while it runs, and never makes a trial wait for it.
+
+    A call of `tune_groups` is one run, with where it stands every few seconds and its figures,
+    tables and pictures in the end; `child_runs=True` there adds a run for each group.
 
     What `mlflow.log_*`, autologging and `with mlflow.start_run():` write inside the objective lands
     in the trial's run, as the objective wrote it: no credentials are taken out of that. A second
@@ -85,18 +91,11 @@ class MlflowTracker:
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
         """Begin to connect, in the background."""
-        connect = self.connector(study.folder, remote=study.remote)
+        # What the objective of groups logs itself doesn't go below the call's run.
+        serves = study.remote and study.groups is None
+        connect = _connector(self._tracking_uri, self._experiment, study.folder, remote=serves)
         settings.hold()
         self._courier = Courier(study, history, connect, self._wait)
-
-    def connector(self, folder: Path, *, remote: bool = False) -> "Callable[[], Server]":
-        """Return what connects to the server that is chosen as of now; it may take seconds.
-
-        Args:
-            folder: Where a socket may go, by which workers reach a database of this machine.
-            remote: Whether there are workers on other machines.
-        """
-        return _connector(self._tracking_uri, self._experiment, folder, remote=remote)
 
     def prepare(self, trial: Trial) -> Mapping[str, str]:
         """Return what makes the trial's run MLflow's active one in its worker.
@@ -108,27 +107,38 @@ class MlflowTracker:
             return {}
         self._courier.start(trial)
         copy = self._courier.copy
-        if copy is None or not isinstance(copy.server, Server) or not self._courier.works:
+        if not isinstance(copy, Copy) or not isinstance(copy.server, Server):
+            return {}
+        if not self._courier.works:
             return {}
         key = copy.key(trial.number, len(trial.attempts) + 1)
         return copy.server.env(copy.parent_id, key)
 
-    def record(self, event: Event, trial: Trial | None) -> None:  # noqa: ARG002 - the trial says all
-        """Hand the trial to the courier."""
-        if self._courier is not None and trial is not None:
+    def record(self, event: Event, trial: Trial | None) -> None:
+        """Hand the trial, or the group, to the courier."""
+        if self._courier is None:
+            return
+        if isinstance(event, GroupEnded):
+            self._courier.count(event)
+        elif trial is not None:
             self._courier.update(trial)
 
-    def close(self, reason: str, trials: Sequence[Trial]) -> None:
+    def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:
         """Write what is left, for as long as `wait` says; a warning tells what then is not."""
-        self.finish(reason, trials)
+        self.finish(reason, trials, outcome)
 
-    def finish(self, reason: str, trials: Sequence[Trial]) -> Mirror | None:
+    def finish(
+        self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None
+    ) -> Mirror | None:
         """Close; returns where everything is written, or None where something isn't."""
         if self._courier is None:
             return None
         courier, self._courier = self._courier, None
+        if outcome is not None:
+            files = outcome.files()  # now, so that the wait is the server's alone
+            outcome = replace(outcome, files=lambda: files)
         try:
-            is_written = courier.close(reason, trials)
+            is_written = courier.close(reason, trials, outcome)
         finally:
             settings.release()
         if courier.copy is None or not is_written:

@@ -2,25 +2,32 @@
 
 ::
 
-    driver's thread ──trial──► jobs ──► the courier's threads ──► Copy ──► server
+    driver's thread ──trial──► jobs ──► the courier's threads ──► Copy or GroupsCopy ──► server
 
-One thread connects; then several carry, each a trial at a time, since a slow server answers many
-requests as fast as one. A database of this machine has one thread: there the disk is the limit.
+One thread connects; then several carry, each a trial or a group at a time, since a slow server
+answers many requests as fast as one. A database of this machine has one thread: there the disk is
+the limit.
 """
 
 import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from manyfit._redact import redact
 from manyfit.errors import MissingExtraError
-from manyfit.trackers.base import StudyInfo
-from manyfit.trackers.mlflow_copy import AwayError, Copy, RefusedError, Remote
+from manyfit.group_events import GroupEnded
+from manyfit.trackers.base import Outcome, StudyInfo
+from manyfit.trackers.group_progress import GroupTally
+from manyfit.trackers.mlflow_copy import Copy
+from manyfit.trackers.mlflow_groups import GroupsCopy
 from manyfit.trackers.mlflow_jobs import END, FOLLOW, SETTLE, START, STUDY, Job, Jobs
-from manyfit.trackers.mlflow_ledger import Ledger
+from manyfit.trackers.mlflow_ledger import Key, Ledger
 from manyfit.trackers.mlflow_patience import Patience
+from manyfit.trackers.mlflow_remote import AwayError, RefusedError, Remote
+from manyfit.trackers.mlflow_runs import Runs
 from manyfit.trial import State, Trial
 
 logger = logging.getLogger("manyfit.mlflow")
@@ -30,6 +37,8 @@ PATIENCE = 1.0  # what the first trial waits for the study to be opened on a ser
 LOCAL_PATIENCE = 30.0  # what it waits for MLflow to be imported, and a database to be set up here
 FIRST_FOLLOW = 1.0  # a trial shorter than this needs one request less
 FOLLOW_PERIOD = 60.0  # between looks at a running trial
+STANDING_PERIOD = 5.0  # between looks at where a call over groups stands
+GROUP = 0.5  # what the end waits for the run of a group, on top of what it waits for the rest
 CARRIERS = 8  # requests at a time
 # A job that fails so often while others succeed is left to the end. Enough tries for a server that
 # refuses every second request.
@@ -58,20 +67,26 @@ class Courier:
         self._history = history
         self._opened_at = time.time()
         self._connect = connect
-        self._latest: dict[int, Trial] = {}
-        self._wanted: set[int] = set()  # trials whose runs are to be RUNNING
-        self._prepared_at: dict[int, float] = {}
+        self._latest: dict[Key, Any] = {}  # what is to be written: a trial, a group, a standing
+        self._wanted: set[Key] = set()  # whose runs are to be RUNNING
+        self._prepared_at: dict[Key, float] = {}
         self._jobs = Jobs()
-        self._tries: dict[int, int] = {}
-        self._left: set[int] = set()  # trials that are tried once more at the end
+        self._tries: dict[Key, int] = {}
+        self._left: set[Key] = set()  # what is tried once more at the end
         self._patience = Patience(wait)
         self._loaded = threading.Event()
         self._is_begun = False
         self._ready = threading.Event()  # the study is opened there, or never will be
         self._given_up = threading.Event()
         self._has_waited = False
-        self._end: tuple[str, Sequence[Trial]] = ("", ())
-        self.copy: Copy | None = None
+        self._end: tuple[str, Sequence[Trial], Outcome | None] = ("", (), None)
+        self._tally: GroupTally | None = None
+        if study.groups is not None:
+            self._tally = GroupTally(study, study.groups, time.monotonic())
+            self._latest[STUDY] = self._tally
+            self._wanted.add(STUDY)
+            self._jobs.look_again(STUDY, STANDING_PERIOD)
+        self.copy: Runs | None = None
         self._thread = threading.Thread(target=self._run, name="manyfit-mlflow", daemon=True)
         self._thread.start()
 
@@ -105,16 +120,32 @@ class Courier:
             self._wanted.discard(number)
             self._jobs.put(SETTLE, number)
 
-    def close(self, reason: str, trials: Sequence[Trial]) -> bool:
+    def count(self, group: GroupEnded) -> None:
+        """Take in a group that has ended."""
+        if self._tally is not None:
+            self._tally.take(group, None)
+        self._put_groups([group])
+
+    def _put_groups(self, groups: Iterable[GroupEnded]) -> None:
+        if self._study.groups is not None and self._study.groups.child_runs:
+            for group in groups:
+                self._latest[group.group] = group
+                self._jobs.put(SETTLE, group.group)
+
+    def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> bool:
         """Write what is left, within bounds, and say what could not be written.
 
         Returns whether all is written.
         """
-        self._end = (reason, trials)
+        self._end = (reason, trials, outcome)
         self._patience.hurry(reason)
+        self._put_groups(outcome.groups() if outcome is not None else ())
+        extra = GROUP * len(self._groups_left)
         self._jobs.put(END, STUDY)
         begun = time.monotonic()
-        while self.works and not self._patience.is_lost(begun, is_local=self._is_local):
+        while self.works and not self._patience.is_lost(
+            begun, is_local=self._is_local, extra=extra
+        ):
             self._thread.join(0.1)
         is_written = self._is_begun and not self.works
         self._given_up.set()
@@ -145,17 +176,22 @@ class Courier:
         self._wanted.add(trial.number)
         self._jobs.put(START, trial.number)
 
+    @property
+    def _groups_left(self) -> list[Key]:
+        return [key for key in list(self._latest) if isinstance(key, str)]
+
     def _unwritten(self, trials: Sequence[Trial]) -> int:
         done = self.copy.page.done if self.copy else set()
-        return sum(trial.number not in done for trial in trials if trial.state.is_finished)
+        left = sum(trial.number not in done for trial in trials if trial.state.is_finished)
+        return left + len(self._groups_left)
 
     def _say_unwritten(self, left: int, of: int) -> None:
+        what = f"{left} runs of groups" if self._tally else f"{left} of {of} trials"
         logger.warning(
-            "MLflow has not taken everything in time: %d of %d trials are not written in full. The "
-            "study's journal has them all; they are written when the study is next opened, or by "
-            "'manyfit sync %s --folder %s'.",
-            left,
-            of,
+            "MLflow has not taken everything in time: %s not written in full. The record has it "
+            "all; the same call with name=%r writes it, and so does 'manyfit sync %s --folder %s'.",
+            f"{what} are" if left else "its end is",
+            self._study.name,
             self._study.name,
             self._study.folder.parent,
         )
@@ -176,8 +212,7 @@ class Courier:
             logger.warning("nothing is written to MLflow: %s", redact(str(error)))
             return
         remote.on_answer = self._patience.answered
-        ledger = Ledger(self._study.folder, remote.uri)
-        self.copy = copy = Copy(self._study, remote, ledger, self._is_wanted, self._opened_at)
+        self.copy = copy = self._copy_on(remote)
         self._patience.loaded()
         self._loaded.set()
         try:
@@ -187,10 +222,16 @@ class Courier:
         finally:
             copy.close()
 
+    def _copy_on(self, remote: Remote) -> Runs:
+        ledger = Ledger(self._study.folder, remote.uri)
+        if self._tally is not None:
+            return GroupsCopy(self._tally, remote, ledger, self._is_wanted, self._opened_at)
+        return Copy(self._study, remote, ledger, self._is_wanted, self._opened_at)
+
     def _is_wanted(self) -> bool:
         return not self._given_up.is_set()
 
-    def _begin(self, copy: Copy) -> bool:
+    def _begin(self, copy: Runs) -> bool:
         """Open the study on the server, however long it takes; False when given up."""
         while self._is_wanted():
             try:
@@ -208,7 +249,7 @@ class Courier:
                 return True
         return False
 
-    def _catch_up(self, copy: Copy) -> None:
+    def _catch_up(self, copy: Runs) -> None:
         """Ask for what earlier drivers did not write, and for runs that they left RUNNING."""
         for trial in self._history:
             number = trial.number
@@ -217,7 +258,7 @@ class Courier:
                 self._latest.setdefault(number, trial)
                 self._jobs.put(SETTLE, number)
 
-    def _work_together(self, copy: Copy) -> None:
+    def _work_together(self, copy: Runs) -> None:
         others = [
             threading.Thread(
                 target=self._work, args=(copy, False), name=f"manyfit-mlflow-{n}", daemon=True
@@ -230,7 +271,7 @@ class Courier:
         for thread in others:
             thread.join()
 
-    def _work(self, copy: Copy, leads: bool) -> None:
+    def _work(self, copy: Runs, leads: bool) -> None:
         while (job := self._jobs.take()) is not None:
             error = self._try(copy, job)
             self._jobs.done(job)
@@ -241,7 +282,7 @@ class Courier:
             if not leads:
                 self._patience.wait_for_answer()
 
-    def _try(self, copy: Copy, job: Job) -> AwayError | None:
+    def _try(self, copy: Runs, job: Job) -> AwayError | None:
         """Do a job; it is put back if the server is away."""
         try:
             self._carry_out(copy, job)
@@ -255,47 +296,42 @@ class Courier:
             self._patience.answered()
         return None
 
-    def _carry_out(self, copy: Copy, job: Job) -> None:
-        priority, _, number = job
+    def _carry_out(self, copy: Runs, job: Job) -> None:
+        priority, _, key = job
         if priority == END:
-            for left in sorted(self._left & self._latest.keys()):
+            for left in self._left & self._latest.keys():
                 with contextlib.suppress(AwayError):
-                    self._settle(copy, self._latest[left])
+                    self._settle(copy, left)
             copy.end(*self._end)
+        elif key not in self._latest:
             return
-        trial = self._latest.get(number)
-        if trial is None:
-            return
-        if number not in self._wanted:
-            self._settle(copy, trial)
+        elif key not in self._wanted:
+            self._settle(copy, key)
         elif priority == FOLLOW:
-            self._jobs.look_again(number, FOLLOW_PERIOD)
-            copy.follow(trial)
+            period = STANDING_PERIOD if key == STUDY else FOLLOW_PERIOD
+            self._jobs.look_again(key, period)
+            copy.follow(self._latest[key])
         else:
-            copy.start(trial, self._prepared_at.get(number))
-            self._jobs.look_again(number, FIRST_FOLLOW)
+            copy.start(self._latest[key], self._prepared_at.get(key))
+            self._jobs.look_again(key, FIRST_FOLLOW)
 
-    def _settle(self, copy: Copy, trial: Trial) -> None:
-        number = trial.number
-        self._jobs.look_again(number, None)
-        if not trial.attempts and number not in copy.page.runs:
-            return  # it was only asked for
-        copy.settle(trial)
-        if trial.state.is_finished:
-            self._latest.pop(number, None)
-            self._tries.pop(number, None)
+    def _settle(self, copy: Runs, key: Key) -> None:
+        self._jobs.look_again(key, None)
+        if copy.settle(self._latest[key]):
+            self._latest.pop(key, None)
+            self._tries.pop(key, None)
 
     def _try_again(self, job: Job, error: AwayError) -> None:
         """Put a job back, unless others get through and this one alone doesn't."""
-        priority, _, number = job
+        priority, _, key = job
         if priority == FOLLOW:
             return  # it comes round anyway
         if not self._patience.is_away:
-            self._tries[number] = self._tries.get(number, 0) + 1
-        if priority == END or self._tries.get(number, 0) < MAX_TRIES:
-            self._jobs.put(max(priority, SETTLE), number)  # behind those who may get through
+            self._tries[key] = self._tries.get(key, 0) + 1
+        if priority == END or self._tries.get(key, 0) < MAX_TRIES:
+            self._jobs.put(max(priority, SETTLE), key)  # behind those who may get through
         else:
-            self._left.add(number)
+            self._left.add(key)
             logger.warning(
                 "MLflow does not take %s (%s); it is tried once more when the study ends",
                 _named(job),
@@ -304,4 +340,5 @@ class Courier:
 
 
 def _named(job: Job) -> str:
-    return "the study" if job[2] == STUDY else f"trial {job[2]}"
+    key = job[2]
+    return "the study" if key == STUDY else f"{'trial' if isinstance(key, int) else 'group'} {key}"

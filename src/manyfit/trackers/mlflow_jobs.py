@@ -1,7 +1,7 @@
-"""What is to be written to MLflow, as numbers of trials, in order and one at a time for each trial.
+"""What is to be written to MLflow: names of trials and groups, in order, each on one thread only.
 
-A job names a trial and not what to write: who takes it brings that trial's run to where the trial
-stands by then. So nothing piles up but numbers, and a job that failed is simply put back.
+A job names a trial, or a group, and not what to write: the thread that takes it brings the run to
+where the trial stands by then. So only names pile up, and a job that failed is put back.
 """
 
 import heapq
@@ -10,7 +10,9 @@ import threading
 import time
 from typing import TypeAlias
 
-Job: TypeAlias = tuple[int, int, int]  # priority, turn, trial number
+from manyfit.trackers.mlflow_ledger import Key
+
+Job: TypeAlias = tuple[int, int, Key]  # priority, turn, whose: a trial's number, a group's key
 
 # Priorities: a worker may wait for its run; what has ended can wait; the study ends last of all.
 START, FOLLOW, SETTLE, END = range(4)
@@ -23,23 +25,23 @@ class Jobs:
     def __init__(self) -> None:
         self._heap: list[Job] = []
         self._turn = itertools.count()
-        self._busy: set[int] = set()
-        self._due: dict[int, float] = {}
+        self._busy: set[Key] = set()
+        self._due: dict[Key, float] = {}
         self._is_closed = False
         self._changed = threading.Condition()
 
-    def put(self, priority: int, number: int) -> None:
+    def put(self, priority: int, key: Key) -> None:
         """Add a job."""
         with self._changed:
-            heapq.heappush(self._heap, (priority, next(self._turn), number))
+            heapq.heappush(self._heap, (priority, next(self._turn), key))
             self._changed.notify()
 
-    def look_again(self, number: int, seconds: float | None) -> None:
+    def look_again(self, key: Key, seconds: float | None) -> None:
         """Have a trial followed after `seconds`, or no more if that is None."""
         with self._changed:
-            self._due.pop(number, None)
+            self._due.pop(key, None)
             if seconds is not None:
-                self._due[number] = time.monotonic() + seconds
+                self._due[key] = time.monotonic() + seconds
                 self._changed.notify()
 
     def take(self) -> Job | None:
@@ -71,9 +73,9 @@ class Jobs:
 
     def _add_due(self) -> None:
         now = time.monotonic()
-        for number in [number for number, at in self._due.items() if at <= now]:
-            del self._due[number]
-            heapq.heappush(self._heap, (FOLLOW, next(self._turn), number))
+        for key in [key for key, at in self._due.items() if at <= now]:
+            del self._due[key]
+            heapq.heappush(self._heap, (FOLLOW, next(self._turn), key))
 
     def _next(self) -> Job | None:
         """Take the first whose trial nobody works on; the study's end waits for everybody."""

@@ -1,4 +1,4 @@
-"""What of a study is in MLflow already: `mlflow.jsonl`, beside the journal.
+r"""What of a study is in MLflow already: `mlflow.jsonl`, beside the journal.
 
 ::
 
@@ -6,7 +6,10 @@
     {"trial": 3, "run": "a0...", "artifacts": "mlflow-artifacts:/..."}
     {"trial": 3, "until": 17}            metrics up to step 17 are written
     {"trial": 3, "done": true}           all of it is written
+    {"group": "[\"north\"]", "run": "b1...", "artifacts": "mlflow-artifacts:/..."}
+    {"group": "[\"north\"]", "written": "5f..."}          all of it is written, as digested here
 
+Every line but the first kind also has the parent run's id, since a study may have several servers.
 It only saves work: what is not in here is looked for on the server, or written again, and writing a
 thing twice changes nothing. So it needs no fsync, and a damaged line is skipped.
 """
@@ -17,13 +20,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 from manyfit.trackers.mlflow_uris import without_user
 
 logger = logging.getLogger("manyfit.mlflow")
 
 FILE = "mlflow.jsonl"
+
+# What names a run below the parent: a trial's number, or the text of a group's key.
+Key: TypeAlias = int | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +46,19 @@ class Page:
 
     Attributes:
         parent: The parent run's id.
-        runs: The child runs, by trial number.
+        runs: The child runs, by trial number or by group.
         until: The last step written of trials that are not done.
         done: The trials that are written in full.
+        written: The groups that are, each with a digest of what is written.
+        asked: A digest of the params of the parent run, where it has any.
     """
 
     parent: str | None = None
-    runs: dict[int, Run] = field(default_factory=dict)
+    runs: dict[Key, Run] = field(default_factory=dict)
     until: dict[int, int] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
+    written: dict[str, str] = field(default_factory=dict)
+    asked: str = ""
 
 
 class Ledger:
@@ -68,28 +78,29 @@ class Ledger:
         self.page = Page()
         self._read()
 
-    def begin(self, experiment: str, parent: str) -> None:
+    def begin(self, experiment: str, parent: str, asked: str = "") -> None:
         """Note the parent run; another one than before begins a new page."""
         if parent != self.page.parent:
-            self.page = Page(parent)
-        self._add({"server": self._server, "experiment": experiment, "parent": parent})
+            self.page = Page(parent, asked=asked)
+        also = {"asked": asked} if asked else {}
+        self._write({"server": self._server, "experiment": experiment, "parent": parent, **also})
 
-    def created(self, number: int, run: Run) -> None:
-        """Note a trial's run, to which nothing is written yet."""
-        self.page.runs[number] = run
-        self.page.until.pop(number, None)
-        self._add({"trial": number, "run": run.id, "artifacts": run.artifacts})
+    def created(self, key: Key, run: Run) -> None:
+        """Note the run of a trial or a group, to which nothing is written yet."""
+        what = "trial" if isinstance(key, int) else "group"
+        self._add({what: key, "run": run.id, "artifacts": run.artifacts})
 
     def wrote(self, number: int, until: int) -> None:
         """Note up to which step a trial's metrics are written."""
-        self.page.until[number] = until
         self._add({"trial": number, "until": until})
 
     def done(self, number: int) -> None:
         """Note that a trial is written in full."""
-        self.page.done.add(number)
-        self.page.until.pop(number, None)
         self._add({"trial": number, "done": True})
+
+    def wrote_group(self, group: str, digest: str) -> None:
+        """Note that a group is written in full, and what."""
+        self._add({"group": group, "written": digest})
 
     def close(self) -> None:
         """Close the file."""
@@ -104,11 +115,15 @@ class Ledger:
             if "server" in line:
                 mine = without_user(str(line["server"])) == self._server
                 if mine and line.get("parent") != self.page.parent:
-                    self.page = Page(line.get("parent"))
-            elif mine:
+                    self.page = Page(line.get("parent"), asked=str(line.get("asked", "")))
+            elif line["parent"] == self.page.parent if "parent" in line else mine:
                 _turn(self.page, line)
 
     def _add(self, record: dict[str, Any]) -> None:
+        _turn(self.page, record)
+        self._write({**record, "parent": self.page.parent})
+
+    def _write(self, record: dict[str, Any]) -> None:
         try:
             with self._lock:
                 if self._file is None:
@@ -151,5 +166,10 @@ def _turn(page: Page, line: dict[str, Any]) -> None:
             page.until[number] = until
         case {"trial": int(number), "done": True}:
             page.done.add(number)
+            page.until.pop(number, None)
+        case {"group": str(group), "run": str(run), "artifacts": str(artifacts)}:
+            page.runs[group] = Run(run, artifacts)
+        case {"group": str(group), "written": str(digest)}:
+            page.written[group] = digest
         case _:
             pass

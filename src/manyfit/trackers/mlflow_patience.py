@@ -5,7 +5,7 @@ import threading
 import time
 
 from manyfit._redact import redact
-from manyfit.trackers.mlflow_copy import AwayError, BusyError, DeniedError
+from manyfit.trackers.mlflow_remote import AwayError, BusyError, DeniedError
 
 logger = logging.getLogger("manyfit.mlflow")
 
@@ -17,7 +17,7 @@ CLOSE_HASTE = 5.0  # the same after an order to end: who sends SIGTERM kills soo
 BACKOFF = (0.5, 30.0)  # between tries: the first, the longest
 # So many failures in a row are no accident: people are told, and one thread alone goes on trying.
 _AWAY = 3
-_WITHOUT = "Trials go on; what it misses is written later"
+_WITHOUT = "The study goes on; what it misses is written later"
 _WHAT = {
     DeniedError: "refuses the credentials it is given",
     BusyError: "has too much to do",
@@ -32,14 +32,12 @@ class Patience:
     Args:
         wait: How long the end waits, in seconds, whatever the server does; by default 30 s, and 5 s
             without an answer.
-        without: What goes on without the server, and what becomes of what it misses.
     """
 
-    def __init__(self, wait: float | None = None, without: str = _WITHOUT) -> None:
+    def __init__(self, wait: float | None = None) -> None:
         self._quiet = CLOSE_QUIET if wait is None else wait
         self._total = CLOSE_TOTAL if wait is None else wait
         self._load = max(LOAD, self._total)
-        self._without = without
         self._loaded_at: float | None = None
         self._answered_at = 0.0
         self._failures = 0
@@ -74,7 +72,7 @@ class Patience:
         if self.is_away:
             what = _WHAT.get(type(error), "does not answer")
             text = redact(str(error))[:300]
-            self._tell(0, f"MLflow {what} ({text}). {self._without}.")
+            self._tell(0, f"MLflow {what} ({text}). {_WITHOUT}.")
 
     def pause(self, error: AwayError) -> None:
         """Wait before the next try; at the end of a study no longer than need be."""

@@ -78,15 +78,33 @@ def study_status(trials: Sequence[Trial], reason: str) -> Status:
     FAILED where the study was given up over failures, or its driver failed, or trials failed and
     none completed; KILLED where it was interrupted, or its driver was killed.
     """
+    if (cut_off := status_of(reason)) is not None:
+        return cut_off
     failures = [trial.reason for trial in trials if trial.state is State.FAIL]
-    if reason.startswith(("interrupted", "not ended", "the driver ended with KeyboardInterrupt")):
-        return "KILLED"
-    if reason.startswith("the driver ended with") or "more than max_failures" in reason:
-        return "FAILED"
     completed = any(trial.state is State.COMPLETE for trial in trials)
     if failures and (not completed or any(why and why in reason for why in failures)):
         return "FAILED"
     return "FINISHED"
+
+
+def status_of(reason: str) -> Status | None:
+    """Return the status of a parent run whose driver gave up or was cut off; else None."""
+    if reason.startswith(("interrupted", "not ended", "the driver ended with KeyboardInterrupt")):
+        return "KILLED"
+    if reason.startswith("the driver ended with") or "more than max_failures" in reason:
+        return "FAILED"
+    return None
+
+
+def key_of(tags: Mapping[str, str]) -> int | str | None:
+    """Return what the run of a trial or of a group is for; None if it is neither's, or no longer.
+
+    Example:
+        >>> key_of({"manyfit.trial": "3"}), key_of({"manyfit.trial": "3 (lost)"})
+        (3, None)
+    """
+    number, group = tags.get("manyfit.trial", ""), tags.get("manyfit.group", "")
+    return int(number) if number.isdigit() else group if group.endswith("]") else None
 
 
 def run_name(study: StudyInfo, number: int) -> str:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from manyfit._optional import require
 from manyfit.trackers import mlflow_autologging
 from manyfit.trackers import mlflow_settings as settings
-from manyfit.trackers.mlflow_copy import AwayError, BusyError, DeniedError, RefusedError
-from manyfit.trackers.mlflow_ledger import Run
+from manyfit.trackers.mlflow_ledger import Key, Run
 from manyfit.trackers.mlflow_relay import Relay
-from manyfit.trackers.mlflow_rows import Batch, Status, milliseconds
+from manyfit.trackers.mlflow_remote import AwayError, BusyError, DeniedError, RefusedError
+from manyfit.trackers.mlflow_rows import Batch, Status, key_of, milliseconds
 from manyfit.trackers.mlflow_uris import artifact_root, is_folder, is_local, without_user
 from manyfit.worker.adoption import EXPERIMENT_ID, EXPERIMENT_NAME, KEY, KEY_TAG, TRACKING_URI
 
@@ -212,9 +212,9 @@ class Server:
                 ).get_artifact_repository
                 find(run.artifacts, tracking_uri=self.uri).log_artifacts(folder)
 
-    def children(self, parent: str) -> list[tuple[int, Run]]:
-        """Return the runs of trials under the parent."""
-        found: list[tuple[int, Run]] = []
+    def children(self, parent: str) -> list[tuple[Key, Run]]:
+        """Return the runs of trials and groups under the parent."""
+        found: list[tuple[Key, Run]] = []
         token: str | None = None
         query = f"tags.mlflow.parentRunId = '{parent}'"
         while True:
@@ -223,9 +223,9 @@ class Server:
                     [self.experiment_id], query, max_results=1000, page_token=token
                 )
             for run in page:
-                number = run.data.tags.get("manyfit.trial", "")
-                if number.isdigit():
-                    found.append((int(number), Run(run.info.run_id, run.info.artifact_uri)))
+                key = key_of(run.data.tags)
+                if key is not None:
+                    found.append((key, Run(run.info.run_id, run.info.artifact_uri)))
             token = page.token
             if not token:
                 return found

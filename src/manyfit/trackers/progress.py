@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from manyfit._text import printable
 from manyfit.events import (
@@ -19,17 +19,56 @@ from manyfit.events import (
     TrialAbandoned,
 )
 from manyfit.repeats import Repeated, best_trial, repeated
-from manyfit.trackers.base import StudyInfo
+from manyfit.trackers.base import Outcome, StudyInfo
 from manyfit.trial import State, Trial, log_name
 
 # How many kinds of failure are told in full; more would be a flood, and they are counted as one.
 _KINDS = 8
 _OTHER = "other failures"
-# A rate from fewer trials than this is a guess not worth showing.
-_ENOUGH = 2
+# A rate from fewer trials, or groups, than this is a guess not worth showing.
+ENOUGH = 2
 
 _STARTS = AttemptStarted
-_ENDS = AttemptFinished | AttemptPruned | AttemptFailed | AttemptLost | TrialAbandoned
+ENDS = AttemptFinished | AttemptPruned | AttemptFailed | AttemptLost | TrialAbandoned
+
+# Pieces of text, each with a style in the words of rich.
+Line: TypeAlias = list[tuple[str, str]]
+
+
+class Shown(Protocol):
+    """Where a study, or a call over groups, stands at one moment, as a screen shows it."""
+
+    @property
+    def done(self) -> int:
+        """How many trials or groups are over."""
+
+    @property
+    def total(self) -> int | None:
+        """Of how many; None if that is not known."""
+
+    @property
+    def headline(self) -> str:
+        """Both in words."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the rest will take; None if that can't be told."""
+
+    @property
+    def figures(self) -> Sequence[Line]:
+        """How it went, in lines."""
+
+    @property
+    def status(self) -> str:
+        """All of it in one line."""
+
+    @property
+    def news(self) -> str:
+        """A sentence that is told once; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +95,20 @@ class Counts:
         """What to say behind how many are running, where they are fewer than wanted."""
         return f" (of {self.wanted})" if self.wanted else ""
 
+    @property
+    def figures(self) -> Line:
+        """The counts, as they are drawn."""
+        parts = (
+            (self.complete, "complete", "green"),
+            (self.pruned, "pruned", "yellow"),
+            (self.failed, "failed", "red"),
+            (self.running, f"running{self.short}", "cyan"),
+        )
+        line: Line = []
+        for count, word, style in parts:
+            line += [(f"{count} ", style if count else "dim"), (f"{word}   ", "dim")]
+        return line
+
     def __str__(self) -> str:
         words = [f"{self.complete} complete"]
         words += [f"{self.pruned} pruned"] if self.pruned else []
@@ -75,6 +128,52 @@ class View:
     seconds_left: float | None
     repeated: Repeated | None = None
 
+    @property
+    def done(self) -> int:
+        """How many trials are over."""
+        return self.counts.finished
+
+    @property
+    def total(self) -> int | None:
+        """How many it is to have."""
+        return self.study.n_trials
+
+    @property
+    def headline(self) -> str:
+        """How many are over, of how many."""
+        return f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
+
+    @property
+    def news(self) -> str:
+        """The best trial."""
+        return "" if self.best is None else f"new best: {describe(self.study, self.best)}"
+
+    @property
+    def figures(self) -> Sequence[Line]:
+        """How trials ended, and the best."""
+        return self.counts.figures, self._best
+
+    @property
+    def _best(self) -> Line:
+        line: Line = [(f"best {self.study.metric.name}  ", "dim")]
+        if self.best is None or self.best.value is None:
+            return [*line, ("none yet", "dim")]
+        shown = f"  trial {self.best.number}  {short(self.best.params)}"
+        return [*line, (number(self.best.value), "bold green"), (shown, "")]
+
+    @property
+    def status(self) -> str:
+        """Where the study stands, in one line."""
+        done, total, best = self.done, self.total, self.best
+        trials = counted(done, "trial") if total is None else f"{done}/{counted(total, 'trial')}"
+        parts = [f"{trials} ({self.counts})"]
+        if best is not None and best.value is not None:
+            parts.append(f"best {self.study.metric.name} {number(best.value)}")
+        parts.append(f"{duration(self.elapsed)} so far")
+        if self.seconds_left is not None and done != total:
+            parts.append(f"about {duration(self.seconds_left)} left")
+        return ", ".join(parts)
+
 
 class Tally:
     """Keeps count of a study, one event at a time, and says so when something goes wrong.
@@ -92,12 +191,13 @@ class Tally:
         self.failures: Counter[str] = Counter()
         self.best: Trial | None = None
         self._repeated: Repeated | None = None
-        history = study.counting(history)
-        self._states: Counter[State] = Counter(trial.state for trial in history)
+        counting = study.counting(history)
+        self._states: Counter[State] = Counter(trial.state for trial in counting)
         self._running: set[int] = set()
         self._before = self.counts.finished
         self._started = now
-        for trial in history:
+        self.opening = opening(study, history)
+        for trial in counting:
             self._consider(trial)
 
     @property
@@ -111,7 +211,7 @@ class Tally:
 
     def take(self, event: Event, trial: Trial | None) -> str | None:
         """Count an event; returns a sentence for the first failure or loss of each kind."""
-        if trial is None or not isinstance(event, _STARTS | _ENDS):
+        if trial is None or not isinstance(event, _STARTS | ENDS):
             return None
         if isinstance(event, _STARTS):
             self._running.add(trial.number)
@@ -142,18 +242,22 @@ class Tally:
         of_best = (each for each in again if self.best and each.number == self.best.number)
         self._repeated = next(of_best, None)
 
+    def closing(self, now: float, reason: str, outcome: Outcome | None) -> list[str]:  # noqa: ARG002 - of groups
+        """Return the sentences that end a study."""
+        return closing(self.view(now), self.failures, reason)
+
     def _wanted(self, counts: Counts) -> int:
         """On a cluster workers come and go; elsewhere slots are there, and fill by themselves."""
         study = self.study
         left = math.inf if study.n_trials is None else study.n_trials - counts.finished
-        wanted = int(min(study.parallelism, left))
+        wanted = int(min(study.parallelism or 0, left))
         return wanted if study.remote and counts.running < wanted else 0
 
     def _seconds_left(self, elapsed: float) -> float | None:
         """What the rest will take at this driver's pace; None where that can't be known yet."""
         counts, total = self.counts, self.study.n_trials
         done = counts.finished - self._before
-        if total is None or done < max(_ENOUGH, self.study.parallelism):
+        if total is None or done < max(ENOUGH, self.study.parallelism or 0):
             return None
         return max(0, total - counts.finished) * elapsed / done
 
@@ -221,20 +325,6 @@ def opening(study: StudyInfo, history: Sequence[Trial]) -> list[str]:
         others = f"; {outside} outside the space count no more" if outside else ""
         lines.append(f"resumed, with {counted(finished, 'trial')} finished before{others}")
     return [*lines, *study.notes]
-
-
-def status(view: View) -> str:
-    """Return where a study stands in one line."""
-    total, best = view.study.n_trials, view.best
-    finished = view.counts.finished
-    done = counted(finished, "trial") if total is None else f"{finished}/{counted(total, 'trial')}"
-    parts = [f"{done} ({view.counts})"]
-    if best is not None and best.value is not None:
-        parts.append(f"best {view.study.metric.name} {number(best.value)}")
-    parts.append(f"{duration(view.elapsed)} so far")
-    if view.seconds_left is not None and finished != total:
-        parts.append(f"about {duration(view.seconds_left)} left")
-    return ", ".join(parts)
 
 
 def closing(view: View, failures: Mapping[str, int], reason: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Shows a study's progress: live on a terminal, in a notebook's cell, or as plain lines.
+"""Shows how trials or groups get on: live on a terminal, in a notebook's cell, or as plain lines.
 
 ::
 
@@ -29,9 +29,9 @@ from rich.text import Text
 from manyfit._text import printable
 from manyfit.errors import ArgumentError
 from manyfit.events import Event
-from manyfit.trackers import progress
-from manyfit.trackers.base import StudyInfo
-from manyfit.trackers.progress import Tally, View
+from manyfit.trackers.base import Outcome, StudyInfo
+from manyfit.trackers.group_progress import GroupTally
+from manyfit.trackers.progress import Shown, Tally, duration
 from manyfit.trial import Trial
 
 # How long `close` waits for a terminal that takes no more text.
@@ -53,10 +53,10 @@ class Screen(Protocol):
     def say(self, line: str) -> None:
         """Show a sentence that stays."""
 
-    def refresh(self, view: View) -> None:
-        """Show where the study stands."""
+    def refresh(self, view: Shown) -> None:
+        """Show where it stands."""
 
-    def close(self, view: View, lines: Sequence[str]) -> None:
+    def close(self, lines: Sequence[str]) -> None:
         """Show how it ended, and let go of the screen."""
 
 
@@ -73,7 +73,7 @@ class Lines:
     def __init__(self, stream: TextIO | None = None, interval: float = 30.0) -> None:
         self._stream = stream
         self._interval = interval
-        self._best: Trial | None = None
+        self._news = ""
         self._said_at = 0.0
 
     def open(self) -> None:
@@ -84,16 +84,16 @@ class Lines:
         stream = self._stream or sys.stderr
         print(f"[manyfit] {printable(line)}", file=stream, flush=True)
 
-    def refresh(self, view: View) -> None:
-        """Write a new best, and now and then where the study stands."""
-        if view.best is not None and view.best is not self._best:
-            self._best = view.best
-            self.say(f"new best: {progress.describe(view.study, view.best)}")
+    def refresh(self, view: Shown) -> None:
+        """Write what is new, and now and then where it all stands."""
+        if view.news != self._news:
+            self._news = view.news
+            self.say(view.news)
         if view.elapsed - self._said_at >= self._interval:
             self._said_at = view.elapsed
-            self.say(progress.status(view))
+            self.say(view.status)
 
-    def close(self, view: View, lines: Sequence[str]) -> None:  # noqa: ARG002
+    def close(self, lines: Sequence[str]) -> None:
         """Write how it ended."""
         for line in lines:
             self.say(line)
@@ -132,15 +132,11 @@ class Terminal:
         """Print a line above the drawing."""
         self._console.print(Text(printable(line)), soft_wrap=True)
 
-    def refresh(self, view: View) -> None:
+    def refresh(self, view: Shown) -> None:
         """Draw."""
-        self._live.update(self.drawn(view), refresh=True)
+        self._live.update(draw(view), refresh=True)
 
-    def drawn(self, view: Any) -> RenderableType:
-        """Return a view as it is drawn."""
-        return draw(view)
-
-    def close(self, view: View, lines: Sequence[str]) -> None:  # noqa: ARG002
+    def close(self, lines: Sequence[str]) -> None:
         """Write how it ended in place of the drawing, and give the cursor back."""
         self._live.stop()
         for line in lines:
@@ -159,7 +155,7 @@ class Notebook:
         self._display = importlib.import_module("IPython.display").display
         self._handle: Any = None
         self._lines: list[str] = []
-        self._view: View | None = None
+        self._view: Shown | None = None
 
     def open(self) -> None:
         """Nothing to make ready."""
@@ -169,27 +165,23 @@ class Notebook:
         self._lines.append(line)
         self._show()
 
-    def refresh(self, view: View) -> None:
+    def refresh(self, view: Shown) -> None:
         """Draw."""
         self._view = view
         self._show()
 
-    def close(self, view: View, lines: Sequence[str]) -> None:  # noqa: ARG002
+    def close(self, lines: Sequence[str]) -> None:
         """Write how it ended in place of the drawing."""
         self._lines.extend(lines)
         self._view = None
         self._show()
-
-    def drawn(self, view: Any) -> RenderableType:
-        """Return a view as it is drawn."""
-        return draw(view)
 
     def _show(self) -> None:
         console = Console(file=io.StringIO(), record=True, width=110, force_jupyter=False)
         for line in self._lines:
             console.print(Text(printable(line)))
         if self._view is not None:
-            console.print(self.drawn(self._view))
+            console.print(draw(self._view))
         form = '<pre style="font-family:monospace;line-height:1.4;margin:0">{code}</pre>'
         html = console.export_html(inline_styles=True, code_format=form, clear=False)
         data = {"text/html": html, "text/plain": console.export_text()}
@@ -200,7 +192,7 @@ class Notebook:
 
 
 class ProgressTracker:
-    """Shows a study's progress.
+    """Shows how a study, or a call of `tune_groups`, gets on.
 
     Args:
         screen: Where; by default live on a terminal, in the cell of a notebook, and as plain lines
@@ -218,18 +210,18 @@ class ProgressTracker:
         self._screen = screen
         self._clock = clock
         self._lock = threading.Lock()
-        self._tally: Tally | None = None
+        self._tally: Tally | GroupTally | None = None
         self._unsaid: deque[str] = deque()
         self._wake = threading.Event()
-        self._reason: str | None = None
+        self._end: tuple[str, Outcome | None] | None = None
         self._thread: threading.Thread | None = None
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
         """Begin to show."""
         screen = self._screen or find_screen()
-        self._tally = Tally(study, history, self._clock())
-        self._unsaid.extend(progress.opening(study, history))
-        self._reason = None
+        self._tally = _tally(study, history, self._clock())
+        self._unsaid.extend(self._tally.opening)
+        self._end = None
         with contextlib.suppress(OSError, ValueError):
             screen.open()
         self._thread = threading.Thread(
@@ -251,51 +243,50 @@ class ProgressTracker:
             self._unsaid.append(sentence)
             self._wake.set()
 
-    def close(self, reason: str, trials: Sequence[Trial]) -> None:
+    def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:
         """Say how it ended, and stop drawing."""
         if self._thread is None or self._tally is None:
             return
         with self._lock:
             self._tally.settle(trials)
-        self._reason = reason
+        self._end = reason, outcome
         self._wake.set()
         self._thread.join(PATIENCE)
         self._thread = None
 
-    def _draw(self, screen: Screen, tally: Tally) -> None:
+    def _draw(self, screen: Screen, tally: Tally | GroupTally) -> None:
         # A terminal that goes away (a closed pipe, a lost connection) ends the drawing alone.
         with contextlib.suppress(OSError, ValueError):
-            while self._reason is None:
+            while self._end is None:
                 self._say(screen)
-                screen.refresh(self._view(tally))
+                with self._lock:
+                    view: Shown = tally.view(self._clock())
+                screen.refresh(view)
                 self._wake.wait(screen.period)
                 self._wake.clear()
             self._say(screen)
-            view = self._view(tally)
-            screen.close(view, progress.closing(view, tally.failures, self._reason))
+            screen.close(tally.closing(self._clock(), *self._end))
 
     def _say(self, screen: Screen) -> None:
         while self._unsaid:
             screen.say(self._unsaid.popleft())
 
-    def _view(self, tally: Tally) -> View:
-        with self._lock:
-            return tally.view(self._clock())
+
+def _tally(study: StudyInfo, history: Sequence[Trial], now: float) -> Tally | GroupTally:
+    if study.groups is not None:
+        return GroupTally(study, study.groups, now)
+    return Tally(study, history, now)
 
 
-def find_screen(
-    notebook: type[Notebook] = Notebook,
-    terminal: type[Terminal] = Terminal,
-    lines: type[Lines] = Lines,
-) -> Screen:
+def find_screen() -> Screen:
     """Return the best screen there is: a notebook's cell, a terminal, or plain lines."""
     if _in_notebook():
-        return notebook()
+        return Notebook()
     try:
         live = Console(stderr=True).is_terminal and sys.stderr.isatty()
-        return terminal() if live and os.environ.get("TERM") not in ("dumb", "unknown") else lines()
+        return Terminal() if live and os.environ.get("TERM") not in ("dumb", "unknown") else Lines()
     except (OSError, ValueError):  # standard error is closed, or no file
-        return lines()
+        return Lines()
 
 
 def make_progress(progress: str | bool | None) -> ProgressTracker | None:
@@ -317,48 +308,23 @@ def make_progress(progress: str | bool | None) -> ProgressTracker | None:
     raise ArgumentError(f"progress must be 'auto', 'plain' or None, but got {progress!r}")
 
 
-def draw(view: View) -> RenderableType:
-    """Return where a study stands as three lines: how far, how it went, the best."""
-    counts, total = view.counts, view.study.n_trials
-    best = Text(f"best {view.study.metric.name}  ", "dim", no_wrap=True, overflow="ellipsis")
-    if view.best is not None and view.best.value is not None:
-        best.append(f"{progress.number(view.best.value)}", "bold green")
-        best.append(f"  trial {view.best.number}  {progress.short(view.best.params)}", "not dim")
-    else:
-        best.append("none yet")
-    return Group(_bar(view, total), _states(counts), best)
-
-
-def _bar(view: View, total: int | None) -> RenderableType:
-    finished = view.counts.finished
+def draw(view: Shown) -> RenderableType:
+    """Return where it stands as a few lines: how far, and how it went."""
     row = Table.grid(padding=(0, 2))
     bar = ProgressBar(
-        total=total,
-        completed=finished,
+        total=view.total,
+        completed=view.done,
         width=40,
-        pulse=total is None,
+        pulse=view.total is None,
         complete_style="cyan",
         finished_style="green",
     )
-    shown = f"{finished}" if total is None else f"{finished}/{total}"
-    times = [progress.duration(view.elapsed)]
-    if view.seconds_left is not None and finished != total:
-        times.append(f"about {progress.duration(view.seconds_left)} left")
-    row.add_row(bar, Text(shown, "bold"), Text(", ".join(times)))
-    return row
-
-
-def _states(counts: progress.Counts) -> Text:
-    line = Text(no_wrap=True, overflow="ellipsis")
-    parts = (
-        (counts.complete, "complete", "green"),
-        (counts.pruned, "pruned", "yellow"),
-        (counts.failed, "failed", "red"),
-        (counts.running, f"running{counts.short}", "cyan"),
-    )
-    for count, word, style in parts:
-        line.append(f"{count} ", style if count else "dim").append(f"{word}   ", "dim")
-    return line
+    times = [duration(view.elapsed)]
+    if view.seconds_left is not None and view.done != view.total:
+        times.append(f"about {duration(view.seconds_left)} left")
+    row.add_row(bar, Text(view.headline, "bold"), Text(", ".join(times)))
+    lines = [Text.assemble(*each, no_wrap=True, overflow="ellipsis") for each in view.figures]
+    return Group(row, *lines)
 
 
 def _own_stderr() -> TextIO:

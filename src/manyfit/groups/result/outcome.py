@@ -1,18 +1,20 @@
-"""How a call of `tune_groups` ended, as mirrors keep it: figures, words and files."""
+"""How a call of `tune_groups` ended, as trackers keep it: figures, words and files."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manyfit._redact import redact
-from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL
+from manyfit.group_events import GroupEnded
+from manyfit.groups.record.row import BASELINE, COLUMN_NAMES, COMPLETE, FAIL, Table
 from manyfit.groups.result import plots
-from manyfit.groups.result.table import keys_of, label, stored_params
+from manyfit.groups.result.table import label
 from manyfit.trackers.auto import is_installed
-from manyfit.trackers.groups import Child, Outcome
+from manyfit.trackers.base import Outcome
 
 if TYPE_CHECKING:
     from manyfit.groups.result.result import GroupsResult
@@ -24,14 +26,13 @@ _MOST_ROWS = 200_000
 
 
 def outcome_of(result: "GroupsResult") -> Outcome:
-    """Return what mirrors keep of a result; pictures too, where plotly is installed."""
+    """Return what trackers keep of a result; pictures too, where plotly is installed."""
     return Outcome(
-        reason=result.reason,
         lines=str(result).splitlines(),
         metrics=_metrics(result),
         tags={f"manyfit.{state.lower()}": str(result.count(state)) for state in _STATES},
-        files={**_tables(result), **_failures(result), **_pictures(result)},
-        children=_children(result),
+        files=lambda: {**_tables(result), **_failures(result), **_pictures(result)},
+        groups=lambda: ended(result.rows),
     )
 
 
@@ -93,28 +94,23 @@ def _pictures(result: "GroupsResult") -> dict[str, str]:
     return {"figures.html": plots.page(result)}
 
 
-def _children(result: "GroupsResult") -> Iterator[Child]:
-    rows = result.rows
-    names = ("group", "state", "reason", "metrics", "baseline_metrics", "gain", "trials", "seconds")
-    columns = [rows.column(name).to_pylist() for name in names]
-    keys, params = keys_of(rows, result.by), stored_params(rows)
-    for key, stored, values in zip(keys, params, zip(*columns, strict=True), strict=True):
-        yield _child(label(key), stored or {}, dict(zip(names, values, strict=True)))
+# The columns that events have in another form, or not at all.
+_OTHER = ("params", "metrics", "baseline_metrics", "gain", "model")
 
 
-def _child(name: str, params: Mapping[str, Any], row: Mapping[str, Any]) -> Child:
-    metrics = dict(row["metrics"] or ())
-    metrics |= {f"baseline_{each}": value for each, value in row["baseline_metrics"] or ()}
-    metrics |= {"gain": row["gain"]} if row["gain"] is not None else {}
-    metrics |= {"trials": float(row["trials"]), "seconds": float(row["seconds"])}
-    return Child(
-        name=name[:200],
-        params=params,
-        metrics={each: value for each, value in metrics.items() if value is not None},
-        tags={
-            "manyfit.group": row["group"],
-            "manyfit.state": row["state"],
-            "manyfit.reason": row["reason"],
-        },
-        status="FAILED" if row["state"] == FAIL else "FINISHED",
-    )
+def ended(rows: Table) -> list[GroupEnded]:
+    """Return rows of groups as the ends of these groups."""
+    by = rows.schema.names[: -len(COLUMN_NAMES)]
+    plain = [name for name in COLUMN_NAMES if name not in _OTHER]
+    now = time.time()
+    return [
+        GroupEnded(
+            key=[line[name] for name in by],
+            at=now,
+            params=None if line["params"] is None else json.loads(line["params"]),
+            metrics=dict(line["metrics"] or ()),
+            baseline_metrics=dict(line["baseline_metrics"] or ()),
+            **{name: line[name] for name in plain},
+        )
+        for line in rows.drop_columns(["model", "gain"]).to_pylist()
+    ]
