@@ -245,12 +245,12 @@ class TestTrouble:
 
     def test_slow(self, tracker, server, tmp_path):
         """A slow server delays no group."""
-        server.delay = 0.5
+        server.delay = 0.2
         begun = time.monotonic()
         tracker.open(groups_info(tmp_path), ())
         for done in range(100):
             tracker.record(group_ended(done), None)
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < 0.2
         server.delay = 0.0
         tracker.close("done", (), Outcome())
         assert call_run(server).status == "FINISHED"

@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, TypeGuard, cast
 
 from manyfit._checks import has_methods
 from manyfit.errors import ArgumentError
@@ -42,22 +42,24 @@ def _progress(word: str | bool | None) -> Tracker | None:
 def _trackers(tracker: Trackers) -> Iterator[Tracker]:
     if tracker is None:
         return
-    several = isinstance(tracker, Sequence) and not isinstance(tracker, str)
-    given = cast("Sequence[object]", tracker) if several else (tracker,)
-    for each in given:
-        if each == "auto":
-            if is_installed("mlflow"):
-                # Here, since `import manyfit` does without it.
-                from manyfit.trackers.mlflow import MlflowTracker  # noqa: PLC0415
-
-                yield MlflowTracker()
-        elif has_methods(each, "open", "prepare", "record", "close"):
-            yield cast("Tracker", each)
-        else:
+    several = isinstance(tracker, Sequence) and not (isinstance(tracker, str) or _tracks(tracker))
+    for each in cast("Sequence[object]", tracker) if several else (tracker,):
+        if _tracks(each):
+            yield each
+        elif each != "auto":
             raise ArgumentError(
                 "tracker must be 'auto', a Tracker, a sequence of these, or None, but got "
                 f"{tracker!r:.200}"
             )
+        elif is_installed("mlflow"):
+            # Here, since `import manyfit` does without it.
+            from manyfit.trackers.mlflow import MlflowTracker  # noqa: PLC0415
+
+            yield MlflowTracker()
+
+
+def _tracks(value: object) -> TypeGuard[Tracker]:
+    return has_methods(value, "open", "prepare", "record", "close")
 
 
 def is_installed(package: str) -> bool:
