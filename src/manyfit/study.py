@@ -78,7 +78,7 @@ class Study:
         max_attempts: The number of times a trial is started if its workers keep dying.
         lag: Trial n is proposed from the results of trials up to n - lag only; see `manyfit.tune`.
             While one of those still runs, `ask` returns None.
-        tracker: `"auto"` (MLflow if it is installed), a tracker, or None.
+        tracker: `"auto"` (MLflow if it is installed), a tracker, a sequence of these, or None.
         on_space_change: What to do if a study of this name has another space: `"raise"`, or
             `"keep"` the trials that still fit; the others stay recorded and are ignored.
 

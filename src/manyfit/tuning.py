@@ -12,7 +12,7 @@ from manyfit.result import StudyResult
 from manyfit.samplers.base import Sampler
 from manyfit.space import Space
 from manyfit.study import Study
-from manyfit.trackers.base import Tracker
+from manyfit.trackers.auto import Trackers
 from manyfit.trial import Params
 from manyfit.worker.work import Objective
 
@@ -44,7 +44,7 @@ def tune(
     max_failures: int | None = None,
     repeats: int | None = None,
     lag: int | None = None,
-    tracker: Literal["auto"] | Tracker | None = "auto",
+    tracker: Trackers = "auto",
     folder: str | Path = ".manyfit",
     progress: str | bool | None = "auto",
     on_space_change: Literal["raise", "keep"] = "raise",
@@ -116,7 +116,8 @@ def tune(
             when trials take unequal times; with twice that they hardly are, but each proposal knows
             less. No trial is pruned. How many trials a `timeout` or `stop` allows still depends on
             timing. None uses every result at once.
-        tracker: `"auto"` mirrors the study to MLflow if it is installed; a tracker; or None.
+        tracker: `"auto"` mirrors the study to MLflow if it is installed; a tracker; a sequence of
+            these; or None.
         folder: The folder that contains studies, each in a folder of its own.
         progress: `"auto"` shows a live display on a terminal or in a notebook, and plain lines
             elsewhere; `"plain"`; None for no output.

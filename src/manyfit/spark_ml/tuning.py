@@ -12,7 +12,7 @@ from manyfit.spark_ml.recipe import Recipe
 from manyfit.spark_ml.result import PipelineResult
 from manyfit.spark_ml.run import Run
 from manyfit.study import Study
-from manyfit.trackers.base import Tracker
+from manyfit.trackers.auto import Trackers
 from manyfit.trial import Params
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def tune_pipeline(
     max_failures: int | None = None,
     train_metrics: bool = True,
     cache: bool | int = True,
-    tracker: "Literal['auto'] | Tracker | None" = "auto",
+    tracker: Trackers = "auto",
     folder: str | Path = ".manyfit",
     progress: str | bool | None = "auto",
 ) -> PipelineResult:
@@ -92,8 +92,8 @@ def tune_pipeline(
         cache: Whether trials share work, or the bytes that rows persisted for it may take; True
             for half of the memory that Spark's executors have for data. They are released at the
             end.
-        tracker: `"auto"` mirrors the study to MLflow if it is installed; a tracker; or None. No
-            model is logged. MLflow's autologging of Spark ML is off meanwhile.
+        tracker: `"auto"` mirrors the study to MLflow if it is installed; a tracker; a sequence of
+            these; or None. No model is logged. MLflow's autologging of Spark ML is off meanwhile.
         folder: The folder that contains studies, each in a folder of its own.
         progress: See `manyfit.tune`.
 
