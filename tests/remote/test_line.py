@@ -289,12 +289,12 @@ def test_a_driver_that_says_everything_slowly_is_given_up():
 
 def test_what_arrives_is_read_while_much_is_sent(driver, line):
     """A driver that takes nothing for a while is heard all the same, by another thread."""
-    sending = threading.Thread(target=line.send, args=({"whole log": 1}, bytes(1 << 24)))
+    sending = threading.Thread(target=line.send, args=({"whole log": 1}, bytes(1 << 25)))
     sending.start()
     driver.send({"stop": 1})
     assert arrivals(line) == [{"stop": 1}]
     assert sending.is_alive()
-    assert len(driver.receive()[0].blob) == 1 << 24
+    assert len(driver.receive()[0].blob) == 1 << 25
     sending.join()
 
 
