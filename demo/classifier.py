@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras looks once, when it is imported
+os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras reads this when it is imported
 
 import keras
 
@@ -12,14 +12,14 @@ import manyfit
 from data import Dataset
 
 LAYERS = {"small": [32], "medium": [128], "large": [512, 256]}
-MAX_EPOCHS = 60  # high: early stopping decides
+MAX_EPOCHS = 60  # an upper limit; early stopping decides
 
 
 class Report(keras.callbacks.Callback):
-    """Tells Manyfit how each epoch went, which ends the trial early when it is hopeless."""
+    """Reports each epoch to Manyfit, which ends the trial early if it is hopeless."""
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Pass the metrics on, under the names that `train` returns them by."""
+        """Report the metrics, with the names that `train` returns."""
         names = {"loss": "train_loss", "accuracy": "train_accuracy"}
         manyfit.report(epoch, **{names.get(name, name): value for name, value in logs.items()})
 

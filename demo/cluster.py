@@ -1,7 +1,7 @@
-"""Spark clusters on this machine, from the pip package alone: for the demo and for tests.
+"""Spark clusters on this machine, from the pip package alone, for the demo and for tests.
 
-They listen on loopback only, and write into one temporary folder. All of it ends with its `with`
-block, or with the Python process that began it, however that ends.
+They listen on loopback only, and write into one temporary folder. A cluster ends with its `with`
+block, or with the Python process that started it, in whatever way that ends.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ from java import StartError, java_home
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-PATIENCE = 90.0  # seconds, where 3 to 9 are usual: what hasn't come up by then never will
+PATIENCE = 90.0  # seconds; 3 to 9 are usual
 CONNECT = "org.apache.spark.sql.connect.service.SparkConnectServer"
-# A program on a leash. When our end of its pipe closes, which no death of ours can prevent, its
-# process group is killed; and when the program ends by itself, the shell does too: `poll` sees it.
+# Runs a program that can't outlive us. Its pipe closes however we die; then its
+# process group is killed. When the program ends by itself, so does the shell, which `poll` sees.
 LEASH = '{ "$@"; kill -9 0; } & read -r _; kill -9 0'
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
+    """Return a free port on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -41,16 +41,16 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Daemon:
-    """A program in the background, its process group, and what it says."""
+    """A program in the background, with its process group and its log."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Return as soon as something holds that this program is to bring about.
+        """Wait until the program has made a condition true.
 
         Raises:
-            StartError: It has ended, or that doesn't hold after 90 seconds.
+            StartError: The program has ended, or the condition is still false after 90 seconds.
         """
         deadline = time.monotonic() + PATIENCE
         while not ready():
@@ -61,7 +61,7 @@ class Daemon:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """End all of its process group with SIGKILL; nothing, if it has ended already."""
+        """End its whole process group with SIGKILL; does nothing if it has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
@@ -72,13 +72,13 @@ class Cluster:
     """A master, and workers that come and go.
 
     Attributes:
-        folder: Where all of them write: a log each, and what executors make.
-        cores: How many tasks each worker runs at once; the machine may well have fewer cores.
-        memory: What each worker has for the JVMs of executors, as in "1g".
-        port: The master's.
-        status_port: Where the master tells, in JSON, what it has.
-        workers: Those that have not been killed, by their ports. The processes of one are its
-            process group, but for Python's, which end as soon as their executor has.
+        folder: The folder of all logs and of the executors' files.
+        cores: The number of tasks that each worker runs at once; the machine may have fewer cores.
+        memory: The memory of each worker for the JVMs of executors, such as "1g".
+        port: The master's port.
+        status_port: The port on which the master serves its status as JSON.
+        workers: The workers that have not been killed, by port. The processes of a worker are its
+            process group, except Python's, which end when their executor has.
     """
 
     folder: Path
@@ -90,14 +90,14 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """The master, as sessions name it."""
+        """The master's URL for sessions."""
         return f"spark://127.0.0.1:{self.port}"
 
     def add_workers(self, n: int = 1) -> list[int]:
         """Start workers, wait until the master knows them, and return their ports.
 
         Raises:
-            StartError: One of them has ended, or isn't known after 90 seconds.
+            StartError: One of them has ended, or the master doesn't know it after 90 seconds.
         """
         ports = [free_port() for _ in range(n)]
         for port in ports:
@@ -114,8 +114,8 @@ class Cluster:
         self.workers.pop(port).kill()
 
     def alive(self) -> set[int]:
-        """Return the ports of the workers that the master has; none if it doesn't answer."""
-        # urllib would ask a proxy, where the environment names one.
+        """Return the ports of the workers that the master knows; none if it doesn't answer."""
+        # urllib would use a proxy if the environment sets one.
         with contextlib.closing(HTTPConnection("127.0.0.1", self.status_port, timeout=5)) as line:
             try:
                 line.request("GET", "/json/")
@@ -130,7 +130,7 @@ def standalone(workers: int = 2, cores: int = 1, memory: str = "1g") -> Iterator
     """Run a standalone cluster.
 
     Raises:
-        StartError: It can't start, or a part of it didn't; the others are stopped.
+        StartError: A part of it didn't start; the others are stopped.
     """
     with tempfile.TemporaryDirectory(prefix="spark-") as folder:
         cluster = Cluster(Path(folder), cores, memory)
@@ -149,10 +149,10 @@ def standalone(workers: int = 2, cores: int = 1, memory: str = "1g") -> Iterator
 
 @contextlib.contextmanager
 def connect_server(cluster: Cluster, settings: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Run a Spark Connect server as an application of a cluster; gives its address for `remote`.
+    """Run a Spark Connect server as an application of a cluster; yields its address for `remote`.
 
     Raises:
-        StartError: It didn't come up.
+        StartError: It didn't start.
     """
     port = free_port()
     address = {
@@ -174,13 +174,13 @@ def connect_server(cluster: Cluster, settings: Mapping[str, str] | None = None) 
 def session(
     master: str, log: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator["SparkSession"]:
-    """Run a classic session in this process, which can have but one at a time.
+    """Run a classic session in this process, which can have only one at a time.
 
-    The first one starts a JVM that stays until this process ends; all that Java has to say goes to
+    The first session starts a JVM that stays until this process ends. All output of Java goes to
     the `log` of the first.
 
     Raises:
-        StartError: Its JVM didn't come up.
+        StartError: The JVM didn't start.
     """
     env = environment(log.parent)
     from pyspark.errors import PySparkRuntimeError
@@ -202,21 +202,21 @@ def session(
 
 
 def small(folder: Path) -> dict[str, str]:
-    """Return the settings of a session that starts soon, needs little and is not seen outside."""
+    """Return settings of a session that starts fast, needs little memory and stays on loopback."""
     return {
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraJavaOptions": java_options(folder),
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "512m",
         "spark.executor.extraJavaOptions": java_options(folder),
-        "spark.executor.memory": "512m",  # Java's own; Python and its models come on top
+        "spark.executor.memory": "512m",  # for Java only; Python and its models are extra
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
 
 
 def java_options(folder: Path) -> str:
-    """Have Java start sooner, which is what counts here, and write nowhere but in a folder."""
+    """Return options with which Java starts faster, and writes only into a folder."""
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     return f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Djava.io.tmpdir={temporary}"
@@ -239,7 +239,7 @@ def launch(log: Path, command: list[str]) -> Daemon:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return this process's environment, with the Spark of this Python and of nobody else.
+    """Return this process's environment, with the Spark of this Python and no other.
 
     Raises:
         StartError: There is no PySpark, or no Java.
@@ -263,14 +263,14 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def listens(port: int) -> bool:
-    """Say whether somebody listens on a port of loopback."""
+    """Return whether a process listens on a port of loopback."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
 
 
 def tail(log: Path) -> str:
-    """Quote the end of a log, without what is well and where in Spark it happened."""
+    """Quote the end of a log, without INFO lines and stack frames."""
     lines = log.read_text(errors="replace").splitlines()
     telling = [line for line in lines if " INFO " not in line and not line.startswith("\tat ")]
     return "\n  ".join(["It said at last:", *telling[-15:]])
@@ -278,7 +278,7 @@ def tail(log: Path) -> str:
 
 @contextlib.contextmanager
 def stderr_to(descriptor: int) -> Iterator[None]:
-    """Send this process's stderr elsewhere; a JVM that starts meanwhile keeps it."""
+    """Redirect this process's stderr; a JVM that starts meanwhile keeps the redirection."""
     sys.stderr.flush()
     ours = os.dup(2)
     try:

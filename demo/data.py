@@ -1,4 +1,4 @@
-"""Images of clothes (Fashion-MNIST), split for tuning; or of digits, where there is no network."""
+"""Images of clothes (Fashion-MNIST), split for tuning; or of digits if there is no network."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import numpy as np
 
-# Both are official; the files are checked, so it doesn't matter that the first speaks no TLS.
+# Both are official; the files' checksums are verified, so the first need not support TLS.
 SOURCES = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
@@ -32,7 +32,7 @@ FILES = {f"{stem}.gz": digest for stem, digest in SHA256.items()}
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the images, and what is on them.
+    """Some of the images, and their labels.
 
     Attributes:
         images: From 0 to 1, of shape (n, height, width).
@@ -48,7 +48,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three parts with nothing in common: to learn from, to decide by, and to judge by at last."""
+    """Three disjoint parts: for training, for validation, and for the final test."""
 
     train: Part
     validation: Part
@@ -60,8 +60,8 @@ def load(folder: Path | None, n_train: int | None = None) -> Dataset:
     """Return Fashion-MNIST from `folder`, or the digits if that is None; read once by each process.
 
     Of the 60,000 training images, 5,000 are for validation: always the same, and 500 of each class.
-    `n_train` takes that many of the other 55,000, None all of them. The test images are the
-    official 10,000. Of the digits there are 1,797 in all, and `n_train` is ignored.
+    `n_train` of the other 55,000 are for training, or all of them for None. The test images are the
+    official 10,000. There are only 1,797 digits, for which `n_train` is ignored.
     """
     if folder is None:
         rest, test = _split(_read_digits(), 300)
@@ -73,7 +73,7 @@ def load(folder: Path | None, n_train: int | None = None) -> Dataset:
 
 
 def _split(part: Part, n: int) -> tuple[Part, Part]:
-    """Divide into the rest and `n` images, which hold each class in the same proportion."""
+    """Split off `n` images, with the same proportion of each class; returns the rest first."""
     shuffled = np.random.default_rng(0).permutation(len(part))
     by_class = shuffled[np.argsort(part.labels[shuffled], kind="stable")]
     chosen = by_class[np.arange(n) * len(part) // n]
@@ -92,7 +92,7 @@ def _read(folder: Path, kind: str) -> Part:
 
 
 def _read_digits() -> Part:
-    from sklearn.datasets import load_digits  # here: it takes seconds, and is rarely wanted
+    from sklearn.datasets import load_digits  # imported here because it takes seconds
 
     pixels, labels = load_digits(return_X_y=True)
     return Part(pixels.reshape(-1, 8, 8).astype("float32") / 16, labels)
@@ -103,8 +103,8 @@ def find(
 ) -> Path | None:
     """Return a folder with the four official files, or None if they can't be had.
 
-    Looks in the `given` folder and nowhere else, if one is; else in the user's cache, which is
-    filled from the first of the `sources` that answers.
+    If a folder is `given`, only that is searched. Otherwise it is the user's cache, which is filled
+    from the first of the `sources` that answers.
 
     Raises:
         FileNotFoundError: A file is missing in the `given` folder.
@@ -131,7 +131,7 @@ def check(path: Path) -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is damaged, or another.
+        ValueError: It is damaged, or another file.
     """
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != FILES[path.name]:
@@ -139,7 +139,7 @@ def check(path: Path) -> None:
 
 
 def _fetch(url: str, path: Path) -> None:
-    """Download a file unless it is there; under its name there is only ever all of it."""
+    """Download a file unless it exists; it gets its name only when it is complete."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         check(path)
         return

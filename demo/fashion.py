@@ -25,9 +25,9 @@ SPACE = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int | str:
-    """Tune, and say what came of it."""
+    """Tune, and print a summary."""
     options = parse(arguments)
-    # Workers inherit these. Keras looks for its backend when it is imported.
+    # Workers inherit these. Keras chooses its backend when it is imported.
     os.environ["KERAS_BACKEND"] = options.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
@@ -37,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int | str:
     except (OSError, ValueError) as error:
         return f"--data-dir (or MANYFIT_DATA) needs the four files of Fashion-MNIST. {error}"
     if folder is None:
-        print("Fashion-MNIST can't be downloaded: the same job on scikit-learn's digits instead.")
-    # Loaded here, and then once on each machine for all trials there, whatever the executor.
+        print("Fashion-MNIST can't be downloaded: using scikit-learn's digits instead.")
+    # Loaded here, then once on each machine for all its trials, with any executor.
     data = manyfit.share(clothes=load(folder, None if options.full else 10_000))
 
     def objective(params: dict[str, Any]) -> dict[str, float]:
-        from classifier import train  # in the workers alone, since Keras takes seconds to import
+        from classifier import train  # imported in workers only, because Keras takes seconds
 
         return train(params, data["clothes"])
 
@@ -87,7 +87,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 @contextlib.contextmanager
 def place(options: argparse.Namespace) -> Iterator[Any]:
-    """Give the executor that is asked for: its name, or one on a Spark cluster of this machine."""
+    """Provide the executor asked for: its name, or one on a Spark cluster of this machine."""
     if options.executor != "spark":
         yield options.executor
         return
@@ -101,7 +101,7 @@ def place(options: argparse.Namespace) -> Iterator[Any]:
 
 
 def study_name(folder: Path | None, options: argparse.Namespace) -> str:
-    """Name a study for what can't be compared: other images, more of them, another backend."""
+    """Name a study after what can't be compared: the images, their number, the backend."""
     images = "digits" if folder is None else "fashion-full" if options.full else "fashion"
     return images if options.backend == "jax" else f"{images}-{options.backend}"
 

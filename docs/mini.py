@@ -1,6 +1,6 @@
 """Manyfit in miniature: the whole design in under 200 lines, and it runs.
 
-Every name has its big brother under `src/manyfit`, in the same order, and data flows the same way:
+Every name has a counterpart in `src/manyfit`, in the same order, and data flows the same way:
 space → sampler → trial → worker → report → journal → engine → result. Then read ARCHITECTURE.md.
 """
 
@@ -29,7 +29,7 @@ class Float:
 
 @dataclass(frozen=True)
 class Trial:
-    """Facts about one point; its state is computed from them, so it can't contradict them."""
+    """The facts about one point, from which its state is computed, so that they agree."""
 
     number: int
     params: dict[str, float]
@@ -48,12 +48,12 @@ class Trial:
 
 
 class TrialStopped(BaseException):
-    """Ends an objective at its report; not an Exception, so user code doesn't swallow it."""
+    """Ends an objective at its report; not an Exception, so that user code doesn't catch it."""
 
 
 # ── 2 decisions: pure, no clock, no files, no threads ───────────────────────────────────────────
 def propose(space: dict[str, Float], seed: int, number: int) -> dict[str, float]:
-    """The sampler: random state comes from (seed, number), so a resumed study goes on exactly."""
+    """The sampler: randomness comes from (seed, number), so a resumed study continues exactly."""
     rng = random.Random(f"{seed}:{number}")
     return {name: domain.sample(rng) for name, domain in space.items()}
 
@@ -71,7 +71,7 @@ def judge(trial: Trial, trials: list[Trial]) -> str | None:
 
 @dataclass
 class Engine:
-    """Folds facts in (`apply`), says what to do next (`decide`); resuming is applying again."""
+    """Applies events (`apply`) and says what to do next (`decide`); to resume is to apply again."""
 
     space: dict[str, Float]
     n_trials: int
@@ -97,7 +97,7 @@ class Engine:
         self.trials[trial.number] = trial
 
     def decide(self) -> dict[str, Any] | None:
-        """The next event to bring about; None when the study is over."""
+        """Return the next event to bring about; None when the study is over."""
         for trial in self.trials:
             if trial.state == "WAITING":
                 return {"event": "started", "number": trial.number}
@@ -109,16 +109,16 @@ class Engine:
 
 # ── 3 worker: the only place that runs the objective ────────────────────────────────────────────
 def _report(value: float) -> None:
-    """Outside a trial: nothing."""
+    """Do nothing outside of a trial."""
 
 
 def report(value: float) -> None:
-    """What an objective calls; ends the trial when it is hopeless."""
+    """Report a value from an objective; ends the trial if it is hopeless."""
     _report(value)
 
 
 def run_task(objective: Callable, trial: Trial, tell: Callable) -> None:
-    """Run one trial and tell what happens, as events: data, never code."""
+    """Run one trial and report what happens as events: data, never code."""
     global _report
 
     def send(value: float) -> None:
@@ -134,7 +134,7 @@ def run_task(objective: Callable, trial: Trial, tell: Callable) -> None:
 
 # ── 4 adapters: the journal ─────────────────────────────────────────────────────────────────────
 class Journal:
-    """One JSON object a line; on disk before anyone acts on it."""
+    """One JSON object per line, on disk before anything acts on it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -153,7 +153,7 @@ class Journal:
 
 # ── 5 application: the one loop ─────────────────────────────────────────────────────────────────
 def tune(objective: Callable, space: dict[str, Float], n_trials: int, path: Path) -> list[Trial]:
-    """Journal, then engine, then effect; called again on the same journal, it resumes."""
+    """Journal, then engine, then effect; a call with an existing journal resumes it."""
     journal, engine = Journal(path), Engine(space, n_trials)
 
     def put(**event: Any) -> str | None:

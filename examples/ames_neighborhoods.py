@@ -1,11 +1,10 @@
-"""A model of house prices for each neighborhood: when is it worth tuning each on its own?
+"""House prices for each neighborhood: is it worth tuning each one separately?
 
     python examples/ames_neighborhoods.py [--trials 30] [--spark [--master local[4]]]
 
 The houses of Ames, Iowa (De Cock, "Ames, Iowa: alternative to the Boston housing data", 2011) come
-in 28 neighborhoods of 1 to some 350 houses here. Params are tuned for each neighborhood, and once
-for all of them; both are judged by a part of the rows that no trial was chosen by, and then by
-test rows.
+in 28 neighborhoods of 1 to about 350 houses. Params are tuned for each neighborhood, and once for
+all of them; both are compared on rows that played no part in tuning, and then on test rows.
 """
 
 import argparse
@@ -29,7 +28,7 @@ FOLDS = 4
 
 
 def features(houses, params):
-    """Return what a model sees of some houses."""
+    """Return the features of houses."""
     x = houses[COLUMNS[: params["columns"]]].to_numpy()
     return np.log1p(np.abs(x)) if params["logs"] else x
 
@@ -48,7 +47,7 @@ def rmse(found, houses):
 
 
 def fit(houses, params):
-    """The objective: `val_rmse` over folds is tuned, `kept_rmse` is of rows kept out of it."""
+    """The objective: `val_rmse` over folds is tuned, `kept_rmse` is that of separate rows."""
     part = np.arange(len(houses)) % (FOLDS + 1)
     tuned, kept = houses[part < FOLDS], houses[part == FOLDS]
     if len(kept) < 2:
@@ -66,7 +65,7 @@ def fit(houses, params):
 
 
 def rows():
-    """Return houses to learn from, and test houses, with their neighborhoods."""
+    """Return training and test houses, with their neighborhoods."""
     table = ames()
     names = [*COLUMNS, "Neighborhood", "label"]
     if "Neighborhood" not in table.rest:  # generated: other names, and neighborhoods of all sizes
@@ -92,7 +91,7 @@ def tune(houses, **settings):
 
 
 def error_on(test, result):
-    """Return the error on test rows whose neighborhood has a model, and how many these are."""
+    """Return the error on test rows whose neighborhood has a model, and the number of rows."""
     predicted = result.predict(test).dropna(subset="prediction")
     return rmse(predicted["prediction"], predicted), len(predicted)
 
@@ -100,7 +99,7 @@ def error_on(test, result):
 def main():
     """Tune both ways, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=30, help="trials a neighborhood (30)")
+    parser.add_argument("--trials", type=int, default=30, help="trials per neighborhood (30)")
     parser.add_argument("--spark", action="store_true", help="on Spark instead of processes here")
     parser.add_argument("--master", help="spark://..., local[4], or sc://...")
     options = parser.parse_args()

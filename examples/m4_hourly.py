@@ -1,11 +1,11 @@
-"""A model for each of 414 series: forecast 48 hours, with params of its own or with shared ones.
+"""Forecasts 48 hours of 414 series, with individual or shared params.
 
     python examples/m4_hourly.py [--mode independent|shared|transfer] [--spark [--master local[4]]]
 
 The series are the hourly ones of the M4 competition (Makridakis, Spiliotis and Assimakopoulos, "The
-M4 Competition", 2020); where they are missing, series are generated. Tuning sees the 48 hours
-before the ones to be forecast, and nothing else: those are forecast once, at the end, by models
-fitted again on all that came before.
+M4 Competition", 2020); if they are missing, series are generated. Tuning uses only the 48 hours
+before those to be forecast, which are forecast once, at the end, by models fitted on all earlier
+hours.
 """
 
 import argparse
@@ -43,7 +43,7 @@ PUBLISHED = {
 
 
 def features(y, times, params):
-    """Return what is known of some hours two days before: earlier values, and the calendar."""
+    """Return what is known of hours two days in advance: earlier values, and the calendar."""
     lagged = y[times[:, None] - np.array(LAGS[params["lags"]])]
     hours = np.eye(24)[times % 24]
     days = np.eye(7)[times // 24 % 7] if params["weekdays"] else np.empty((len(times), 0))
@@ -69,12 +69,12 @@ def forecast(y, params):
 
 
 def naive(y):
-    """Return the last day, twice."""
+    """Return the last day twice, as a forecast."""
     return np.tile(y[-24:], 2)
 
 
 def errors(past, y, found):
-    """Return sMAPE and MASE, as the competition measured them."""
+    """Return sMAPE and MASE, as defined by the competition."""
     size = np.abs(y) + np.abs(found)
     smape = 200 * np.mean(np.abs(y - found) / np.where(size == 0, 1, size))
     season = np.mean(np.abs(past[24:] - past[:-24]))
@@ -88,7 +88,7 @@ def fit(train, valid, params):
 
 
 def seasonal_naive(train, valid):
-    """What tuning is to beat."""
+    """The baseline for tuning."""
     past = train["y"].to_numpy()
     return errors(past, valid["y"].to_numpy(), naive(past))
 
@@ -105,7 +105,7 @@ def read(folder):
 
 
 def generate(count=60, seed=0):
-    """Return made-up series, alike and yet not the same."""
+    """Return generated series, which are similar but not equal."""
     rng = np.random.default_rng(seed)
     times = np.arange(700 + HOURS)
     frames = []
@@ -137,8 +137,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--mode", default="independent", choices=["independent", "shared", "transfer"])
-    add("--trials", type=int, default=30, help="trials a series (30)")
-    add("--series", type=int, help="only so many of them")
+    add("--trials", type=int, default=30, help="trials per series (30)")
+    add("--series", type=int, help="the number of series (all)")
     add("--spark", action="store_true", help="on Spark instead of processes here")
     add("--master", help="spark://..., local[4], or sc://...")
     add("--name", help="the call's name; one that exists is resumed")

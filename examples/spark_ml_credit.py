@@ -1,7 +1,7 @@
-"""Spark ML: a pipeline over words and numbers is tuned, and so is what stages it has.
+"""Spark ML: tunes a pipeline over words and numbers, including the choice of its stages.
 
-Who will not pay a loan back? Trials are judged on three folds, by the area under the ROC curve.
-Those that begin alike share the fitted front of their pipelines, and its rows.
+It predicts who will not repay a loan. Trials are evaluated on three folds, by the area under the
+ROC curve. Those with the same first stages share these, fitted, and the transformed rows.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Tune, refit the best, and see how it does on rows that nobody has seen."""
+    """Tune, refit the best trial, and evaluate it on test rows."""
     options = parse("Tune a pipeline of Spark ML.", trials=16)
     table = credit()
     with spark_on(options.master) as spark:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def evaluators() -> dict[str, Any]:
-    """Return what models are judged by; Spark ML makes nothing without a session."""
+    """Return the evaluators; Spark ML can't make them without a session."""
     return {
         "auc": BinaryClassificationEvaluator(),  # this one is tuned
         "log_loss": MulticlassClassificationEvaluator(metricName="logLoss"),
@@ -48,7 +48,7 @@ def evaluators() -> dict[str, Any]:
 
 
 def tune(spark: "SparkSession", table: Table, folds: int = 3, **options: object) -> PipelineResult:
-    """Tune what becomes of missing numbers, how features are scaled, and the model."""
+    """Tune the imputation of missing numbers, the scaling of features, and the model."""
     indexed, encoded = ([f"{name}_{how}" for name in table.texts] for how in ("index", "vector"))
     whole = [f"{name}_whole" for name in table.numbers]
     indexer = StringIndexer(inputCols=table.texts, outputCols=indexed, handleInvalid="keep")
@@ -77,7 +77,7 @@ def tune(spark: "SparkSession", table: Table, folds: int = 3, **options: object)
 
 
 def rows(spark: "SparkSession", frame: object) -> "DataFrame":
-    """Bring rows to Spark; yours are there already, as `spark.table(...)`."""
+    """Send rows to Spark; in your code they are there already, as `spark.table(...)`."""
     return spark.createDataFrame(frame)
 
 

@@ -1,4 +1,4 @@
-"""What the examples have in common: their options, and a Spark cluster to run on."""
+"""The options of the examples, and a Spark cluster to run them on."""
 
 import argparse
 import contextlib
@@ -32,7 +32,7 @@ def parse(what: str, trials: int) -> argparse.Namespace:
 
 @contextlib.contextmanager
 def spark_on(master: str | None) -> Iterator["SparkSession"]:
-    """Give a session on a master; by default on a cluster of two workers, started here."""
+    """Provide a session on a master; by default on a cluster of two workers, started here."""
     os.environ.setdefault("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     logging.getLogger("py4j").setLevel(logging.ERROR)
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Two tables of mixed types, in parts: to learn from and decide by, and to judge by at last."""
+"""Two tables of mixed types, each split into rows for tuning and test rows."""
 
 import os
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# Where the data is: a folder with credit_data.csv.gz and ames.csv.gz.
+# The folder with credit_data.csv.gz and ames.csv.gz.
 FOLDER = Path(os.environ.get("MANYFIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows, some of them set apart.
+    """Rows for tuning, and test rows.
 
     Attributes:
-        rest: To learn from and decide by.
-        test: To judge by, once.
-        numbers: The columns that hold numbers.
-        texts: The columns that hold words.
+        rest: The rows for training and validation.
+        test: The rows for a single evaluation at the end.
+        numbers: The columns with numbers.
+        texts: The columns with words.
     """
 
     rest: pd.DataFrame
@@ -30,7 +30,7 @@ class Table:
 
 
 def credit() -> Table:
-    """Return who paid a loan back: `label` is 1 for those who didn't. Cells are missing."""
+    """Return loans: `label` is 1 if they were not repaid. Some cells are missing."""
     frame = _read("credit_data.csv.gz")
     if frame is None:
         frame, score = _generated(4_454, 9, 4)
@@ -66,7 +66,7 @@ def _divided(frame: pd.DataFrame, label: pd.Series) -> Table:
 
 
 def _generated(n: int, numbers: int, texts: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """Make a table, and a score that some of its columns tell of."""
+    """Make a table, and a score that depends on some of its columns."""
     rng = np.random.default_rng(SEED)
     values = rng.normal(size=(n, numbers))
     words = rng.integers(0, 5, size=(n, texts))

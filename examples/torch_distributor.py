@@ -1,7 +1,7 @@
 """PyTorch on Spark: each trial trains one model with two processes of the cluster.
 
-Who will not pay a loan back, by the numbers alone? A small network, to show how it is done: such a
-one trains sooner without a cluster.
+It predicts who will not repay a loan, from the numbers alone. The network is small, to show how
+it is done: it would train faster without a cluster.
 """
 
 import logging
@@ -28,7 +28,7 @@ EPOCHS = 20
 
 
 def main() -> None:
-    """Tune, and see how the best does on rows that nobody has seen."""
+    """Tune, and evaluate the best trial on test rows."""
     options = parse("Tune a network with TorchDistributor.", trials=4)
     table = credit()
     with spark_on(options.master) as spark:
@@ -42,7 +42,7 @@ def main() -> None:
 def tune(
     spark: "SparkSession", table: Table, epochs: int = EPOCHS, parallelism: int = 2, **options: Any
 ) -> manyfit.StudyResult:
-    """Tune on this cluster, as many trials at once as it has slots for."""
+    """Tune on this cluster, with as many trials at once as it has slots for."""
     rest, _ = arrays(table)
     train = training(*split(rest))
 
@@ -62,16 +62,16 @@ def tune(
 
 
 def distributor() -> TorchDistributor:
-    """Return what runs a function in two processes of the cluster, which know each other."""
+    """Return a distributor that runs a function in two connected processes of the cluster."""
     found = TorchDistributor(num_processes=2, local_mode=False, use_gpu=False)
     logging.getLogger("TorchDistributor").setLevel(logging.WARNING)
     return found
 
 
 def training(train: "Rows", judge: "Rows") -> Any:
-    """Return a function that trains on some rows and judges by others.
+    """Return a function that trains on some rows and evaluates on others.
 
-    It is inside of another one since it travels: of this file, the workers have nothing.
+    It is a nested function, so that it is pickled by value: workers don't have this file.
     """
 
     def run(epochs: int, learning_rate: float, units: int) -> float:
@@ -95,7 +95,7 @@ def training(train: "Rows", judge: "Rows") -> Any:
                 loss = nn.functional.binary_cross_entropy_with_logits(
                     model(x[batch]).squeeze(1), y[batch]
                 )
-                loss.backward()  # here the two processes share their gradients
+                loss.backward()  # the two processes average their gradients here
                 optimizer.step()
         with torch.no_grad():
             scores = net(torch.tensor(judge[0], dtype=torch.float32)).squeeze(1)
@@ -109,7 +109,7 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 
 def arrays(table: Table) -> tuple[Rows, Rows]:
-    """Return features and labels, of the rows to learn from and of the test rows."""
+    """Return features and labels of the rows for tuning, and of the test rows."""
     known = table.rest[table.numbers]
 
     def scaled(part: pd.DataFrame) -> Rows:
@@ -120,7 +120,7 @@ def arrays(table: Table) -> tuple[Rows, Rows]:
 
 
 def split(rows: Rows) -> tuple[Rows, Rows]:
-    """Take every fifth row to validate on."""
+    """Split off every fifth row for validation."""
     features, labels = rows
     keep = np.arange(len(labels)) % 5 > 0
     return (features[keep], labels[keep]), (features[~keep], labels[~keep])

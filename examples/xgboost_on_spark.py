@@ -1,7 +1,7 @@
-"""XGBoost on Spark: each fit needs two slots at the same moment, and gets them before it starts.
+"""XGBoost on Spark: each fit needs two slots at the same time, and gets them before it starts.
 
-What is a house in Ames worth? A trial adds trees in three rounds and reports after each, so that a
-hopeless one ends early. Of the houses that are not set apart, every fifth is to validate on.
+It predicts the prices of houses in Ames. A trial adds trees in three rounds and reports after each,
+so that a hopeless one ends early. Every fifth house that isn't a test row is for validation.
 """
 
 import logging
@@ -30,7 +30,7 @@ SPACE = {
 
 
 def main() -> None:
-    """Tune, fit the best on all rows, and see how it does on houses that nobody has seen."""
+    """Tune, fit the best trial on all rows, and evaluate it on test rows."""
     options = parse("Tune XGBoost on Spark.", trials=12)
     table = ames()
     with spark_on(options.master) as spark:
@@ -45,7 +45,7 @@ def main() -> None:
 def tune(
     spark: "SparkSession", table: Table, num_workers: int = 2, parallelism: int = 4, **options: Any
 ) -> manyfit.StudyResult:
-    """Tune on this cluster, as many trials at once as it has slots for."""
+    """Tune on this cluster, with as many trials at once as it has slots for."""
     frame = coded(table, table.rest)
     validation = spark.createDataFrame(frame[::5]).cache()
     train = spark.createDataFrame(frame.drop(frame.index[::5])).cache()
@@ -73,7 +73,7 @@ def tune(
 
 
 def estimator(table: Table, num_workers: int = 2, **params: Any) -> SparkXGBRegressor:
-    """Return an estimator, with params that XGBoost has."""
+    """Return an estimator with these params of XGBoost."""
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     return SparkXGBRegressor(
         features_col=[*table.numbers, *table.texts],
@@ -90,7 +90,7 @@ def error(predictions: "DataFrame") -> float:
 
 
 def coded(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
-    """Number the words: trees need no more."""
+    """Replace words by numbers, which is enough for trees."""
     every = pd.concat([table.rest, table.test])
     words = {name: sorted(every[name].unique()) for name in table.texts}
     return frame.assign(

@@ -67,7 +67,7 @@ def test_demo_without_network(
     done = demo(tmp_path, *options, "--parallelism", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not re.search("java|WARN|org.apache", done.stdout + done.stderr)
-    assert "can't be downloaded: the same job on scikit-learn's digits instead" in done.stdout
+    assert "can't be downloaded: using scikit-learn's digits instead" in done.stdout
     assert "Best by val_loss: trial " in done.stdout
     assert "Record:  .manyfit/" in done.stdout
     assert "mlflow ui --backend-store-uri sqlite:///mlflow.db" in done.stdout
