@@ -51,7 +51,7 @@ clean: ## Remove what the targets made, but no study and no record
 	@touch $@ .venv/.demo
 
 .venv/.dev: $(pinned)
-	sh scripts/setup demo,connect,storage,delta,plots --group dev
+	sh scripts/setup demo,connect,dask,storage,delta,plots --group dev
 	@touch $@ .venv/.demo .venv/.spark
 
 # What only `make soak` needs: gigabytes of frameworks.

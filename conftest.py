@@ -21,8 +21,8 @@ import manyfit
 pytest.register_assert_rewrite("manyfit.testing")
 
 ROOT = Path(__file__).parent
-# Each of these groups has a Java of its own. Side by side, they are the longest part of a run.
-CLUSTER, LOCAL = "cluster", "local"
+# Each of these groups has a cluster of its own. Side by side, they are the longest part of a run.
+CLUSTER, LOCAL, DASK = "cluster", "local", "dask"
 GROUPS = {
     "cluster": CLUSTER,
     "standalone_spark": CLUSTER,
@@ -30,13 +30,15 @@ GROUPS = {
     "connect_spark": CLUSTER,
     "spark": LOCAL,
     "classic": LOCAL,
+    "dask_cluster": DASK,
 }
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
-# What pytest, MLflow's databases and TensorFlow's AutoGraph leave in the temporary folder.
-OTHERS = ("pytest-of-", "db_init_lock-", "__pycache__")
+# What pytest, MLflow's databases, TensorFlow's AutoGraph and Dask leave in the temporary folder.
+OTHERS = ("pytest-of-", "db_init_lock-", "__pycache__", "dask-scratch-space")
 MEMORY = Path("/dev", "shm")  # of Linux
 ROOM = 4 << 30  # bytes; many containers have 64 MB there
+COMPANIONS = (" pyspark-shell", "multiprocessing.resource_tracker")
 GRACE = 10.0  # seconds for processes that were told to end
 FOLDER, CHECKOUT = pytest.StashKey[Path](), pytest.StashKey[set[str]]()
 LEFT = pytest.StashKey[list[str]]()
@@ -112,13 +114,13 @@ def group_of(item):
     names = [*item.fixturenames, *(param for param in params if isinstance(param, str))]
     asked = {GROUPS[name] for name in names if name in GROUPS}
     if asked:
-        return CLUSTER if CLUSTER in asked else LOCAL
+        return next(group for group in (CLUSTER, LOCAL, DASK) if group in asked)
     return item.nodeid.partition("[")[0].rpartition("::")[0]
 
 
 def rank(group, slow):
     """Order groups by how long they may take."""
-    return (group != CLUSTER, group != LOCAL, group not in slow)
+    return (group != CLUSTER, group != LOCAL, group != DASK, group not in slow)
 
 
 # ── what is left ──────────────────────────────────────────────────────────────────────────────────
@@ -200,14 +202,15 @@ def files_in(folder):
 
 
 def processes_of(run):
-    """Yield a line for each process that a run has started, but for this one and its JVM.
+    """Yield a line for each process that a run has started, but for those that end with this one.
 
-    A JVM that PySpark has started ends with its Python process, not with the session.
+    These are a JVM that PySpark has started, and what multiprocessing cleans up with.
     """
     for process in psutil.process_iter():
         try:
-            is_ours = process.pid == os.getpid() or "pyspark-shell" in process.cmdline()
+            command = " ".join(process.cmdline())
+            is_ours = process.pid == os.getpid() or any(word in command for word in COMPANIONS)
             if process.environ().get(MARK) == run and not is_ours:
-                yield f"process {process.pid}: {' '.join(process.cmdline())[:300]}"
+                yield f"process {process.pid}: {command[:300]}"
         except psutil.Error:  # it has just ended, or is somebody else's
             continue

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
 from cluster import Cluster, connect_server, session, standalone
 
 if TYPE_CHECKING:
+    from distributed import LocalCluster
     from pyspark.sql import SparkSession
 
 # Tables of a few rows in 200 partitions would take a hundred times as long as in two.
@@ -108,3 +109,19 @@ def connect_spark(connect_url: str) -> Iterator["SparkSession"]:
     os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
     yield remote
     remote.stop()
+
+
+@pytest.fixture(scope="session")
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LocalCluster"]:
+    """A Dask cluster of two worker processes with two threads each."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=2,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        local_directory=str(tmp_path_factory.mktemp("dask")),
+        silence_logs="CRITICAL",
+    ) as cluster:
+        yield cluster

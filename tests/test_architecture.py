@@ -60,6 +60,7 @@ HOMES = {
     "psutil": {"worker/limits.py"},
     "threadpoolctl": {"worker/limits.py", "samplers/threads.py"},
     "pandas": {"result.py"},
+    "distributed": {"executors/dask.py"},
     "pyspark": {
         "spark/session.py",
         "spark/task.py",

@@ -29,6 +29,21 @@ def test_readme(code, tmp_path):
     assert "learning_rate" in done.stdout
 
 
+@pytest.mark.integration
+def test_dask(tmp_path):
+    """So does that of the guide to Dask, of at most 15 lines."""
+    (code,) = blocks("docs/dask.md")
+    script = tmp_path / "on_dask.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "10 COMPLETE" in done.stdout
+    assert len(code.splitlines()) <= 15
+
+
 def test_miniature():
     """The design in one file runs, in under 200 lines, and resumes as if never stopped."""
     script = ROOT / "docs" / "mini.py"

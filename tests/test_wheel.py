@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 EXTRAS = {
     "arrow": "pyarrow",
     "connect": "grpc",
+    "dask": "distributed",
     "delta": "deltalake",
     "demo": "keras",
     "mlflow": "mlflow",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TrialStopped,
         UndefinedMetricError,
     )
+    from manyfit.executors.dask import DaskExecutor
     from manyfit.groups.result.result import GroupsResult
     from manyfit.groups.tuning import tune_groups
     from manyfit.metric import Metric
@@ -55,6 +56,7 @@ __all__ = [
     "AshaPruner",
     "BaselinePruner",
     "Choice",
+    "DaskExecutor",
     "Delta",
     "DriverExecutor",
     "ExecutorError",
@@ -127,6 +129,7 @@ _HOMES = {
         "TrialStopped",
         "UndefinedMetricError",
     ),
+    "executors.dask": ("DaskExecutor",),
     "spark.executor": ("SparkExecutor",),
     "spark.driver.executor": ("DriverExecutor",),
     "groups.result.result": ("GroupsResult",),

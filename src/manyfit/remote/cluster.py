@@ -41,11 +41,7 @@ class Reach:
 
 
 class Broadcast(Protocol):
-    """A value that a cluster brings to each of its machines."""
-
-    @property
-    def value(self) -> Any:
-        """The value, in a task."""
+    """The driver's handle of a value that a cluster brings to each of its machines."""
 
     def destroy(self) -> None:
         """Free what holds it, on the driver and on the machines."""
@@ -79,8 +75,9 @@ class Cluster(Protocol):
                 them, its `place`: a `host`, a `name` for people, and the `gpus` that it may use.
                 It returns what can be JSON. Where Manyfit can't be imported, the task says
                 `{"missing": why, "place": place}`.
-            settings: Plain data, secrets included, and under `"broadcasts"` values by digest. No
-                file and no page of the cluster's may show them.
+            settings: Plain data, secrets included, and under `"broadcasts"` handles by digest,
+                in whose place a task has what gives the `value`. No file and no page of the
+                cluster's may show any of it.
             tell: Called once, from any thread, when the task has ended: by itself, by `cancel`, or
                 with its machine or the cluster.
         """
@@ -97,6 +94,33 @@ class Cluster(Protocol):
 
         None while it is there. May take as long as `Timings.answer` to say so.
         """
+
+
+def call(entry: str, settings: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
+    """Return a function that makes the call of a task; it travels by value.
+
+    A worker may lack Manyfit: what is pickled by reference would fail where nobody can say so.
+
+    Args:
+        entry: As `Cluster.start` has it.
+        settings: Without what only the task knows, which the function is given.
+    """
+
+    # All in here, since names of this module would be looked up in the worker's Manyfit.
+    def run(place: dict[str, Any], **more: Any) -> dict[str, Any]:
+        import importlib  # noqa: PLC0415
+        import sys  # noqa: PLC0415
+
+        module, _, name = entry.partition(":")
+        try:
+            function = getattr(importlib.import_module(module), name)
+        except ImportError as error:
+            version = ".".join(map(str, sys.version_info[:3]))
+            return {"missing": f"{error} (Python {version} at {sys.executable})", "place": place}
+        said: dict[str, Any] = function({**settings, **more, "place": place})
+        return said
+
+    return run
 
 
 def address_towards(host: str) -> str:

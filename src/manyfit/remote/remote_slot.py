@@ -1,5 +1,6 @@
 """Unpack a setup on a worker's machine: code, data, environment, and a slot that uses them."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from manyfit.worker.work import Site
 
 # How long an idle child may take to exit by itself.
 _GRACE = 1.0
+_alone = threading.Lock()  # threads of a process share its environment: on Dask, each has a slot
 
 
 class RemoteSlot:
@@ -40,7 +42,7 @@ class RemoteSlot:
         try:
             path = [str(unbundle(setup.code, self._node.path / "code"))] if setup.code else []
             self.env = {**setup.env, **setup.secrets, SECRET_NAMES: ",".join(setup.secrets)}
-            with environment(self.env):  # storage may want credentials
+            with _alone, environment(self.env):  # storage may want credentials
                 for shared in setup.shared:
                     fetch = _fetching(shared, broadcasts)
                     self.env[VARIABLE] = str(stock(self._node, shared.manifest, fetch))

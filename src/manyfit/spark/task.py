@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from manyfit.remote.cluster import call
+
 
 def task_function(
     entry: str, settings: Mapping[str, Any], *, streams: bool = False
@@ -16,6 +18,7 @@ def task_function(
         streams: Whether the function is called with the partition's record batches first, and
             yields those of the result. A worker without Manyfit then fails the job.
     """
+    called = call(entry, settings)
 
     # All in here, since names of this module would be looked up in the worker's Manyfit.
     def run(batches: Iterator[Any]) -> Iterator[Any]:
@@ -24,7 +27,6 @@ def task_function(
         import os  # noqa: PLC0415
         import re  # noqa: PLC0415
         import socket  # noqa: PLC0415
-        import sys  # noqa: PLC0415
 
         import pyarrow  # type: ignore[import-untyped] # noqa: PLC0415
         from pyspark import TaskContext  # noqa: PLC0415
@@ -43,21 +45,12 @@ def task_function(
             "gpus": list(resources["gpu"].addresses) if "gpu" in resources else [],
             "attempt": 0 if context is None else context.attemptNumber(),
         }
-        module, _, name = entry.partition(":")
-        function: Any = dict
-        try:
-            if module:
-                function = getattr(importlib.import_module(module), name)
-        except ImportError as error:
-            if streams:
-                raise
-            version = ".".join(map(str, sys.version_info[:3]))
-            said = {"missing": f"{error} (Python {version} at {sys.executable})", "place": place}
-        else:
-            if streams:
-                yield from function(batches, {**settings, "place": place})
-                return
-            said = function({**settings, "place": place})
+        if streams:
+            module, _, name = entry.partition(":")
+            function = getattr(importlib.import_module(module), name)
+            yield from function(batches, {**settings, "place": place})
+            return
+        said = called(place) if entry else {"place": place}
         yield pyarrow.RecordBatch.from_pydict({"said": [json.dumps(said)]})
 
     return run

@@ -1,7 +1,7 @@
 """Stand-ins for a SparkSession and for a cluster, without Java: for tests of remote workers."""
 
 import contextlib
-import importlib
+import functools
 import json
 import os
 import pickle
@@ -18,7 +18,7 @@ from typing import Any
 
 import cloudpickle
 
-from manyfit.remote.cluster import Reach, TaskEnded
+from manyfit.remote.cluster import Reach, TaskEnded, call
 
 _BOOT = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
@@ -179,7 +179,7 @@ class ProcessCluster:
         self, entry: str, settings: Mapping[str, Any], tell: Callable[[TaskEnded], None]
     ) -> None:
         """Start a process."""
-        pickled = cloudpickle.dumps((entry, {**settings, "place": _here()}))
+        pickled = cloudpickle.dumps(functools.partial(call(entry, settings), _here()))
 
         def run() -> None:
             try:
@@ -246,14 +246,8 @@ def _texts(function: Callable[[Iterator[Any]], Iterator[Any]]) -> list[str]:
     return [text for batch in function(iter(())) for text in batch.column("said").to_pylist()]
 
 
-def _called(call: tuple[str, Mapping[str, Any]]) -> Any:
-    entry, settings = call
-    module, _, name = entry.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        return {"missing": str(error), "place": settings["place"]}
-    return function(settings)
+def _called(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 def main() -> None:
