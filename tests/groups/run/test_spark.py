@@ -15,8 +15,11 @@ import pytest
 
 from manyfit import Choice, Float, Int, tune_groups
 from manyfit.errors import ArgumentError, ExecutorError, JournalError
+from manyfit.groups.job import GroupJob
 from manyfit.groups.record import spark_output
 from manyfit.groups.run.spark import SparkPopulation
+from manyfit.metric import Metric
+from manyfit.space import Space
 from manyfit.spark.executor import SparkExecutor
 
 pytestmark = pytest.mark.integration
@@ -286,11 +289,22 @@ class TestWork:
         assert table["state"].eq("COMPLETE").all()
         assert table["worker"].nunique() == 4
 
+    def test_a_large_group_is_tuned_once(self, spark):
+        """It has a task of its own, and none in that of a small one whose key hashes alike."""
+        groups = {"group 1": 5000, "group 223": 3}
+        rows = [(group, 0.0) for group, count in groups.items() for _ in range(count)]
+        frame = spark.createDataFrame(rows, "g string, y double")
+        cells = frame.selectExpr("pmod(xxhash64(g), 1024) AS cell").distinct()
+        assert cells.count() == 1  # both are in the same one of those that tasks are made of
+
+        job = GroupJob(("g",), lambda group, params: params["x"], Space(SPACE), Metric("loss"), 1)
+        population = SparkPopulation(frame, ["g"], [], SparkExecutor(spark))
+        found = [row["g"] for rows in population.run(job) for row in rows.to_pylist()]
+        population.close()
+        assert sorted(found) == sorted(groups)
+
     def test_closing_ends_the_jobs(self, spark, tmp_path):
         """Whoever stops listening, or presses Ctrl-C, leaves the cluster free."""
-        from manyfit.groups.job import GroupJob
-        from manyfit.metric import Metric
-        from manyfit.space import Space
 
         def objective(group, params):
             import time
