@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from manyfit._optional import load, require
 from manyfit.errors import ArgumentError
@@ -20,14 +20,11 @@ from manyfit.groups.apply.calling import (
 from manyfit.groups.apply.local import called_with
 from manyfit.groups.record.models import fetch
 from manyfit.groups.record.row import keys_in
-from manyfit.groups.result.table import stored_params
+from manyfit.groups.result.table import TunedGroups, stored_params
 from manyfit.groups.search.cells import changeable, owned
 from manyfit.spark.session import Session
 from manyfit.spark.watch import check_session
 from manyfit.trackers.progress import counted
-
-if TYPE_CHECKING:
-    from manyfit.groups.result.result import GroupsResult
 
 logger = logging.getLogger("manyfit")
 
@@ -35,7 +32,7 @@ _FEW = 3  # groups that a message names
 Finder = dict[str, Found]
 
 
-def predict(result: "GroupsResult", data: Any, on_missing: str) -> Any:
+def predict(result: TunedGroups, data: Any, on_missing: str) -> Any:
     """Return new rows with a column of predictions; see `GroupsResult.predict`."""
     _check(result, data, on_missing)
     if PREDICTION in data.columns:
@@ -55,7 +52,7 @@ def predict(result: "GroupsResult", data: Any, on_missing: str) -> Any:
 
 
 def apply(
-    result: "GroupsResult", function: Callable[..., Any], data: Any, schema: Any, on_missing: str
+    result: TunedGroups, function: Callable[..., Any], data: Any, schema: Any, on_missing: str
 ) -> Any:
     """Call a function with each group's new rows; see `GroupsResult.apply`."""
     _check(result, data, on_missing)
@@ -74,7 +71,7 @@ def apply(
 
 
 def _called(
-    result: "GroupsResult",
+    result: TunedGroups,
     data: Any,
     call: Callable[[Found, Any], Any],
     is_enough: Callable[[Found], bool],
@@ -124,7 +121,7 @@ def _joined(data: Any, places: Sequence[Any], frames: Sequence[Any]) -> Any:
     return joined.take(order).set_axis(data.index.take(whole[order]))
 
 
-def _check(result: "GroupsResult", data: Any, on_missing: str) -> None:
+def _check(result: TunedGroups, data: Any, on_missing: str) -> None:
     if on_missing not in ("null", "raise"):
         raise ArgumentError(f"on_missing must be 'null' or 'raise', but got {on_missing!r:.100}")
     if not hasattr(data, "columns") or not (_is_pandas(data) or hasattr(data, "mapInArrow")):
@@ -143,7 +140,7 @@ def _is_pandas(data: Any) -> bool:
     return type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "groupby")
 
 
-def _known(result: "GroupsResult", *, lazily: bool = False) -> Finder:
+def _known(result: TunedGroups, *, lazily: bool = False) -> Finder:
     """Return what is known of each group by its key's text.
 
     Args:
@@ -165,12 +162,12 @@ def _known(result: "GroupsResult", *, lazily: bool = False) -> Finder:
     return known
 
 
-def _schema(result: "GroupsResult") -> Any:
+def _schema(result: TunedGroups) -> Any:
     """Return the schema of the key columns, called as in the data."""
     return keys_in(result.rows, result.by).schema
 
 
-def _groups(result: "GroupsResult", data: Any) -> Iterator[tuple[str, Any]]:
+def _groups(result: TunedGroups, data: Any) -> Iterator[tuple[str, Any]]:
     """Yield the text of each key in the data, in order of appearance, and where its rows are."""
     arrow = require("pyarrow", extra="arrow", purpose="models of groups")
     numpy = load("numpy")

@@ -6,21 +6,17 @@ by chance some trial suits just these rows. So gains of small groups are read wi
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL, MOST_FAILED, NO_MODEL, Table
 from manyfit.groups.result.summary import Summary, numbers
-from manyfit.groups.result.table import keys_of, label, stored_params
+from manyfit.groups.result.table import TunedGroups, keys_of, label, stored_params
 from manyfit.metric import Metric
 from manyfit.space import Space
 from manyfit.trackers.progress import duration
 from manyfit.trial import most_frequent
-
-if TYPE_CHECKING:
-    from manyfit.groups.result.result import GroupsResult
 
 _SLOW = 0.5  # seconds of a fit, from which on a Gaussian process pays
 _SKEWED = 0.2  # of all time, taken by one group
@@ -69,20 +65,15 @@ def advice(
 
 
 def compare(
-    independent: "GroupsResult", shared: "GroupsResult", metric: Metric | str | None = None
+    independent: TunedGroups, shared: TunedGroups, metric: Metric | str | None = None
 ) -> str:
-    """Say whether params for each group were worth it over params that all groups share.
-
-    Groups are compared in pairs: the verdict is of their mean difference and its standard error.
-    On the rows by which params were chosen, it favours the groups' own, since these are the best of
-    many trials on just those rows; so have the objective return a metric of rows that it keeps out,
-    and name it here.
+    """Say whether params for each group were worth it; see `GroupsResult.compare`.
 
     Args:
         independent: Each group tuned on its own.
         shared: The same groups tuned jointly, or in any other way.
-        metric: A metric that both have, by name if it is as good as the tuned one is; by default
-            the tuned one.
+        metric: A metric that both have, by name if it has the direction of the tuned one; by
+            default the tuned one.
     """
     tuned = independent.metric
     metric = Metric(metric, tuned.direction) if isinstance(metric, str) else metric or tuned
@@ -122,7 +113,7 @@ def _verdict(gains: NDArray[np.float64], metric: Metric, *, is_flattering: bool)
     return f"params for each group are {word} than shared params here{even}: {figures}"
 
 
-def _figures(result: "GroupsResult", metric: Metric) -> dict[str, float]:
+def _figures(result: TunedGroups, metric: Metric) -> dict[str, float]:
     """Return a metric of each group that has it; where a baseline stands, of that."""
     found = {}
     names = ("group", "metrics", "baseline_metrics")

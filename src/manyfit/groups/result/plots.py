@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,8 @@ from manyfit.errors import ArgumentError
 from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL
 from manyfit.groups.result.bins import Histogram, histogram
 from manyfit.groups.result.summary import numbers
-from manyfit.groups.result.table import keys_of, label, stored_params
+from manyfit.groups.result.table import TunedGroups, keys_of, label, stored_params
 from manyfit.trackers.progress import counted, duration, number
-
-if TYPE_CHECKING:
-    from manyfit.groups.result.result import GroupsResult
 
 # Colours that stay apart for people who see few.
 _BETTER, _WORSE, _KEPT, _FAILED = "#2a78b8", "#e08a1e", "#8c96a3", "#c8322b"
@@ -34,7 +31,7 @@ _COLUMNS = 3
 _LONGEST = 30
 
 
-def gains(result: "GroupsResult") -> Any:
+def gains(result: TunedGroups) -> Any:
     """Return what each group gained over its baseline, the largest first, then who has no gain."""
     data = numbers(result.rows, "gain")
     known = np.flatnonzero(np.isfinite(data))
@@ -55,14 +52,14 @@ def gains(result: "GroupsResult") -> Any:
             figure.add_trace(trace.update(name=f"{word} than the baseline: {len(some):,}"))
     rest = _without_gain(figure, result, data, len(order) + 1)
     if len(order):
-        _mark_median(figure, float(np.median(data[order])), len(result))
+        _mark_median(figure, float(np.median(data[order])), result.rows.num_rows)
     figure.update_yaxes(range=view)
-    figure.update_xaxes(range=[0.3, max(len(result), 1) + 0.7])
+    figure.update_xaxes(range=[0.3, max(result.rows.num_rows, 1) + 0.7])
     _name_groups(figure, result, np.concatenate([order, *rest]))
-    return figure if len(result) else _empty(figure)
+    return figure if result.rows.num_rows else _empty(figure)
 
 
-def params(result: "GroupsResult", name: str | None = None) -> Any:
+def params(result: TunedGroups, name: str | None = None) -> Any:
     """Return how the best params are spread over the groups, a panel each."""
     domains = result.space.params
     if name is not None and name not in domains:
@@ -83,14 +80,16 @@ def params(result: "GroupsResult", name: str | None = None) -> Any:
     return figure
 
 
-def slowest(result: "GroupsResult", n: int = 20) -> Any:
+def slowest(result: TunedGroups, n: int = 20) -> Any:
     """Return the groups that took longest: in the user's functions, and besides."""
     rows = result.rows
     seconds, fits = numbers(rows, "seconds"), numbers(rows, "fit_seconds")
     order = np.argsort(-seconds, kind="stable")[: max(1, n)]
     total = float(seconds.sum())
     share = f"{seconds[order].sum() / total:.0%} of all worker time" if total else "no time at all"
-    took = f"{len(order)} of {counted_groups(len(result))} took {share} ({duration(total)})"
+    took = (
+        f"{len(order)} of {counted_groups(result.rows.num_rows)} took {share} ({duration(total)})"
+    )
     figure = _figure("The slowest groups", took)
     hovers = _hovers(result, order)
     places = list(range(len(order)))
@@ -124,10 +123,10 @@ def slowest(result: "GroupsResult", n: int = 20) -> Any:
         autorange="reversed", tickvals=places, ticktext=labels, showgrid=False, zeroline=False
     )
     figure.update_xaxes(title_text="seconds", showgrid=True, rangemode="tozero")
-    return figure if len(result) else _empty(figure)
+    return figure if result.rows.num_rows else _empty(figure)
 
 
-def page(result: "GroupsResult") -> str:
+def page(result: TunedGroups) -> str:
     """Return all three pictures as one HTML page that needs nothing else."""
     figures = [gains(result), params(result), slowest(result)]
     parts = [
@@ -150,18 +149,18 @@ def _gain_words(data: NDArray[np.float64], view: Sequence[float], direction: str
     return f"{words}; {cut:,} beyond the axis" if cut else words
 
 
-def _bars(result: "GroupsResult", some: Any, places: Any, data: Any, colour: str) -> Any:
+def _bars(result: TunedGroups, some: Any, places: Any, data: Any, colour: str) -> Any:
     return _graphs().Bar(
         x=places,
         y=data,
-        width=1.0 if len(result) > _MOST_NAMED else 0.72,
+        width=1.0 if result.rows.num_rows > _MOST_NAMED else 0.72,
         marker={"color": colour, "line_width": 0},
         customdata=_hovers(result, some),
         hovertemplate="%{customdata}<extra></extra>",
     )
 
 
-def _outline(result: "GroupsResult", some: Any, places: Any, data: Any, colour: str) -> Any:
+def _outline(result: TunedGroups, some: Any, places: Any, data: Any, colour: str) -> Any:
     kept = np.unique(np.linspace(0, len(some) - 1, _MOST_POINTS).astype(int))
     return _graphs().Scatter(
         x=places[kept],
@@ -176,7 +175,7 @@ def _outline(result: "GroupsResult", some: Any, places: Any, data: Any, colour: 
 
 
 def _without_gain(
-    figure: Any, result: "GroupsResult", data: NDArray[np.float64], begin: int
+    figure: Any, result: TunedGroups, data: NDArray[np.float64], begin: int
 ) -> list[Any]:
     """Put the groups that have no gain behind the others; returns them in that order."""
     states = np.array(result.rows.column("state").to_pylist(), dtype=object)
@@ -228,7 +227,7 @@ def _view(data: NDArray[np.float64]) -> list[float]:
     return [low - margin, high + margin]
 
 
-def _name_groups(figure: Any, result: "GroupsResult", places: NDArray[np.intp]) -> None:
+def _name_groups(figure: Any, result: TunedGroups, places: NDArray[np.intp]) -> None:
     """Write the keys below the bars, where there is room for all."""
     figure.update_xaxes(showgrid=False)
     if not 0 < len(places) <= _MOST_NAMED:
@@ -291,7 +290,7 @@ def counted_groups(count: int) -> str:
     return counted(count, "group") if count < 1000 else f"{count:,} groups"
 
 
-def _hovers(result: "GroupsResult", places: Any) -> list[str]:
+def _hovers(result: TunedGroups, places: Any) -> list[str]:
     """Return what is told of groups where one points at them."""
     rows = result.rows.take(places)
     names = ("state", "reason", "rows", "value", "baseline", "gain", "trials", "seconds")
@@ -317,7 +316,7 @@ def _hover(key: str, row: dict[str, Any]) -> str:
     return "<br>".join(lines)
 
 
-def _labels(result: "GroupsResult", places: Any) -> list[str]:
+def _labels(result: TunedGroups, places: Any) -> list[str]:
     keys = keys_of(result.rows.take(places), result.by)
     return [_text(_cut(label(key), _LONGEST)) for key in keys]
 

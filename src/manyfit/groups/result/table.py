@@ -4,13 +4,14 @@ import datetime
 import json
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from manyfit._optional import load, require
 from manyfit.domain import Float, Int
 from manyfit.groups.record.row import Table, key_names, keys_in
+from manyfit.metric import Metric
 from manyfit.space import Space
 
 # The value of the key column, or of several the tuple of them.
@@ -18,6 +19,30 @@ Key: TypeAlias = Any
 
 _OUTCOME = ("state", "reason", "rows", "value", "baseline", "gain")
 _WORK = ("trials", "pruned", "failed", "seconds", "fit_seconds", "worker", "error", "model_path")
+
+
+class TunedGroups(Protocol):
+    """The part of a `GroupsResult` that plots, comparisons and predictions need."""
+
+    @property
+    def name(self) -> str:
+        """The name of the call."""
+
+    @property
+    def metric(self) -> Metric:
+        """The tuned metric."""
+
+    @property
+    def space(self) -> Space:
+        """The space that was searched."""
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The key columns."""
+
+    @property
+    def rows(self) -> Table:
+        """An Arrow table with a row for each group."""
 
 
 def frame_of(rows: Table, by: Sequence[str], space: Space) -> Any:
