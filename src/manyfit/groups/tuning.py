@@ -25,7 +25,7 @@ from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.result.advice import advice
 from manyfit.groups.result.outcome import outcome_of
 from manyfit.groups.result.result import GroupsResult
-from manyfit.groups.run.base import Population, check_columns
+from manyfit.groups.run.base import Population, check_columns, is_frame
 from manyfit.groups.run.local import LocalPopulation
 from manyfit.groups.run.spark import SparkPopulation
 from manyfit.groups.search.holdout import Holdout
@@ -301,12 +301,12 @@ def _population(
 ) -> Population:
     if hasattr(data, "columns"):
         check_columns(list(data.columns), job.order_by)
-    if _is_frame(data, "pandas"):
+    if is_frame(data, "pandas"):
         if executor is not None:
             raise ArgumentError("executor is for Spark DataFrames, but data is a pandas one")
         parallelism = check_optional("parallelism", parallelism, least=1, whole=True)
         return LocalPopulation(data, job.by, job.shared_by, parallelism=parallelism, folder=home)
-    if _is_frame(data, "pyspark.sql"):
+    if is_frame(data, "pyspark.sql"):
         _check_order(job)
         if parallelism is not None:
             raise ArgumentError("parallelism is for pandas: on Spark it is the cluster's slots")
@@ -324,14 +324,6 @@ def _population(
     raise ArgumentError(
         "data must be a pandas or a Spark DataFrame, but got a "
         f"{type(data).__module__}.{type(data).__qualname__}"
-    )
-
-
-def _is_frame(data: object, package: str) -> bool:
-    """Whether it is a package's DataFrame, or of a class made of that; the package isn't loaded."""
-    return any(
-        each.__name__ == "DataFrame" and f"{each.__module__}.".startswith(f"{package}.")
-        for each in type(data).__mro__
     )
 
 

@@ -208,6 +208,15 @@ class TestPredict:
         with pytest.raises(ArgumentError, match=message):
             result({"a": model, "b": model}).predict(data())
 
+    def test_a_class_made_of_a_frame(self):
+        """A subclass of a DataFrame is predicted as it is tuned."""
+
+        class Frame(pd.DataFrame):
+            pass
+
+        rows = Frame(data(g=["a", "a"], x=[1.0, 2.0]))
+        assert list(result({"a": times(3)}).predict(rows)["prediction"]) == [3.0, 6.0]
+
     def test_arguments(self):
         """What can't work is refused before any model is called."""
         found = result({"a": times(1)})

@@ -21,6 +21,7 @@ from manyfit.groups.apply.local import called_with
 from manyfit.groups.record.models import fetch
 from manyfit.groups.record.row import keys_in
 from manyfit.groups.result.table import TunedGroups, stored_params
+from manyfit.groups.run.base import is_frame
 from manyfit.groups.search.cells import changeable, owned
 from manyfit.spark.session import Session
 from manyfit.spark.watch import check_session
@@ -38,7 +39,7 @@ def predict(result: TunedGroups, data: Any, on_missing: str) -> Any:
     if PREDICTION in data.columns:
         raise ArgumentError(f"the data have a column {PREDICTION!r} already: rename or drop it")
     strict = on_missing == "raise"
-    if not _is_pandas(data):
+    if not is_frame(data, "pandas"):
         known = _known(result)
         _tell(sum(not found.has_model for found in known.values()), len(known), "model")
         return apply_spark.predict(known, data, _schema(result), strict=strict)
@@ -57,7 +58,7 @@ def apply(
     """Call a function with each group's new rows; see `GroupsResult.apply`."""
     _check(result, data, on_missing)
     strict = on_missing == "raise"
-    if not _is_pandas(data):
+    if not is_frame(data, "pandas"):
         if schema is None:
             raise ArgumentError("on Spark, apply needs the schema of what the function returns")
         known = _known(result)
@@ -124,20 +125,16 @@ def _joined(data: Any, places: Sequence[Any], frames: Sequence[Any]) -> Any:
 def _check(result: TunedGroups, data: Any, on_missing: str) -> None:
     if on_missing not in ("null", "raise"):
         raise ArgumentError(f"on_missing must be 'null' or 'raise', but got {on_missing!r:.100}")
-    if not hasattr(data, "columns") or not (_is_pandas(data) or hasattr(data, "mapInArrow")):
+    if not (is_frame(data, "pandas") or is_frame(data, "pyspark.sql")):
         raise ArgumentError(
             f"data must be a pandas or a Spark DataFrame, but got {type(data).__name__}"
         )
-    if not _is_pandas(data):
+    if not is_frame(data, "pandas"):
         check_session(Session(data.sparkSession))
     for name in result.by:
         if name not in data.columns:
             have = ", ".join(map(str, data.columns))
             raise ArgumentError(f"{name!r} is not a column of the data, which has {have:.300}")
-
-
-def _is_pandas(data: Any) -> bool:
-    return type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "groupby")
 
 
 def _known(result: TunedGroups, *, lazily: bool = False) -> Finder:

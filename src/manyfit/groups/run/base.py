@@ -13,6 +13,19 @@ from manyfit.trial import Params
 Points: TypeAlias = Mapping[str, Sequence[Params]]
 
 
+def is_frame(data: object, package: str) -> bool:
+    """Whether data are a DataFrame of a package, or of a subclass; does not import the package.
+
+    Example:
+        >>> is_frame([1, 2], "pandas")
+        False
+    """
+    return any(
+        each.__name__ == "DataFrame" and f"{each.__module__}.".startswith(f"{package}.")
+        for each in type(data).__mro__
+    )
+
+
 def check_columns(have: Sequence[Any], wanted: Sequence[str]) -> None:
     """Check that a frame has some columns.
 
