@@ -210,7 +210,7 @@ def test_a_false_driver_learns_nothing():
 
         thread = threading.Thread(target=pretend)
         thread.start()
-        with pytest.raises(UnreachableError, match="has not the certificate of this study's"):
+        with pytest.raises(UnreachableError, match="have the certificate of this study's"):
             dial([listener.getsockname()], CREDENTIALS)
         thread.join()
     assert len(heard) == 1  # a greeting, and no more

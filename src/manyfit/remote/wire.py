@@ -218,7 +218,7 @@ class WorkerWire(Wire):
         certificate = self._tls.getpeercert(binary_form=True) or b""
         found = hashlib.sha256(certificate).digest()
         if not secrets.compare_digest(found, self._credentials.fingerprint):
-            raise WireError("the other end has not the certificate of this study's driver")
+            raise WireError("the other end doesn't have the certificate of this study's driver")
         said = {"manyfit": _VERSION, "secret": self._credentials.secret.hex()}
         self._outgoing.write(b"".join(self._encrypt(said)))
 
