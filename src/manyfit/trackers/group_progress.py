@@ -183,8 +183,9 @@ class GroupTally:
 
     @property
     def has_failed(self) -> bool:
-        """Whether groups have failed, and no other has ended."""
-        return bool(self._states["FAIL"]) and self._states["FAIL"] == self._states.total()
+        """Whether groups have failed, and no other has ended, in earlier calls neither."""
+        failed = self._states["FAIL"]
+        return bool(failed) and failed == self._states.total() + self.groups.before
 
     def closing(self, now: float, reason: str, outcome: Outcome | None) -> Sequence[str]:  # noqa: ARG002 - as of trials
         """Return the sentences that end a call."""

@@ -41,7 +41,7 @@ def call_params(study: StudyInfo, groups: GroupsInfo) -> dict[str, str]:
     params = {
         "by": ", ".join(groups.by),
         "mode": groups.mode,
-        "n_trials": "unlimited" if study.n_trials is None else study.n_trials,
+        "n_trials": study.n_trials or ("unlimited" if study.n_trials is None else "not known"),
         "sampler": groups.sampler,
         "seed": study.seed,
         "space": json.dumps(study.space.to_json(), ensure_ascii=False),
@@ -68,10 +68,9 @@ def points(standing: Standing, at: float) -> list[Point]:
 
 
 def last_points(standing: Standing, metrics: Mapping[str, float], at: float) -> list[Point]:
-    """Return the last standing, and the figures of the end at the same step."""
+    """Return the figures of the end, at the step of the last standing."""
     step, moment = standing.done, milliseconds(at)
-    figures = {clean_key(name): value for name, value in metrics.items()}
-    return points(standing, at) + [Point(key, figures[key], moment, step) for key in figures]
+    return [Point(clean_key(name), value, moment, step) for name, value in metrics.items()]
 
 
 def last_tags(reason: str, outcome: Outcome) -> dict[str, str]:
@@ -80,11 +79,6 @@ def last_tags(reason: str, outcome: Outcome) -> dict[str, str]:
     if outcome.lines:
         tags["mlflow.note.content"] = "\n".join(["```", *outcome.lines, "```"])
     return clean_tags(tags)
-
-
-def digest_of(values: object) -> str:
-    """Return what tells values from others, in digits."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +115,8 @@ class GroupRun:
     @property
     def digest(self) -> str:
         """What tells it from the run that the same group has when it is tuned again."""
-        return digest_of([self.status, self.params, self.metrics, self.tags])
+        values = [self.status, self.params, self.metrics, self.tags]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     def batches(self, at: float) -> Iterator[Batch]:
         """Yield what is written to it."""

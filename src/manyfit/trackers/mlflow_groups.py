@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from manyfit.group_events import GroupEnded
 from manyfit.trackers import mlflow_group_rows as rows
 from manyfit.trackers.base import Outcome
-from manyfit.trackers.group_progress import GroupTally
+from manyfit.trackers.group_progress import GroupTally, Standing
 from manyfit.trackers.mlflow_ledger import Ledger, Run
 from manyfit.trackers.mlflow_remote import Remote
 from manyfit.trackers.mlflow_rows import Point, Status, batches, status_of
@@ -40,16 +40,19 @@ class GroupsCopy(Runs):
         self._groups = tally.groups
         self._tally = tally
         self._params = rows.call_params(tally.study, tally.groups)
+        if tally.study.n_trials == 0:  # not known: the call is over
+            self._params = ledger.asked or self._params
+        else:
+            ledger.ask(self._params, child_runs=tally.groups.child_runs)
         self._unwritten: list[Point] = []
         self._shown = -1  # the count of groups in the last standing
         self._stores_files = True
 
     def begin(self, history: Sequence[Trial] = ()) -> None:  # noqa: ARG002 - of studies
         """Find or create the call's run, and write what it was asked for."""
-        asked = rows.digest_of(self._params)
-        known = self.page.parent if self.page.asked == asked else None
+        known = self.page.parent if self.page.asked == self._params else None
         tags = rows.call_tags(self._study, self._groups)
-        self._call_run = self._open(known, tags, asked, adopt=self._groups.child_runs)
+        self._call_run = self._open(known, tags, adopt=self._groups.child_runs)
         # At once: whoever looks at a run that goes on wants to know what it is.
         for batch in batches(params=self._params):
             self._write_batch(self._parent, batch, "the call")
@@ -64,13 +67,17 @@ class GroupsCopy(Runs):
 
     def follow(self, item: object = None) -> None:  # noqa: ARG002 - there is one call
         """Write where the call stands, and where it stood while the server was away."""
+        self._take_standing()
+        for batch in batches(self._unwritten):
+            self._write_batch(self._parent, batch, "the call")
+        self._unwritten.clear()
+
+    def _take_standing(self) -> Standing:
         standing = self._tally.view(time.monotonic())
         if standing.done != self._shown:
             self._shown = standing.done
             self._unwritten += rows.points(standing, time.time())
-        for batch in batches(self._unwritten):
-            self._write_batch(self._parent, batch, "the call")
-        self._unwritten.clear()
+        return standing
 
     def settle(self, group: GroupEnded) -> bool:
         """Write the run of a group that has ended, unless just that is written."""
@@ -90,16 +97,15 @@ class GroupsCopy(Runs):
         """Write the figures of the end, the files, and the status."""
         self._adopt_doubtful()
         self._store_space()
-        self.follow()
         outcome = outcome or Outcome([reason])
-        standing, now = self._tally.view(time.monotonic()), time.time()
-        figures = rows.last_points(standing, outcome.metrics, now)
-        self._sum_up(batches(figures, tags=rows.last_tags(reason, outcome)))
+        figures = rows.last_points(self._take_standing(), outcome.metrics, time.time())
+        tags = rows.last_tags(reason, outcome)
+        self._sum_up(batches([*self._unwritten, *figures], tags=tags))
         if self._stores_files:
             self._upload(self._call_run, outcome.files())
             self._stores_files = False
         usual: Status = "FAILED" if self._tally.has_failed else "FINISHED"
-        self.remote.set_status(self._parent, status_of(reason) or usual, now)
+        self.remote.set_status(self._parent, status_of(reason) or usual, time.time())
 
     def _run_of(self, group: GroupEnded, run: rows.GroupRun) -> Run:
         if (known := self._known(group.group)) is not None:

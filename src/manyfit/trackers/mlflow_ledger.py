@@ -8,8 +8,9 @@ r"""What of a study is in MLflow already: `mlflow.jsonl`, beside the journal.
     {"trial": 3, "done": true}           all of it is written
     {"group": "[\"north\"]", "run": "b1...", "artifacts": "mlflow-artifacts:/..."}
     {"group": "[\"north\"]", "written": "5f..."}          all of it is written, as digested here
+    {"asked": {"n_trials": "20"}, "child_runs": false}      the params of a call over groups
 
-Every line but the first kind also has the parent run's id, since a study may have several servers.
+A line with a trial or a group also has the parent run's id, since a study may have several servers.
 It only saves work: what is not in here is looked for on the server, or written again, and writing a
 thing twice changes nothing. So it needs no fsync, and a damaged line is skipped.
 """
@@ -50,7 +51,7 @@ class Page:
         until: The last step written of trials that are not done.
         done: The trials that are written in full.
         written: The groups that are, each with a digest of what is written.
-        asked: A digest of the params of the parent run, where it has any.
+        asked: The params of the parent run, where it has any.
     """
 
     parent: str | None = None
@@ -58,7 +59,7 @@ class Page:
     until: dict[int, int] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
     written: dict[str, str] = field(default_factory=dict)
-    asked: str = ""
+    asked: dict[str, str] = field(default_factory=dict)
 
 
 class Ledger:
@@ -75,15 +76,20 @@ class Ledger:
         self._server = without_user(server)
         self._lock = threading.Lock()
         self._file: TextIO | None = None
+        self.asked: dict[str, str] = {}  # what was noted by `ask` last
         self.page = Page()
         self._read()
 
-    def begin(self, experiment: str, parent: str, asked: str = "") -> None:
+    def ask(self, params: dict[str, str], *, child_runs: bool) -> None:
+        """Note what a call over groups writes, before anything is written."""
+        self.asked = params
+        self._write({"asked": params, "child_runs": child_runs})
+
+    def begin(self, experiment: str, parent: str) -> None:
         """Note the parent run; another one than before begins a new page."""
         if parent != self.page.parent:
-            self.page = Page(parent, asked=asked)
-        also = {"asked": asked} if asked else {}
-        self._write({"server": self._server, "experiment": experiment, "parent": parent, **also})
+            self.page = Page(parent, asked=self.asked)
+        self._write({"server": self._server, "experiment": experiment, "parent": parent})
 
     def created(self, key: Key, run: Run) -> None:
         """Note the run of a trial or a group, to which nothing is written yet."""
@@ -115,7 +121,9 @@ class Ledger:
             if "server" in line:
                 mine = without_user(str(line["server"])) == self._server
                 if mine and line.get("parent") != self.page.parent:
-                    self.page = Page(line.get("parent"), asked=str(line.get("asked", "")))
+                    self.page = Page(line.get("parent"), asked=self.asked)
+            elif isinstance(line.get("asked"), dict):
+                self.asked = line["asked"]
             elif line["parent"] == self.page.parent if "parent" in line else mine:
                 _turn(self.page, line)
 
@@ -140,6 +148,12 @@ def last_place(folder: Path) -> tuple[str, str] | None:
     """Return the server and the experiment's id that a study was last mirrored to, if any."""
     found = [line for line in lines(folder / FILE) if "server" in line and "experiment" in line]
     return (str(found[-1]["server"]), str(found[-1]["experiment"])) if found else None
+
+
+def had_child_runs(folder: Path) -> bool:
+    """Whether each group of a call had a run of its own when the call was mirrored last."""
+    found = [line["child_runs"] for line in lines(folder / FILE) if "child_runs" in line]
+    return bool(found and found[-1])
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -114,20 +114,17 @@ class Runs(ABC):
 
     # ── the parent ────────────────────────────────────────────────────────────────────────────
 
-    def _open(
-        self, known: str | None, tags: Mapping[str, str], asked: str = "", *, adopt: bool
-    ) -> Run:
+    def _open(self, known: str | None, tags: Mapping[str, str], *, adopt: bool) -> Run:
         """Open the parent run.
 
         Args:
             known: The run of earlier drivers, if there is one.
             tags: Its tags.
-            asked: What the ledger notes with a new one.
             adopt: Whether runs may exist below `known` that nobody has noted.
         """
         tags = {**tags, KEY_TAG: self._key}
         parent = self.remote.begin(known, self._study.name, tags, self._opened_at)
-        self._ledger.begin(self.remote.experiment_id, parent.id, asked)
+        self._ledger.begin(self.remote.experiment_id, parent.id)
         self.page = self._ledger.page
         self.parent_id = parent.id
         if parent.id != known:
