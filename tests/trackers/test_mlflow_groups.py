@@ -12,7 +12,7 @@ from manyfit.trackers.base import Outcome
 NORTH, SOUTH = '["north",1]', '["süd",null]'
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def soon(monkeypatch):
     """Seconds become hundredths."""
     monkeypatch.setattr(mlflow_courier, "STANDING_PERIOD", 0.02)
@@ -22,7 +22,7 @@ def soon(monkeypatch):
 
 
 @pytest.fixture
-def tracker(server, monkeypatch):
+def tracker(server, monkeypatch, soon):
     """A tracker of a server in memory."""
     monkeypatch.setattr(mlflow, "_connector", lambda *_, **__: lambda: server)
     return MlflowTracker()
