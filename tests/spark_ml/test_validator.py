@@ -513,7 +513,7 @@ class TestFiles:
         assert found.result is None
         assert found.transform(rows).collect() == model.transform(rows).collect()
         with pytest.raises(
-            ArgumentError, match=r"no manyfit\.spark_ml\.validator\.ManyfitValidator"
+            ArgumentError, match=r"not a manyfit\.spark_ml\.validator\.ManyfitValidator"
         ):
             ManyfitValidator.load(path)
 

@@ -1,1 +1,1 @@
-"""Contract suites and fakes, for whoever writes an executor, journal, pruner, sampler, tracker."""
+"""Contract suites and fakes for authors of executors, journals, pruners, samplers and trackers."""

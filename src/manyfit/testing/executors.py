@@ -1,4 +1,4 @@
-"""For authors of executors: the contract that each of them keeps."""
+"""The contract suite of executors."""
 
 import logging
 import math
@@ -28,10 +28,10 @@ __all__ = ["ExecutorContract", "Rig", "RiggedContract", "needs"]
 
 
 class ExecutorContract(StoppingContract):
-    """What every executor keeps to. Subclass it, and say how yours is made.
+    """The contract of every executor. Subclass it, and override `make_executor`.
 
-    A test that needs a capability which the executor says it lacks is expected to fail; if it
-    passes, the capability is wrong, and that is an error.
+    A test that needs a capability that the executor declares as missing is expected to fail. If it
+    passes, the declaration is wrong, and that is an error.
     """
 
     # ── what comes back ───────────────────────────────────────────────────────────────────────
@@ -62,7 +62,7 @@ class ExecutorContract(StoppingContract):
         assert before - 1 <= run.events[0].at <= end.at <= time.time() + 1
 
     def test_objective_receives_options_and_constants(self, rig: Callable[..., Rig]) -> None:
-        """Stored params reach the objective as what they stand for."""
+        """The objective receives options and constants, not stored params."""
 
         def objective(params: dict[str, Any]) -> float:
             return float(params["act"](params["x"]) + params["layers"])
@@ -96,7 +96,7 @@ class ExecutorContract(StoppingContract):
         assert len(run.events) == 40
 
     def test_slots_work_at_the_same_time(self, rig: Callable[..., Rig], tmp_path: Path) -> None:
-        """With a parallelism of two, two trials run at once: here each waits for the other."""
+        """With a parallelism of two, two trials run at once: each waits for the other here."""
 
         def objective(params: dict[str, Any]) -> float:
             mine, other = ("a", "b") if params["x"] < 0.5 else ("b", "a")
@@ -117,7 +117,7 @@ class ExecutorContract(StoppingContract):
             assert end.metrics == {"loss": 1.0}
 
     def test_poll_waits_without_working(self, rig: Callable[..., Rig]) -> None:
-        """With nothing to hand over, `poll` returns after its timeout and uses no processor."""
+        """Without events, `poll` returns after its timeout and uses no processor time."""
         run = rig(lambda _: 0.0)
         run.run()
         cpu, began = time.process_time(), time.monotonic()
@@ -126,7 +126,7 @@ class ExecutorContract(StoppingContract):
         assert time.process_time() - cpu < 0.2
 
     def test_a_handler_that_raises_loses_nothing(self, rig: Callable[..., Rig]) -> None:
-        """A handler's exception passes through `poll`; what comes after it is handed over later."""
+        """A handler's exception passes through `poll`; later events are passed on later."""
 
         def objective(_: dict[str, Any]) -> float:
             for step in range(3):
@@ -149,7 +149,7 @@ class ExecutorContract(StoppingContract):
         assert len([e for e in run.events if isinstance(e, ENDINGS)]) == 1
 
     def _runs_on(self, run: Rig) -> bool:
-        """Whether a trial goes on while its handler fails: not where it runs inside of it."""
+        """Return whether a trial goes on while its handler fails: not if it runs inside `poll`."""
         return not run.executor.capabilities.on_driver_thread
 
     # ── what the objective sees ───────────────────────────────────────────────────────────────
@@ -169,7 +169,7 @@ class ExecutorContract(StoppingContract):
         assert end.metrics == {"loss": 0.0, "at": 32.0, "seed": 103.0}
 
     def test_output_is_captured(self, rig: Callable[..., Rig]) -> None:
-        """What a trial prints and logs is in its own log when its ending arrives."""
+        """The output of a trial is in its own log when its ending arrives."""
 
         def objective(params: dict[str, Any]) -> float:
             print(f"out {params['x']}")
@@ -194,7 +194,7 @@ class ExecutorContract(StoppingContract):
         assert run.log() is None
 
     def test_credentials_are_kept_out(self, rig: Callable[..., Rig]) -> None:
-        """What looks like a credential is neither in the log nor in what comes back."""
+        """A value that looks like a credential is neither in the log nor in the events."""
 
         def objective(_: dict[str, Any]) -> float:
             print("password='correct-horse'")
@@ -208,7 +208,7 @@ class ExecutorContract(StoppingContract):
         assert run.log() == "password='[redacted]'\n"
 
     def test_a_report_of_many_metrics(self, rig: Callable[..., Rig]) -> None:
-        """A report may be larger than any buffer on its way."""
+        """A report may be larger than any buffer in its path."""
 
         def objective(_: dict[str, Any]) -> float:
             report(0, loss=1.0, **{f"metric_{i:0100}": i for i in range(5000)})
@@ -223,7 +223,7 @@ class ExecutorContract(StoppingContract):
     # ── failures ──────────────────────────────────────────────────────────────────────────────
 
     def test_an_exception_fails_the_trial_alone(self, rig: Callable[..., Rig]) -> None:
-        """What an objective raises comes back with its full traceback; the next trial runs."""
+        """An exception of an objective arrives with its full traceback; the next trial runs."""
 
         def objective(params: dict[str, Any]) -> float:
             if params["x"] > 0.5:
@@ -244,7 +244,7 @@ class ExecutorContract(StoppingContract):
         assert isinstance(run.run(1), AttemptFinished)
 
     def test_fatal_error(self, rig: Callable[..., Rig]) -> None:
-        """`FatalError` comes back as fatal."""
+        """`FatalError` arrives as fatal."""
 
         def objective(_: dict[str, Any]) -> float:
             raise FatalError("no data")
@@ -254,7 +254,7 @@ class ExecutorContract(StoppingContract):
         assert (end.fatal, end.reason) == (True, "FatalError: no data")
 
     def test_an_unusable_metric_is_a_failure(self, rig: Callable[..., Rig]) -> None:
-        """NaN, and None, come back as a failure that says so in the words of the metric."""
+        """NaN and None become a failure with the metric's message."""
         values = {0.0: math.nan, 1.0: None}
         run = rig(lambda params: values[params["x"]])
         nan, none = run.run(0, x=0.0), run.run(1, x=1.0)

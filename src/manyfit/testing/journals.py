@@ -1,4 +1,4 @@
-"""For authors of journals: an in-memory fake, and the contract every journal keeps."""
+"""The contract suite of journals, and an in-memory fake."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +22,10 @@ from manyfit.journal.base import Journal
 
 
 class MemoryJournal:
-    """A journal that a test can look into, and let die.
+    """A journal in memory, which a test can inspect and abandon.
 
     Args:
-        lines: What an earlier journal left behind; this one goes on in the same list.
+        lines: The lines of an earlier journal; this one continues the same list.
 
     Example:
         >>> journal = MemoryJournal()
@@ -58,7 +58,7 @@ class MemoryJournal:
         self.lines.append(encode(event))
 
     def commit(self) -> None:
-        """Let the events so far survive; counted in `commits` if there are any new ones.
+        """Make the events so far durable; counted in `commits` if there are new ones.
 
         Raises:
             JournalError: The journal is closed.
@@ -70,7 +70,7 @@ class MemoryJournal:
             self.commits += 1
 
     def close(self) -> None:
-        """Commit, and take no more."""
+        """Commit, and accept no more."""
         if not self._closed:
             self.commit()
             self._closed = True
@@ -81,7 +81,7 @@ class MemoryJournal:
 
 
 class JournalContract:
-    """What the driver relies on; subclass it and say how to open yours.
+    """The contract of every journal. Subclass it, and override `open_journal`.
 
     Example:
         >>> class TestMyJournal(JournalContract):
@@ -90,18 +90,18 @@ class JournalContract:
     """
 
     def open_journal(self, folder: Path) -> Journal:
-        """Open the journal kept in `folder`; opened again, it holds the same record."""
+        """Open the journal in `folder`; opened again, it has the same events."""
         raise NotImplementedError
 
     def test_a_new_journal_is_empty(self, tmp_path: Path) -> None:
-        """Nothing is read from a journal that nobody has written to."""
+        """Nothing is read from a journal without events."""
         journal = self.open_journal(tmp_path)
 
         assert list(journal.read()) == []
         journal.close()
 
     def test_events_come_back_equal_and_in_order(self, tmp_path: Path) -> None:
-        """What one driver committed, the next one reads: every event, as it was, in its order."""
+        """The next driver reads every committed event, unchanged and in order."""
         self._write(tmp_path, EVENTS)
 
         assert self._read(tmp_path) == EVENTS
@@ -133,7 +133,7 @@ class JournalContract:
         assert self._read(tmp_path) == EVENTS
 
     def test_closing_twice_is_safe(self, tmp_path: Path) -> None:
-        """A second close does nothing, also when another driver has the study by then."""
+        """A second close does nothing, even if another driver has opened the study."""
         journal = self.open_journal(tmp_path)
         journal.close()
         other = self.open_journal(tmp_path)
@@ -152,7 +152,7 @@ class JournalContract:
             journal.append(EVENTS[0])
 
     def test_what_json_has_no_numbers_for(self, tmp_path: Path) -> None:
-        """NaN and infinities in metrics come back as what they were."""
+        """NaN and infinities in metrics are preserved."""
         metrics = {"val_loss": 0.5, "a": float("nan"), "b": float("inf"), "c": float("-inf")}
         self._write(tmp_path, [Reported(0, 1, 3, metrics, at=4.0)])
 

@@ -1,4 +1,4 @@
-"""For authors of pruners: fakes, and the contract every pruner keeps."""
+"""The contract suite of pruners, and fakes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from manyfit.trial import Attempt, End, Failed, Finished, Lost, Measurement, Pru
 
 @dataclass
 class ScriptedPruner:
-    """A pruner that says what a test wrote down for it, and remembers what it was told.
+    """A pruner with scripted verdicts, which remembers what it was told.
 
     Args:
         script: Reasons to end a trial, by its number and step.
@@ -30,26 +30,25 @@ class ScriptedPruner:
     reports: list[tuple[int, int, float]] = field(default_factory=list)
     ended: list[Trial] = field(default_factory=list)
 
-    def bind(self, metric: Metric) -> Pruner:  # noqa: ARG002 - what it says is written down
-        """Return itself, so that the test can look into it."""
+    def bind(self, metric: Metric) -> Pruner:  # noqa: ARG002 - its verdicts are scripted
+        """Return itself, so that a test can inspect it."""
         return self
 
     def report(self, trial: Trial, step: int, value: float) -> str | None:
-        """Remember the report, and look up what to say."""
+        """Remember the report, and look up the verdict."""
         self.reports.append((trial.number, step, value))
         return self.script.get((trial.number, step))
 
     def end(self, trial: Trial) -> None:
-        """Remember the trial."""
         self.ended.append(trial)
 
 
 class PrunerStory:
-    """Plays the engine for a pruner: builds the trials, and tells it what becomes of them.
+    """Plays the engine for a pruner: builds trials, and tells the pruner about them.
 
     Args:
-        pruner: Bound to `metric`.
-        metric: What the trials report.
+        pruner: A pruner bound to `metric`.
+        metric: The metric that trials report.
 
     Example:
         >>> metric = Metric("loss")
@@ -66,7 +65,7 @@ class PrunerStory:
         self._metric = metric
 
     def report(self, number: int, step: int, value: float) -> str | None:
-        """Have a trial report a value, starting it if need be; return the verdict."""
+        """Let a trial report a value, and start it if necessary; returns the verdict."""
         trial = self._running(number)
         attempt = trial.attempts[-1]
         measurement = Measurement(step, {self._metric.name: value}, at=0.0)
@@ -75,25 +74,25 @@ class PrunerStory:
         return self._pruner.report(trial, step, value)
 
     def curve(self, number: int, values: Sequence[float], steps: Sequence[int] = ()) -> str | None:
-        """Have a trial report at steps 0, 1, 2, ... or those given; return the first verdict."""
+        """Let a trial report at steps 0, 1, 2, ... or those given; returns the first verdict."""
         steps = steps or range(len(values))
         verdicts = [self.report(number, *at) for at in zip(steps, values, strict=True)]
         return next((verdict for verdict in verdicts if verdict is not None), None)
 
     def finish(self, number: int, value: float = 0.0) -> None:
-        """Have a trial complete."""
+        """Let a trial complete."""
         self._end(number, Finished(value, {self._metric.name: value}))
 
     def prune(self, number: int) -> None:
-        """Have a trial end as pruned."""
+        """Let a trial end as pruned."""
         self._end(number, Pruned("hopeless"))
 
     def fail(self, number: int) -> None:
-        """Have a trial's objective raise."""
+        """Let a trial's objective raise."""
         self._end(number, Failed("ValueError: no", "ValueError"))
 
     def lose(self, number: int) -> None:
-        """Have a trial's worker die, untold; the next report is a new attempt's."""
+        """Let a trial's worker die, unnoticed; the next report is that of a new attempt."""
         trial = self._running(number)
         self._with_last(trial, replace(trial.attempts[-1], end=Lost("the worker died")))
 
@@ -115,7 +114,7 @@ class PrunerStory:
 
 
 class PrunerContract:
-    """What the engine and the user rely on; subclass it and say how to make yours.
+    """The contract of every pruner. Subclass it, and override `settings`.
 
     Example:
         >>> class TestMyPruner(PrunerContract):
@@ -127,13 +126,13 @@ class PrunerContract:
         """Make the settings under test, such that some of `CROWD` are hopeless.
 
         Args:
-            sign: -1 where the test negates all values to maximize them, else 1. Settings that hold
-                a value of the metric, such as a baseline, must follow.
+            sign: -1 if the test negates all values to maximize them, otherwise 1. Apply it to
+                settings with a value of the metric, such as a baseline.
         """
         raise NotImplementedError
 
     def test_it_ends_the_hopeless(self) -> None:
-        """In a crowd of trials of which some are hopeless, some are ended, each with a reason."""
+        """In a crowd with hopeless trials, some trials are ended, each with a reason."""
         verdicts = self._play()
 
         reasons = [reason for reason in verdicts if reason is not None]
@@ -157,11 +156,11 @@ class PrunerContract:
         assert maximized == minimized
 
     def test_a_replay_gives_the_same_verdicts(self) -> None:
-        """The verdicts are a function of the facts, so that a resumed study goes on as it was."""
+        """The verdicts are a function of the events, so a resumed study continues unchanged."""
         assert self._play() == self._play()
 
     def test_studies_share_nothing(self) -> None:
-        """The same settings, bound twice, judge the second study as if there had been no first."""
+        """Settings that are bound twice judge the second study independently of the first."""
         settings = self.settings(1)
         first = _play(PrunerStory(make_pruner(settings, MINIMIZE), MINIMIZE))
 
@@ -169,14 +168,14 @@ class PrunerContract:
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_a_diverged_trial_is_ended(self, value: float) -> None:
-        """A tuned metric that is not finite ends the trial at once, with that reason."""
+        """A tuned metric that isn't finite ends the trial at once, with that reason."""
         reason = self._story().report(0, 0, value)
 
         assert reason is not None
         assert "diverged" in reason
 
     def test_a_diverged_trial_is_no_company(self) -> None:
-        """What a diverged trial reported doesn't weigh on the others."""
+        """The reports of a diverged trial don't affect the others."""
         clean = self._play()
         story = self._story()
         story.report(1000, 0, -math.inf)
@@ -185,14 +184,14 @@ class PrunerContract:
         assert _play(story) == clean
 
     def test_a_new_attempt_replaces_the_old_one(self) -> None:
-        """After a lost attempt everything is as if only the new one had ever reported."""
+        """After a lost attempt, only the reports of the new one count."""
         clean = self._play()
         story = self._story()
 
         assert _play(story, lost_before=[0.0001] * STEPS) == clean
 
     def test_a_failed_trial_is_forgotten(self) -> None:
-        """What a failed trial reported plays no part in the verdicts on the others."""
+        """The reports of a failed trial don't affect the verdicts on the others."""
         clean = self._play()
         story = self._story()
         for number in range(100, 110):
@@ -202,7 +201,7 @@ class PrunerContract:
         assert _play(story) == clean
 
     def test_ends_without_reports(self) -> None:
-        """Trials that end without a single report, in whatever way, do no harm."""
+        """Trials that end without a report, in any way, do no harm."""
         clean = self._play()
         story = self._story()
         story.fail(1000)
@@ -211,7 +210,7 @@ class PrunerContract:
         assert _play(story) == clean
 
     def test_irregular_steps(self) -> None:
-        """Steps that differ from trial to trial, have gaps and are large are taken as they come."""
+        """Steps may differ from trial to trial, have gaps, and be large."""
         story = self._story()
         for number, values in enumerate(CROWD):
             steps = [step * (700 + 13 * number) + number for step in range(STEPS)]
@@ -230,7 +229,7 @@ class PrunerContract:
 
 
 def _play(story: PrunerStory, sign: int = 1, lost_before: Sequence[float] = ()) -> list[str | None]:
-    """Run the crowd, a trial at a time, each after a lost attempt perhaps; return all verdicts."""
+    """Run the crowd, one trial at a time, each after an optional lost attempt; return verdicts."""
     verdicts = []
     for number, values in enumerate(CROWD):
         if lost_before:

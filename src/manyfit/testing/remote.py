@@ -1,4 +1,4 @@
-"""Stand-ins for a SparkSession and for a cluster, without Java: for tests of remote workers."""
+"""Replacements for a SparkSession and for a cluster without Java, for tests of remote workers."""
 
 import contextlib
 import functools
@@ -26,20 +26,20 @@ _BOOT = (
 )
 
 
-_MOST_IN_MEMORY = 1 << 20  # bytes of a function, as Spark's UDFCompressionThreshold has it
+_MOST_IN_MEMORY = 1 << 20  # bytes of a function; see spark.broadcast.UDFCompressionThreshold
 
 
 class LocalSpark:
-    """As much of a SparkSession as `SparkExecutor` needs; each task is a Python process here.
+    """The part of a SparkSession that `SparkExecutor` needs; each task is a local Python process.
 
-    All between driver and worker is as on a cluster: pickled functions, the network, a folder of
-    the machine. What there is of Spark itself is that a job fails when its process dies, that
-    cancelling a job kills it, and which of the driver's values are written to disk: broadcasts
-    until they are destroyed, and functions above 1 MB for good.
+    Everything between driver and worker is as on a cluster: pickled functions, the network, a
+    folder on the machine. Spark's own behaviour is imitated in that a job fails when its process
+    dies, that cancelling a job kills it, and that some of the driver's values are written to disk:
+    broadcasts until they are destroyed, and functions above 1 MB permanently.
 
     Args:
-        folder: Where workers make their temporary files.
-        slots: How many tasks may run at once.
+        folder: The folder for temporary files of workers.
+        slots: The number of tasks that may run at once.
 
     Example:
         >>> spark = LocalSpark(getfixture("tmp_path"), slots=4)
@@ -56,12 +56,12 @@ class LocalSpark:
         self.sparkContext = self
         self._slots = slots
         self._stopped = False
-        self.tasks: dict[subprocess.Popen[bytes], str] = {}  # those that run, and their jobs' tags
+        self.tasks: dict[subprocess.Popen[bytes], str] = {}  # tasks → tags of jobs
         self._own = threading.local()  # jobs belong to the thread that runs them
 
     @property
     def defaultParallelism(self) -> int:  # noqa: N802
-        """How many tasks run at once.
+        """The number of tasks that run at once.
 
         Raises:
             RuntimeError: It was stopped.
@@ -71,7 +71,7 @@ class LocalSpark:
         return self._slots
 
     def stop(self) -> None:
-        """Kill all tasks, and run no more."""
+        """Kill all tasks, and accept no more."""
         self._stopped = True
         for process in tuple(self.tasks):
             process.kill()
@@ -81,7 +81,7 @@ class LocalSpark:
         self._own.tag = tag
 
     def setJobGroup(self, group: str, title: str) -> None:  # noqa: N802
-        """Change nothing: nobody looks at a job's title."""
+        """Do nothing: titles of jobs aren't imitated."""
 
     def setLocalProperty(self, name: str, value: str) -> None:  # noqa: N802
         """Change nothing: all jobs share the machine alike."""
@@ -93,11 +93,11 @@ class LocalSpark:
                 process.kill()
 
     def broadcast(self, value: Any) -> "Broadcast":
-        """Put a value where every task finds it."""
+        """Write a value to a file for all tasks."""
         return Broadcast(self._written(pickle.dumps(value)))
 
     def range(self, *_: int) -> "LocalSpark":
-        """Return rows, of which only their being there matters."""
+        """Return rows, whose contents don't matter."""
         return self
 
     def mapInArrow(self, function: Callable[..., Any], _schema: str) -> "_Job":  # noqa: N802
@@ -108,7 +108,7 @@ class LocalSpark:
         """Run a task to its end.
 
         Raises:
-            RuntimeError: Its process died, or all was stopped.
+            RuntimeError: Its process died, or the session was stopped.
         """
         if self._stopped:
             raise AttributeError("'NoneType' object has no attribute 'sc'")  # as PySpark has it
@@ -132,7 +132,7 @@ class Broadcast:
 
     @property
     def value(self) -> Any:
-        """The value, as a task gets it."""
+        """The value, as a task receives it."""
         return pickle.loads(self.file.read_bytes())  # noqa: S301 - its own
 
     def destroy(self) -> None:
@@ -251,7 +251,7 @@ def _called(function: Callable[[], Any]) -> Any:
 
 
 def main() -> None:
-    """Run the task that comes in, and say what it says."""
+    """Run the task on standard input, and write its result."""
     kind = {each.__name__: each for each in (_texts, _called)}[sys.argv[2]]
     try:
         answer = {"said": kind(cloudpickle.loads(sys.stdin.buffer.read()))}

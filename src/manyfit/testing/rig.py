@@ -1,4 +1,4 @@
-"""For authors of executors: drive one without a study, and say what it can't do."""
+"""Drives an executor without a study, for contract suites of executors."""
 
 import copy
 import math
@@ -24,18 +24,18 @@ _Test = TypeVar("_Test", bound=Callable[..., None])
 
 SPACE = Space({"x": Float(0.0, 1.0), "act": Choice([math.sin, math.cos]), "layers": 3})
 PARAMS = {"x": 0.25, "act": "math.sin"}
-PATIENCE = 60.0  # seconds until a test gives up; reached only by what is broken
+PATIENCE = 60.0  # seconds until a test gives up, which happens only if something is broken
 _OBJECTIVE = "MANYFIT_RIG_OBJECTIVE"
 
 
 class Rig:
-    """Drives an executor as the driver would, once it has all its slots; keeps what happens.
+    """Drives an executor as the driver would, once it has all its slots, and keeps the events.
 
     Args:
-        executor: What is driven; opened here.
-        objective: What the trials run.
+        executor: The executor, which is opened here.
+        objective: The objective of the trials.
         folder: The study's folder.
-        limits: What a trial may use.
+        limits: The resources that a trial may use.
 
     Example:
         >>> from manyfit.executors.inline import InlineExecutor
@@ -60,16 +60,15 @@ class Rig:
 
     @property
     def is_remote(self) -> bool:
-        """Whether trials run elsewhere, so that what is killed ends a little later."""
+        """Whether trials run on other machines, so that a kill takes a moment."""
         return self.executor.capabilities.remote
 
     def submit(self, number: int = 0, attempt: int = 1, **params: Any) -> None:
-        """Start an attempt."""
         task = Task(number, attempt, PARAMS | params, seed=number + 100, env=self._env)
         self.executor.submit(task)
 
     def poll(self, timeout: float = 0.1) -> None:
-        """Let the executor hand over what it has; each event goes to `react`, too."""
+        """Poll the executor; each event is also passed to `react`."""
 
         def handle(event: AttemptEvent) -> None:
             self.events.append(event)
@@ -78,10 +77,10 @@ class Rig:
         self.executor.poll(handle, timeout)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Poll until something is the case.
+        """Poll until a condition is true.
 
         Raises:
-            TimeoutError: It takes too long.
+            TimeoutError: It took too long.
         """
         deadline = time.monotonic() + PATIENCE
         while not condition():
@@ -90,27 +89,27 @@ class Rig:
             self.poll()
 
     def run(self, number: int = 0, attempt: int = 1, **params: Any) -> AttemptEvent:
-        """Run an attempt; returns its ending."""
+        """Run an attempt, and return its ending."""
         self.submit(number, attempt, **params)
         return self.end_of(number, attempt)
 
     def end_of(self, number: int = 0, attempt: int = 1) -> AttemptEvent:
-        """Wait for an attempt's ending."""
+        """Wait for an attempt's ending, and return it."""
         self.until(lambda: any(isinstance(e, ENDINGS) for e in self.of(number, attempt)))
         return self.of(number, attempt)[-1]
 
     def of(self, number: int = 0, attempt: int = 1) -> list[AttemptEvent]:
-        """Return what happened to an attempt so far."""
+        """Return the events of an attempt so far."""
         return [e for e in self.events if (e.number, e.attempt) == (number, attempt)]
 
     def reused(self, objective: Objective, file: Path) -> "Rig":
         """Return a rig on the same open executor, whose objective must be `dispatch`.
 
-        Logs of before are removed, so that numbers can be used again.
+        Earlier logs are removed, so that numbers can be used again.
 
         Args:
-            objective: What the trials of the new rig run.
-            file: Where it is pickled to; workers must see it.
+            objective: The objective of the new rig's trials.
+            file: The file for the pickled objective; workers must be able to read it.
         """
         file.write_bytes(cloudpickle.dumps(objective))
         shutil.rmtree(self._folder / "logs", ignore_errors=True)
@@ -137,7 +136,7 @@ def dispatch(params: dict[str, Any]) -> Any:
 
 
 def needs(capability: str) -> Callable[[_Test], _Test]:
-    """Mark a test as one that an executor without this capability fails, strictly."""
+    """Mark a test as expected to fail, strictly, for an executor without this capability."""
 
     def mark(test: _Test) -> _Test:
         test.needs = capability  # type: ignore[attr-defined]
@@ -147,14 +146,14 @@ def needs(capability: str) -> Callable[[_Test], _Test]:
 
 
 class RiggedContract:
-    """Base of contracts that are kept by an executor on a rig.
+    """Base of contract suites that drive an executor on a rig.
 
-    A test that needs a capability which the executor says it lacks is expected to fail; if it
-    passes, the capability is wrong, and that is an error.
+    A test that needs a capability that the executor declares as missing is expected to fail. If it
+    passes, the declaration is wrong, and that is an error.
 
     Attributes:
-        lacks: Capabilities that it turns out to lack only when it is open.
-        shares: Whether tests share an open executor where they can; for one that takes seconds to
+        lacks: Capabilities that turn out to be missing only once the executor is open.
+        shares: Whether tests share an open executor if possible, for one that takes seconds to
             open. `prepared` must then have the scope of the class.
     """
 
@@ -162,12 +161,12 @@ class RiggedContract:
     shares = False
 
     def make_executor(self, parallelism: int) -> Executor:
-        """Return an executor, not yet open, with at most this parallelism."""
+        """Return an executor, not open yet, with at most this parallelism."""
         raise NotImplementedError
 
     @pytest.fixture
     def prepared(self) -> None:
-        """Make ready what `make_executor` needs, such as a cluster; override it."""
+        """Prepare what `make_executor` needs, such as a cluster; override it."""
 
     @pytest.fixture(autouse=True)
     def _gaps(self, request: pytest.FixtureRequest, prepared: None) -> None:  # noqa: ARG002
@@ -179,14 +178,14 @@ class RiggedContract:
             )
 
     def _has(self, capability: str) -> bool:
-        """Whether the executor can do something, so that a test need not wait for it in vain."""
+        """Return whether the executor has a capability, so that a test need not wait in vain."""
         capabilities = self.make_executor(1).capabilities
         return capability not in self.lacks and bool(getattr(capabilities, capability))
 
     @pytest.fixture(scope="class")
     @classmethod
     def opened(cls) -> Iterator[list[Rig]]:
-        """Hold the rig whose executor tests share, once it is open; it is closed at the end."""
+        """Keep the rig whose executor tests share; it is closed at the end."""
         rigs: list[Rig] = []
         yield rigs
         _close(rigs)
@@ -195,8 +194,7 @@ class RiggedContract:
     def rig(self, opened: list[Rig], tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         """Return a function that opens an executor on an objective; all are closed at the end.
 
-        Where executors are shared, it gives the one that is open, unless `alone` or a limit is
-        asked for.
+        If executors are shared, it returns the open one, unless `alone` or a limit is given.
         """
         own: list[Rig] = []
         shared: list[Rig] = []

@@ -1,4 +1,4 @@
-"""For authors of samplers: the contract every sampler keeps, and made-up trials to try one on."""
+"""The contract suite of samplers, and trials to test one with."""
 
 import copy
 import json
@@ -19,7 +19,7 @@ from manyfit.trial import Attempt, End, Failed, Finished, Lost, Measurement, Par
 
 LOSS = Metric("loss")
 
-# Finite, so that a grid can go through them too; large enough for every test here.
+# Finite, so that a grid supports them, too; large enough for every test here.
 SPACES: Mapping[str, Space] = {
     "numbers": Space(
         {
@@ -60,7 +60,7 @@ INFINITE: Mapping[str, Space] = {
 
 
 def trial(number: int, params: Params, end: End | None = None, *reports: float) -> Trial:
-    """Return a trial: pending without an end, else ended in its first attempt after these reports.
+    """Return a trial: pending without an end, otherwise ended in its first attempt.
 
     Example:
         >>> trial(3, {"x": 1}, Pruned("hopeless"), 0.5, 0.75).state
@@ -81,12 +81,12 @@ def finished(number: int, params: Params, value: float) -> Trial:
 
 
 def loss_of(space: Space, params: Params) -> float:
-    """Return a made-up loss: how far the active params are from a third of their ranges."""
+    """Return an artificial loss: the distance of active params from a third of their ranges."""
     return float(sum(abs(u - 1 / 3) for u in space.encode(params) if not math.isnan(u)))
 
 
 def some_end(number: int, space: Space, params: Params) -> Trial:
-    """Return the trial ended in one of many ways, which depends on its number."""
+    """Return the trial, ended in a way that depends on its number."""
     value = loss_of(space, params)
     match number % 8:
         case 3:
@@ -102,9 +102,9 @@ def some_end(number: int, space: Space, params: Params) -> Trial:
 
 
 def rehearse(sampler: Sampler, space: Space, count: int, parallelism: int = 3) -> list[Trial]:
-    """Ask and tell as a study does that runs several trials at once; return what was told.
+    """Ask and tell like a study that runs several trials at once; returns the trials told.
 
-    Trials end in many ways (see `some_end`), the last ones are still pending.
+    Trials end in many ways (see `some_end`); the last ones are still pending.
     """
     told: list[Trial] = []
     running: deque[Trial] = deque()
@@ -123,18 +123,18 @@ def rehearse(sampler: Sampler, space: Space, count: int, parallelism: int = 3) -
 
 
 def proposals(told: Iterable[Trial]) -> list[Params]:
-    """Return the params of trials, each once, in the order of their numbers."""
+    """Return the params of each trial once, in the order of numbers."""
     return list({t.number: t.params for t in told}.values())
 
 
 class SamplerContract:
-    """What every sampler keeps. Subclass it, and say how to make yours.
+    """The contract of every sampler. Subclass it, and override `make_sampler`.
 
     Attributes:
-        spaces: The spaces it is tried on; override with `SPACES` for one that needs them finite.
-        seeded: Whether another seed makes it propose other points.
-        resumes_exactly: Whether its proposals follow from what it was told, the seed and the number
-            alone. One that keeps a random state may go on with other random numbers.
+        spaces: The spaces to test; override with `SPACES` if they must be finite.
+        seeded: Whether another seed gives other points.
+        resumes_exactly: Whether proposals depend only on what it was told, the seed and the number.
+            A sampler that keeps a random state may continue with other random numbers.
     """
 
     spaces: ClassVar[Mapping[str, Space]] = {**SPACES, **INFINITE}
@@ -142,16 +142,16 @@ class SamplerContract:
     resumes_exactly: ClassVar[bool] = True
 
     def make_sampler(self, space: Space, metric: Metric, seed: int) -> Sampler:
-        """Return a new sampler."""
+        """Return a new sampler; override it."""
         raise NotImplementedError
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run a test that takes a space on each of them."""
+        """Run each test with a parameter `space` on all spaces."""
         if "space" in metafunc.fixturenames:
             metafunc.parametrize("space", self.spaces.values(), ids=self.spaces.keys())
 
     def test_proposals_lie_in_the_space(self, space: Space) -> None:
-        """Params are in stored form: plain values within bounds, of active names only."""
+        """Params are in stored form: plain values within bounds, for active names only."""
         told = rehearse(self.make_sampler(space, LOSS, 0), space, 30)
 
         assert len(proposals(told)) == 30
@@ -160,7 +160,7 @@ class SamplerContract:
             assert json.loads(space.key(params)) == params
 
     def test_a_replayed_sampler_goes_on_alike(self, space: Space) -> None:
-        """One that was only told the same facts in the same order makes the same proposal."""
+        """A sampler that is told the same trials in the same order makes the same proposal."""
         asked = self.make_sampler(space, LOSS, 0)
         told = rehearse(asked, space, 30)
         replayed = self.make_sampler(space, LOSS, 0)
@@ -178,26 +178,26 @@ class SamplerContract:
         assert one == other
 
     def test_another_seed(self, space: Space) -> None:
-        """Another seed gives another study, where the sampler has any use for one."""
+        """Another seed gives another study, if the sampler uses one."""
         one, other = (rehearse(self.make_sampler(space, LOSS, s), space, 12) for s in (0, 1))
 
         assert (one != other) is self.seeded
 
     def test_asking_again_changes_nothing(self, space: Space) -> None:
-        """Asked again for the same number without news, it answers the same."""
+        """Asked again for the same number, with nothing new told, it proposes the same."""
         sampler = self.make_sampler(space, LOSS, 0)
         rehearse(sampler, space, 20)
 
         assert sampler.ask(20) == sampler.ask(20)
 
     def test_numbers_differ(self, space: Space) -> None:
-        """Trials of different numbers get different points, for the most part."""
+        """Trials of different numbers mostly get different points."""
         told = rehearse(self.make_sampler(space, LOSS, 0), space, 30)
 
         assert len({space.key(params) for params in proposals(told)}) >= 10
 
     def test_leaves_trials_alone(self, space: Space) -> None:
-        """What it is told it doesn't change."""
+        """It doesn't change the trials that it is told."""
         sampler = self.make_sampler(space, LOSS, 0)
         for number, params in enumerate(_points(space, 15)):
             for each in (Trial(number, params), some_end(number, space, params)):
@@ -208,7 +208,7 @@ class SamplerContract:
                 assert repr(each) == repr(before)
 
     def test_a_changed_proposal_is_the_callers(self, space: Space) -> None:
-        """What a caller does to a proposal it was given doesn't reach the sampler."""
+        """A caller's changes to a proposal don't affect the sampler."""
         sampler = self.make_sampler(space, LOSS, 0)
         params = dict(sampler.ask(0) or {})
         given = sampler.ask(0)
@@ -218,7 +218,7 @@ class SamplerContract:
         assert sampler.ask(0) == params
 
     def test_points_of_others(self, space: Space) -> None:
-        """It goes on from points that it didn't propose, and from its own that were not taken."""
+        """It handles points that it didn't propose, and proposals that were not used."""
         sampler = self.make_sampler(space, LOSS, 0)
         for number, params in enumerate(_points(space, 20)):
             sampler.ask(number)
@@ -248,7 +248,7 @@ class SamplerContract:
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_reports_that_are_no_number(self, space: Space, value: float) -> None:
-        """Pruned trials whose reports are NaN or infinite are taken like any other."""
+        """It accepts pruned trials whose reports are NaN or infinite."""
         sampler = self.make_sampler(space, LOSS, 0)
         for number, params in enumerate(_points(space, 20)):
             sampler.tell(Trial(number, params))
@@ -257,7 +257,7 @@ class SamplerContract:
         space.check(sampler.ask(20) or {})
 
     def test_all_values_equal(self, space: Space) -> None:
-        """A metric that never changes is no reason to stop, or to stumble."""
+        """A constant metric neither stops it nor raises."""
         sampler = self.make_sampler(space, Metric("loss", "maximize"), 0)
         for number, params in enumerate(_points(space, 20)):
             sampler.tell(Trial(number, params))
@@ -266,7 +266,7 @@ class SamplerContract:
         space.check(sampler.ask(20) or {})
 
     def test_told_only_how_it_ended(self, space: Space) -> None:
-        """A trial that is first heard of when it has ended is taken too."""
+        """It accepts a trial that it is told only after it has ended."""
         sampler = self.make_sampler(space, LOSS, 0)
         for number, params in enumerate(_points(space, 20)):
             sampler.tell(some_end(number, space, params))
@@ -274,7 +274,7 @@ class SamplerContract:
         space.check(sampler.ask(20) or {})
 
     def test_a_finite_space_to_its_end(self) -> None:
-        """With `distinct_params` it tries every configuration of a finite space, each once."""
+        """With `distinct_params` it tries every configuration of a finite space once."""
         space = Space({"n": Int(1, 4), "kind": Choice({"a": {"x": Int(1, 3)}, "b": {}})})
         sampler = self.make_sampler(space, LOSS, 0)
         seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""Fakes that make hours of tuning run in milliseconds: a clock, and an executor with a script."""
+"""Fakes with which hours of tuning run in milliseconds: a clock, and a scripted executor."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -39,17 +39,17 @@ Script = Callable[[Task], Iterable[AttemptEvent]]
 
 
 class ScriptedExecutor:
-    """Runs no code: each attempt goes through the events that a script gives for its task.
+    """Runs no code: each attempt yields the events that a script returns for its task.
 
-    Every `poll` lets `tick` seconds pass and hands over one event of each running attempt, so that
-    attempts interleave. An attempt that is killed is lost; one that is asked to stop is pruned at
-    its next report, as a real one would be.
+    Every `poll` advances the clock by `tick` seconds and passes on one event of each running
+    attempt, so that attempts interleave. A killed attempt is lost; one that is asked to stop is
+    pruned at its next report, like a real one.
 
     Args:
-        script: The events of a task after `AttemptStarted`, which comes by itself.
-        parallelism: How many attempts run at once.
-        clock: Moved on by `tick` at every poll.
-        tick: Seconds.
+        script: Returns the events of a task after `AttemptStarted`, which is sent automatically.
+        parallelism: The number of attempts that run at once.
+        clock: The clock, which every poll advances.
+        tick: The seconds of a poll.
     """
 
     def __init__(
@@ -73,15 +73,15 @@ class ScriptedExecutor:
         self._stops: dict[tuple[int, int], str] = {}
 
     def open(self, work: Work) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
     def submit(self, task: Task) -> None:
-        """Begin to go through a task's script."""
+        """Start a task's script."""
         self.submitted.append(task)
         self._running[task.number, task.attempt] = self._events(task)
 
     def poll(self, handle: Handler, timeout: float) -> None:  # noqa: ARG002
-        """Let time pass, and one thing happen to each running attempt."""
+        """Advance the clock, and pass on one event of each running attempt."""
         self._clock.advance(self._tick)
         for key, events in list(self._running.items()):
             event = next(events, None)
@@ -91,7 +91,7 @@ class ScriptedExecutor:
                 handle(event)
 
     def stop(self, number: int, attempt: int, reason: str, *, kill: bool = False) -> None:
-        """Note the wish, and let the attempt obey."""
+        """Note the request, and let the attempt obey."""
         self.stopped.append((number, attempt, reason, kill))
         key = (number, attempt)
         if key not in self._running:
@@ -103,7 +103,7 @@ class ScriptedExecutor:
             self._stops[key] = reason
 
     def close(self) -> None:
-        """Forget what runs."""
+        """Forget running attempts."""
         self._running.clear()
         self.closed = True
 
@@ -136,7 +136,7 @@ def dies(task: Task, reason: str = "killed by SIGKILL") -> list[AttemptEvent]:
 
 
 def reports(task: Task, values: Iterable[float], *, metric: str = "loss") -> list[AttemptEvent]:
-    """Return a script that reports one value a step, and returns the last one."""
+    """Return a script that reports one value per step, and returns the last one."""
     values = list(values)
     steps: list[AttemptEvent] = [
         Reported(task.number, task.attempt, step, {metric: value}, 0.0)

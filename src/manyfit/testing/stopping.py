@@ -1,4 +1,4 @@
-"""What executors keep to when trials are stopped, cut off, or exceed their limits."""
+"""The contract suite of executors for trials that are stopped, cut off or exceed their limits."""
 
 import os
 import time
@@ -21,14 +21,14 @@ from manyfit.worker.context import report
 
 
 class StoppingContract(RiggedContract):
-    """The part of an executor's contract about trials that don't end by themselves."""
+    """The part of the contract of executors about trials that don't end by themselves."""
 
     # ── stopping ──────────────────────────────────────────────────────────────────────────────
 
     @needs("live_reports")
     @pytest.mark.parametrize("swallow", ["nothing", "Exception", "BaseException"])
     def test_a_stop_ends_the_trial_at_a_report(self, rig: Callable[..., Rig], swallow: str) -> None:
-        """A trial asked to stop is pruned with that reason, whatever its code catches."""
+        """A trial asked to stop is pruned with that reason, even if its code catches exceptions."""
 
         def objective(_: dict[str, Any]) -> float:
             caught = {"Exception": Exception, "BaseException": BaseException}.get(swallow, ())
@@ -53,7 +53,7 @@ class StoppingContract(RiggedContract):
             run.executor.stop(event.number, event.attempt, "hopeless")
 
     def test_stopping_what_has_ended_is_harmless(self, rig: Callable[..., Rig]) -> None:
-        """A stop that comes too late, or for an attempt nobody knows, changes nothing."""
+        """A stop that is too late, or for an unknown attempt, changes nothing."""
         run = rig(lambda _: 0.0)
         run.run()
         for kill in (False, True):
@@ -66,7 +66,7 @@ class StoppingContract(RiggedContract):
     def test_a_kill_is_answered_by_a_loss_that_does_not_count(
         self, rig: Callable[..., Rig]
     ) -> None:
-        """A trial that is cut off comes back as lost, without using up an attempt."""
+        """A trial that is cut off is lost, without using up an attempt."""
 
         def objective(_: dict[str, Any]) -> float:
             for step in range(2000):
@@ -87,7 +87,7 @@ class StoppingContract(RiggedContract):
 
     @needs("hard_kill")
     def test_a_kill_needs_no_report(self, rig: Callable[..., Rig], tmp_path: Path) -> None:
-        """What never reports can be killed as well, and its slot works again."""
+        """A trial that never reports can be killed, too, and its slot works again."""
 
         def objective(params: dict[str, Any]) -> float:
             if params["x"] > 0.5:
@@ -107,7 +107,7 @@ class StoppingContract(RiggedContract):
     # ── limits ────────────────────────────────────────────────────────────────────────────────
 
     def test_a_time_limit_ends_what_reports(self, rig: Callable[..., Rig]) -> None:
-        """A trial that outlives its limit is a failure that names the limit."""
+        """A trial that exceeds its time limit is a failure that names the limit."""
 
         def objective(_: dict[str, Any]) -> float:
             for step in range(400):
@@ -139,7 +139,7 @@ class StoppingContract(RiggedContract):
 
     @needs("memory_limit")
     def test_a_memory_limit(self, rig: Callable[..., Rig]) -> None:
-        """A trial that takes more memory than it may is a failure that names the limit."""
+        """A trial that exceeds its memory limit is a failure that names the limit."""
 
         def objective(params: dict[str, Any]) -> float:
             hoard = b"x" * int(400e6 * params["x"])
@@ -162,7 +162,7 @@ class StoppingContract(RiggedContract):
         run.executor.close()
 
     def test_close_while_a_trial_runs(self, rig: Callable[..., Rig], tmp_path: Path) -> None:
-        """Closing ends what runs, and leaves no process behind."""
+        """Closing ends running trials, and leaves no process behind."""
 
         def objective(_: dict[str, Any]) -> float:
             (tmp_path / "new").write_text(str(os.getpid()), encoding="utf-8")
