@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 
 import manyfit
@@ -14,7 +15,11 @@ from manyfit.events import (
     Reported,
     TrialAsked,
 )
+from manyfit.group_events import CallCreated, CallEnded, CallStarted
+from manyfit.groups.record.row import GroupRow, row_schema, to_table
+from manyfit.groups.record.store import GroupRecord
 from manyfit.journal.file import FileJournal
+from manyfit.metric import Metric
 
 
 @pytest.fixture
@@ -385,28 +390,52 @@ class TestTrial:
 
 
 class TestGroups:
-    """Records of `tune_groups`, which are no studies."""
+    """Calls of `tune_groups`."""
 
     @pytest.fixture
     def groups(self, tmp_path):
-        """A folder with nothing but the record of a call that has begun."""
-        (tmp_path / "m4").mkdir()
-        (tmp_path / "m4" / "groups.json").write_text("{}")
-        return str(tmp_path)
-
-    @pytest.mark.parametrize("command", ["show", "sync"])
-    def test_a_command_for_studies(self, groups, command, capsys):
-        """It says what the name is, and what does for it what was asked for."""
-        assert main([command, "m4", "--folder", groups]) == 2
-        assert (
-            "'m4' is a record of groups, not a study: make the same call" in capsys.readouterr().err
+        """A folder with nothing but a call that had two groups, of which one failed."""
+        folder = tmp_path
+        record = GroupRecord(
+            folder / "m4",
+            CallCreated("m4", {}, "loss", "minimize", 0, "0", 0.0, ["series"], "independent"),
         )
+        record.put(CallStarted("host", 1, 0.0, {"series": "string"}))
+        for name, state in (("a", "COMPLETE"), ("b", "FAIL")):
+            row = GroupRow(f'["{name}"]', state, value=0.25, trials=3, reason=f"{name} ended")
+            schema = row_schema(pa.schema([("series", pa.string())]))
+            record.append(to_table([(name,)], [row], Metric("loss"), schema))
+        record.put(CallEnded("all groups are done", 0.0, ["a note"]))
+        record.close()
+        return str(folder)
 
     def test_they_are_listed(self, groups, capsys):
-        """So that nobody looks for them in vain."""
+        """With how their groups stand."""
         output = shown(capsys, "list", "--folder", groups)
-        assert "m4" in output
-        assert "a record of groups: make the same call of tune_groups again" in output
+        assert re.search(r"m4 .* loss .* 0.25 .* 2 .* 1 .* 0 .* 1 .* all groups are done", output)
+
+    def test_one_is_shown(self, groups, capsys):
+        """The result in words, what failed, and its groups."""
+        output = shown(capsys, "show", "m4", "--folder", groups)
+        assert "Groups m4 (independent): all groups are done" in output
+        assert "note a note" in output
+        assert "1 group FAIL b ended (b)" in output
+        assert re.search(r"a .* COMPLETE .* 0.25", output)
+        assert "1 more: --trials 2 shows all." in shown(
+            capsys, "show", "m4", "--trials", "1", "--folder", groups
+        )
+
+    @pytest.mark.parametrize(
+        ("command", "said"),
+        [
+            (["show", "m4", "--trial", "3"], "is a call of tune_groups, which has no trial N"),
+            (["sync", "m4"], "is a call of tune_groups, not a study"),
+        ],
+    )
+    def test_a_command_for_studies(self, groups, command, said, capsys):
+        """It says what the name is."""
+        assert main([*command, "--folder", groups]) == 2
+        assert f"'m4' {said}" in capsys.readouterr().err
 
 
 def test_version(capsys):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UndefinedMetricError,
     )
     from manyfit.executors.dask import DaskExecutor
+    from manyfit.groups.loading import load_groups
     from manyfit.groups.result.result import GroupsResult
     from manyfit.groups.tuning import tune_groups
     from manyfit.metric import Metric
@@ -97,6 +98,7 @@ __all__ = [
     "UndefinedMetricError",
     "__version__",
     "current_trial",
+    "load_groups",
     "load_study",
     "report",
     "share",
@@ -132,6 +134,7 @@ _HOMES = {
     "executors.dask": ("DaskExecutor",),
     "spark.executor": ("SparkExecutor",),
     "spark.driver.executor": ("DriverExecutor",),
+    "groups.loading": ("load_groups",),
     "groups.result.result": ("GroupsResult",),
     "groups.tuning": ("tune_groups",),
     "metric": ("Metric",),

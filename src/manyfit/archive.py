@@ -1,5 +1,6 @@
 """Studies on disk: where they are, what is in them, whether they may be resumed as asked."""
 
+import json
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ from manyfit.events import (
     TrialAsked,
     WorkDescribed,
 )
+from manyfit.group_events import CallCreated
 from manyfit.journal.file import FILE_NAME, read_events
 from manyfit.metric import Direction, Metric
 from manyfit.pruners.auto import make_pruner
@@ -34,7 +36,7 @@ from manyfit.trial import Trial
 
 logger = logging.getLogger("manyfit")
 
-GROUPS_FILE = "groups.json"  # what a record of `tune_groups` has, and a study hasn't
+GROUPS_FILE = "groups.json"  # in a record of `tune_groups` that is older than its journals
 _MOST_NAME = 200  # bytes, well below what file systems take for one name
 
 
@@ -65,10 +67,10 @@ class Header:
         match event:
             case StudyCreated():
                 self.created = event
-                self.space = _space_of(event)
-                self.metric = _metric_of(event)
+                self.space = space_of(event)
+                self.metric = metric_of(event)
             case SpaceChanged():
-                self.space = _space_of(event)
+                self.space = space_of(event)
             case WorkDescribed():
                 self.work = event
             case DriverStarted():
@@ -138,7 +140,12 @@ class Header:
             )
 
 
-def _space_of(event: StudyCreated | SpaceChanged) -> Space:
+def space_of(event: StudyCreated | SpaceChanged | CallCreated) -> Space:
+    """Return the space on record.
+
+    Raises:
+        JournalCorruptError: It can't be read.
+    """
     try:
         return Space.from_json(event.space)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -148,7 +155,12 @@ def _space_of(event: StudyCreated | SpaceChanged) -> Space:
         ) from error
 
 
-def _metric_of(event: StudyCreated) -> Metric:
+def metric_of(event: StudyCreated | CallCreated) -> Metric:
+    """Return the metric on record.
+
+    Raises:
+        JournalCorruptError: It can't be read.
+    """
     try:
         return Metric(event.metric, cast("Direction", event.direction))
     except ValueError as error:
@@ -176,18 +188,35 @@ def study_folder(name: object, folder: str | Path) -> Path:
     return Path(to_file_name(os.fspath(folder))).absolute() / to_file_name(name)
 
 
+def is_of_groups(folder: Path) -> bool:
+    """Whether a folder has the record of a call of `tune_groups`."""
+    return _maker(folder) == "tune_groups"
+
+
 def check_kind(folder: Path, *, groups: bool) -> None:
     """Check that a record's folder has none of the other kind: a study's, or that of groups.
 
     Raises:
         ArgumentError: It has.
     """
-    other, maker = (FILE_NAME, "tune") if groups else (GROUPS_FILE, "tune_groups")
-    if (folder / other).exists():
+    other = "tune" if groups else "tune_groups"
+    if _maker(folder) == other:
         raise ArgumentError(
             f"the name {from_file_name(folder.name)!r} is taken in {folder.parent} by a call of "
-            f"{maker}: give this one another name, or another folder"
+            f"{other}: give this one another name, or another folder"
         )
+
+
+def _maker(folder: Path) -> str:
+    """Return what has made a record: its first line says so; empty where there is none."""
+    if (folder / GROUPS_FILE).exists():
+        return "tune_groups"
+    try:
+        with (folder / FILE_NAME).open("rb") as file:
+            event = json.loads(file.readline())["event"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+    return "tune_groups" if event == "call-created" else "tune"
 
 
 def replay(events: Iterable[Event], engine: Engine, header: Header) -> None:
@@ -259,8 +288,8 @@ def load_study(name: str, *, folder: str | Path = ".manyfit") -> StudyResult:
         folder: The folder given to `tune`.
 
     Raises:
-        ArgumentError: There is no such study; the message lists those there are. Or it is a
-            record of groups.
+        ArgumentError: There is no such study; the message lists those there are. Or it is a call of
+            `tune_groups`, which `load_groups` reads.
         JournalCorruptError: Its journal is damaged.
     """
     engine, header = on_record(name, folder)
@@ -272,15 +301,15 @@ def on_record(name: str, folder: str | Path) -> tuple[Engine, Header]:
     """Return a study's trials, and what is on record of it as a whole, as `load_study` reads them.
 
     Raises:
-        ArgumentError: There is no such study; the message lists those there are. Or it is a
-            record of groups.
+        ArgumentError: There is no such study; the message lists those there are. Or it is a call of
+            `tune_groups`, which `load_groups` reads.
         JournalCorruptError: Its journal is damaged.
     """
     name, path = from_file_name(name), study_folder(name, folder)
-    if (path / GROUPS_FILE).exists():
+    if is_of_groups(path):
         raise ArgumentError(
-            f"{name!r} is a record of groups, not a study: make the same call of tune_groups "
-            "again. It returns the result, tunes what is missing or failed, and writes to MLflow"
+            f"{name!r} is a call of tune_groups, not a study: manyfit.load_groups({name!r}) reads "
+            "its result, and the same call again tunes what is missing or failed"
         )
     if not (path / FILE_NAME).exists():
         names = ", ".join(study_names(folder)) or "none"
@@ -299,19 +328,14 @@ def on_record(name: str, folder: str | Path) -> tuple[Engine, Header]:
 
 
 def study_names(folder: str | Path = ".manyfit") -> list[str]:
-    """Return the names of the studies in a folder, the latest changed first."""
-    return _names_with(FILE_NAME, folder)
+    """Return the names of the studies, and calls of `tune_groups`, in a folder.
 
-
-def group_names(folder: str | Path = ".manyfit") -> list[str]:
-    """Return the names of the records of groups in a folder, the latest begun first."""
-    return _names_with(GROUPS_FILE, folder)
-
-
-def _names_with(file: str, folder: str | Path) -> list[str]:
-    paths = list(Path(to_file_name(os.fspath(folder))).glob(f"*/{file}"))
+    The latest changed comes first.
+    """
+    root = Path(to_file_name(os.fspath(folder)))
+    paths = [*root.glob(f"*/{FILE_NAME}"), *root.glob(f"*/{GROUPS_FILE}")]
     names = [path.parent.name for path in sorted(paths, key=_changed, reverse=True)]
-    return [from_file_name(name) for name in names]
+    return [from_file_name(name) for name in dict.fromkeys(names)]
 
 
 def _changed(path: Path) -> float:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,8 +21,11 @@ from rich.text import Text
 from manyfit._redact import redact_value
 from manyfit._text import printable
 from manyfit._version import __version__
-from manyfit.archive import group_names, load_study, study_names
-from manyfit.errors import JournalCorruptError, ManyfitError, NoResultError
+from manyfit.archive import is_of_groups, load_study, study_folder, study_names
+from manyfit.errors import ArgumentError, JournalCorruptError, ManyfitError, NoResultError
+from manyfit.groups.loading import load_groups
+from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL
+from manyfit.groups.result.table import keys_of, label
 from manyfit.metric import Metric
 from manyfit.result import Failure, StudyResult
 from manyfit.sync import sync_study
@@ -30,7 +34,6 @@ from manyfit.trial import Attempt, Finished, Lost, Pruned, State, Trial, log_nam
 
 # How many numbers, or ranges of them, are named before the rest is counted.
 _MOST_NAMED = 8
-_GROUPS = "a record of groups: make the same call of tune_groups again"
 # The width of output to a file or a pipe, which has none of its own: no line is folded.
 _WIDE = 10_000
 
@@ -69,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         if arguments.command == "sync":
             return _sync(page, arguments)
+        if is_of_groups(study_folder(arguments.name, arguments.folder)):
+            _show_groups(page, arguments)
+            return 0
         result = load_study(arguments.name, folder=arguments.folder)
         if arguments.trial is None:
             _show(page, result, arguments.trials)
@@ -91,15 +97,23 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "list",
         parents=[common],
-        help="list the studies, the latest first, then the records of groups",
+        help="list the studies, the latest first, then the calls of tune_groups",
     )
-    show = commands.add_parser("show", parents=[common], help="show a study, or one of its trials")
-    show.add_argument("name", help="the study's name")
+    show = commands.add_parser(
+        "show",
+        parents=[common],
+        help="show a study, or one of its trials, or a call of tune_groups",
+    )
+    show.add_argument("name", help="its name")
     show.add_argument(
         "--trial", type=int, metavar="N", help="show all of trial N: notes, attempts, output"
     )
     show.add_argument(
-        "--trials", type=_count, default=10, metavar="N", help="how many to show (default: 10)"
+        "--trials",
+        type=_count,
+        default=10,
+        metavar="N",
+        help="how many trials, or groups, to show (default: 10)",
     )
     sync = commands.add_parser(
         "sync", parents=[common], help="write to MLflow what it has missed of a study"
@@ -138,24 +152,38 @@ def _sync(page: _Page, arguments: argparse.Namespace) -> int:
 
 
 def _list(page: _Page, folder: str) -> None:
-    table = _table("study", "metric", "best", "trials", "complete", "pruned", "failed", "state")
+    studies = _table("study", "metric", "best", "trials", "complete", "pruned", "failed", "state")
+    calls = _table(
+        "groups of", "metric", "median", "groups", "complete", "baseline", "failed", "state"
+    )
     for name in study_names(folder):
+        of_groups = is_of_groups(study_folder(name, folder))
         try:
-            result = load_study(name, folder=folder)
+            row = _line_of_groups(name, folder) if of_groups else _line_of_study(name, folder)
         except ManyfitError as error:
-            table.add_row(*map(_cell, (name, *[""] * 6, _trouble(name, error))))
-            continue
-        counts = [result.count(state) for state in (State.COMPLETE, State.PRUNED, State.FAIL)]
-        best = _best(result)
-        value = "" if best is None else f"{best.value:g}"
-        row = (name, result.metric.name, value, len(result), *counts, result.reason)
-        table.add_row(*map(_cell, row))
-    for name in group_names(folder):
-        table.add_row(*map(_cell, (name, *[""] * 6, _GROUPS)))
-    if table.row_count:
-        page.print(table)
-    else:
+            row = (name, *[""] * 6, _trouble(name, error))
+        (calls if of_groups else studies).add_row(*map(_cell, row))
+    for table in (studies, calls):
+        if table.row_count:
+            page.print(table)
+    if not studies.row_count + calls.row_count:
         page.say(f"No studies in {folder}.")
+
+
+def _line_of_study(name: str, folder: str) -> Sequence[object]:
+    result = load_study(name, folder=folder)
+    counts = [result.count(state) for state in (State.COMPLETE, State.PRUNED, State.FAIL)]
+    best = _best(result)
+    value = "" if best is None else f"{best.value:g}"
+    return (name, result.metric.name, value, len(result), *counts, result.reason)
+
+
+def _line_of_groups(name: str, folder: str) -> Sequence[object]:
+    result = load_groups(name, folder=folder)
+    counts = [result.count(state) for state in (COMPLETE, BASELINE, FAIL)]
+    values = result.summary.values
+    value = f"{np.median(values):g}" if len(values) else ""
+    return (name, result.metric.name, value, len(result), *counts, result.reason)
 
 
 def _trouble(name: str, error: ManyfitError) -> str:
@@ -198,6 +226,29 @@ def _show(page: _Page, result: StudyResult, n_trials: int) -> None:
         page.say(f"\n{counted(count, 'attempt')} {'was' if count == 1 else 'were'} lost:")
     for loss in losses:
         page.say(f"  {loss.reason} ({_numbers(loss.numbers)}{_where(loss, result)})")
+
+
+def _show_groups(page: _Page, arguments: argparse.Namespace) -> None:
+    if arguments.trial is not None:
+        raise ArgumentError(f"{arguments.name!r} is a call of tune_groups, which has no trial N")
+    result = load_groups(arguments.name, folder=arguments.folder)
+    page.say(str(result))
+    for failure in result.failures():
+        first = ", ".join(map(label, failure.keys))
+        page.say(f"\n{counted(failure.count, 'group')} FAIL {failure.reason} ({first})")
+        if failure.traceback:
+            page.say(failure.traceback.rstrip(), "dim")
+    names = ("state", "value", "baseline", "gain", "trials", "seconds", "params")
+    table = _table(*result.by, *names)
+    rows = result.rows.slice(0, arguments.trials)
+    columns = [rows.column(name).to_pylist() for name in names]
+    for key, values in zip(keys_of(rows, result.by), zip(*columns, strict=True), strict=True):
+        parts = key if isinstance(key, tuple) else (key,)
+        table.add_row(*(_cell("" if each is None else each) for each in (*parts, *values)))
+    if len(rows):
+        page.print(table)
+    if len(result) > len(rows):
+        page.print(f"{len(result) - len(rows)} more: --trials {len(result)} shows all.")
 
 
 def _where(failure: Failure, result: StudyResult) -> str:

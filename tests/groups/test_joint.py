@@ -12,7 +12,9 @@ from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Joint, Score, aggregate, is_hopeless
 from manyfit.groups.record.keys import key_text
 from manyfit.groups.record.row import row_schema, to_table
+from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.search.study import tune_group
+from manyfit.groups.settings import created_by
 from manyfit.metric import Metric
 from manyfit.trial import State
 
@@ -85,6 +87,15 @@ def job(objective=loss, **settings):
 
 def groups(**best):
     return {name: {"region": name[0], "best": value} for name, value in best.items()}
+
+
+def run(population, settings, how, folder, tracker=None):
+    """Tune groups jointly, on record in a folder."""
+    record = GroupRecord(folder, created_by(settings, folder.name, "shared", how))
+    try:
+        return Joint(population, settings, how, record, tracker).run()
+    finally:
+        record.close()
 
 
 class TestAggregates:
@@ -167,14 +178,14 @@ class TestStudies:
     def test_each_cluster_has_its_own_params(self, tmp_path):
         """They are near what is best for the cluster's groups on average."""
         here = Here(groups(a1=0.1, a2=0.3, b1=0.8, b2=0.9))
-        best = Joint(here, job(n_trials=30), "mean", tmp_path).run()
+        best = run(here, job(n_trials=30), "mean", tmp_path)
         assert best['["a"]']["x"] == pytest.approx(0.2, abs=0.07)
         assert best['["b"]']["x"] == pytest.approx(0.85, abs=0.07)
 
     def test_no_clusters(self, tmp_path):
         """Without any, all groups share."""
         here = Here(groups(a1=0.1, b2=0.5))
-        best = Joint(here, job(shared_by=(), n_trials=30), "mean", tmp_path).run()
+        best = run(here, job(shared_by=(), n_trials=30), "mean", tmp_path)
         assert best["[]"]["x"] == pytest.approx(0.3, abs=0.07)
 
     def test_hopeless_trials(self, tmp_path):
@@ -183,7 +194,7 @@ class TestStudies:
         values = 0.4 + rng.normal(size=60) * 0.05
         here = Here(groups(**{f"a{n}": value for n, value in enumerate(values)}))
         ended = Ended()
-        best = Joint(here, job(), "mean", tmp_path, ended).run()
+        best = run(here, job(), "mean", tmp_path, ended)
         ended = [trial for trial in ended if trial.state is State.COMPLETE]
         pruned = 12 - len(ended)
         assert pruned > 2
@@ -195,7 +206,7 @@ class TestStudies:
     def test_a_group_that_always_fails(self, tmp_path):
         """It is left out of the mean, and fails no trial."""
         ended = Ended()
-        Joint(Here(groups(a1=0.1, a2=-1.0, a3=0.2)), job(), "mean", tmp_path, ended).run()
+        run(Here(groups(a1=0.1, a2=-1.0, a3=0.2)), job(), "mean", tmp_path, ended)
         assert {trial.state for trial in ended} == {State.COMPLETE}
         assert {trial.metrics["groups"] for trial in ended} == {2.0}
 
@@ -208,7 +219,7 @@ class TestStudies:
             return params["x"]
 
         ended = Ended()
-        Joint(Here(groups(a1=0.1, a2=0.2)), job(picky), "mean", tmp_path, ended).run()
+        run(Here(groups(a1=0.1, a2=0.2)), job(picky), "mean", tmp_path, ended)
         failed = [trial for trial in ended if trial.state is State.FAIL]
         assert failed
         assert all(trial.params["x"] > 0.6 for trial in failed)
@@ -217,7 +228,7 @@ class TestStudies:
     def test_nothing_works(self, tmp_path):
         """A cluster without any result ends with how its trials failed."""
         with pytest.raises(NoResultError, match=r"no group has a value|groups failed"):
-            Joint(Here(groups(a1=-1.0, a2=-1.0)), job(), "mean", tmp_path).run()
+            run(Here(groups(a1=-1.0, a2=-1.0)), job(), "mean", tmp_path)
 
     def test_who_ends_first(self, tmp_path):
         """The order in which groups end changes no digit of a value, and so no proposal."""
@@ -232,14 +243,14 @@ class TestStudies:
             ended = Ended()
             settings = job(shared_by=(), n_trials=16, sampler="auto")
             folder = tmp_path / kind.__name__
-            Joint(kind(groups(**means)), settings, "mean", folder, ended).run()
+            run(kind(groups(**means)), settings, "mean", folder, ended)
             told[kind] = [(trial.params, trial.value) for trial in ended]
         assert told[Here] == told[Backwards]
 
     def test_resuming(self, tmp_path):
         """A study that was cut off goes on to what it would have come to."""
         values = {f"a{n}": 0.3 + n / 100 for n in range(20)} | {"a99": -1.0}
-        whole = Joint(Here(groups(**values)), job(), "mean", tmp_path / "whole").run()
+        whole = run(Here(groups(**values)), job(), "mean", tmp_path / "whole")
 
         class Interrupted(Here):
             def run(self, job, points=None):
@@ -254,9 +265,9 @@ class TestStudies:
                 return part
 
         with pytest.raises(KeyboardInterrupt):
-            Joint(Interrupted(groups(**values)), job(), "mean", tmp_path / "cut").run()
+            run(Interrupted(groups(**values)), job(), "mean", tmp_path / "cut")
         rest = Here(groups(**values))
-        assert Joint(rest, job(), "mean", tmp_path / "cut").run() == whole
+        assert run(rest, job(), "mean", tmp_path / "cut") == whole
         assert 0 < len(rest.calls) < 24
 
     def test_weights(self, tmp_path):
@@ -265,5 +276,5 @@ class TestStudies:
             "a1": {"region": "a", "best": 0.1, "rows": 1},
             "a2": {"region": "a", "best": 0.9, "rows": 99},
         }
-        best = Joint(Here(data), job(n_trials=30), "weighted", tmp_path).run()
+        best = run(Here(data), job(n_trials=30), "weighted", tmp_path)
         assert best['["a"]']["x"] == pytest.approx(0.9, abs=0.07)

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 
 from manyfit import ArgumentError, Float, Metric, NoResultError, Space, tune_groups
+from manyfit.groups.record.ended import events_of
 from manyfit.groups.record.keys import key_text
 from manyfit.groups.record.row import FAIL, GroupRow, row_schema, to_table
-from manyfit.groups.result.outcome import ended, outcome_of
+from manyfit.groups.result.outcome import outcome_of
 from manyfit.groups.result.result import GroupsResult
 from manyfit.testing.trackers import RecordingTracker
 
@@ -145,7 +146,7 @@ class TestOutcome:
     def test_groups(self):
         """Rows are told as the ends of groups, with all that a row has but its model."""
         complete = row(0, metrics={"mase": 0.8}, baseline_metrics={"mase": 1.0}, model=b"m")
-        first, second = ended(table(complete, row(1, FAIL, reason="no")))
+        first, second = events_of(table(complete, row(1, FAIL, reason="no")))
         assert (first.group, list(first.key), first.params) == ('["g0"]', ["g0"], {"x": 0.5})
         assert (first.metrics, first.baseline_metrics) == ({"mase": 0.8}, {"mase": 1.0})
         assert first.model is None

@@ -7,23 +7,25 @@
 """
 
 import contextlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from manyfit.errors import NoResultError
+from manyfit.group_events import TrialScored
 from manyfit.groups.job import GroupJob
 from manyfit.groups.record.keys import group_seed, key_text, texts_of
 from manyfit.groups.record.row import FAIL
+from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.run.base import Points, Population
 from manyfit.groups.search.study import why_so_few
 from manyfit.study import Study
 from manyfit.trackers.base import Tracker
-from manyfit.trial import Params, Trial
+from manyfit.trial import Params, State, Trial
 
 Aggregate: TypeAlias = Literal["mean", "weighted", "median", "worst"]
 AGGREGATES: tuple[Aggregate, ...] = ("mean", "weighted", "median", "worst")
@@ -99,7 +101,7 @@ class Joint:
         population: The groups.
         job: What is done with each; `n_trials` is that of a cluster.
         how: How the losses of groups make that of a trial.
-        folder: Where the clusters' studies are kept.
+        record: Of the call; the clusters' studies are kept below it.
         tracker: Told of the trials; by default nobody is.
     """
 
@@ -108,13 +110,13 @@ class Joint:
         population: Population,
         job: GroupJob,
         how: Aggregate,
-        folder: Path,
+        record: GroupRecord,
         tracker: Tracker | None = None,
     ) -> None:
         self._population = population
         self._job = job
         self._how = how
-        self._folder = folder
+        self._record = record
         self._tracker = tracker
         self.notes: tuple[str, ...] = ()  # what people should know, once it has run
         self._keys = population.keys()
@@ -122,11 +124,10 @@ class Joint:
         self._cluster = dict(zip(texts, texts_of(self._keys, job.shared_by), strict=True))
         self._clusters = sorted(set(self._cluster.values()))
         self._sample = self._sampled(texts)
-        self._best: dict[str, Scores] = {}  # by cluster, of its best trial
-        self._order = self._clusters  # a cluster's place names its study
-        self._excluded: set[str] = set()  # groups that fail whatever the params
+        known = [cluster for cluster in record.state.clusters if cluster is not None]
+        # A cluster's place names its study.
+        self._order = [*known, *(each for each in self._clusters if each not in known)]
         self._parts: dict[frozenset[str], Population] = {}
-        self._recall()
 
     def _sampled(self, texts: Sequence[str]) -> set[str]:
         """Draw the groups that trials are judged by; none of a cluster that is small."""
@@ -145,7 +146,6 @@ class Joint:
         Raises:
             NoResultError: No trial of some cluster has completed.
         """
-        self._remember()
         with contextlib.ExitStack() as stack:
             studies = {each: stack.enter_context(self._study(each)) for each in self._clusters}
             while asked := self._asked(studies):
@@ -161,7 +161,7 @@ class Joint:
             metric=job.metric.name,
             direction=job.metric.direction,
             name=f"{self._order.index(cluster):04}",
-            folder=self._folder,
+            folder=self._record.folder / "shared",
             seed=group_seed(job.seed, cluster),
             sampler=job.sampler,
             pruner=None,
@@ -170,41 +170,19 @@ class Joint:
             tracker=self._tracker,
         )
 
-    @property
-    def _memory(self) -> Path:
-        return self._folder / "scores.json"
-
-    def _recall(self) -> None:
-        """Take in what an earlier process remembered beside the trials."""
-        if self._memory.exists():
-            known = json.loads(self._memory.read_text(encoding="utf-8"))
-            self._excluded = set(known["excluded"])
-            self._best = {
-                cluster: {group: Score(*score) for group, score in scores.items()}
-                for cluster, scores in known["best"].items()
-            }
-            order = known.get("clusters", sorted(self._best))  # once it wasn't kept
-            self._order = [*order, *(each for each in self._clusters if each not in order)]
-
-    def _remember(self) -> None:
-        best = {
-            cluster: {group: (score.loss, score.rows) for group, score in scores.items()}
-            for cluster, scores in self._best.items()
-        }
-        part = self._memory.with_suffix(".part")
-        known = {"excluded": sorted(self._excluded), "best": best, "clusters": self._order}
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(known), encoding="utf-8")
-        part.replace(self._memory)
-
     def _asked(self, studies: Mapping[str, Study]) -> dict[str, Trial]:
         asked = {cluster: study.ask() for cluster, study in studies.items()}
         return {cluster: trial for cluster, trial in asked.items() if trial is not None}
 
     def _pass(self, studies: Mapping[str, Study], asked: Mapping[str, Trial]) -> None:
         """Evaluate a trial of each cluster: on the sample, and where that is promising, on all."""
+        known = {c: scores for c, trial in asked.items() if (scores := self._known(c, trial))}
+        for cluster, scores in known.items():
+            self._tell_scores(studies[cluster], asked[cluster], scores)
         points = {c: (self._job.space.store(trial.params),) for c, trial in asked.items()}
-        found: dict[str, dict[str, Any]] = {cluster: {} for cluster in asked}
+        found: dict[str, dict[str, Any]] = {
+            cluster: {} for cluster in asked if cluster not in known
+        }
         for is_sample in (True, False):
             alive = {text for text, cluster in self._cluster.items() if cluster in found}
             chosen = [text for text in alive if (text in self._sample) == is_sample]
@@ -215,7 +193,6 @@ class Joint:
                     del found[cluster]
         for cluster, rows in found.items():
             self._tell(studies[cluster], cluster, asked[cluster], rows)
-        self._remember()
 
     def _rows(self, points: Points, chosen: set[str]) -> Iterator[dict[str, Any]]:
         if not chosen:
@@ -242,8 +219,8 @@ class Joint:
         """End the trials that can't become best, and return their clusters."""
         ended = []
         for cluster, rows in found.items():
-            best = self._best.get(cluster)
-            scores = self._scores(rows)
+            best = self._best(studies[cluster], cluster)
+            scores = self._scores(rows, self._record.state.excluded)
             if best is None or not scores:
                 continue
             seed = group_seed(self._job.seed, f"{cluster}{asked[cluster].number}")
@@ -259,11 +236,13 @@ class Joint:
         metric = self._job.metric
         return {metric.name: loss if metric.direction == "minimize" else -loss}
 
-    def _scores(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
+    def _scores(
+        self, rows: Mapping[str, Mapping[str, Any]], excluded: Container[str]
+    ) -> dict[str, Score]:
         return {
             group: Score(self._job.metric.loss(row["value"]), row["rows"])
             for group, row in sorted(rows.items())  # else their sum hangs on who came first
-            if row["value"] is not None and group not in self._excluded
+            if row["value"] is not None and group not in excluded
         }
 
     def _tell(
@@ -271,10 +250,14 @@ class Joint:
     ) -> None:
         """Take the result of a trial in; a group that only this one fails on fails it."""
         failed = [group for group, row in rows.items() if row["state"] == FAIL]
-        if trial.number == 0 and len(failed) < len(rows):
-            self._excluded.update(failed)
-        failed = [group for group in failed if group not in self._excluded]
-        scores = self._scores(rows)
+        excluded = sorted(failed) if trial.number == 0 and len(failed) < len(rows) else []
+        out = self._record.state.excluded.union(excluded)
+        failed = [group for group in failed if group not in out]
+        scores = {} if failed else self._scores(rows, out)
+        best = scores if scores and self._is_best(study, scores) else {}
+        if best or excluded:
+            self._record.put(_scored(cluster, trial.number, best, excluded))
+            self._remember()
         if failed:
             first = rows[min(failed)]
             reason = f"{len(failed)} of {len(rows)} groups failed; {min(failed)}: {first['reason']}"
@@ -282,9 +265,45 @@ class Joint:
         elif not scores:
             study.fail(trial, "no group has a value")
         else:
-            study.tell(trial, {**self._value(scores), "groups": len(scores)})
-            if study.result().best.number == trial.number:
-                self._best[cluster] = scores
+            self._tell_scores(study, trial, scores)
+
+    def _tell_scores(self, study: Study, trial: Trial, scores: Scores) -> None:
+        study.tell(trial, {**self._value(scores), "groups": len(scores)})
+
+    def _remember(self) -> None:
+        """Have what a trial gave on disk before the trial counts: the next ones depend on both."""
+        self._record.commit()
+
+    def _is_best(self, study: Study, scores: Scores) -> bool:
+        """Whether a trial that gave this is better than all before."""
+        metric = self._job.metric
+        losses = [metric.loss(trial.value) for trial in study.result() if trial.value is not None]
+        loss = metric.loss(self._value(scores)[metric.name])
+        return math.isfinite(loss) and loss < min(losses, default=math.inf)
+
+    def _known(self, cluster: str, trial: Trial) -> Scores | None:
+        """Return what a trial gave if an earlier driver has evaluated it, and died untold."""
+        found = self._record.state.scored.get(cluster, ())
+        return _scores_of(found[-1]) if found and found[-1].number == trial.number else None
+
+    def _best(self, study: Study, cluster: str) -> Scores | None:
+        """Return what the best trial of a cluster gave; None if it has none."""
+        trials = study.result().trials
+        for event in reversed(self._record.state.scored.get(cluster, ())):
+            is_told = event.number < 0 or trials[event.number].state is State.COMPLETE
+            if event.losses and is_told:
+                return _scores_of(event)
+        return None
+
+
+def _scored(cluster: str, number: int, scores: Scores, excluded: Sequence[str]) -> TrialScored:
+    losses = {group: score.loss for group, score in scores.items()}
+    rows = {group: score.rows for group, score in scores.items()}
+    return TrialScored(cluster, number, losses, rows, time.time(), excluded)
+
+
+def _scores_of(event: TrialScored) -> Scores:
+    return {group: Score(loss, event.rows[group]) for group, loss in event.losses.items()}
 
 
 def _note(study: Study, cluster: str) -> str:

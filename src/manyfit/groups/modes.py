@@ -1,22 +1,22 @@
 """What is done with groups: each tuned on its own, all jointly, or the first for the others."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from manyfit._own import own_values
+from manyfit.group_events import GroupEvaluated
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Aggregate, Joint
 from manyfit.groups.progress import Mirrors, SearchTracker
 from manyfit.groups.record.keys import group_seed, key_text, texts_of
-from manyfit.groups.record.resume import GROUPS, NOTHING, Resumed, without
+from manyfit.groups.record.resume import NOTHING, Resumed, without
 from manyfit.groups.record.row import Schema, Table, keys_in, settled
 from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.run.base import Points, Population
 from manyfit.groups.search.portfolio import PortfolioSettings, Tuned, learn, worth_sharing
-
-_CROSS = "cross"  # first groups, evaluated at what was best for others of them
 
 # How many groups are tuned in full before the others: a tenth, within these bounds.
 _FIRST_SHARE, _FIRST_LEAST, _FIRST_MOST = 10, 12, 60
@@ -44,10 +44,9 @@ class Call:
     mirrors: Mirrors
     resumed: Resumed = NOTHING
 
-    def done(self, stage: str = GROUPS) -> Table:
+    def done(self) -> Table:
         """Return the rows on record of groups that need not be tuned again."""
-        rows = settled(self.record.rows(stage, self.schema))
-        return without(rows, self.resumed.again) if stage == GROUPS else rows
+        return without(settled(self.record.rows(self.schema)), self.resumed.again)
 
 
 def independent(call: Call) -> None:
@@ -62,8 +61,7 @@ def shared(call: Call, how: Aggregate) -> tuple[str, ...]:
     """
     job = call.job
     call.population.hold()
-    folder = call.record.folder / "shared"
-    joint = Joint(call.population, job, how, folder, SearchTracker(call.mirrors))
+    joint = Joint(call.population, job, how, call.record, SearchTracker(call.mirrors))
     best = joint.run()
     default = job.space.materialize(job.start_with[0]) if job.start_with else None
     baseline = job.baseline
@@ -100,21 +98,14 @@ def transfer(call: Call) -> tuple[str, ...]:
     return ("the first groups have too little in common to teach others anything",)
 
 
-def _run(
-    call: Call,
-    population: Population,
-    job: GroupJob,
-    stage: str = GROUPS,
-    points: Points | None = None,
-) -> None:
+def _run(call: Call, population: Population, job: GroupJob) -> None:
     """Run what is not on record yet, or failed: by now the objective may be mended."""
-    done = call.done(stage)
+    done = call.done()
     if len(done):
         population = population.without(keys_in(done, job.by))
-    for rows in population.run(job, points):
-        call.record.append(stage, rows)
-        if stage == GROUPS:
-            call.mirrors.show(rows)
+    for rows in population.run(job):
+        for event in call.record.append(rows):
+            call.mirrors.record(event)
 
 
 def _fit_default(objective: Callable[..., Any], params: Mapping[str, Any], *frames: Any) -> Any:
@@ -131,25 +122,28 @@ def _drawn(keys: Table, job: GroupJob, count: int) -> list[int]:
 def _learned(call: Call, first: Table) -> PortfolioSettings | None:
     """Return what the first groups taught; None if they had too little in common."""
     job, space = call.job, call.job.space
-    texts = set(texts_of(first, job.by))
-    own = _histories(call, GROUPS, texts)
+    texts = texts_of(first, job.by)
+    rows = call.record.rows(call.schema).select(["group", "history"]).to_pylist()
+    own = {row["group"]: row["history"] for row in rows if row["history"]}
+    own = {group: history for group, history in own.items() if group in texts}
     tuned = [Tuned.of([history], space, job.metric) for history in own.values()]
     more = worth_sharing(tuned)
     if more:
-        part = call.population.part(first)
-        cross = replace(job, shared_by=(), keep_trials=True, output=None)
-        _run(call, part, cross, _CROSS, {key_text([]): more})
-        also = _histories(call, _CROSS, texts)
-        both = [[own[group], *([also[group]] if group in also else ())] for group in own]
+        also = _evaluated(call, first, texts, {key_text([]): more})
+        both = [[own[group], *([also[group]] if also.get(group) else ())] for group in own]
         tuned = [Tuned.of(histories, space, job.metric) for histories in both]
     return learn(tuned)
 
 
-def _histories(call: Call, stage: str, texts: set[str]) -> dict[str, str]:
-    """Return the trials of some groups that are on record, by group, as `row.history` has them."""
-    rows = call.record.rows(stage, call.schema).select(["group", "history"])
-    return {
-        row["group"]: row["history"]
-        for row in rows.to_pylist()
-        if row["history"] and row["group"] in texts
-    }
+def _evaluated(
+    call: Call, first: Table, texts: Sequence[str], points: Points
+) -> Mapping[str, str | None]:
+    """Return the trials of the first groups at what was best for others of them, by group."""
+    known = call.record.state.evaluated
+    missing = [place for place, text in enumerate(texts) if text not in known]
+    if missing:
+        job = replace(call.job, shared_by=(), keep_trials=True, output=None)
+        for rows in call.population.part(first.take(missing)).run(job, points):
+            for row in settled(rows).select(["group", "history"]).to_pylist():
+                call.record.put(GroupEvaluated(row["group"], row["history"], time.time()))
+    return known

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from manyfit.events import Event
-from manyfit.groups.record.row import Table
-from manyfit.groups.result.outcome import ended
 from manyfit.trackers.base import Outcome, StudyInfo, Tracker
 from manyfit.trial import Trial
 
@@ -30,12 +28,6 @@ class Mirrors:
         """Tell of an event that is on disk."""
         for tracker in self._opened:
             tracker.record(event, trial)
-
-    def show(self, rows: Table) -> None:
-        """Tell of groups that have ended, whose rows are on disk."""
-        if self._opened:
-            for event in ended(rows):
-                self.record(event)
 
     def close(self, reason: str, outcome: Outcome | None = None) -> None:
         """End; does nothing after the first time."""

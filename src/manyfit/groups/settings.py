@@ -2,6 +2,7 @@
 
 import inspect
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -12,6 +13,7 @@ from manyfit.arguments import checked_choices, checked_limits, stored_points
 from manyfit.budget import Budget, Stop
 from manyfit.data.references import absolute
 from manyfit.errors import ArgumentError, ObjectiveError
+from manyfit.group_events import CallCreated
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import AGGREGATES, Aggregate
 from manyfit.groups.record.row import key_names
@@ -112,23 +114,24 @@ def job_of(
     )
 
 
-def header_of(job: GroupJob, mode: Mode, aggregate: Aggregate) -> dict[str, Any]:
-    """Return what is put on record of a call, as JSON values."""
-    return {
-        "version": __version__,
-        "metric": job.metric.name,
-        "direction": job.metric.direction,
-        "space": job.space.to_json(),
-        "by": list(job.by),
-        "shared_by": list(job.shared_by),
-        "order_by": list(job.order_by),
-        "holdout": None if job.holdout is None else str(job.holdout),
-        "mode": mode,
-        "aggregate": aggregate if mode == "shared" else None,
-        "n_trials": job.n_trials,
-        "group_timeout": job.seconds,
-        "seed": job.seed,
-    }
+def created_by(job: GroupJob, name: str, mode: Mode, aggregate: Aggregate) -> CallCreated:
+    """Return the first line of a call's record."""
+    return CallCreated(
+        name=name,
+        space=job.space.to_json(),
+        metric=job.metric.name,
+        direction=job.metric.direction,
+        seed=job.seed,
+        manyfit=__version__,
+        at=time.time(),
+        by=job.by,
+        mode=mode,
+        shared_by=job.shared_by,
+        order_by=job.order_by,
+        holdout=None if job.holdout is None else str(job.holdout),
+        aggregate=aggregate if mode == "shared" else None,
+        group_timeout=job.seconds,
+    )
 
 
 def _check_mode(mode: str, aggregate: str, shared_by: str | Sequence[str]) -> None:

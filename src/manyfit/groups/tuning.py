@@ -1,5 +1,6 @@
 """`tune_groups`: one model per group, in one call."""
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,16 +11,19 @@ from typing import Any
 
 from manyfit._checks import check_optional
 from manyfit._names import from_file_name
+from manyfit._redact import redact
 from manyfit.archive import study_folder
 from manyfit.budget import Stop
 from manyfit.data.references import Delta, Parquet
-from manyfit.errors import ArgumentError
+from manyfit.errors import ArgumentError, JournalError
+from manyfit.group_events import CallEnded
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Aggregate
+from manyfit.groups.loading import result_of
 from manyfit.groups.modes import Call, independent, shared, transfer
 from manyfit.groups.progress import Mirrors
 from manyfit.groups.record.output import Output
-from manyfit.groups.record.resume import GROUPS, models_in_outputs, resume, work_of
+from manyfit.groups.record.resume import resume
 from manyfit.groups.record.row import row_schema
 from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.result.advice import advice
@@ -29,7 +33,7 @@ from manyfit.groups.run.base import Population, check_columns, is_frame
 from manyfit.groups.run.local import LocalPopulation
 from manyfit.groups.run.spark import SparkPopulation
 from manyfit.groups.search.holdout import Holdout
-from manyfit.groups.settings import Mode, header_of, job_of
+from manyfit.groups.settings import Mode, created_by, job_of
 from manyfit.metric import Direction
 from manyfit.orders import heeded, interrupt
 from manyfit.pruners.base import PrunerSettings
@@ -193,12 +197,12 @@ def tune_groups(
     population = _population(data, job, parallelism, executor, home)
     place = None if output is None else Output.of(output, home)
     job = replace(job, output=place)
-    record = GroupRecord(home, header_of(job, mode, aggregate), work_of(job))
+    record = GroupRecord(home, created_by(job, from_file_name(home.name), mode, aggregate))
     try:
-        job = replace(job, seed=record.header["seed"], name=record.name)
-        with _explained(population, from_file_name(home.name)):
+        job = replace(job, seed=record.state.created.seed, name=record.name)
+        with _explained(population, record.name):
             schema = row_schema(population.keys_schema)
-            resumed = resume(population, job, record, schema, seed)
+            resumed = resume(population, job, record, seed)
             call = Call(population, job, record, schema, mirrors, resumed)
             mirrors.open(_info_of(call, mode, child_runs=child_runs))
             return _tune(call, mode, aggregate)
@@ -220,7 +224,10 @@ def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
         result = _result(call, mode, reason, notes)
     except BaseException as error:
         said = f": {error}" if str(error) else ""
-        call.mirrors.close(f"the driver ended with {type(error).__name__}{said}")
+        reason = f"the driver ended with {type(error).__name__}{said}"
+        with contextlib.suppress(JournalError):
+            call.record.put(CallEnded(redact(reason), time.time()))
+        call.mirrors.close(reason)
         raise
     call.mirrors.close(reason, outcome_of(result))
     return result
@@ -245,7 +252,7 @@ def _run(call: Call, mode: Mode, how: Aggregate) -> tuple[str, ...]:
 
 def _info_of(call: Call, mode: Mode, *, child_runs: bool) -> StudyInfo:
     job, population = call.job, call.population
-    known = call.record.rows(GROUPS, call.schema)
+    known = call.record.rows(call.schema)
     before = len(call.done())
     groups = GroupsInfo(
         by=job.by,
@@ -271,9 +278,10 @@ def _info_of(call: Call, mode: Mode, *, child_runs: bool) -> StudyInfo:
 
 
 def _result(call: Call, mode: Mode, reason: str, notes: tuple[str, ...]) -> GroupsResult:
-    job, rows = call.job, call.record.rows(GROUPS, call.schema)
+    """Put the end on record; returns what is."""
+    job, record = call.job, call.record
     advised = advice(
-        rows,
+        record.rows(call.schema),
         job.metric,
         job.by,
         job.space,
@@ -281,19 +289,8 @@ def _result(call: Call, mode: Mode, reason: str, notes: tuple[str, ...]) -> Grou
         sampler=job.sampler,
         slots=call.population.slots,
     )
-    return GroupsResult(
-        name=call.record.name,
-        folder=call.record.folder,
-        metric=job.metric,
-        space=job.space,
-        by=job.by,
-        mode=mode,
-        reason=reason,
-        rows=rows,
-        notes=(*notes, *advised),
-        output=None if job.output is None else job.output.place.path,
-        model_outputs=models_in_outputs(call.record),
-    )
+    record.put(CallEnded(reason, time.time(), [*notes, *advised]), sync=True)
+    return replace(result_of(record.state, record.folder), space=job.space)
 
 
 def _population(

@@ -189,8 +189,8 @@ class FileJournal:
         (saved / FILE_NAME).write_bytes(b"".join((*self._copy, self._batch)))
         self._refusal = (
             f"{self.path} was changed by another process while the study ran, so this driver has "
-            f"ended. Its events are saved as study {saved.name!r} ({saved}): load_study reads "
-            "it, and tune continues it under that name"
+            f"ended. Its events are saved as study {saved.name!r} ({saved}): `manyfit show` reads "
+            f"it, and the same call continues it under name={saved.name!r}"
         )
         raise JournalError(self._refusal)
 

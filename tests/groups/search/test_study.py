@@ -14,6 +14,7 @@ from manyfit import Choice, Float, NoImprovement, Space, report
 from manyfit.errors import TrialStopped
 from manyfit.events import AttemptFailed, AttemptFinished, AttemptLost, Reported
 from manyfit.groups.job import GroupJob
+from manyfit.groups.record.row import gain
 from manyfit.groups.search.holdout import Holdout
 from manyfit.groups.search.study import BASELINE_TRIAL, tune_group
 from manyfit.metric import Metric
@@ -66,7 +67,7 @@ class TestSearch:
         assert (row.state, row.reason, row.trials) == ("COMPLETE", "", 8)
         assert row.baseline == pytest.approx(0.04)
         assert row.value == (row.params["x"] - 0.3) ** 2
-        assert row.gain(Metric("loss")) == pytest.approx(0.04 - row.value)
+        assert gain(row, Metric("loss")) == pytest.approx(0.04 - row.value)
         assert row.rows == 10
         assert row.seconds >= row.fit_seconds > 0
 
@@ -83,7 +84,7 @@ class TestSearch:
             ("g",), square, X, Metric("loss", "maximize"), n_trials=8, start_with=({"x": 0.5},)
         )
         row = tune_group(job, '["a"]', frame(), Notes())
-        assert row.gain(job.metric) == pytest.approx(row.value - row.baseline)
+        assert gain(row, job.metric) == pytest.approx(row.value - row.baseline)
         assert row.value > 0.04
 
     def test_stops(self):
@@ -272,7 +273,7 @@ class TestFailures:
         row = tuned(objective, n_trials=20)
         assert row.state == "COMPLETE"
         assert 0 < row.failed < 20
-        assert (row.baseline, row.gain(Metric("loss"))) == (None, None)
+        assert (row.baseline, gain(row, Metric("loss"))) == (None, None)
 
     @pytest.mark.parametrize("value", [float("nan"), None, "high", {"other": 1.0}])
     def test_what_is_no_result(self, value):
@@ -402,7 +403,7 @@ class TestBaseline:
         row = tuned(baseline=lambda group: {"loss": 7.0, "also": 1.0}, start_with=())
         assert (row.baseline, row.baseline_metrics) == (7.0, {"loss": 7.0, "also": 1.0})
         assert row.trials == 8
-        assert row.gain(Metric("loss")) == 7.0 - row.value
+        assert gain(row, Metric("loss")) == 7.0 - row.value
 
     def test_it_is_kept_where_all_trials_fail(self):
         """Then it is what the group has."""

@@ -4,12 +4,13 @@ A trial's value is that of the groups of a cluster, as they were then. So the gr
 their rows, are on record from the first trial on.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from manyfit._optional import load
 from manyfit.errors import StudyChangedError
+from manyfit.group_events import ClusterDescribed
 from manyfit.groups.job import GroupJob
 from manyfit.groups.record.keys import texts_of
 from manyfit.groups.record.row import Table
@@ -17,8 +18,6 @@ from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.run.base import Population
 from manyfit.trackers.progress import counted
 
-_STAGE = "judged"
-_NAMES = ("group", "cluster", "digest")
 # By group: its cluster, None where that isn't known, and what tells its rows from others.
 Judged: TypeAlias = Mapping[str, tuple[str | None, str]]
 
@@ -77,8 +76,12 @@ def judged_on(
     Raises:
         StudyChangedError: New trials would be judged on other rows, or groups, than earlier ones.
     """
-    now, known = _now(population, job, digests), _known(record)
-    before = known
+    now = _now(population, job, digests)
+    before = known = {
+        group: (cluster, digest)
+        for cluster, described in record.state.clusters.items()
+        for group, digest in described.items()
+    }
     if not known and (record.folder / "shared").exists():
         before = {g: (now[g][0] if g in now else None, mark) for g, mark in older.items()}
     change = Change.of(before, now)
@@ -86,9 +89,11 @@ def judged_on(
         raise StudyChangedError(_refusal(change, record.name, done))
     clusters = {cluster for cluster, _ in before.values()}
     fresh = {group: each for group, each in now.items() if each[0] not in clusters}
-    new = {**fresh, **({} if known else before)}
-    if new:
-        record.append(_STAGE, _table(new))
+    new: dict[str | None, dict[str, str]] = {}
+    for group, (cluster, digest) in sorted({**fresh, **({} if known else before)}.items()):
+        new.setdefault(cluster, {})[group] = digest
+    for cluster in sorted(new, key=str):
+        record.put(ClusterDescribed(cluster, new[cluster], time.time()))
     yield from _notes_of(change)
 
 
@@ -125,17 +130,3 @@ def _now(population: Population, job: GroupJob, digests: Table | None) -> dict[s
 def mark_of(rows: int) -> str:
     """Return what stands for a digest of rows where there is only their number."""
     return counted(rows, "row")
-
-
-def _known(record: GroupRecord) -> dict[str, Any]:
-    rows = record.rows(_STAGE, _table({}).schema).to_pylist()
-    return {row["group"]: (row["cluster"], row["digest"]) for row in rows}
-
-
-def _table(judged: Judged) -> Table:
-    arrow = load("pyarrow")
-    schema = arrow.schema([(name, arrow.string()) for name in _NAMES])
-    lines = [(group, *each) for group, each in sorted(judged.items())]
-    return arrow.Table.from_pylist(
-        [dict(zip(_NAMES, line, strict=True)) for line in lines], schema=schema
-    )

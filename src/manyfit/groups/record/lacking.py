@@ -1,68 +1,78 @@
 """What rows on record lack of what a call asks for, and where their models are."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
+from manyfit.group_events import CallStarted
 from manyfit.groups.job import GroupJob
+from manyfit.groups.record.models import read_models
 from manyfit.groups.record.row import Table
-from manyfit.groups.record.store import Work
+from manyfit.groups.record.state import MODEL_AT
 from manyfit.trackers.progress import counted
 
 _Row: TypeAlias = Mapping[str, Any]
 
 
 def lacking(
-    done: Table, made: Mapping[str, Work], job: GroupJob, written: set[str] | None, now: Work
+    done: Table,
+    made: Mapping[str, CallStarted],
+    written: set[str] | None,
+    now: CallStarted,
+    folder: Path,
 ) -> Iterator[tuple[str, set[str]]]:
     """Yield what rows lack, and whose; a row that lacks several things is named once.
 
     Args:
-        done: Rows on record.
-        made: By group, what the call did that its row is from; `now` where that isn't known.
-        job: What is asked for.
+        done: Rows on record, `located`.
+        made: By group, what the driver did that its row is from; `now` where that isn't known.
         written: The groups in the output; None where there is none.
-        now: What this call does.
+        now: What this driver is asked for.
+        folder: The record's.
     """
-    here = job.keep_models and (job.output is None or job.folder_of_models() is not None)
-    reasons: list[tuple[str, Callable[[_Row, Work], bool]]] = [
+    here = now.models and not output_of(now)
+    reasons: list[tuple[str, Callable[[_Row, CallStarted], bool]]] = [
         (
             "they are on record, but not in the output",
             lambda row, _: written is not None and row["group"] not in written,
         ),
         ("n_trials was raised", lambda _, was: _most(was) < _most(now)),
-        ("their models were not kept", lambda _, was: now["models"] and not was["models"]),
+        ("their models were not kept", lambda _, was: now.models and not was.models),
         (
             "their models are in an output only",
-            lambda row, was: bool(here and was["output"] and not _is_here(row)),
+            lambda row, was: bool(here and output_of(was) and not _is_here(row)),
         ),
         (
             "their trials were not kept",
             lambda row, was: bool(
-                job.keep_trials and not was["trials"] and row["trials"] and row["history"] is None
+                now.trials and not was.trials and row["trials"] and row["history"] is None
             ),
         ),
     ]
-    left = _rows(done)
+    if now.models:
+        reasons.append(
+            ("their models are gone from the record, or damaged", lambda row, _: row["is_lost"])
+        )
+    left = _rows(done, folder if now.models else None)
     for why, lacks in reasons:
         if found := {row["group"] for row in left if lacks(row, made[row["group"]])}:
             left = [row for row in left if row["group"] not in found]
             yield why, found
 
 
-def known(was: Work, now: Work, outputs: Sequence[str]) -> Work:
-    """Return what an earlier call did, with what versions before this one did not note.
-
-    Args:
-        was: As it is on record; empty where nothing is.
-        now: What this call does.
-        outputs: Where the record's calls have written.
-    """
-    output = outputs[-1] if outputs and was.get("models") else ""
-    return {"output": output, "trials": False, **was} if was else {**now, "trials": False}
+def known(was: CallStarted, now: CallStarted) -> CallStarted:
+    """Return what a driver did; where that isn't known, what this one does."""
+    return was if was.functions else replace(now, trials=False, output="")
 
 
-def _most(work: Work) -> float:
-    return float("inf") if work["n_trials"] is None else float(work["n_trials"])
+def output_of(call: CallStarted) -> str:
+    """Return the output that alone was given a driver's models; empty if there is none."""
+    return call.output if call.models and not call.model_folder else ""
+
+
+def _most(call: CallStarted) -> float:
+    return float("inf") if call.n_trials is None else float(call.n_trials)
 
 
 def _is_here(row: _Row) -> bool:
@@ -70,12 +80,20 @@ def _is_here(row: _Row) -> bool:
     return row["has_model"] or row["model_path"] is not None
 
 
-def _rows(rows: Table) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = rows.select(
-        ["group", "trials", "history", "model_path"]
-    ).to_pylist()
+def _rows(rows: Table, folder: Path | None = None) -> list[dict[str, Any]]:
+    """Return what is asked of rows; whether models in a folder's file are lost takes reading it."""
+    places = rows.column(MODEL_AT).to_pylist()
     valid = rows.column("model").is_valid().to_pylist()
-    return [{**row, "has_model": has} for row, has in zip(found, valid, strict=True)]
+    found = read_models(folder, places) if folder is not None else places
+    lines = rows.select(["group", "trials", "history", "model_path"]).to_pylist()
+    return [
+        {
+            **line,
+            "has_model": has or place is not None,
+            "is_lost": model is None and place is not None,
+        }
+        for line, has, place, model in zip(lines, valid, places, found, strict=True)
+    ]
 
 
 def misplaced(kept: Table, job: GroupJob) -> Iterator[str]:

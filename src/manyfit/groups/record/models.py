@@ -1,11 +1,118 @@
-"""Where models of groups are kept, if not in their rows."""
+"""Where models of groups are kept: in a file of the record, or in a folder of the user's."""
 
 import hashlib
+import logging
 import os
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
+from manyfit._held import close_held, open_held
 from manyfit._optional import require
 from manyfit.data.references import open_binary
+from manyfit.errors import JournalError
+from manyfit.journal.copy import state_of
+from manyfit.journal.disk import make_folder, sync, write
+
+FILE = "models"  # in the folder of the record
+# Where a model is in the file: its first byte, how many there are, and their CRC-32.
+Place: TypeAlias = Sequence[int]
+
+_log = logging.getLogger("manyfit")
+
+
+class ModelFile:
+    """The pickled models of a call, one after another; rows say where each is.
+
+    A driver that dies leaves bytes at the end that no row speaks of. They stay.
+
+    Args:
+        folder: The record's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._file: int | None = None
+        self._size = 0
+
+    def add(self, data: bytes) -> Place:
+        """Write a model; returns where it is, once `sync` has returned.
+
+        Raises:
+            JournalError: The disk refuses.
+        """
+        try:
+            file = self._opened()
+            write(file, data)
+        except OSError as error:
+            raise JournalError(f"can't write {self._path}: {error.strerror}") from error
+        place = [self._size, len(data), zlib.crc32(data)]
+        self._size += len(data)
+        return place
+
+    def sync(self) -> None:
+        """Return once all that was added would survive a power cut; write a file anew that is gone.
+
+        Raises:
+            JournalError: The disk refuses.
+        """
+        if self._file is None:
+            return
+        try:
+            if state_of(self._file, self._path, self._size) == "deleted":
+                self._write_again(self._file)
+            sync(self._file)
+        except OSError as error:
+            raise JournalError(f"can't save {self._path}: {error.strerror}") from error
+
+    def _opened(self) -> int:
+        if self._file is None:
+            self._file = open_held(self._path, 0o666, os.O_APPEND)
+            self._size = os.fstat(self._file).st_size
+        return self._file
+
+    def _write_again(self, old: int) -> None:
+        """Write what a deleted file had into a new one; it is there for as long as it is open."""
+        make_folder(self._path.parent)
+        self._file = open_held(self._path, 0o666, os.O_APPEND)
+        place = 0
+        while block := os.pread(old, 1 << 20, place):
+            write(self._file, block)
+            place += len(block)
+        close_held(old)
+        _log.warning("%s was deleted while groups were tuned, and is written again", self._path)
+
+    def close(self) -> None:
+        """Let go of the file. Safe to call twice."""
+        if self._file is not None:
+            close_held(self._file)
+            self._file = None
+
+
+def read_models(folder: Path, places: Iterable[Place | None]) -> list[bytes | None]:
+    """Return models out of the record's file.
+
+    Args:
+        folder: The record's.
+        places: Where each is; None for one that there isn't.
+
+    Returns:
+        The models; None also for those that are gone, or damaged.
+    """
+    try:
+        file = os.open(folder / FILE, os.O_RDONLY)
+    except FileNotFoundError:
+        return [None for _ in places]
+    try:
+        return [None if place is None else _whole(file, *place) for place in places]
+    finally:
+        os.close(file)
+
+
+def _whole(file: int, start: int, size: int, checksum: int) -> bytes | None:
+    data = os.pread(file, size, start)
+    return data if len(data) == size and zlib.crc32(data) == checksum else None
 
 
 def model_name(group: str, data: bytes) -> str:

@@ -16,6 +16,7 @@ from manyfit._names import from_file_name
 from manyfit._optional import load, require
 from manyfit.data.references import Delta, Parquet, absolute, filesystem_of
 from manyfit.errors import ArgumentError, JournalError
+from manyfit.groups.record.ended import DEFAULTS, completed
 from manyfit.groups.record.row import CALL, COLUMN_NAMES, Schema, Table
 
 MODEL = "model"
@@ -96,11 +97,23 @@ class Output:
         if known is None:
             self.write(schema.empty_table())
             return
-        wanted = [(CALL, ""), *_columns(schema, keys)]
-        if known != wanted:
-            raise ArgumentError(self.refusal(known, wanted))
+        self.check(known, [(CALL, ""), *_columns(schema, keys)])
 
-    def refusal(self, known: Sequence[Column], wanted: Sequence[Column]) -> str:
+    def check(self, known: Sequence[Column], wanted: Sequence[Column]) -> None:
+        """Check that rows can go where others are: an older Manyfit's may have fewer columns.
+
+        Args:
+            known: The columns that are there.
+            wanted: Those of rows.
+
+        Raises:
+            ArgumentError: They have other columns.
+        """
+        needed = {each for each in wanted if each[0] not in DEFAULTS}
+        if not needed <= set(known) <= set(wanted):
+            raise ArgumentError(self._refusal(known, wanted))
+
+    def _refusal(self, known: Sequence[Column], wanted: Sequence[Column]) -> str:
         """Say why rows can't go where other columns are."""
         here, ours = [name for name, _ in known], [name for name, _ in wanted]
         if here == ours:
@@ -151,15 +164,20 @@ class Output:
 
     def rows(self, schema: Schema) -> Table:
         """Return what this call has written, without models."""
-        arrow = load("pyarrow")
-        names = [name for name in schema.names if name != MODEL]
-        source = dataclasses.replace(self.place, columns=names, filters=[(CALL, "==", self.call)])
-        batches = list(source.batches())
-        if not batches:
-            return schema.empty_table()
-        plain = arrow.schema([field for field in schema if field.name != MODEL])
-        rows = arrow.Table.from_batches(batches).cast(plain)
-        return rows.add_column(schema.get_field_index(MODEL), *_no_models(len(rows)))
+        known = self._dataset(schema)
+        names = [each for each in schema.names if each != MODEL and each in known.schema.names]
+        ours = load("pyarrow.dataset").field(CALL) == self.call
+        return completed(known.to_table(columns=names, filter=ours), schema)
+
+    def _dataset(self, schema: Schema) -> Any:
+        """Return what is there as a pyarrow dataset; columns that a file lacks are null in it."""
+        if isinstance(self.place, Delta):
+            deltalake = require("deltalake", extra="delta", purpose="output=manyfit.Delta")
+            return deltalake.DeltaTable(self.place.path).to_pyarrow_dataset()
+        filesystem, path = filesystem_of(self.place.path)
+        found = load("pyarrow.dataset").dataset(path, filesystem=filesystem, format="parquet")
+        new = [field for field in schema if field.name not in found.schema.names]
+        return found.replace_schema(load("pyarrow").schema([*found.schema, *new]))
 
     def write(self, rows: Table) -> None:
         """Append rows, all of them or none.
@@ -178,7 +196,7 @@ class Output:
     def _append(self, table: Table) -> None:
         if isinstance(self.place, Delta):
             deltalake = require("deltalake", extra="delta", purpose="output=manyfit.Delta")
-            deltalake.write_deltalake(self.place.path, table, mode="append")
+            deltalake.write_deltalake(self.place.path, table, mode="append", schema_mode="merge")
             return
         parquet = load("pyarrow.parquet")
         name = f"{self.call}-{secrets.token_hex(6)}.parquet"

@@ -5,24 +5,27 @@ differs from call to call is kept with the rows, and where rows of unlike calls 
 the result says so.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from manyfit._optional import load
 from manyfit.digest import digest_of
 from manyfit.errors import StudyChangedError
 from manyfit.fingerprint import differences, fingerprint
+from manyfit.group_events import CallStarted, GroupsDescribed
 from manyfit.groups.job import GroupJob
+from manyfit.groups.record.ended import completed, types_of
 from manyfit.groups.record.judged import judged_on, mark_of
-from manyfit.groups.record.lacking import known, lacking, misplaced
-from manyfit.groups.record.row import Schema, Table, as_moments, keys_in, settled
-from manyfit.groups.record.store import GroupRecord, Work
+from manyfit.groups.record.lacking import known, lacking, misplaced, output_of
+from manyfit.groups.record.row import Schema, Table, as_moments, keys_in, row_schema, settled
+from manyfit.groups.record.state import CallState
+from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.run.base import Population
 from manyfit.trackers.progress import counted
 
-GROUPS = "groups"  # the stage of the record that the result is made of
-_DATA = "data"  # that of the digests of groups' rows
 # Settings of a job that may change between calls; so may the functions.
 _SETTINGS = ("sampler", "pruner", "stop", "start_with", "trial_timeout", "trial_memory")
 _FUNCTIONS = ("objective", "baseline")
@@ -45,29 +48,36 @@ class Resumed:
 NOTHING = Resumed()
 
 
-def work_of(job: GroupJob) -> dict[str, Any]:
-    """Return what may differ from call to call, as JSON values."""
+def started_by(job: GroupJob, keys: Schema) -> CallStarted:
+    """Return what is put on record of a driver: what may differ from one to the next.
+
+    Args:
+        job: What is done with each group.
+        keys: The key columns.
+    """
     functions = [(name, getattr(job, name)) for name in _FUNCTIONS]
-    return {
-        "n_trials": job.n_trials,
-        "models": bool(job.keep_models),
-        "output": job.output.place.path if job.output and job.keep_models is True else "",
-        "trials": job.keep_trials,
-        "functions": {name: fingerprint(each) for name, each in functions if each is not None},
-        "settings": {name: digest_of(getattr(job, name)) for name in _SETTINGS},
-    }
+    return CallStarted(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        at=time.time(),
+        keys=types_of(keys),
+        n_trials=job.n_trials,
+        output=job.output.place.path if job.output else "",
+        models=bool(job.keep_models),
+        model_folder=job.folder_of_models() or "",
+        trials=job.keep_trials,
+        functions={name: fingerprint(each) for name, each in functions if each is not None},
+        settings={name: digest_of(getattr(job, name)) for name in _SETTINGS},
+    )
 
 
-def resume(
-    population: Population, job: GroupJob, record: GroupRecord, schema: Schema, seed: int | None
-) -> Resumed:
+def resume(population: Population, job: GroupJob, record: GroupRecord, seed: int | None) -> Resumed:
     """Put on record what the output has already, and find out what is on record.
 
     Args:
         population: All groups.
         job: What is done with each.
         record: Of the call.
-        schema: Of rows.
         seed: As it was asked for.
 
     Raises:
@@ -76,39 +86,37 @@ def resume(
             params that are on record were judged on other rows or groups than new ones would be.
         JournalError: The output, or the record, can't be read or written.
     """
+    keys, state = population.keys_schema, record.state
+    schema, now = row_schema(keys), started_by(job, keys)
     written = _recalled(population, job, record, schema)
-    done = settled(record.rows(GROUPS, schema))
-    made, work = record.work_of(GROUPS), work_of(job)
-    names = set(done.column("group").to_pylist())
-    outputs = record.header.get("outputs", ())
-    was = {name: known(made.get(name, {}), work, outputs) for name in names}
-    lacks = dict(lacking(done, was, job, written, work))
+    done = settled(state.located(schema))
+    made = {group: known(was, now) for group, was in state.calls_of(done).items()}
+    lacks = dict(lacking(done, made, written, now, record.folder))
     again = frozenset[str]().union(*lacks.values())
-    kept = {name: made.get(name, {}) for name in sorted(names - again)}
-    first = record.header["seed"]
+    kept = {name: made[name] for name in sorted(made.keys() - again)}
+    first = state.created.seed
     notes = []
     if seed not in (None, first):
         notes = [f"{record.name!r} keeps its first seed, {first}"]
     notes += [f"{_groups(len(found))} tuned again: {why}" for why, found in lacks.items()]
     notes += misplaced(without(done, again), job)
-    notes += _changed_work(kept, record, work)
+    notes += _changed_work(kept, record, now)
     digests = population.digests()
-    if record.header["mode"] == "shared":
+    if state.created.mode == "shared":
         older = _digests(record, digests, schema)
-        ended = _ended(made.values())
+        ended = _ended(state.calls_of(state.located(schema)).values())
         notes += judged_on(population, job, record, digests, older=older, done=ended)
     differs = _noted(record, digests, kept)
     if len(done):
         notes += _changed_data(population, differs, done, again, job.by)
-    record.note_work(work)
+    record.put(now, sync=True)
     return Resumed(again, tuple(notes))
 
 
-def models_in_outputs(record: GroupRecord) -> dict[str, str]:
+def models_in_outputs(state: CallState) -> dict[str, str]:
     """Return, by group on record, the output that alone was given its model."""
-    outputs = record.header.get("outputs", ())
-    made = {name: known(was, {}, outputs) for name, was in record.work_of(GROUPS).items()}
-    return {name: was["output"] for name, was in made.items() if was.get("output")}
+    made = {group: output_of(was) for group, was in state.calls_of(state.located()).items()}
+    return {group: output for group, output in made.items() if output}
 
 
 def _recalled(
@@ -121,7 +129,7 @@ def _recalled(
     if job.output is None:
         return None
     place = job.output.place.path
-    rows = as_moments(settled(population.written(job.output)), schema)
+    rows = settled(completed(as_moments(population.written(job.output), schema), schema))
     groups: list[str] = rows.column("group").to_pylist()
     if groups and not record.has_output(place):
         raise StudyChangedError(
@@ -129,52 +137,50 @@ def _recalled(
             f"{job.output.call!r}, too, and whose record is elsewhere: give this call another name "
             "or another output, or the folder of that one"
         )
-    record.note_output(place)
-    known = set(settled(record.rows(GROUPS, schema)).column("group").to_pylist())
+    known = set(settled(record.rows(schema)).column("group").to_pylist())
     missing = [at for at, group in enumerate(groups) if group not in known]
     if missing:
-        record.append(GROUPS, rows.take(missing))
+        record.append(rows.take(missing))
     return set(groups)
 
 
 # ── what has changed ──────────────────────────────────────────────────────────────────────────────
 
 
-def _changed_work(kept: Mapping[str, Work], record: GroupRecord, work: Work) -> Iterator[str]:
+def _changed_work(
+    kept: Mapping[str, CallStarted], record: GroupRecord, now: CallStarted
+) -> Iterator[str]:
     """Yield a sentence if rows, or trials, are there that another function or setting has made."""
     ways = {id(was): was for was in kept.values()}
-    changes = {key: _differences(was, work) for key, was in ways.items()}
+    changes = {key: _differences(was, now) for key, was in ways.items()}
     count = sum(bool(changes[id(was)]) for was in kept.values())
     if count:
         listed = ", ".join(dict.fromkeys(name for found in changes.values() for name in found))
         yield f"{_groups(count)} kept as tuned with another {listed}: {_ANOTHER}"
-    trials = (record.folder / "shared").exists() and record.header.get("work")
-    if trials and not count and (listed := ", ".join(_differences(trials, work))):
+    first = record.first if (record.folder / "shared").exists() else None
+    if first and not count and (listed := ", ".join(_differences(first, now))):
         yield f"trials on record are of another {listed}: {_ANOTHER}"
 
 
-def _differences(was: Work, work: Work) -> list[str]:
-    if not was:
-        return []  # of a version that didn't note it
-    before, now = was["functions"], work["functions"]
-    found = [name for name in _FUNCTIONS if (name in before) != (name in now)]
-    parts = {name: differences(before[name], now[name]) for name in before.keys() & now.keys()}
+def _differences(was: CallStarted, now: CallStarted) -> list[str]:
+    before, after = was.functions, now.functions
+    found = [name for name in _FUNCTIONS if (name in before) != (name in after)]
+    parts = {name: differences(before[name], after[name]) for name in before.keys() & after.keys()}
     found += [f"{name} ({', '.join(each):.200})" for name, each in parts.items() if each]
-    changed = (name for name in _SETTINGS if was["settings"].get(name) != work["settings"][name])
+    changed = (name for name in _SETTINGS if was.settings.get(name) != now.settings[name])
     return [*found, *changed]
 
 
 def _noted(
-    record: GroupRecord, digests: Table | None, kept: Mapping[str, Work]
+    record: GroupRecord, digests: Table | None, kept: Mapping[str, CallStarted]
 ) -> Mapping[str, bool]:
     """Put digests of groups that will be tuned on record; returns which of the others differ."""
     if digests is None:
         return {}
-    known, now = _pairs(record.rows(_DATA, digests.schema)), _pairs(digests)
-    changed = [known.get(group) != digest for group, digest in now.items()]
-    new = [at for at, group in enumerate(now) if changed[at] and group not in kept]
-    if new:
-        record.append(_DATA, digests.take(new))
+    known, now = dict(record.state.digests), _pairs(digests)
+    new = {group: each for group, each in now.items() if known.get(group) != each}
+    if new := {group: each for group, each in new.items() if group not in kept}:
+        record.put(GroupsDescribed(new, time.time()))
     return {group: known[group] != now.get(group) for group in known}
 
 
@@ -198,17 +204,17 @@ def _changed_data(
         yield f"{_groups(gone)} kept that the data no longer have"
 
 
-def _digests(record: GroupRecord, digests: Table | None, schema: Schema) -> dict[str, str]:
+def _digests(record: GroupRecord, digests: Table | None, schema: Schema) -> Mapping[str, str]:
     """Return, by group, what tells the rows of earlier calls from others."""
     if digests is not None:
-        return _pairs(record.rows(_DATA, digests.schema))
-    columns = record.rows(GROUPS, schema).select(["group", "rows"])
+        return record.state.digests
+    columns = record.rows(schema).select(["group", "rows"])
     return {row["group"]: mark_of(row["rows"]) for row in columns.to_pylist()}
 
 
-def _ended(made: Collection[Work]) -> int | None:
+def _ended(made: Iterable[CallStarted]) -> int | None:
     """Return the trials of shared params that have ended; None if that isn't known."""
-    return max((was["n_trials"] for was in made if was), default=None)
+    return max((was.n_trials or 0 for was in made if was.functions), default=None)
 
 
 def _pairs(digests: Table) -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
 from manyfit._optional import load, require
+from manyfit.group_events import GroupEnded
 from manyfit.groups.record.keys import texts_of
 from manyfit.metric import Metric
 
@@ -69,12 +70,6 @@ class GroupRow:
     model: bytes | None = field(default=None, repr=False)
     model_path: str | None = None
     history: str | None = field(default=None, repr=False)
-
-    def gain(self, metric: Metric) -> float | None:
-        """Return by how much tuning beat the baseline, in the metric's unit; negative: it lost."""
-        if self.value is None or self.baseline is None:
-            return None
-        return metric.loss(self.baseline) - metric.loss(self.value)
 
     def because(self, also: str) -> "GroupRow":
         """Return the row with one more reason."""
@@ -149,7 +144,7 @@ def as_moments(rows: Table, schema: Schema) -> Table:
     Times on Spark had no zone once, and their texts were what the session's clocks showed.
     """
     arrow, compute = load("pyarrow"), load("pyarrow.compute")
-    by = schema.names[: -len(COLUMN_NAMES)]
+    by = schema.names[: schema.names.index("group")]
     zoned = [name for name in by if getattr(schema.field(name).type, "tz", None)]
     for name in zoned:
         column, kind = rows.column(name), schema.field(name).type
@@ -191,14 +186,14 @@ def row_schema(keys: Schema) -> Schema:
     names = key_names(keys.names)
     return arrow.schema(
         [
-            *(field.with_name(name) for field, name in zip(keys, names, strict=True)),
+            *(arrow.field(name, field.type) for field, name in zip(keys, names, strict=True)),
             *(arrow.field(name, types[kind]) for name, kind in _COLUMNS),
         ]
     )
 
 
 def to_table(
-    keys: Sequence[Sequence[Any]], rows: Iterable[GroupRow], metric: Metric, schema: Schema
+    keys: Sequence[Sequence[Any]], rows: Sequence[GroupRow], metric: Metric, schema: Schema
 ) -> Table:
     """Return rows as an Arrow table.
 
@@ -208,23 +203,49 @@ def to_table(
         metric: What was tuned: the gain depends on its direction.
         schema: Of `row_schema`.
     """
+    count = len(schema) - len(COLUMN_NAMES)
+    columns = list(zip(*keys, strict=True)) if keys else [()] * count
+    return table_of(columns, rows, metric, schema)
+
+
+def table_of(
+    keys: Sequence[Any], rows: Sequence[GroupRow | GroupEnded], metric: Metric, schema: Schema
+) -> Table:
+    """Return rows, or events with the same fields, as an Arrow table.
+
+    Args:
+        keys: The values of each key column.
+        rows: As many rows.
+        metric: What was tuned: the gain depends on its direction.
+        schema: Of `row_schema`.
+    """
     arrow = require("pyarrow", extra="arrow", purpose="tune_groups")
-    by = schema.names[: -len(COLUMN_NAMES)]
-    lines = [
-        {**dict(zip(by, key, strict=True)), **_fields(row, metric)}
-        for key, row in zip(keys, rows, strict=True)
+    columns = [*keys, *(_column(name, rows, metric) for name in COLUMN_NAMES)]
+    arrays = [
+        each if isinstance(each, arrow.Array) else arrow.array(each, kind)
+        for each, kind in zip(columns, schema.types, strict=True)
     ]
-    return arrow.Table.from_pylist(lines, schema=schema)
+    return arrow.table(arrays, schema=schema)
 
 
-def _fields(row: GroupRow, metric: Metric) -> dict[str, Any]:
-    return {
-        **{name: getattr(row, name) for name in COLUMN_NAMES if name != "gain"},
-        "params": None if row.params is None else json.dumps(row.params, ensure_ascii=False),
-        "metrics": list(row.metrics.items()),
-        "baseline_metrics": list(row.baseline_metrics.items()),
-        "gain": _finite(row.gain(metric)),
-    }
+def _column(name: str, rows: Sequence[GroupRow | GroupEnded], metric: Metric) -> list[Any]:
+    if name == "gain":
+        return [_finite(gain(row, metric)) for row in rows]
+    values = [getattr(row, name) for row in rows]
+    if name == "params":
+        return [None if each is None else json.dumps(each, ensure_ascii=False) for each in values]
+    if name in ("metrics", "baseline_metrics"):
+        return [list(each.items()) for each in values]
+    if name == "model":
+        return [each if isinstance(each, bytes) else None for each in values]
+    return values
+
+
+def gain(row: GroupRow | GroupEnded, metric: Metric) -> float | None:
+    """Return by how much tuning beat the baseline, in the metric's unit; negative: it lost."""
+    if row.value is None or row.baseline is None:
+        return None
+    return metric.loss(row.baseline) - metric.loss(row.value)
 
 
 def _finite(number: float | None) -> float | None:

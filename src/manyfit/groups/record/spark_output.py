@@ -70,10 +70,11 @@ def _tried(output: Output, rows: Any) -> Exception | None:
     return None
 
 
-def _written(output: Output, spark: Any) -> Any:
-    """Return all that this call has written."""
+def _written(output: Output, spark: Any, *, merged: bool = False) -> Any:
+    """Return all that this call has written; `merged`: with columns that only some files have."""
     functions = load("pyspark.sql.functions")
-    frame = spark.read.format(output.format).load(output.place.path)
+    reader = spark.read.format(output.format).option("mergeSchema", str(merged).lower())
+    frame = reader.load(output.place.path)
     return frame.where(functions.col(CALL) == output.call).drop(CALL)
 
 
@@ -109,11 +110,9 @@ def written(output: Output, spark: Any, ddl: str, collect: Callable[[Any], Table
                 f"Spark can't write to output={output.place.path!r}:\n{spark_message(problem)}"
             ) from problem
         return collect(empty)
-    known = _columns(output, spark)
-    wanted = [(CALL, "string"), *empty.dtypes]
-    if known != wanted:
-        raise ArgumentError(output.refusal(known, wanted))
-    return collect(_slim(_written(output, spark)))
+    output.check(_columns(output, spark), [(CALL, "string"), *empty.dtypes])
+    known = _slim(_written(output, spark, merged=True))
+    return collect(empty.unionByName(known, allowMissingColumns=True))
 
 
 def _columns(output: Output, spark: Any) -> Sequence[tuple[str, str]]:
@@ -151,6 +150,7 @@ def write(output: Output, rows: Any) -> None:
     """Append rows as one Spark job, apart from others until it is finished."""
     functions = load("pyspark.sql.functions")
     writer = rows.select(functions.lit(output.call).alias(CALL), "*").write.format(output.format)
+    writer = writer.option("mergeSchema", "true")  # Delta's: columns that have come since
     if isinstance(output.place, Parquet):
         writer = writer.option(_ATTEMPT, str(secrets.randbits(30)))
     writer.mode("append").save(output.place.path)

@@ -1,7 +1,6 @@
 """How a call of `tune_groups` ended, as trackers keep it: figures, words and files."""
 
 import json
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit._redact import redact
-from manyfit.group_events import GroupEnded
-from manyfit.groups.record.row import BASELINE, COLUMN_NAMES, COMPLETE, FAIL, Table
+from manyfit.groups.record.ended import events_of
+from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL
 from manyfit.groups.result import plots
 from manyfit.groups.result.table import label
 from manyfit.trackers.auto import is_installed
@@ -32,7 +31,7 @@ def outcome_of(result: "GroupsResult") -> Outcome:
         metrics=_metrics(result),
         tags={f"manyfit.{state.lower()}": str(result.count(state)) for state in _STATES},
         files=lambda: {**_tables(result), **_failures(result), **_pictures(result)},
-        groups=lambda: ended(result.rows),
+        groups=lambda: events_of(result.rows),
     )
 
 
@@ -92,25 +91,3 @@ def _pictures(result: "GroupsResult") -> dict[str, str]:
     if not is_installed("plotly") or not len(result):
         return {}
     return {"figures.html": plots.page(result)}
-
-
-# The columns that events have in another form, or not at all.
-_OTHER = ("params", "metrics", "baseline_metrics", "gain", "model")
-
-
-def ended(rows: Table) -> list[GroupEnded]:
-    """Return rows of groups as the ends of these groups."""
-    by = rows.schema.names[: -len(COLUMN_NAMES)]
-    plain = [name for name in COLUMN_NAMES if name not in _OTHER]
-    now = time.time()
-    return [
-        GroupEnded(
-            key=[line[name] for name in by],
-            at=now,
-            params=None if line["params"] is None else json.loads(line["params"]),
-            metrics=dict(line["metrics"] or ()),
-            baseline_metrics=dict(line["baseline_metrics"] or ()),
-            **{name: line[name] for name in plain},
-        )
-        for line in rows.drop_columns(["model", "gain"]).to_pylist()
-    ]

@@ -49,7 +49,7 @@ class GroupFailure:
     traceback: str
 
 
-@dataclass(frozen=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False)
 class GroupsResult:
     """The groups of a call of `tune_groups`, as they stood when it ended.
 
