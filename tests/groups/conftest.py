@@ -51,3 +51,16 @@ class SlotHere:
 def here(monkeypatch):
     """Groups of pandas are tuned in this process, and not in others."""
     monkeypatch.setattr("manyfit.groups.run.local.Slot", SlotHere)
+
+
+@pytest.fixture
+def forget():
+    """Cuts a call's record off before its first row, as if the driver had died there."""
+
+    def cut(folder):
+        path = folder / "journal.jsonl"
+        lines = path.read_bytes().splitlines(keepends=True)
+        first = next(at for at, line in enumerate(lines) if b'"event":"group-ended"' in line)
+        path.write_bytes(b"".join(lines[:first]))
+
+    return cut

@@ -103,7 +103,8 @@ def start(folder, mode, *, on_spark):
 def wait_for_the_record(driver, folder):
     """Wait until a first group has ended, and others have not."""
     deadline = time.monotonic() + 120
-    while not any(file.stat().st_size > 8_000 for file in folder.glob("call/groups-*.arrows")):
+    journal = folder / "call" / "journal.jsonl"
+    while not (journal.exists() and b"group-ended" in journal.read_bytes()):
         assert driver.poll() is None, (folder / "driver.log").read_text()
         assert time.monotonic() < deadline, "no group has ended"
         time.sleep(0.02)

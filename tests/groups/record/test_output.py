@@ -189,11 +189,10 @@ class TestTuning:
         with pytest.raises(NoResultError, match=r"is the column model of .*out"):
             result.model_of("g1")
 
-    def test_a_driver_that_died_between_output_and_record(self, tuned, tmp_path):
+    def test_a_driver_that_died_between_output_and_record(self, tuned, tmp_path, forget):
         """What the output has is not tuned again."""
         first = tuned()
-        for file in (tmp_path / "call").glob("groups-*.arrows"):
-            file.unlink()
+        forget(tmp_path / "call")
         again = tuned()
         assert again.table.equals(first.table)
         assert len(pq.read_table(tmp_path / "out")) == 3

@@ -13,7 +13,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from manyfit import Choice, Float, Int, tune_groups
+from manyfit import Choice, Float, Int, load_groups, tune_groups
 from manyfit.errors import ArgumentError, ExecutorError, JournalError
 from manyfit.groups.job import GroupJob
 from manyfit.groups.record import spark_output
@@ -118,7 +118,7 @@ def on_both(tuned, spark, objective, rows=None, **settings):
 class TestSameTable:
     """Where rows are changes nothing about what is found."""
 
-    def test_on_a_cluster(self, session, tuned, here, tmp_path):
+    def test_on_a_cluster(self, session, tuned, here, tmp_path, forget):
         """Missing, unicode and time keys, groups of one row, a holdout, models: all is the same.
 
         With an output, models never come to the driver, and resuming adds no row twice.
@@ -139,8 +139,7 @@ class TestSameTable:
         assert there.count("BASELINE") == 2  # two rows, or one, can't be split
         assert there.count("COMPLETE") == 6
         assert len({row["worker"] for row in there.rows.to_pylist()} - {""}) > 1
-        for file in (tmp_path / "call").glob("groups-*.arrows"):
-            file.unlink()
+        forget(tmp_path / "call")
         again = tuned(of(session, rows), objective, **settings)
         assert again.table.equals(there.table)
         found = pq.read_table(out).to_pylist()
@@ -209,7 +208,7 @@ class TestMoments:
         yield spark
         spark.conf.set("spark.sql.session.timeZone", before)
 
-    def test_keys(self, there, tuned, tmp_path):
+    def test_keys(self, there, tuned, tmp_path, forget):
         """Two that clocks show alike are two groups, each found again by the key that is shown."""
         seconds = [1730611800, 1730615400, 1730700000]  # 01:30, 01:30 an hour later, a day later
         lines = [(each, float(n)) for n, each in enumerate(seconds)]
@@ -231,8 +230,7 @@ class TestMoments:
         found = {row["y"]: row["prediction"] for row in result.predict(data).collect()}
         assert found == {0.0: 1.0, 1.0: 1.0, 2.0: 1.0}
         there.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
-        for file in (tmp_path / "call").glob("groups-*.arrows"):
-            file.unlink()
+        forget(tmp_path / "call")
         for again in (run(), run()):  # from the output, and then from the record
             assert again.rows.column("group") == result.rows.column("group")
         assert len(pq.read_table(tmp_path / "out")) == 3
@@ -490,7 +488,21 @@ class TestOutput:
         settings = {"output": tmp_path / "out", "name": "call"}
         with pytest.raises(JournalError, match="5 of 5 rows are missing after 5 attempts"):
             tuned(numbered(spark, 5), lambda group, params: 1.0, **settings)
-        assert not list((tmp_path / "call").glob("groups-*.arrows"))
+        assert len(load_groups("call", folder=tmp_path)) == 0
+
+    def test_an_output_with_fewer_columns(self, spark, tuned, tmp_path, forget):
+        """Rows that an older Manyfit wrote count, and rows of now go beside them."""
+        settings = {"output": tmp_path / "out", "name": "call"}
+        tuned(numbered(spark, 3), lambda group, params: 1.0, **settings)
+        for path in (tmp_path / "out").glob("*.parquet"):
+            pq.write_table(pq.read_table(path).drop_columns(["fit_seconds", "history"]), path)
+        for path in (tmp_path / "out").glob(".*.crc"):
+            path.unlink()
+        forget(tmp_path / "call")
+        result = tuned(numbered(spark, 5), lambda group, params: 1.0, **settings)
+        assert result.table["fit_seconds"].tolist()[:3] == [0.0] * 3
+        assert result.table["fit_seconds"].gt(0).tolist()[3:] == [True] * 2
+        assert load_groups("call", folder=tmp_path) == result
 
     def test_files_of_another_format(self, spark, tuned, tmp_path):
         """They are refused, wherever they are below the folder."""
