@@ -77,7 +77,7 @@ def tune(
         timeout: Seconds after which this call ends. Trials still running are cut off, and run again
             when the study is resumed.
         parallelism: The number of trials that run at once; by default one per core (or per
-            `cpus_per_trial` cores).
+            `cpus_per_trial` cores) that this process, or its container, may use.
         executor: `"processes"`, `"threads"`, `"inline"` (this thread: for debugging), or an
             `Executor`.
         sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"nearby"`, `"grid"`, a

@@ -30,8 +30,9 @@ def make_executor(
     Args:
         executor: `"processes"`, `"threads"`, `"inline"`, or an `Executor`, which has its own
             parallelism.
-        parallelism: The number of trials that run at once; by default the number of cores divided
-            by `cpus_per_trial` (1 if not given), and at most `n_trials`.
+        parallelism: The number of trials that run at once; by default the number of cores, or of a
+            container's share of them, divided by `cpus_per_trial` (1 if not given), and at most
+            `n_trials`.
         cpus_per_trial: The number of cores that one trial uses.
         n_trials: The number of trials.
 

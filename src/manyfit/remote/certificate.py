@@ -6,7 +6,7 @@ import secrets
 import ssl
 import tempfile
 
-from manyfit._optional import require
+from manyfit.errors import MissingExtraError
 
 # Nobody looks at these: who knows the fingerprint needs no dates, and clocks differ.
 _FROM = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
@@ -34,10 +34,13 @@ def certified_context() -> tuple[ssl.SSLContext, bytes]:
 
 def _certificate() -> tuple[bytes, bytes, str]:
     """Return a new certificate (DER), the same with its encrypted key (PEM), and the password."""
-    require("cryptography", extra="spark", purpose="an encrypted connection to workers")
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    try:
+        from cryptography import x509  # noqa: PLC0415
+        from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    except ModuleNotFoundError as error:  # the extras of several executors bring it
+        rule = "a connection to workers is encrypted, for which cryptography is not installed"
+        raise MissingExtraError(f"{rule}: pip install cryptography", name=error.name) from error
 
     key, password = ec.generate_private_key(ec.SECP256R1()), secrets.token_hex()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Manyfit")])
