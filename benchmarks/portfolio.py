@@ -76,12 +76,9 @@ def compare(surfaces: Surfaces, seed: int, *, starts: bool) -> tuple[dict[str, n
     early, late = order[:wave].tolist(), order[wave:].tolist()
 
     def alone(group: int, trials: int, kind: Any = NearbySampler) -> Trials:
-        sampler = (
-            kind(space, LOSS, seed * count + group)
-            if kind is NearbySampler
-            else kind(space, seed * count + group)
-        )
-        return study(surfaces, group, sampler, seed * count + group, trials, first)
+        own = seed * count + group
+        sampler = kind(space, LOSS, own) if kind is NearbySampler else kind(space, own)
+        return study(surfaces, group, sampler, own, trials, first)
 
     full = {group: alone(group, FULL) for group in early}
     tuned = [Tuned.of([history(full[group])], space, LOSS) for group in early]

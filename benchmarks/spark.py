@@ -243,7 +243,7 @@ def reports(cluster: Cluster, folder: Path, arguments: argparse.Namespace) -> No
             folder=folder,
             **QUIET,
         )
-        said = [json.loads(result.log_of(trial).read_text()) for trial in result]
+        said = [json.loads(result.log_of(trial).read_text(encoding="utf-8")) for trial in result]
         times = sorted(1e3 * each["seconds"] for each in said)
         print(
             f"from a hopeless report to its trial being told, journal with fsync between: median "

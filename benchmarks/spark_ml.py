@@ -259,6 +259,23 @@ def slots(spark, folder, args):
     )
 
 
+class Hopeless:
+    """A pruner that stops every trial at its first report."""
+
+    def __init__(self, watch):
+        self._watch = watch
+
+    def bind(self, metric):
+        return self
+
+    def report(self, trial, step, value):
+        threading.Thread(target=self._watch, daemon=True).start()
+        return "hopeless"
+
+    def end(self, trial):
+        pass
+
+
 def cancel(spark, folder, args):
     """A trial that waits for a long job is pruned; then how long until its tasks are gone."""
     tracker = spark.sparkContext.statusTracker()
@@ -267,17 +284,6 @@ def cancel(spark, folder, args):
     def tasks():
         stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
         return sum(stage.numActiveTasks for stage in stages if stage is not None)
-
-    class Hopeless:
-        def bind(self, metric):
-            return self
-
-        def report(self, trial, step, value):
-            threading.Thread(target=watch, daemon=True).start()
-            return "hopeless"
-
-        def end(self, trial):
-            pass
 
     def watch():
         began = time.perf_counter()
@@ -307,7 +313,7 @@ def cancel(spark, folder, args):
         executor=manyfit.DriverExecutor(spark, parallelism=1),
         folder=folder,
         sampler="random",
-        pruner=Hopeless(),
+        pruner=Hopeless(watch),
         **QUIET,
     )
     print(f"slots free after {', '.join(f'{s:.2f}' for s in sorted(freed))} s")

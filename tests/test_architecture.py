@@ -2,10 +2,12 @@
 
 import ast
 import functools
+from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "manyfit"
+BENCHMARKS = ROOT / "benchmarks"
 
 # The tree, top to bottom: a module imports only from its own section or from above.
 SECTIONS = (
@@ -51,30 +53,30 @@ SECTIONS = (
 APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
 # The kinds of adapters, and the folders of each.
 ADAPTERS = (("executors", "spark"), ("journal",), ("trackers",))
+# The files that import a package, by its name or by a string.
 HOMES = {
-    "cryptography": {"remote/certificate.py"},
-    "optuna": {"samplers/optuna.py", "optuna.py"},
-    "plotly": {"groups/result/plots.py"},
-    "mlflow": {"trackers/mlflow_server.py"},
-    "rich": {"trackers/terminal.py", "cli.py"},
-    "psutil": {"worker/limits.py"},
-    "threadpoolctl": {"worker/limits.py", "samplers/threads.py"},
-    "pandas": {"result.py"},
-    "distributed": {"executors/dask.py"},
-    "pyspark": {
-        "spark/session.py",
-        "spark/task.py",
-        "groups/run/spark.py",
-        "spark_ml/maps.py",
-        "spark_ml/params.py",
-        "spark_ml/recipe.py",
-        "spark_ml/saving.py",
-        "spark_ml/scores.py",
-        "spark_ml/stages.py",
-        "spark_ml/validated.py",
-        "spark_ml/validator.py",
-    },
+    "optuna": ("samplers/optuna.py", "optuna.py"),
+    "plotly": ("groups/result/plots.py",),
+    "mlflow": ("trackers/mlflow_server.py", "trackers/mlflow_app.py", "worker/autologging.py"),
+    "rich": ("trackers/terminal*.py", "cli.py"),
+    "IPython": ("trackers/terminal.py",),
+    "psutil": ("worker/limits.py",),
+    "threadpoolctl": ("worker/limits.py", "samplers/threads.py"),
+    "cryptography": ("remote/certificate.py",),
+    "distributed": ("executors/dask.py",),
+    "tensorflow": ("data/references.py",),
+    "deltalake": ("data/references.py", "groups/record/output.py"),
+    "pandas": (
+        "result.py",
+        "digest.py",
+        "groups/run/local.py",
+        "groups/result/table.py",
+        "groups/apply/apply.py",
+    ),
+    "pyspark": ("spark/session.py", "spark/task.py", "groups/*/spark*.py", "spark_ml/*.py"),
 }
+# What imports the module that its first argument names.
+LOADERS = ("load", "require", "import_module", "__import__")
 LIMIT_LINES = 400
 LIMIT_FUNCTION = 45
 
@@ -92,6 +94,11 @@ def nodes(path):
 @functools.cache
 def modules():
     return sorted(SOURCE.rglob("*.py"))
+
+
+@functools.cache
+def benchmarks():
+    return sorted(BENCHMARKS.rglob("*.py"))
 
 
 @functools.cache
@@ -116,32 +123,54 @@ def section_of(part):
 
 
 @functools.cache
-def imports_of(path):
-    """Every import at run time: its node, and the module, with `x` of `from manyfit import x`."""
-    hidden = {
+def imports_of(path, types=False):
+    """Return nodes that import, and the modules: with `x` of `from manyfit import x`.
+
+    Args:
+        path: A file.
+        types: Whether those that only type checkers see are among them.
+    """
+    hidden = set() if types else hidden_nodes(path)
+    return [
+        pair for node in nodes(path) if id(node) not in hidden for pair in imports_in(path, node)
+    ]
+
+
+def hidden_nodes(path):
+    return {
         id(inner)
         for node in nodes(path)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
-    found = []
-    for node in nodes(path):
-        if id(node) in hidden:
-            continue
-        if isinstance(node, ast.Import):
-            found += [(node, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{place(path, node)}: relative import"
-            if node.module == "manyfit":
-                found += [(node, f"manyfit.{alias.name}") for alias in node.names]
-            else:
-                found.append((node, node.module))
-    return found
 
 
-def own_imports(path):
+def imports_in(path, node):
+    if isinstance(node, ast.Import):
+        yield from ((node, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"{place(path, node)}: relative import"
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            yield node, inner if is_module(inner) or node.module == "manyfit" else node.module
+    elif isinstance(node, ast.Call) and called(node) in LOADERS and node.args:
+        for word in ast.walk(node.args[0]):
+            if isinstance(word, ast.Constant) and isinstance(word.value, str):
+                yield node, word.value
+
+
+def called(call):
+    """The last part of the name of what is called."""
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
+def is_module(name):
+    return any((root / f"{name.replace('.', '/')}.py").exists() for root in (SOURCE.parent, ROOT))
+
+
+def own_imports(path, types=False):
     """The imports of Manyfit's own modules: nodes, and the parts of names below the root."""
-    for node, name in imports_of(path):
+    for node, name in imports_of(path, types):
         if name.split(".")[0] == "manyfit":
             yield node, name.split(".")[1:]
 
@@ -182,7 +211,7 @@ def test_adapters_do_not_know_each_other():
     assert met == []
 
 
-def test_third_party_packages_have_one_home():
+def test_third_party_packages_have_homes():
     """Each heavy package is imported in the files named for it, and nowhere else."""
     homeless = [
         f"{place(path, node)}: {package}"
@@ -190,10 +219,28 @@ def test_third_party_packages_have_one_home():
         if not name_of(path).startswith("testing/")
         for node, name in imports_of(path)
         for package in [name.split(".")[0]]
-        if package in HOMES and name_of(path) not in HOMES[package]
+        if package in HOMES and not is_home(name_of(path), package)
     ]
 
     assert homeless == []
+
+
+def is_home(name, package):
+    return any(fnmatch(name, home) for home in HOMES[package])
+
+
+def test_homes_are_lived_in():
+    """Each file that is named for a package imports it."""
+    met = {
+        (package, home)
+        for path in modules()
+        for _, name in imports_of(path)
+        for package in [name.split(".")[0]]
+        for home in HOMES.get(package, ())
+        if fnmatch(name_of(path), home)
+    }
+
+    assert {(package, home) for package in HOMES for home in HOMES[package]} - met == set()
 
 
 def functions_in(path):
@@ -205,7 +252,7 @@ def functions_in(path):
 def test_modules_and_functions_are_short():
     """No module or function outgrows the house's limits."""
     long = []
-    for path in modules():
+    for path in (*modules(), *benchmarks()):
         lines = path.read_text().count("\n")
         long += [f"{path.relative_to(ROOT)}: {lines} lines"] if lines > LIMIT_LINES else []
         for node in functions_in(path):
@@ -217,22 +264,37 @@ def test_modules_and_functions_are_short():
     assert long == []
 
 
+def circle_in(graph):
+    """Return what is left of a graph without the modules that lead out of every circle."""
+    remaining = {name: (deps & graph.keys()) - {name} for name, deps in graph.items()}
+    while free := {name for name, deps in remaining.items() if not deps}:
+        remaining = {name: deps - free for name, deps in remaining.items() if name not in free}
+    return remaining
+
+
 def test_there_are_no_import_cycles():
-    """Modules can be read in an order in which each knows only those before it."""
+    """Modules can be read in an order in which each knows only those before it, types included."""
     graph = {
         name_of(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__"): {
-            ".".join(parts) for _, parts in own_imports(path)
+            ".".join(parts) for _, parts in own_imports(path, types=True)
         }
         for path in modules()
         if name_of(path) != "__init__.py"
     }
-    remaining = {
-        name: {dep for dep in deps if dep in graph} - {name} for name, deps in graph.items()
-    }
-    while free := [name for name, deps in remaining.items() if not deps]:
-        remaining = {name: deps - set(free) for name, deps in remaining.items() if name not in free}
 
-    assert remaining == {}
+    assert circle_in(graph) == {}
+
+
+def test_benchmarks_have_no_import_cycles():
+    """Nor do those that measure."""
+    graph = {
+        path.relative_to(ROOT).as_posix().removesuffix(".py").replace("/", "."): {
+            name for _, name in imports_of(path, types=True)
+        }
+        for path in benchmarks()
+    }
+
+    assert circle_in(graph) == {}
 
 
 def test_nobody_imports_the_package_root_for_its_names():
@@ -252,7 +314,7 @@ def test_nobody_imports_the_package_root_for_its_names():
 
 def is_text_without_encoding(call):
     """Whether a call reads or writes text by the locale's encoding: ASCII, under LC_ALL=C."""
-    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    name = called(call)
     if any(keyword.arg == "encoding" for keyword in call.keywords):
         return False
     words = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
@@ -266,7 +328,7 @@ def test_text_has_an_encoding():
     """Files of text are opened with an encoding of ours, whatever the locale's is."""
     open_ended = [
         place(path, node)
-        for path in modules()
+        for path in (*modules(), *benchmarks())
         for node in nodes(path)
         if isinstance(node, ast.Call) and is_text_without_encoding(node)
     ]
@@ -286,11 +348,11 @@ def test_every_test_says_what_it_shows():
     assert silent == []
 
 
-def test_no_test_touches_another_modules_private_parts():
-    """Tests use what users can use."""
+def test_nobody_outside_touches_private_parts():
+    """Tests and benchmarks use what users can use."""
     reaching = [
         f"{place(path, node)} .{node.attr}"
-        for path in files_of_tests("*.py")
+        for path in (*files_of_tests("*.py"), *benchmarks())
         for node in nodes(path)
         if isinstance(node, ast.Attribute)
         and node.attr.startswith("_")

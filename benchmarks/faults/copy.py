@@ -89,7 +89,7 @@ class Copy:
         """Run tests in the order given, until one fails."""
         with tempfile.TemporaryDirectory(prefix="f-") as place:
             ids, path = Path(place, "ids"), Path(place, "notes")
-            ids.write_text("\n".join(tests) + "\n")
+            ids.write_text("\n".join(tests) + "\n", encoding="utf-8")
             # Without bytecode: a module may change twice in a second.
             code, output = self.pytest(
                 *("-x", "-p", "no:randomly", f"@{ids}"),
@@ -128,4 +128,8 @@ def _is_of(process: psutil.Process, mark: str) -> bool:
 
 def read_notes(path: Path) -> list[dict[str, Any]]:
     """Return what runs have noted."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if path.exists()
+        else []
+    )

@@ -54,7 +54,7 @@ class Fault:
 
 def read() -> list[Fault]:
     """Return all faults, those by hand last: some of them start Spark."""
-    lines = (MADE.read_text() + PLANTED.read_text()).splitlines()
+    lines = (MADE.read_text(encoding="utf-8") + PLANTED.read_text(encoding="utf-8")).splitlines()
     records = map(json.loads, lines)
     return [Fault(**{**record, "tests": tuple(record.get("tests", ()))}) for record in records]
 

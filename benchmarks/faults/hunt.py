@@ -49,13 +49,13 @@ class Hunt:
         copy, began = self._idle.get(), time.monotonic()
         try:
             file = copy.root / fault.file
-            source = file.read_text() if file.exists() else ""
+            source = file.read_text(encoding="utf-8") if file.exists() else ""
             if fault.place(source) is None:
                 return {"id": fault.id, "outcome": "gone"}
             tests = self._reach.tests(fault, source, self._limit)
-            file.write_text(fault.planted(source))
+            file.write_text(fault.planted(source), encoding="utf-8")
             came = self._searched(tests, copy)
-            file.write_text(source)
+            file.write_text(source, encoding="utf-8")
             seconds = round(time.monotonic() - began, 1)
             return {"id": fault.id, **came, "tests": len(tests), "seconds": seconds}
         finally:
@@ -90,5 +90,5 @@ def read_results(path: Path) -> dict[str, dict[str, Any]]:
 
 def add(path: Path, record: dict[str, Any]) -> None:
     """Add a result to a file of them."""
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")

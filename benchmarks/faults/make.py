@@ -56,7 +56,7 @@ def make(tree: Path, path: Path, seed: int) -> None:
     ]
     draw.shuffle(faults)
     records = [{k: v for k, v in asdict(fault).items() if v} for fault in faults]
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
 def _made(tree: Path, part: str, draw: random.Random) -> Iterator[Fault]:
@@ -68,12 +68,12 @@ def _made(tree: Path, part: str, draw: random.Random) -> Iterator[Fault]:
         (file, line, families)
         for file in files
         if not any(fnmatch(names[file], pattern) for pattern in LEFT_OUT)
-        for line, families in _by_line(file.read_text()).items()
+        for line, families in _by_line(file.read_text(encoding="utf-8")).items()
     ]
     draw.shuffle(lines)
     for file, line, families in lines:
         operator, occurrence = draw.choice(families[draw.choice(sorted(families))])
-        source = file.read_text()
+        source = file.read_text(encoding="utf-8")
         changed = mutate_code(source, get_operator(f"core/{operator}")(), occurrence)
         before, after = source.splitlines(), changed.splitlines()
         if len(before) == len(after) and _compiles(changed):

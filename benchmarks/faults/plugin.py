@@ -44,5 +44,5 @@ def pytest_runtest_logreport(report):
 
 
 def _note(**facts):
-    with Path(os.environ["FAULTS_NOTES"]).open("a") as file:
+    with Path(os.environ["FAULTS_NOTES"]).open("a", encoding="utf-8") as file:
         file.write(json.dumps(facts) + "\n")

@@ -43,7 +43,7 @@ def record(tree: Path, folder: Path, options: Sequence[str]) -> None:
     copy = Copy(tree, folder / "copy")
     settings, raw = folder / "coverage.ini", folder / "raw"
     raw.mkdir()
-    settings.write_text(_RC.format(data=raw / "data"))
+    settings.write_text(_RC.format(data=raw / "data"), encoding="utf-8")
     # Coverage starts by itself in every Python process that has this variable.
     env = {"COVERAGE_PROCESS_START": str(settings)}
     print(copy.pytest(*options, notes=folder / NOTES, env=env)[1])

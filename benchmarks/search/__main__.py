@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.search import results, tasks
+from benchmarks.search import catalogue, results
 from benchmarks.search.contenders import CONTENDERS
 from benchmarks.search.race import Cell, Run, play
 
@@ -60,7 +60,7 @@ def report(arguments: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
-    names = list(tasks.makers())
+    names = list(catalogue.makers())
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--contenders", nargs="+", choices=[*CONTENDERS], default=[*CONTENDERS])
     shared.add_argument("--tasks", nargs="+", choices=names, default=names, metavar="TASK")

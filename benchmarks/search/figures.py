@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from benchmarks.search import tasks
+from benchmarks.search.catalogue import make
 from benchmarks.search.race import Cell, Run
 from benchmarks.search.tasks import Scale
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class Runs:
 
     def _scale_of(self, name: str) -> Scale:
         """Return the task's own scale, unless something found a lower loss than its best."""
-        scale = tasks.make(name).scale()
+        scale = make(name).scale()
         found = (run.curve[-1] for cell, run in self._runs.items() if cell.task == name)
         return replace(scale, best=min(scale.best, *found))
 

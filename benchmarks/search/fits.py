@@ -253,13 +253,13 @@ def _scale(name: str, space: Space, fit: Callable[[Params], float]) -> Scale:
     default = Path(tempfile.gettempdir()) / "manyfit-bench"
     path = Path(os.environ.get("MANYFIT_BENCH_CACHE", default)) / f"{name}.json"
     of = f"scikit-learn {sklearn.__version__}: {space!r}"
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if known.get("of") != of:
         losses = [_quietly(fit, params) for params in draws(space, _REFERENCE)]
         median = float(np.median(np.nan_to_num(losses[:DRAWS], nan=np.inf)))
         known = {"of": of, "best": float(np.nanmin(losses)), "median": median}
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(known))
+        draft.write_text(json.dumps(known), encoding="utf-8")
         draft.replace(path)  # another process may be at it
     return Scale(known["best"], known["median"])

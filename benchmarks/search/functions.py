@@ -105,6 +105,11 @@ def noisy_bowl(params: Params) -> float:
 
 def _spaces() -> dict[str, Space]:
     penalty, width = Float(1e-4, 100, log=True), Float(1e-2, 100, log=True)
+    models = {
+        "linear": {"penalty": penalty},
+        "kernel": {"penalty": penalty, "width": width},
+        "tree": {"width": width, "depth": Int(1, 16)},
+    }
     return {
         "hartmann6": Space({f"x{i}": Float(0, 1) for i in range(6)}),
         "branin": Space(
@@ -132,13 +137,7 @@ def _spaces() -> dict[str, Space]:
         "branches": Space(
             {
                 "smooth": Float(0, 1),
-                "model": Choice(
-                    {
-                        "linear": {"penalty": penalty},
-                        "kernel": {"penalty": penalty, "width": width},
-                        "tree": {"width": width, "depth": Int(1, 16)},
-                    }
-                ),
+                "model": Choice(models),
             }
         ),
         "noisy-bowl": Space(

@@ -1,11 +1,11 @@
 """The plot of a comparison: mean regret by finished trials, with bands."""
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.search.figures import Runs, Setting, Shared, interval
+from benchmarks.search.figures import Setting, Shared, interval
 
 # Ours stand out; the peers keep their colours whatever is shown.
 _COLOURS = {
@@ -20,16 +20,14 @@ _COLOURS = {
 }
 
 
-def draw(runs: Runs, arguments: argparse.Namespace, path: Path) -> None:
+def draw(shown: Sequence[tuple[Setting, Shared]], path: Path) -> None:
     """Draw a panel for each setting that was run, as an SVG."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "manyfit", "svg.fonttype": "none", "font.size": 9})
     import matplotlib.pyplot as plt
-    from benchmarks.search.report import settings
 
-    shown = list(settings(runs, arguments))
     columns = len({setting.in_flight for setting, _ in shown})
     rows = -(-len(shown) // columns)
     figure, axes = plt.subplots(

@@ -6,8 +6,8 @@ import time
 from dataclasses import astuple, dataclass
 
 import numpy as np
+from benchmarks.search.catalogue import make
 from benchmarks.search.contenders import CONTENDERS
-from benchmarks.search.tasks import make
 
 from manyfit.trial import Params
 

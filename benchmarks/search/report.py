@@ -22,10 +22,10 @@ def write(arguments: argparse.Namespace) -> None:
     if arguments.update:
         from benchmarks.search.plot import draw
 
-        before, _, rest = README.read_text().partition(_MARKERS[0])
+        before, _, rest = README.read_text(encoding="utf-8").partition(_MARKERS[0])
         _, _, after = rest.partition(_MARKERS[1])
-        README.write_text(f"{before}{_MARKERS[0]}\n{text}\n{_MARKERS[1]}{after}")
-        draw(runs, arguments, PLOT)
+        README.write_text(f"{before}{_MARKERS[0]}\n{text}\n{_MARKERS[1]}{after}", encoding="utf-8")
+        draw(list(settings(runs, arguments)), PLOT)
 
 
 def settings(runs: Runs, arguments: argparse.Namespace) -> Iterator[tuple[Setting, Shared]]:

@@ -13,7 +13,7 @@ def append(path: Path, cell: Cell, run: Run) -> None:
     seconds = [round(each, 6) for each in run.seconds]
     record = {**asdict(cell), "curve": run.curve, "seconds": seconds}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
 
 
@@ -23,7 +23,7 @@ def read(*paths: Path) -> dict[Cell, Run]:
 
 
 def _read(path: Path) -> Iterator[tuple[Cell, Run]]:
-    for line in path.read_text().splitlines(keepends=True):
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         if line.endswith("\n"):  # a last line without an end was cut off
             record = json.loads(line)
             run = Run(record.pop("curve"), record.pop("seconds"))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -65,16 +64,3 @@ def median_of(space: Space, loss: Callable[[Params], float]) -> float:
     """Return the median loss of random params; a failed one counts as the worst."""
     losses = [loss(params) for params in draws(space, DRAWS)]
     return float(np.median(np.nan_to_num(losses, nan=np.inf)))
-
-
-def makers() -> dict[str, Callable[[], Task]]:
-    """Return what makes each task, by name: tables, then functions, then real fits."""
-    from benchmarks.search import fits, functions, tables
-
-    return {**tables.makers(), **functions.makers(), **fits.makers()}
-
-
-@cache
-def make(name: str) -> Task:
-    """Return the task of a name."""
-    return makers()[name]()

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from benchmarks.search.tasks import Task, make
+from benchmarks.search.catalogue import make
+from benchmarks.search.tasks import Task
 
 from manyfit.metric import Metric
 from manyfit.samplers.auto import make_sampler

@@ -3,16 +3,14 @@
 import re
 import threading
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from manyfit._optional import load
+from pyspark.sql import DataFrame, functions
+
 from manyfit.errors import FatalError
 from manyfit.prefixes import Shelf
 from manyfit.spark_ml.split import Parts, Split
 from manyfit.worker.context import raise_if_stopped
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 # The size of the sample from which the size of all rows is estimated: `_SAMPLE` rows, at most
 # `_SHARE` of the data (because the sample takes memory, too), and at least `_FEWEST`.
@@ -44,7 +42,7 @@ def release(frames: "Iterable[DataFrame]") -> None:
         frame.unpersist(True)
 
 
-def bytes_of(frame: "DataFrame") -> int:
+def bytes_of(frame: DataFrame) -> int:
     """Return the number of bytes of a materialised persisted table; 0 for any other table.
 
     This is Spark's estimate. The storage status shows less: by a few per cent for vectors, by half
@@ -144,7 +142,6 @@ class Rows:
         self._check_folds()
 
     def _check_folds(self) -> None:
-        functions = load("pyspark.sql.functions")
         if not self._split.conditions:
             counts = [source.count() for source in self._split.sources]
             pairs = [(counts[1], counts[0])]

@@ -11,13 +11,13 @@ from manyfit.spark.session import Session
 from manyfit.spark.watch import check_session
 from manyfit.spark_ml.budget import budget_of
 from manyfit.spark_ml.objective import FoldObjective, path_of
-from manyfit.spark_ml.quiet import autologging_off
 from manyfit.spark_ml.result import PipelineResult
 from manyfit.spark_ml.scores import Scores
 from manyfit.spark_ml.split import divide
 from manyfit.spark_ml.stages import Configurations
 from manyfit.study import Study
 from manyfit.trial import Params
+from manyfit.worker.autologging import autologging_off
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+from pyspark.sql import DataFrame, functions
 
 from manyfit._checks import is_number
-from manyfit._optional import load
 from manyfit.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 # Training rows, then validation rows.
 Parts: TypeAlias = "tuple[DataFrame, DataFrame]"
@@ -38,7 +36,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.names)
 
-    def all_rows(self, given: "DataFrame") -> "DataFrame":
+    def all_rows(self, given: DataFrame) -> DataFrame:
         """Return the rows of all folds, as a stage sees them.
 
         Separate validation rows are appended.
@@ -72,8 +70,8 @@ class Division:
 
 
 def divide(
-    train: "DataFrame",
-    validation: "DataFrame | float | None" = None,
+    train: DataFrame,
+    validation: DataFrame | float | None = None,
     folds: int | str | None = None,
 ) -> Division:
     """Return the division of a study's data.
@@ -101,7 +99,7 @@ def divide(
     return _random_folds(train, 3 if folds is None else folds)
 
 
-def _two_parts(train: "DataFrame", validation: "DataFrame | float") -> Division:
+def _two_parts(train: DataFrame, validation: DataFrame | float) -> Division:
     names = ("the validation split",)
     if not isinstance(validation, int | float):
         return _two_tables(names, train, validation)
@@ -115,7 +113,7 @@ def _two_parts(train: "DataFrame", validation: "DataFrame | float") -> Division:
     return Division(names, drawn)
 
 
-def _two_tables(names: tuple[str, ...], train: "DataFrame", validation: "DataFrame") -> Division:
+def _two_tables(names: tuple[str, ...], train: DataFrame, validation: DataFrame) -> Division:
     if not hasattr(validation, "columns"):
         raise ArgumentError(_validation_is(validation))
     if missing := [name for name in train.columns if name not in validation.columns]:
@@ -131,7 +129,7 @@ def _validation_is(given: object) -> str:
     )
 
 
-def _random_folds(train: "DataFrame", folds: int) -> Division:
+def _random_folds(train: DataFrame, folds: int) -> Division:
     if not is_number(folds, whole=True) or folds < 2:
         raise ArgumentError(
             "folds must be a whole number, at least 2, or the name of a column, but got "
@@ -147,12 +145,11 @@ def _random_folds(train: "DataFrame", folds: int) -> Division:
     return Division(names, drawn)
 
 
-def _drawn(train: "DataFrame", seed: int) -> "tuple[Any, DataFrame]":
-    functions = load("pyspark.sql.functions")
+def _drawn(train: DataFrame, seed: int) -> tuple[Any, DataFrame]:
     return functions.col(_DRAWN), train.withColumn(_DRAWN, functions.rand(seed))
 
 
-def _by_column(train: "DataFrame", column: str) -> Division:
+def _by_column(train: DataFrame, column: str) -> Division:
     if column not in train.columns:
         raise ArgumentError(f"folds names a column that train doesn't have: {column!r}")
     values = [row[0] for row in train.select(column).distinct().collect()]
@@ -162,8 +159,7 @@ def _by_column(train: "DataFrame", column: str) -> Division:
             f"{values!r:.200}"
         )
     values.sort()
-    chosen = load("pyspark.sql.functions").col(column)
-    conditions = tuple(chosen == value for value in values)
+    conditions = tuple(functions.col(column) == value for value in values)
     names = tuple(f"{column} {value}" for value in values)
     given = Split(names, (train,), conditions, column)
     return Division(names, lambda _: given)

@@ -15,13 +15,13 @@ from manyfit.spark.session import Session
 from manyfit.spark.watch import explained
 from manyfit.spark_ml.maps import Listed, Maps
 from manyfit.spark_ml.params import ValidatorSetters
-from manyfit.spark_ml.quiet import autologging_off
 from manyfit.spark_ml.recipe import Recipe
 from manyfit.spark_ml.result import PipelineResult
 from manyfit.spark_ml.run import Run, finished_keys, seed_of
 from manyfit.spark_ml.saving import Reader, Writer
 from manyfit.spark_ml.validated import Fitted, ManyfitValidatorModel, Verdict
 from manyfit.study import Study
+from manyfit.worker.autologging import autologging_off
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

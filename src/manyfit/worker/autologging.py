@@ -1,14 +1,15 @@
-"""Enables MLflow's autologging in a worker if it is enabled in the driver.
+"""MLflow's autologging in processes that run trials: enabled as in the driver, or disabled.
 
 Autologging is enabled per process. What a script enables before it tunes would otherwise have no
 effect in the processes that run its objective.
 """
 
+import contextlib
 import inspect
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from manyfit._optional import load
@@ -49,6 +50,21 @@ def warn_of_threads() -> None:
             "MLflow autologs only one fit at a time per process, so it misses some trials that run "
             "in threads. Use executor='processes' to log all of them."
         )
+
+
+@contextlib.contextmanager
+def autologging_off() -> Iterator[None]:
+    """Disable autologging in this process within the block, without changing its settings.
+
+    For fits that are parts of a trial: MLflow would log the fits of all folds as one, save a model
+    for each, and, worst, unpersist the rows of every Spark ML fit, which other trials still need.
+    If MLflow hasn't been imported, there is no autologging to disable.
+    """
+    if "mlflow" not in sys.modules:
+        yield
+        return
+    with load("mlflow.utils.autologging_utils").disable_autologging():
+        yield
 
 
 def _switch_on(name: str, given: Mapping[str, Any]) -> None:
