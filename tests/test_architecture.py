@@ -79,6 +79,7 @@ HOMES = {
 LOADERS = ("load", "require", "import_module", "__import__")
 LIMIT_LINES = 400
 LIMIT_FUNCTION = 45
+LIMIT_MEMBERS = 8  # of a Protocol: as many as an executor needs
 
 
 @functools.cache
@@ -262,6 +263,21 @@ def test_modules_and_functions_are_short():
                 long.append(f"{place(path, node)} {node.name}: {size} lines")
 
     assert long == []
+
+
+def test_seams_are_narrow():
+    """No Protocol has more members of its own than a reader can keep in mind."""
+    wide = [
+        f"{place(path, node)} {node.name}: {len(members)} members"
+        for path in modules()
+        for node in nodes(path)
+        if isinstance(node, ast.ClassDef)
+        and any(ast.unparse(base).startswith("Protocol") for base in node.bases)
+        for members in [[m for m in node.body if isinstance(m, ast.FunctionDef | ast.AnnAssign)]]
+        if len(members) > LIMIT_MEMBERS
+    ]
+
+    assert wide == []
 
 
 def circle_in(graph):

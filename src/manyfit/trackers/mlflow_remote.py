@@ -29,22 +29,16 @@ class RefusedError(Exception):
     """The server said no, and will say so again."""
 
 
-class Remote(Protocol):
-    """An MLflow server or database. Methods raise `AwayError` or `RefusedError`, and nothing else.
+class Experiment(Protocol):
+    """The runs of an MLflow experiment: found, created and deleted.
 
     Attributes:
-        uri: Its tracking URI, absolute; may hold credentials.
-        is_local: Whether it is on this machine's disk, so that waiting for it always pays.
         experiment_id: Where runs go; known once `begin` has returned.
         experiment_name: Its name.
-        on_answer: Called whenever it has answered a request.
     """
 
-    uri: str
-    is_local: bool
     experiment_id: str
     experiment_name: str
-    on_answer: Callable[[], None]
 
     def begin(
         self, parent: str | None, name: str, tags: Mapping[str, str], started_at: float
@@ -53,6 +47,26 @@ class Remote(Protocol):
 
     def create(self, name: str, tags: Mapping[str, str], started_at: float) -> Run:
         """Create a run."""
+
+    def children(self, parent: str) -> list[tuple[Key, Run]]:
+        """Return the runs below the parent that exist, by trial number or by group."""
+
+    def delete(self, run: str) -> None:
+        """Delete a run."""
+
+
+class Remote(Experiment, Protocol):
+    """An MLflow server or database. Methods raise `AwayError` or `RefusedError`, and nothing else.
+
+    Attributes:
+        uri: Its tracking URI, absolute; may hold credentials.
+        is_local: Whether it is on this machine's disk, so that waiting for it always pays.
+        on_answer: Called whenever it has answered a request.
+    """
+
+    uri: str
+    is_local: bool
+    on_answer: Callable[[], None]
 
     def has_params(self, run: str) -> bool:
         """Whether anybody has logged params to a run."""
@@ -65,12 +79,6 @@ class Remote(Protocol):
 
     def upload(self, run: Run, files: Mapping[str, str]) -> None:
         """Store texts as artifacts."""
-
-    def children(self, parent: str) -> list[tuple[Key, Run]]:
-        """Return the runs below the parent that exist, by trial number or by group."""
-
-    def delete(self, run: str) -> None:
-        """Delete a run."""
 
     def close(self) -> None:
         """Let go of what it holds."""

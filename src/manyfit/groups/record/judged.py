@@ -15,7 +15,7 @@ from manyfit.groups.job import GroupJob
 from manyfit.groups.record.keys import texts_of
 from manyfit.groups.record.row import Table
 from manyfit.groups.record.store import GroupRecord
-from manyfit.groups.run.base import Population
+from manyfit.groups.run.base import GroupKeys
 from manyfit.trackers.progress import counted
 
 # By group: its cluster, None where that isn't known, and what tells its rows from others.
@@ -55,7 +55,7 @@ class Change:
 
 
 def judged_on(
-    population: Population,
+    population: GroupKeys,
     job: GroupJob,
     record: GroupRecord,
     digests: Table | None,
@@ -115,7 +115,7 @@ def _notes_of(change: Change) -> Iterator[str]:
         yield f"{whose} when the shared params were chosen: {way}"
 
 
-def _now(population: Population, job: GroupJob, digests: Table | None) -> dict[str, Any]:
+def _now(population: GroupKeys, job: GroupJob, digests: Table | None) -> dict[str, Any]:
     keys = population.keys()
     groups, clusters = texts_of(keys, job.by), texts_of(keys, job.shared_by)
     if digests is None:

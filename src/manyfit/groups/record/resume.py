@@ -23,7 +23,7 @@ from manyfit.groups.record.lacking import known, lacking, misplaced, output_of
 from manyfit.groups.record.row import Schema, Table, as_moments, keys_in, row_schema, settled
 from manyfit.groups.record.state import CallState
 from manyfit.groups.record.store import GroupRecord
-from manyfit.groups.run.base import Population
+from manyfit.groups.run.base import GroupKeys, Population
 from manyfit.trackers.progress import counted
 
 # Settings of a job that may change between calls; so may the functions.
@@ -185,7 +185,7 @@ def _noted(
 
 
 def _changed_data(
-    population: Population,
+    population: GroupKeys,
     differs: Mapping[str, bool],
     done: Table,
     again: frozenset[str],

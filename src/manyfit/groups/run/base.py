@@ -54,16 +54,12 @@ def check_names(columns: Sequence[str]) -> None:
             )
 
 
-class Population(Protocol):
-    """The groups of a data set: of a pandas or a Spark DataFrame, whole or in part."""
+class GroupKeys(Protocol):
+    """The groups of a data set: their keys, and what tells whether their rows have changed."""
 
     @property
     def keys_schema(self) -> Schema:
         """The names and types of the key columns."""
-
-    @property
-    def slots(self) -> int | None:
-        """How many groups are tuned at once; None if that isn't known."""
 
     def count(self) -> int:
         """Return how many groups there are."""
@@ -83,6 +79,14 @@ class Population(Protocol):
 
         None where that would take a pass over all of them.
         """
+
+
+class Population(GroupKeys, Protocol):
+    """Groups that can be tuned: of a pandas or a Spark DataFrame, whole or in part."""
+
+    @property
+    def slots(self) -> int | None:
+        """How many groups are tuned at once; None if that isn't known."""
 
     def part(self, keys: Table) -> "Population":
         """Return the population of these groups only."""
