@@ -286,7 +286,7 @@ def test_models_that_only_an_output_has(tuned, tmp_path, folder):
     """Groups are tuned again, once, where the result is to have them; till then it says so."""
     settings = {"name": "call", "objective": with_model}
     tuned(**settings, keep_models=True, output=tmp_path / "out")
-    with pytest.raises(NoResultError, match=r"is the column model of .*out; "):
+    with pytest.raises(NoResultError, match=r"is only in the column model of .*out; "):
         tuned(**settings).model_of("g1")
     settings["keep_models"] = tmp_path / folder if isinstance(folder, str) else folder
     result = tuned(**settings)

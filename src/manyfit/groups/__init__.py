@@ -1,1 +1,1 @@
-"""One model per group: thousands of small studies, each where its rows are."""
+"""Tunes one model per group: thousands of small studies, each run where its rows are."""

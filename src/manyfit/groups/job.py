@@ -1,4 +1,4 @@
-"""All that a worker must know to tune groups."""
+"""What a worker must know to tune groups."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,32 +16,32 @@ from manyfit.worker.work import Limits
 
 @dataclass(frozen=True, slots=True)
 class GroupJob:
-    """What is done with every group.
+    """What to do with every group.
 
     Attributes:
         by: The key columns.
-        objective: `fit(group, params)`, or `fit(train, valid, params)` where there is a holdout.
-        space: What is searched.
-        metric: What is tuned.
-        n_trials: Trials a group; None where only time limits them.
-        seconds: Wall time a group; None for no limit.
-        shared_by: Columns, the same all over a group, whose values choose among `points`.
-        order_by: Columns that the rows of a group are sorted by.
-        holdout: How a group's rows are split; None where the objective does it.
+        objective: `fit(group, params)`, or `fit(train, valid, params)` with a holdout.
+        space: The space to search.
+        metric: The metric to tune.
+        n_trials: The number of trials per group; None if only time limits them.
+        seconds: The wall time per group; None for no limit.
+        shared_by: Columns, constant within a group, whose values select among `points`.
+        order_by: Columns by which the rows of a group are sorted.
+        holdout: The split of a group's rows; None if the objective splits them.
         sampler: A word, or an instance that can be copied for each group.
-        pruner: What `make_pruner` takes.
-        baseline: Returns what tuning is to beat; None where the first of `start_with` is that.
+        pruner: The pruner, as for `make_pruner`.
+        baseline: A function with the metrics to beat; None if the first of `start_with` is that.
         start_with: Stored params to try first.
-        points: By the text of the `shared_by` values, exactly the trials to run, in stored form;
-            empty where each group searches for itself.
-        stop: What else ends a group's trials.
-        trial_timeout: Seconds a trial may take.
+        points: By the text of the `shared_by` values, the exact trials to run, in stored form;
+            empty if each group searches for itself.
+        stop: Further rules that end a group's trials.
+        trial_timeout: Seconds that a trial may take.
         trial_memory: Resident bytes of the worker's processes.
-        seed: Of the whole; `keys.group_seed` makes each group's.
-        keep_models: Whether rows have models, or the folder or URL where these go.
+        seed: The seed of the call; `keys.group_seed` derives each group's.
+        keep_models: Whether rows have models, or the folder or URL for these.
         keep_trials: Whether rows have all their trials.
-        output: Where rows go, models included; None if they go to the driver.
-        name: The call's.
+        output: The output of rows and models; None if they go to the driver.
+        name: The call's name.
     """
 
     by: tuple[str, ...]
@@ -68,16 +68,16 @@ class GroupJob:
     name: str = ""
 
     def at(self, points: Mapping[str, Sequence[Params]]) -> "GroupJob":
-        """Return the job that tries certain points, and nothing else, and keeps nothing of it."""
+        """Return a job that tries exactly these points, and keeps no models or trials."""
         fixed = {key: tuple(each) for key, each in points.items()}
         return replace(
             self, points=fixed, start_with=(), baseline=None, keep_models=False, output=None
         )
 
     def limits(self, cpus: int) -> Limits:
-        """Return what a worker process may use; single trials are timed by its runner."""
+        """Return the limits of a worker process; single trials are timed by its runner."""
         return Limits(memory=self.trial_memory, cpus=cpus)
 
     def folder_of_models(self) -> str | None:
-        """Return where models go; None if they stay in rows, or aren't kept."""
+        """Return the folder of models; None if they stay in rows, or aren't kept."""
         return self.keep_models if isinstance(self.keep_models, str) else None

@@ -376,5 +376,5 @@ class TestSpark:
         frame = spark.createDataFrame(SPARK_ROWS, SPARK_SCHEMA)
         with pytest.raises(ArgumentError, match="needs the schema"):
             self.found().apply(lambda *_: None, frame)
-        with pytest.raises(ArgumentError, match=r"can't hand the column 'a\.b' to Python"):
+        with pytest.raises(ArgumentError, match=r"can't pass the column 'a\.b' to Python"):
             self.found().predict(frame.withColumn("a.b", frame["g"]))

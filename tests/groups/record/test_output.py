@@ -186,7 +186,7 @@ class TestTuning:
         assert [pickle.loads(each) for each in table["model"]] == [6, 22, 38]
         assert table["value"].tolist() == result.table["value"].tolist()
         assert result.rows.column("model").null_count == 3
-        with pytest.raises(NoResultError, match=r"is the column model of .*out"):
+        with pytest.raises(NoResultError, match=r"is only in the column model of .*out"):
             result.model_of("g1")
 
     def test_a_driver_that_died_between_output_and_record(self, tuned, tmp_path, forget):

@@ -240,7 +240,7 @@ class TestOneGroup:
 
     def test_unknown_key_of_no_groups(self):
         """An empty result says that it has no groups."""
-        with pytest.raises(ArgumentError, match="There are none"):
+        with pytest.raises(ArgumentError, match="There are no groups"):
             result([], []).params_of("x")
 
     def test_key_of_the_wrong_length(self):

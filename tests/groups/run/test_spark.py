@@ -411,7 +411,7 @@ class TestFailures:
     def test_names_that_python_cant_be_told(self, spark, tuned, name):
         """Spark would fail on them in words of its own, when all is planned."""
         data = spark.createDataFrame([("a", 1.0)], ["g", name])
-        with pytest.raises(ArgumentError, match=rf"can't hand the column {name!r} to Python"):
+        with pytest.raises(ArgumentError, match=rf"can't pass the column {name!r} to Python"):
             tuned(data, lambda group, params: 1.0)
 
     @pytest.mark.soak("kills")

@@ -1,1 +1,1 @@
-"""Models of groups, called on data."""
+"""Applies the models of groups to data."""

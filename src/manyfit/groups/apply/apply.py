@@ -1,4 +1,4 @@
-"""Each group's params and model at work on new rows, of pandas or Spark."""
+"""Applies each group's params and model to new rows, of pandas or Spark."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -80,7 +80,7 @@ def _called(
     *,
     strict: bool,
 ) -> tuple[list[Any], list[Any]]:
-    """Call for each group's rows; returns where these are in the data, and what came back."""
+    """Call a function with each group's rows; returns their positions, and the results."""
     known, missing = _known(result, lazily=True), {}
     groups = []
     for text, at in _groups(result, data):
@@ -109,7 +109,7 @@ def _has_something(found: Found) -> bool:
 
 
 def _joined(data: Any, places: Sequence[Any], frames: Sequence[Any]) -> Any:
-    """Put what came back together: in the order of the data where it is a row for each."""
+    """Join the results, in the order of the data if there is one row for each."""
     pandas = load("pandas")
     if not frames:
         return pandas.DataFrame()
@@ -138,11 +138,11 @@ def _check(result: TunedGroups, data: Any, on_missing: str) -> None:
 
 
 def _known(result: TunedGroups, *, lazily: bool = False) -> Finder:
-    """Return what is known of each group by its key's text.
+    """Return the params and model of each group, by the text of its key.
 
     Args:
-        result: Has the record.
-        lazily: Whether files of models on this machine are read when they are needed, and not now.
+        result: The result of the call.
+        lazily: Whether files of models on this machine are read only when needed.
     """
     rows = result.rows
     names = ("group", "model", "model_path")
@@ -160,12 +160,12 @@ def _known(result: TunedGroups, *, lazily: bool = False) -> Finder:
 
 
 def _schema(result: TunedGroups) -> Any:
-    """Return the schema of the key columns, called as in the data."""
+    """Return the schema of the key columns, with their names in the data."""
     return keys_in(result.rows, result.by).schema
 
 
 def _groups(result: TunedGroups, data: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the text of each key in the data, in order of appearance, and where its rows are."""
+    """Yield the text of each key in the data, in order of appearance, and its rows' positions."""
     arrow = require("pyarrow", extra="arrow", purpose="models of groups")
     numpy = load("numpy")
     by = list(result.by)
@@ -182,21 +182,21 @@ def _groups(result: TunedGroups, data: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _settle(missing: dict[str, int], what: str, *, strict: bool) -> None:
-    """Say which groups nothing could be done for."""
+    """Warn of groups without a model or params, or raise."""
     if not missing:
         return
     some = ", ".join(list(missing)[:_FEW]) + (", ..." if len(missing) > _FEW else "")
     rows, groups = counted(sum(missing.values()), "row"), counted(len(missing), "group")
     message = f"{rows} of {groups} that have no {what}: {some}"
     if strict:
-        raise ArgumentError(f"{message}. on_missing='null' passes over them")
+        raise ArgumentError(f"{message}. on_missing='null' skips them")
     logger.warning("%s", message)
 
 
 def _tell(without: int, of: int, what: str) -> None:
     if without:
         logger.warning(
-            "%d of %s have no %s: nothing is done for their rows",
+            "%d of %s have no %s: their rows are skipped",
             without,
             counted(of, "group"),
             what,

@@ -1,6 +1,6 @@
-"""What is done with one group's new rows; on Spark this file travels to workers by value.
+"""Applies one group's model to its new rows; on Spark this file is pickled by value for workers.
 
-So of Manyfit it knows `keys` and `cells` alone, and it imports other packages where it uses them.
+It therefore uses only `keys` and `cells` of Manyfit, and imports other packages where it uses them.
 """
 
 import importlib
@@ -13,21 +13,21 @@ from manyfit.groups.record.keys import key_text, key_values
 from manyfit.groups.search.cells import changeable, owned
 
 PREDICTION = "prediction"
-GROUP = "_manyfit_group"  # the column of keys' texts, where rows travel with it
+GROUP = "_manyfit_group"  # the column with the texts of keys, on Spark
 
 
 class BrokenRuleError(ValueError):
-    """A model or a function gave what it must not give."""
+    """A model or a function returned something that breaks its rule."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What tuning left of a group.
+    """The params and the model of a group.
 
     Attributes:
-        params: What the objective received; None where there are none.
-        model: The pickled model; None if it is elsewhere, or there is none.
-        path: Where the model is.
+        params: The params, as the objective received them; None if there are none.
+        model: The pickled model; None if it is in a file, or there is none.
+        path: The path of the model, if it is in a file.
     """
 
     params: Any = None
@@ -40,10 +40,10 @@ class Found:
         return self.model is not None or self.path is not None
 
     def load(self) -> Any:
-        """Return the model; None where there is none.
+        """Return the model; None if there is none.
 
         Raises:
-            OSError: Its file is not where it was put.
+            OSError: Its file is missing.
         """
         if self.model is not None:
             return pickle.loads(self.model)  # noqa: S301 - the user's own, like the next one
@@ -55,10 +55,10 @@ class Found:
 
 
 def predictions_of(found: Found, rows: Any) -> Any:
-    """Return what a group's model predicts, as an array of a value a row: (rows,).
+    """Return the predictions of a group's model, an array of shape (rows,).
 
     Raises:
-        BrokenRuleError: It gave something else.
+        BrokenRuleError: The model returned something else.
     """
     numpy = importlib.import_module("numpy")
     model = found.load()
@@ -71,13 +71,13 @@ def predictions_of(found: Found, rows: Any) -> Any:
             f"its model, {type(model).__name__}, has no predict and can't be called: use "
             "result.apply"
         )
-    values = numpy.array(predict(rows))  # a copy: it may use one array again
+    values = numpy.array(predict(rows))  # a copy, because the model may reuse an array
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.shape != (len(rows),):
         raise BrokenRuleError(
-            f"its model gave values of shape {values.shape} for {len(rows)} rows, not one for each:"
-            " use result.apply"
+            f"its model returned values of shape {values.shape} for {len(rows)} rows, not one per "
+            "row: use result.apply"
         )
     return values
 
@@ -87,13 +87,13 @@ def key_texts(keys: Any, schema: Any) -> list[str]:
 
     Args:
         keys: An Arrow table of key columns.
-        schema: Their schema where groups were tuned: types that say the same are made alike.
+        schema: Their schema when groups were tuned, to which equivalent types are converted.
     """
     columns = [key_values(_like(keys.column(field.name), field.type)) for field in schema]
     known: dict[Any, str] = {}
     texts = []
     for key in zip(*columns, strict=True):
-        # Types too: 1, 1.0 and True are equal, and three keys.
+        # With types, because 1, 1.0 and True are equal, but three different keys.
         marked = (*key, *map(type, key))
         if marked not in known:
             known[marked] = key_text(key)
@@ -102,7 +102,7 @@ def key_texts(keys: Any, schema: Any) -> list[str]:
 
 
 def _like(column: Any, kind: Any) -> Any:
-    """Return a key column in another's type where that can hold it, else as it is."""
+    """Cast a key column to another type, if that can hold its values."""
     arrow = importlib.import_module("pyarrow")
     compute = importlib.import_module("pyarrow.compute")
     is_time = arrow.types.is_timestamp
@@ -112,7 +112,7 @@ def _like(column: Any, kind: Any) -> Any:
         return column
     try:
         if is_time(column.type) and is_time(kind) and bool(column.type.tz) != bool(kind.tz):
-            # Spark's times have the session's zone, and those of pandas have none, mostly.
+            # Spark's times have the session's zone; those of pandas mostly have none.
             column = (
                 compute.local_timestamp(column)
                 if column.type.tz
@@ -129,7 +129,7 @@ def _like(column: Any, kind: Any) -> Any:
 
 
 def adding_groups(by: Sequence[str], schema: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    """Return what `mapInArrow` runs to add the column `GROUP` to rows."""
+    """Return a function for `mapInArrow` that adds the column `GROUP` to rows."""
 
     def run(batches: Iterator[Any]) -> Iterator[Any]:
         arrow = importlib.import_module("pyarrow")
@@ -143,7 +143,7 @@ def adding_groups(by: Sequence[str], schema: Any) -> Callable[[Iterator[Any]], I
 
 
 def predicting(*, strict: bool) -> Callable[[Any, Any], Any]:
-    """Return what runs for the rows of a group and what is known of it, both Arrow tables."""
+    """Return a function that predicts a group's rows, given these and its model in Arrow tables."""
 
     def run(rows: Any, known: Any) -> Any:
         arrow = importlib.import_module("pyarrow")
@@ -162,12 +162,12 @@ def predicting(*, strict: bool) -> Callable[[Any, Any], Any]:
 def applying(
     function: Callable[..., Any], schema: Any, *, strict: bool
 ) -> Callable[[Any, Any], Any]:
-    """Return what runs for the rows of a group, where a function is applied to them.
+    """Return a function that applies the user's function to a group's rows.
 
     Args:
         function: `function(rows, params, model)`.
-        schema: The Arrow schema of what it returns.
-        strict: Whether a group that is unknown is an error.
+        schema: The Arrow schema of its result.
+        strict: Whether an unknown group is an error.
     """
 
     def run(rows: Any, known: Any) -> Any:
@@ -183,24 +183,24 @@ def applying(
 
 
 def is_bare(found: Found) -> bool:
-    """Whether a group has neither params nor a model."""
+    """Return whether a group has neither params nor a model."""
     return found.params is None and not found.has_model
 
 
 def called(function: Callable[..., Any], found: Found, frame: Any) -> Any:
-    """Return what a function gives for a group's rows.
+    """Return the result of a function for a group's rows.
 
     Raises:
-        BrokenRuleError: It is no DataFrame.
+        BrokenRuleError: The result isn't a DataFrame.
     """
     returned = function(frame, found.params, found.load())
     if not hasattr(returned, "columns") or not hasattr(returned, "index"):
         raise BrokenRuleError(f"the function must return a DataFrame, but got {returned!r:.100}")
-    return returned.copy()  # it may use one again for the next group
+    return returned.copy()  # the function may reuse a frame for the next group
 
 
 def named(group: str, work: Callable[[], Any]) -> Any:
-    """Do a group's work; what it raises tells of which group it was."""
+    """Do a group's work; exceptions get a note that names the group."""
     try:
         return work()
     except Exception as error:
@@ -214,7 +214,7 @@ def _refuse(group: str, is_refused: bool) -> None:
 
 
 def _frame(rows: Any) -> Any:
-    """Return rows as the objective got them: times are in the session's zone, and say no zone."""
+    """Return rows as the objective received them: times are naive, in the session's zone."""
     compute = importlib.import_module("pyarrow.compute")
     for place, field in enumerate(rows.schema):
         if getattr(field.type, "tz", None):
@@ -224,7 +224,7 @@ def _frame(rows: Any) -> Any:
 
 
 def _zoned(frame: Any, schema: Any) -> Any:
-    """Return a frame whose times without a zone, where one is wanted, are that zone's."""
+    """Give naive times of a frame the zone that the schema has."""
     local = {
         field.name: frame[field.name].dt.tz_localize(field.type.tz)
         for field in schema
@@ -236,7 +236,7 @@ def _zoned(frame: Any, schema: Any) -> Any:
 
 
 def _in_utc(table: Any) -> Any:
-    """Return a table whose times are in UTC, as which Spark wants them back."""
+    """Return a table whose times are in UTC, as Spark expects them."""
     arrow = importlib.import_module("pyarrow")
     fields = [
         field.with_type(arrow.timestamp("us", "UTC")) if getattr(field.type, "tz", None) else field
@@ -246,7 +246,7 @@ def _in_utc(table: Any) -> Any:
 
 
 def _met(rows: Any, known: Any) -> tuple[str, Found | None, Any]:
-    """Return the group that two tables are of, what is known of it, and its rows."""
+    """Return the group that two tables are of, its params and model, and its rows."""
     group = str((rows if rows.num_rows else known).column(GROUP)[0].as_py())
     rows = rows.drop_columns([GROUP])
     if not known.num_rows:

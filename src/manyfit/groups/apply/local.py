@@ -1,4 +1,4 @@
-"""Many calls, one for each group's new rows: here, or in worker processes if that takes long."""
+"""Calls a function for each group's new rows: here, or in worker processes if that takes long."""
 
 import contextlib
 import pickle
@@ -25,30 +25,30 @@ from manyfit.worker.payload import Payload, pack
 from manyfit.worker.slot import Slot
 from manyfit.worker.work import Limits, Site, Task, Work
 
-# What is known of a group, and its rows, give what comes back.
+# Takes a group's params and model, and its rows; returns a result.
 Call: TypeAlias = Callable[[Found, Any], Any]
-# A group's key as text, what is known of it, and its rows.
+# A group's key as text, its params and model, and its rows.
 Portion: TypeAlias = tuple[str, Found, Any]
 
-# Starting processes costs a second or two: what takes no longer is done here.
+# Seconds. Starting processes takes a second or two, so shorter work is done here.
 PATIENCE = 3.0
-_PARTS = 4  # a process gets so many parts of the work, one after another
+_PARTS = 4  # parts of the work per process
 _GIVEN, _DONE = "given", "done"
 
 
 def called_with(
     call: Call, portions: Iterable[Portion], *, patience: float = PATIENCE, processes: int = 0
 ) -> list[Any]:
-    """Return what a call gives for each portion, in their order.
+    """Return the result of a call for each portion, in order.
 
     Args:
-        call: The call. In a worker process, like here, it must not depend on what other calls did.
-        portions: Taken one by one while the calls are made here.
+        call: The function to call. Its results must not depend on earlier calls.
+        portions: The portions, consumed one by one while calls are made here.
         patience: Seconds after which worker processes do the rest, if there are several cores.
-        processes: How many; by default as many as there are cores.
+        processes: The number of processes; by default the number of cores.
 
     Raises:
-        Exception: Whatever a call raises, with a note that names the group.
+        Exception: Any exception of a call, with a note that names the group.
     """
     processes = processes or usable_cpus()
     left = iter(portions)
@@ -69,13 +69,13 @@ def _here(call: Call, portion: Portion) -> Any:
 
 
 def _spread(call: Call, portions: Sequence[Portion], processes: int) -> list[Any]:
-    """Call for each portion in worker processes; what fails there is done again here, to raise."""
+    """Call for each portion in worker processes; failed calls are repeated here, to raise."""
     size = max(1, -(-len(portions) // (_PARTS * max(1, processes))))
     parts = [portions[place : place + size] for place in range(0, len(portions), size)]
     found: dict[int, list[Any]] = {}
     with tempfile.TemporaryDirectory(prefix="manyfit-") as name, contextlib.ExitStack() as stack:
         home = Path(name)
-        # What can't be pickled, or not be loaded elsewhere, is for this process.
+        # Calls that can't be pickled, or not be loaded elsewhere, are made in this process.
         with contextlib.suppress(ObjectiveError, ExecutorError):
             data = pack(Work(_Part(call), Space({}), Metric("groups"), "apply", home))
             payload = stack.enter_context(contextlib.closing(Payload(data, Site(home, Limits()))))
@@ -90,7 +90,7 @@ def _spread(call: Call, portions: Sequence[Portion], processes: int) -> list[Any
 
 
 class _Part:
-    """The objective of a worker process: a part of the portions."""
+    """The objective of a worker process, which handles a part of the portions."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -107,7 +107,7 @@ class _Part:
 
 
 class _Hand:
-    """A worker process, and the part that it is at."""
+    """A worker process, and its current part."""
 
     def __init__(self, stack: contextlib.ExitStack, payload: Payload, home: Path) -> None:
         self.slot = Slot(payload)
@@ -127,7 +127,7 @@ class _Hand:
         self.slot.submit(Task(self._number, 1, {}, 0))
 
     def poll(self) -> Iterator[tuple[int, list[Any]]]:
-        """Yield the part's results once they are there; none if it failed."""
+        """Yield the results of the current part once they are available; none if it failed."""
         for event in self.slot.poll():
             if not isinstance(event, ENDINGS) or self.place is None:
                 continue

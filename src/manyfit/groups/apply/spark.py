@@ -1,13 +1,13 @@
-"""Each group's params and model at work on rows of a Spark DataFrame, where these rows are.
+"""Applies each group's params and model to rows of a Spark DataFrame, where these rows are.
 
 ::
 
     rows ──text of the key──► by text ─┐
-                                       ├─ a group's rows meet what is known of it ──► its function
+                                       ├─ a group's rows, params and model ──► its function
     params, models ─────────► by text ─┘
 
-Both are split by that text into a number of parts that is said, so that Spark's adaptive execution
-leaves them as they are; else it would put small data into one part, and one task.
+Both are partitioned by that text into an explicit number of partitions, which Spark's adaptive
+execution doesn't change; otherwise it would merge small data into one partition, and one task.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,17 +21,17 @@ from manyfit.groups.record import keys
 from manyfit.groups.run.base import check_names
 from manyfit.groups.search import cells
 
-_PARTS = 200  # where Spark's own number is none
+_PARTS = 200  # if spark.sql.shuffle.partitions isn't a number
 
 
 def predict(known: Mapping[str, Found], data: Any, schema: Any, *, strict: bool) -> Any:
     """Return the rows with a column of predictions.
 
     Args:
-        known: What tuning left of each group, by the text of its key.
+        known: The params and model of each group, by the text of its key.
         data: A Spark DataFrame, classic or Connect.
-        schema: The Arrow schema of the key columns as they are on record.
-        strict: Whether rows of a group that has no model are an error.
+        schema: The Arrow schema of the recorded key columns.
+        strict: Whether rows of a group without a model are an error.
     """
     types = load("pyspark.sql.types")
     prediction = types.StructField(PREDICTION, types.DoubleType())
@@ -48,14 +48,14 @@ def apply(
     *,
     strict: bool,
 ) -> Any:
-    """Return what a function gives for each group's rows.
+    """Return the result of a function for each group's rows.
 
     Args:
-        known: As for `predict`, and `data`, `schema` and `strict` too.
+        known: The params and model of each group, by the text of its key.
         function: `function(rows, params, model) -> DataFrame`.
-        data: The rows.
-        wanted: The Spark schema of what the function returns.
-        schema: Of the key columns.
+        data: A Spark DataFrame, classic or Connect.
+        wanted: The Spark schema of the function's result.
+        schema: The Arrow schema of the recorded key columns.
         strict: Whether unknown groups are an error.
     """
     returned = data.sparkSession.createDataFrame([], wanted)
@@ -66,18 +66,18 @@ def apply(
 def _met(
     known: Mapping[str, Found], call: Callable[..., Any], data: Any, wanted: Any, schema: Any
 ) -> Any:
-    """Bring each group's rows together with what is known of it, and call a function with both."""
+    """Cogroup each group's rows with its params and model, and call a function with both."""
     check_names(data.columns)
     spark, types = data.sparkSession, load("pyspark.sql.types")
     if spark.version.startswith("3."):
         raise ArgumentError(
-            f"models of groups need Spark 4 to meet rows there, and this is {spark.version}: tune "
+            f"applying models of groups on Spark needs Spark 4, but this is {spark.version}: tune "
             "and apply them in pandas, or load them in a mapInPandas of your own (model_of)"
         )
     text = types.StructField(GROUP, types.StringType())
     adding, calling_back = packed(calling.adding_groups(schema.names, schema)), packed(call)
 
-    # Nested, like what they call: names of this module would be looked up in a worker's Manyfit.
+    # Nested, because names of this module would be looked up in a worker's Manyfit.
     def add(batches: Any) -> Any:
         return adding()(batches)
 
@@ -99,7 +99,7 @@ def _met(
 
 
 def packed(function: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:
-    """Return what gives a function of `calling` on a worker that may lack Manyfit."""
+    """Return a function that returns a function of `calling`, even if a worker lacks Manyfit."""
     pickler = load("pyspark.cloudpickle")
     modules = (calling, cells, keys)
     for module in modules:
@@ -111,7 +111,7 @@ def packed(function: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:
             pickler.unregister_pickle_by_value(module)
     loaded: list[Any] = []
 
-    # Nested, so that it travels by value itself; unpickled once a process, not once a group.
+    # Nested, so that it is pickled by value; unpickled once per process, not once per group.
     def unpacked() -> Callable[..., Any]:
         import pickle  # noqa: PLC0415
 
@@ -124,11 +124,11 @@ def packed(function: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:
 
 
 def _parts(spark: Any, groups: int) -> int:
-    """Return how many parts to split into: Spark's own number for shuffles, or one a group."""
+    """Return the number of partitions: Spark's own for shuffles, at most one per group."""
     said = str(spark.conf.get("spark.sql.shuffle.partitions"))
     return max(1, min(groups, int(said) if said.isdigit() else _PARTS))
 
 
 def _arrow(frame: Any) -> Any:
-    """Return the schema of a Spark DataFrame as Arrow has it."""
+    """Return the Arrow schema of a Spark DataFrame."""
     return frame.toArrow().schema

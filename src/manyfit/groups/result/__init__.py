@@ -1,1 +1,1 @@
-"""What a call returns: tables, summaries, advice and plots."""
+"""The result of a call: tables, summaries, advice and plots."""

@@ -1,7 +1,8 @@
-"""What the figures of tuned groups suggest, in sentences for people: pure, from the record alone.
+"""Advice in sentences, from the figures of tuned groups alone.
 
-All figures are of validation rows, and the best of many trials on few rows looks better than it is:
-by chance some trial suits just these rows. So gains of small groups are read with care here.
+All figures are of validation rows. The best of many trials on few rows looks better than it is,
+because by chance some trial fits just these rows. Gains of small groups are therefore interpreted
+with care here.
 """
 
 import math
@@ -18,13 +19,13 @@ from manyfit.space import Space
 from manyfit.trackers.progress import duration
 from manyfit.trial import most_frequent
 
-_SLOW = 0.5  # seconds of a fit, from which on a Gaussian process pays
-_SKEWED = 0.2  # of all time, taken by one group
-_MANY = 0.05  # of all groups
-_ENOUGH = 20  # so many groups make a comparison of halves
-_LUCKY = 0.05  # a relative gain below this is no suspect
+_SLOW = 0.5  # seconds of a fit from which a Gaussian process pays off
+_SKEWED = 0.2  # share of all time for one group
+_MANY = 0.05  # share of all groups
+_ENOUGH = 20  # groups needed to compare quarters
+_LUCKY = 0.05  # a relative gain below this isn't suspicious
 _SMALL = 0.02  # a relative gain that may be chance
-# The deviation of params all over their range is 0.29, from end to end 0 to 1.
+# The standard deviation of params, whose range is 0 to 1; that of uniform ones is 0.29.
 _SCATTERED = 0.24
 _SIGMAS = 2.0
 
@@ -39,16 +40,16 @@ def advice(
     sampler: object = "auto",
     slots: int | None = None,
 ) -> tuple[str, ...]:
-    """Return what stands out in the rows of groups; empty if nothing does.
+    """Return sentences about what stands out in the rows of groups; may be empty.
 
     Args:
-        rows: In `row.row_schema`.
-        metric: What was tuned.
+        rows: The rows, in `row.row_schema`.
+        metric: The tuned metric.
         by: The key columns.
-        space: What was searched.
+        space: The space searched.
         mode: `"independent"`, `"shared"` or `"transfer"`.
-        sampler: What proposed params; the advice to take another is for `"auto"`.
-        slots: How many groups were tuned at once, if that is known.
+        sampler: The sampler; another one is advised only for `"auto"`.
+        slots: The number of groups tuned at once, if known.
     """
     summary = Summary.of(rows, metric)
     found = [
@@ -67,12 +68,12 @@ def advice(
 def compare(
     independent: TunedGroups, shared: TunedGroups, metric: Metric | str | None = None
 ) -> str:
-    """Say whether params for each group were worth it; see `GroupsResult.compare`.
+    """Return a sentence on whether individual params were worth it; see `GroupsResult.compare`.
 
     Args:
-        independent: Each group tuned on its own.
-        shared: The same groups tuned jointly, or in any other way.
-        metric: A metric that both have, by name if it has the direction of the tuned one; by
+        independent: The result of tuning each group on its own.
+        shared: The result of tuning the same groups jointly, or in any other way.
+        metric: A metric of both results, by name if it has the direction of the tuned one; by
             default the tuned one.
     """
     tuned = independent.metric
@@ -86,11 +87,11 @@ def compare(
 
 
 def _verdict(gains: NDArray[np.float64], metric: Metric, *, is_flattering: bool) -> str:
-    """Say what differences mean; positive ones speak for params of each group's own.
+    """Return a verdict on differences; positive ones are in favour of individual params.
 
     Args:
-        gains: The differences of losses: (groups,), two at least.
-        metric: What they are of.
+        gains: The differences of losses, shape (groups,), at least two.
+        metric: Their metric.
         is_flattering: Whether they are of the rows by which params were chosen.
     """
     mean, error = float(gains.mean()), float(gains.std(ddof=1)) / math.sqrt(len(gains))
@@ -114,7 +115,7 @@ def _verdict(gains: NDArray[np.float64], metric: Metric, *, is_flattering: bool)
 
 
 def _figures(result: TunedGroups, metric: Metric) -> dict[str, float]:
-    """Return a metric of each group that has it; where a baseline stands, of that."""
+    """Return a metric of each group that has it; for a group with only a baseline, that one's."""
     found = {}
     names = ("group", "metrics", "baseline_metrics")
     columns = [result.rows.column(name).to_pylist() for name in names]
@@ -150,7 +151,7 @@ def _untuned(rows: Table, summary: Summary) -> str | None:
 
 
 def _alike(count: int, total: int) -> str:
-    """Return how many of some groups have the reason that follows."""
+    """Return words for the number of groups that have the reason that follows."""
     if count == total:
         return "" if count == 1 else ", all of them alike"
     return ", each for another reason, such as" if count == 1 else f", {count:,} of them alike"
@@ -171,7 +172,7 @@ def _main_reason(rows: Table, state: str) -> tuple[str, int]:
 
 
 def _failing(rows: Table) -> str | None:
-    """Say so where groups are complete, but at least half of their trials failed."""
+    """Return a sentence if groups are complete although at least half of their trials failed."""
     names = ("state", "reason", "failed", "trials")
     columns = [rows.column(name).to_pylist() for name in names]
     found = [
@@ -196,7 +197,7 @@ def _idle(summary: Summary, slots: int | None) -> str | None:
         return None
     return (
         f"{_groups(summary.groups)} kept {summary.groups} of {slots} slots busy, since a group is "
-        "tuned in one: for so few groups, manyfit.tune runs the trials of each in parallel"
+        "tuned in one: for few groups, use manyfit.tune, which runs trials in parallel"
     )
 
 
@@ -246,7 +247,7 @@ def _lucky(relative: NDArray[np.float64], sizes: NDArray[np.float64]) -> str | N
     """Compare the gains of the smallest quarter of groups with those of the largest."""
     small, large = sizes <= np.quantile(sizes, 0.25), sizes >= np.quantile(sizes, 0.75)
     if sizes[small].max() * 2 > sizes[large].min():
-        return None  # they don't differ enough in size
+        return None  # the groups don't differ enough in size
     few, many = float(np.median(relative[small])), float(np.median(relative[large]))
     if few < _LUCKY or few < 2 * max(many, 0.0):
         return None
@@ -258,7 +259,7 @@ def _lucky(relative: NDArray[np.float64], sizes: NDArray[np.float64]) -> str | N
 
 
 def _scattered(rows: Table, gain: float, space: Space) -> str | None:
-    """Say so if groups chose all over the space, and gained little by it."""
+    """Return a sentence if groups chose params all over the space, and gained little by it."""
     found = [
         space.encode(params)
         for params in stored_params(rows)

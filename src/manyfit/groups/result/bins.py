@@ -1,4 +1,4 @@
-"""How many groups chose what: bars of a histogram, on whichever axis a param is searched."""
+"""Histograms of the params that groups chose, on the scale on which a param is searched."""
 
 import itertools
 import json
@@ -15,9 +15,9 @@ from manyfit.choice import Domain
 from manyfit.domain import Float, Int
 
 _BINS = 24
-# A param with so few values has a bar for each.
+# A param with at most this many values has a bar for each.
 _FEW = 24
-_STEPS = (1, 2, 5)  # of a decade: ticks of a log axis that spans few of them
+_STEPS = (1, 2, 5)  # ticks within a decade, on a log axis that spans few decades
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Histogram:
     """The bars of one param.
 
     Attributes:
-        centers: Where they stand; on a log axis these are exponents of 10.
-        widths: How wide they are.
-        counts: How many groups each stands for.
-        names: What each means.
-        ticks: Places on the axis and their texts; empty where plain numbers do.
+        centers: Their positions; on a log axis these are exponents of 10.
+        widths: Their widths.
+        counts: The number of groups of each.
+        names: The value or range of each.
+        ticks: Positions on the axis and their labels; empty for plain numbers.
     """
 
     centers: Sequence[float]
@@ -40,9 +40,9 @@ class Histogram:
 
 
 def histogram(domain: Domain, values: Sequence[Any]) -> Histogram:
-    """Return the bars of stored values of a param; options that nobody chose have a bar of none.
+    """Return the bars of stored values of a param; options that no group chose have an empty bar.
 
-    Values that the domain doesn't have, since the space was changed, are left out.
+    Values outside the domain, because the space has changed, are left out.
 
     Example:
         >>> from manyfit.space import Choice, Float
@@ -83,12 +83,12 @@ def _by_value(domain: Domain, values: Sequence[Any]) -> Histogram:
 
 
 def _name(option: Any) -> str:
-    """Return an option in a word."""
+    """Return an option as a short string."""
     return f"{option:g}" if isinstance(option, float) else str(option)
 
 
 def _edges(domain: Float | Int, low: float, high: float) -> NDArray[np.float64]:
-    """Return the ends of bins; those of whole numbers lie between two of them."""
+    """Return the edges of bins; for integers, these lie between two of them."""
     if isinstance(domain, Float) or domain.log:
         return np.linspace(low, high, _BINS + 1)
     width = math.ceil((high - low + 1) / _BINS)
@@ -96,7 +96,7 @@ def _edges(domain: Float | Int, low: float, high: float) -> NDArray[np.float64]:
 
 
 def log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """Return ticks of an axis from `10**low` to `10**high`: where, as exponents, and their texts.
+    """Return ticks of an axis from `10**low` to `10**high`: exponents and labels.
 
     Example:
         >>> log_ticks(0.0, 1.0)

@@ -1,4 +1,4 @@
-"""How a call of `tune_groups` ended, as trackers keep it: figures, words and files."""
+"""The outcome of a call of `tune_groups` for trackers: figures, words and files."""
 
 import json
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _QUANTILES = (10, 25, 50, 75, 90)
 _WORST = 100
-# A table of more groups than this is too large for an artifact: the record has it.
+# A table of more groups is too large for an artifact; the record has it.
 _MOST_ROWS = 200_000
 
 
 def outcome_of(result: "GroupsResult") -> Outcome:
-    """Return what trackers keep of a result; pictures too, where plotly is installed."""
+    """Return the outcome of a result, with plots if plotly is installed."""
     return Outcome(
         lines=str(result).splitlines(),
         metrics=_metrics(result),
@@ -87,7 +87,7 @@ def _failures(result: "GroupsResult") -> dict[str, str]:
 
 
 def _pictures(result: "GroupsResult") -> dict[str, str]:
-    """Return a page with all pictures: plotly's own code, four megabytes, is in it once."""
+    """Return a page with all plots, which contains plotly's code (four megabytes) once."""
     if not is_installed("plotly") or not len(result):
         return {}
     return {"figures.html": plots.page(result)}

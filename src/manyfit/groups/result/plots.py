@@ -1,4 +1,4 @@
-"""Pictures of tuned groups, as plotly figures: the only file that imports plotly."""
+"""Plots of tuned groups, as plotly figures: the only file that imports plotly."""
 
 import html
 import math
@@ -17,22 +17,24 @@ from manyfit.groups.result.summary import numbers
 from manyfit.groups.result.table import TunedGroups, keys_of, label, stored_params
 from manyfit.trackers.progress import counted, duration, number
 
-# Colours that stay apart for people who see few.
+# Colours that colour-blind readers can tell apart.
 _BETTER, _WORSE, _KEPT, _FAILED = "#2a78b8", "#e08a1e", "#8c96a3", "#c8322b"
 _INK, _SOFT, _GRID = "#1f2933", "#5f6b7a", "#e8ecf0"
-# Narrower bars are no wider than a pixel: then the picture is an outline, of so many points.
+# With more bars, each is narrower than a pixel: an outline is drawn instead, of at most this many
+# points.
 _MOST_BARS = 1500
 _MOST_POINTS = 20_000
 _MOST_NAMED = 40  # bars with their keys below
 _MOST_MARKS = 400
-# A gain so many times larger than that of nine groups in ten would flatten these: it is cut off.
+# Gains that are this many times larger than the 90 % quantile would flatten the others: the axis
+# is cut off.
 _TOWERING = 4.0
 _COLUMNS = 3
 _LONGEST = 30
 
 
 def gains(result: TunedGroups) -> Any:
-    """Return what each group gained over its baseline, the largest first, then who has no gain."""
+    """Return a plot of each group's gain over its baseline, sorted; then the groups without."""
     data = numbers(result.rows, "gain")
     known = np.flatnonzero(np.isfinite(data))
     order = known[np.argsort(-data[known], kind="stable")]
@@ -60,7 +62,7 @@ def gains(result: TunedGroups) -> Any:
 
 
 def params(result: TunedGroups, name: str | None = None) -> Any:
-    """Return how the best params are spread over the groups, a panel each."""
+    """Return a plot of the distribution of the best params over groups, one panel per param."""
     domains = result.space.params
     if name is not None and name not in domains:
         raise ArgumentError(f"there is no param {name!r}: the space has {', '.join(domains)}")
@@ -81,7 +83,7 @@ def params(result: TunedGroups, name: str | None = None) -> Any:
 
 
 def slowest(result: TunedGroups, n: int = 20) -> Any:
-    """Return the groups that took longest: in the user's functions, and besides."""
+    """Return a plot of the slowest groups: time in the user's functions, and other time."""
     rows = result.rows
     seconds, fits = numbers(rows, "seconds"), numbers(rows, "fit_seconds")
     order = np.argsort(-seconds, kind="stable")[: max(1, n)]
@@ -127,7 +129,7 @@ def slowest(result: TunedGroups, n: int = 20) -> Any:
 
 
 def page(result: TunedGroups) -> str:
-    """Return all three pictures as one HTML page that needs nothing else."""
+    """Return all three plots as one self-contained HTML page."""
     figures = [gains(result), params(result), slowest(result)]
     parts = [
         figure.to_html(full_html=False, include_plotlyjs=place == 0)
@@ -177,7 +179,7 @@ def _outline(result: TunedGroups, some: Any, places: Any, data: Any, colour: str
 def _without_gain(
     figure: Any, result: TunedGroups, data: NDArray[np.float64], begin: int
 ) -> list[Any]:
-    """Put the groups that have no gain behind the others; returns them in that order."""
+    """Add the groups without a gain after the others; returns them in that order."""
     states = np.array(result.rows.column("state").to_pylist(), dtype=object)
     kinds = (
         (COMPLETE, "tuned, without a baseline", _BETTER, "circle-open"),
@@ -216,7 +218,7 @@ def _mark_median(figure: Any, median: float, end: int) -> None:
 
 
 def _view(data: NDArray[np.float64]) -> list[float]:
-    """Return the part of the axis that is shown at first: all, unless a few gains tower."""
+    """Return the initial range of the axis: all gains, except a few that are much larger."""
     if not len(data):
         return [-1.0, 1.0]
     low, high = min(0.0, float(data.min())), max(0.0, float(data.max()))
@@ -228,7 +230,7 @@ def _view(data: NDArray[np.float64]) -> list[float]:
 
 
 def _name_groups(figure: Any, result: TunedGroups, places: NDArray[np.intp]) -> None:
-    """Write the keys below the bars, where there is room for all."""
+    """Label the bars with keys, if there is room for all."""
     figure.update_xaxes(showgrid=False)
     if not 0 < len(places) <= _MOST_NAMED:
         figure.update_xaxes(title_text="groups, by gain")
@@ -291,7 +293,7 @@ def counted_groups(count: int) -> str:
 
 
 def _hovers(result: TunedGroups, places: Any) -> list[str]:
-    """Return what is told of groups where one points at them."""
+    """Return the hover texts of groups."""
     rows = result.rows.take(places)
     names = ("state", "reason", "rows", "value", "baseline", "gain", "trials", "seconds")
     columns = [rows.column(name).to_pylist() for name in names]
@@ -322,7 +324,7 @@ def _labels(result: TunedGroups, places: Any) -> list[str]:
 
 
 def _text(text: str) -> str:
-    """Return text that plotly takes for nothing but text."""
+    """Return text that plotly doesn't interpret as markup."""
     return html.escape(" ".join(text.split()))
 
 
@@ -372,7 +374,7 @@ def _dress(figure: Any, title: str, subtitle: str, height: int) -> None:
 
 
 def _empty(figure: Any) -> Any:
-    """Say that there is nothing to see."""
+    """Add a note that there is nothing to show."""
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.add_annotation(

@@ -1,4 +1,4 @@
-"""What tuning groups found: a row a group, and each group's model at work on new rows."""
+"""The result of tuning groups: one row per group, and predictions with each group's model."""
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
@@ -26,21 +26,21 @@ from manyfit.trial import gist
 if TYPE_CHECKING:
     import pandas as pd
 
-_FEW = 10  # so many keys say which groups are meant
-# Of very many groups, this many are looked through for a key that was mistyped.
+_FEW = 10  # keys listed for a cause of failure
+# At most this many groups are searched for a key similar to a mistyped one.
 _MOST_COMPARED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class GroupFailure:
-    """Groups that failed alike.
+    """Groups that failed in the same way.
 
     Attributes:
-        reason: What happened to the first of them, in one line.
-        count: How many they are.
-        keys: The first ten, as `params_of` takes them.
-        traceback: The first one's, and below it the end of what that trial printed; empty where
-            there is neither.
+        reason: The reason of the first group, in one line.
+        count: The number of groups.
+        keys: The keys of the first ten, as for `params_of`.
+        traceback: The traceback of the first group, followed by the end of its trial's output;
+            empty if there is neither.
     """
 
     reason: str
@@ -51,21 +51,21 @@ class GroupFailure:
 
 @dataclass(frozen=True, repr=False)
 class GroupsResult:
-    """The groups of a call of `tune_groups`, as they stood when it ended.
+    """The groups of a call of `tune_groups`, at the time it ended.
 
     Attributes:
         name: The call's name.
-        folder: Where its record is.
-        metric: What was tuned.
-        space: What was searched.
+        folder: The folder of its record.
+        metric: The tuned metric.
+        space: The space searched.
         by: The key columns.
         mode: `"independent"`, `"shared"` or `"transfer"`.
-        reason: Why it ended, in one line.
-        rows: An Arrow table, a row a group in the order of their keys; with models, where these are
-            kept, tracebacks and histories.
-        notes: What the figures advise, in sentences.
-        output: Where rows were written with their models, which `rows` are without then.
-        model_outputs: By `rows`' `group`, the output that its model was kept in and nowhere else.
+        reason: Why the call ended, in one line.
+        rows: An Arrow table with one row per group, in the order of their keys, including models
+            (if kept), tracebacks and histories.
+        notes: Advice and notes, in sentences.
+        output: The output to which rows were written with their models; `rows` then lack these.
+        model_outputs: For each `group` of `rows` whose model is in an output only, that output.
     """
 
     name: str
@@ -84,14 +84,14 @@ class GroupsResult:
 
     @property
     def table(self) -> "pd.DataFrame":
-        """A row a group, in the order of their keys; each time a copy.
+        """One row per group, in the order of their keys; a new copy each time.
 
-        Columns: the key columns, with `key_` before a name that one of the others has; `state`
-        (COMPLETE; BASELINE: what the group has is its baseline; FAIL), `reason`, `rows`, `value`,
-        `baseline` and `gain` (by how much tuning beat it, in the metric's unit); `params_*` by
-        label, `metrics_*`, and `baseline_*` for the baseline's; `trials`, of them `pruned` and
-        `failed`, `seconds` in the worker and of these `fit_seconds` in the objective, `worker`,
-        `error`, `model_path`. What a group lacks is NaN, NA or None.
+        Columns: the key columns (with the prefix `key_` if another column has that name); `state`
+        (COMPLETE; BASELINE if the group has only its baseline; FAIL), `reason`, `rows`, `value`,
+        `baseline` and `gain` (by how much tuning beat the baseline, in the metric's unit);
+        `params_*` by label, `metrics_*`, and `baseline_*` for the baseline's metrics; `trials`, of
+        which `pruned` and `failed`; `seconds` in the worker, of which `fit_seconds` in the
+        objective; `worker`, `error`, `model_path`. Missing values are NaN, NA or None.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -104,13 +104,13 @@ class GroupsResult:
         return frame_of(self.rows, self.by, self.space)
 
     def count(self, state: str) -> int:
-        """Return how many groups are `"COMPLETE"`, `"BASELINE"` or `"FAIL"`."""
+        """Return the number of groups that are `"COMPLETE"`, `"BASELINE"` or `"FAIL"`."""
         return self.summary.states.get(state, 0)
 
     def worst(self, n: int = 10) -> "pd.DataFrame":
-        """Return the groups with the worst values, worst first; what `failures` tells is left out.
+        """Return the groups with the worst values, worst first, without those of `failures`.
 
-        A group that has only its baseline stands where that puts it.
+        A group that has only its baseline is ranked by that.
         """
         frame = self.table
         stand = frame["value"].fillna(frame["baseline"]).dropna()
@@ -123,9 +123,9 @@ class GroupsResult:
         return frame.sort_values("seconds", ascending=False, kind="stable").head(n)
 
     def failures(self) -> tuple[GroupFailure, ...]:
-        """Return the groups that failed, or whose trials all did, most frequent cause first.
+        """Return the groups that failed, or all of whose trials did, most frequent cause first.
 
-        Those whose reasons differ only in numbers are together. A group too small to be tuned has
+        Groups whose reasons differ only in numbers are together. A group too small to be tuned has
         not failed.
         """
         causes: dict[str, list[int]] = {}
@@ -146,17 +146,17 @@ class GroupsResult:
         )
 
     def compare(self, other: "GroupsResult", metric: str | None = None) -> str:
-        """Say whether params for each group, as here, were worth it over those of another result.
+        """Return a sentence on whether this result's params are better than those of another.
 
-        Groups are compared in pairs: the verdict is of their mean difference and its standard
-        error. On the rows by which params were chosen, it favours the groups' own, since these are
-        the best of many trials on just those rows; so have the objective return a metric of rows
-        that it keeps out, and name it here.
+        Groups are compared in pairs, by their mean difference and its standard error. On the rows
+        by which params were chosen, individual params are favoured, because they are the best of
+        many trials on just those rows. Let the objective return a metric on rows that it keeps out,
+        and name it here.
 
         Args:
-            other: The same groups tuned jointly, or in any other way.
-            metric: A metric that both have, good in the same direction as the tuned one; by default
-                the tuned one.
+            other: The result of tuning the same groups jointly, or in any other way.
+            metric: A metric of both results, with the direction of the tuned one; by default the
+                tuned one.
         """
         return compare(self, other, metric)
 
@@ -166,9 +166,9 @@ class GroupsResult:
         """Return the best params of a group, as the objective received them.
 
         Args:
-            key: The value of the key column, or a tuple of several; None where it is missing. A
-                time without a zone is in the column's; of two that look alike it is the first,
-                unless it has `fold=1`.
+            key: The value of the key column, or a tuple for several columns; None for a missing
+                value. A time without a zone is in the column's zone; if it is ambiguous, `fold=1`
+                selects the second instant.
 
         Raises:
             ArgumentError: There is no such group.
@@ -184,12 +184,12 @@ class GroupsResult:
         """Return the model of a group.
 
         Args:
-            key: As for `params_of`.
+            key: The group's key, as for `params_of`.
 
         Raises:
             ArgumentError: There is no such group.
-            NoResultError: No model of it is kept.
-            OSError: Its file is not where it was put.
+            NoResultError: Its model wasn't kept.
+            OSError: The file of its model is missing.
         """
         row = self.rows.slice(self._place(key), 1)
         data, path = row.column("model")[0].as_py(), row.column("model_path")[0].as_py()
@@ -220,7 +220,7 @@ class GroupsResult:
     def _hint(self, values: Sequence[Any]) -> str:
         known = list(self._places)[:_MOST_COMPARED]
         if not known:
-            return "There are none"
+            return "There are no groups"
         close = difflib.get_close_matches(key_text(values), known, n=3)
         found = [self._places[text] for text in close or known[:3]]
         names = [_shown(key) for key in keys_of(self.rows.take(found), self.by)]
@@ -231,27 +231,28 @@ class GroupsResult:
     # ── new rows ──────────────────────────────────────────────────────────────────────────────
 
     def predict(self, data: Any, *, on_missing: Literal["null", "raise"] = "null") -> Any:
-        """Return new rows with a column `prediction`: of each group's rows by its own model.
+        """Return new rows with a column `prediction`, by the model of each row's group.
 
         A model is called as `model.predict(rows)`, or `model(rows)` if it has no such method. It
-        gets the group's rows the way the objective got them, with all columns and numbered from 0;
-        a model that names the columns it was fitted on (`feature_names_in_`, as scikit-learn's do)
-        gets just these. It must give one value a row.
+        gets the group's rows as the objective did, with all columns and numbered from 0. A model
+        with the attribute `feature_names_in_`, such as scikit-learn's, gets only those columns. It
+        must return one value per row.
 
-        On Spark predictions are doubles, made where the rows are when the DataFrame that is
-        returned is used; its rows may come in another order. `apply` can do other things.
+        On Spark, predictions are doubles, and computed where the rows are when the returned
+        DataFrame is used; its rows may be in another order. `apply` is more general.
 
         Args:
             data: A pandas or Spark DataFrame with the key columns.
-            on_missing: What to do about rows of groups that have no model, or that are unknown:
-                `"null"` has nothing predicted for them and warns, `"raise"` raises.
+            on_missing: What to do with rows of groups that have no model or are unknown: `"null"`
+                leaves their predictions empty and warns, `"raise"` raises.
 
         Returns:
-            For pandas: the same rows, order and index, and one more column.
+            For pandas: the same rows, order and index, with one more column.
 
         Raises:
-            ArgumentError: A key column is missing, there is a column `prediction` already, a model
-                gave something else than a value a row, or `on_missing` says so.
+            ArgumentError: A key column is missing, there is already a column `prediction`, a model
+                didn't return one value per row, or groups have no model and `on_missing` is
+                `"raise"`.
         """
         return apply.predict(self, data, on_missing)
 
@@ -266,28 +267,28 @@ class GroupsResult:
         """Call a function with each group's new rows, its params and its model.
 
         Args:
-            function: `function(rows, params, model) -> DataFrame`. Rows are as the objective got
-                them; params as it received them, or None where the group has its baseline only;
-                the model is None if none is kept.
+            function: `function(rows, params, model) -> DataFrame`. Rows and params are as the
+                objective received them; params are None if the group has only its baseline, and
+                the model is None if it wasn't kept.
             data: A pandas or Spark DataFrame with the key columns.
-            schema: On Spark, the schema of what comes back: a DDL string or StructType.
-            on_missing: What to do about rows of groups that have neither params nor a model:
+            schema: On Spark, the schema of the function's result: a DDL string or StructType.
+            on_missing: What to do with rows of groups that have neither params nor a model:
                 `"null"` leaves them out and warns, `"raise"` raises.
 
         Returns:
-            What the function returned, group after group. In pandas, if it returned a row for each
-            row, these are in the order of `data` and have its index.
+            The results of the function, group after group. In pandas, if it returned one row per
+            row, these have the order and the index of `data`.
 
         Raises:
-            ArgumentError: A key column is missing, the function returned no DataFrame, or
-                `on_missing` says so.
+            ArgumentError: A key column is missing, the function didn't return a DataFrame, or
+                groups have nothing to apply and `on_missing` is `"raise"`.
         """
         return apply.apply(self, function, data, schema, on_missing)
 
     # ── pictures ──────────────────────────────────────────────────────────────────────────────
 
     def plot_gains(self) -> Any:
-        """Return a plotly figure: what each group gained over its baseline, sorted.
+        """Return a plotly figure of each group's gain over its baseline, sorted.
 
         Raises:
             MissingExtraError: plotly is not installed.
@@ -295,10 +296,10 @@ class GroupsResult:
         return plots.gains(self)
 
     def plot_params(self, name: str | None = None) -> Any:
-        """Return a plotly figure: how the best params are spread over the groups.
+        """Return a plotly figure of the distribution of the best params over groups.
 
         Args:
-            name: One param; all of them by default.
+            name: The name of a param; all of them by default.
 
         Raises:
             ArgumentError: There is no such param.
@@ -307,7 +308,7 @@ class GroupsResult:
         return plots.params(self, name)
 
     def plot_slowest(self, n: int = 20) -> Any:
-        """Return a plotly figure: the groups that took longest, and how much of it were fits.
+        """Return a plotly figure of the slowest groups, and the time of their fits.
 
         Raises:
             MissingExtraError: plotly is not installed.
@@ -356,7 +357,7 @@ def _why_no_model(row: Table, output: str | None) -> str:
         return _why(row)
     if output is not None:
         return (
-            f"what is kept of it is the column model of {output}; the same call with "
-            "keep_models=<a folder> tunes it again, and models are found from here, too"
+            f"it is only in the column model of {output}; the same call with "
+            "keep_models=<a folder> tunes it again, and keeps the model where it is found"
         )
     return "tune_groups keeps models with keep_models=True, of an objective that returns them"

@@ -1,4 +1,4 @@
-"""The figures of many groups together: counts, quantiles, sums."""
+"""Summary statistics of many groups: counts, quantiles, sums."""
 
 import math
 from collections import Counter
@@ -16,17 +16,17 @@ from manyfit.trackers.progress import duration, number
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Summary:
-    """What many groups amount to.
+    """Summary statistics of groups.
 
     Attributes:
-        states: How many groups are in each state.
-        values: The tuned metric of each group that has it: (groups,), unsorted.
-        gains: By how much each group beat its baseline, where both are known: (groups,).
-        seconds: Wall time of each group: (groups,).
-        fit_seconds: Of it in the user's functions, in all.
-        trials: How many ended, in all.
-        slowest: The row of the group that took longest; None where there is none.
-        median_fit: Seconds of one fit in the median group; NaN if none has fitted.
+        states: The number of groups in each state.
+        values: The tuned metric of each group that has it, shape (groups,), unsorted.
+        gains: The gain of each group over its baseline, if both are known, shape (groups,).
+        seconds: The wall time of each group, shape (groups,).
+        fit_seconds: The total time in the user's functions.
+        trials: The total number of trials that ended.
+        slowest: The row of the slowest group; None if there is none.
+        median_fit: The seconds of a fit in the median group; NaN if none has fitted.
     """
 
     states: Mapping[str, int]
@@ -40,7 +40,7 @@ class Summary:
 
     @classmethod
     def of(cls, rows: Table, metric: Metric) -> "Summary":
-        """Return the figures of a table of `row.row_schema`; of an empty one, too."""
+        """Return the statistics of a table of `row.row_schema`, which may be empty."""
         values, gains = numbers(rows, "value"), numbers(rows, "gain")
         seconds, fits = numbers(rows, "seconds"), numbers(rows, "fit_seconds")
         trials = numbers(rows, "trials")
@@ -59,30 +59,30 @@ class Summary:
 
     @property
     def groups(self) -> int:
-        """How many groups there are."""
+        """The number of groups."""
         return len(self.seconds)
 
     @property
     def gained(self) -> int:
-        """How many beat their baseline."""
+        """The number of groups that beat their baseline."""
         return int((self.gains > 0).sum())
 
     @property
     def slowest_share(self) -> float:
-        """The part of all wall time that the slowest group took; NaN without any."""
+        """The share of the slowest group in all wall time; NaN without groups."""
         if self.slowest is None:
             return math.nan
         return float(self.seconds[self.slowest] / self.seconds.sum())
 
 
 def numbers(rows: Table, name: str) -> NDArray[np.float64]:
-    """Return a column as floats: (rows,); what is missing is NaN."""
+    """Return a column as floats, shape (rows,); missing values are NaN."""
     found: NDArray[np.float64] = rows.column(name).cast(load("pyarrow").float64()).to_numpy()
     return found
 
 
 def sentences(summary: Summary, metric: Metric) -> list[tuple[str, str]]:
-    """Return the figures for people: a word, and what there is to say of it."""
+    """Return the statistics in words: a title and a text for each."""
     known = (COMPLETE, BASELINE, FAIL)
     counts = [f"{summary.states[state]:,} {state}" for state in known if summary.states.get(state)]
     lines = [("groups", ", ".join(counts) or "none")]

@@ -1,4 +1,4 @@
-"""Rows of groups as people read them: a pandas DataFrame, and keys in a word."""
+"""Rows of groups for users: as a pandas DataFrame, and keys as labels."""
 
 import datetime
 import json
@@ -14,7 +14,7 @@ from manyfit.groups.record.row import Table, key_names, keys_in
 from manyfit.metric import Metric
 from manyfit.space import Space
 
-# The value of the key column, or of several the tuple of them.
+# The value of the key column, or a tuple of values for several columns.
 Key: TypeAlias = Any
 
 _OUTCOME = ("state", "reason", "rows", "value", "baseline", "gain")
@@ -34,7 +34,7 @@ class TunedGroups(Protocol):
 
     @property
     def space(self) -> Space:
-        """The space that was searched."""
+        """The space searched."""
 
     @property
     def by(self) -> tuple[str, ...]:
@@ -48,9 +48,9 @@ class TunedGroups(Protocol):
 def frame_of(rows: Table, by: Sequence[str], space: Space) -> Any:
     """Return rows as a DataFrame, without models, tracebacks and histories.
 
-    Columns: the keys, called as in `row.key_names`; `state`, `reason`, `rows`, `value`, `baseline`,
-    `gain`, `params_*` in stored form, `metrics_*`, `baseline_*` (of the baseline), then what it
-    took. What a group lacks is missing: NaN, or NA where the column holds whole numbers.
+    Columns: the keys, named as by `row.key_names`; `state`, `reason`, `rows`, `value`, `baseline`,
+    `gain`, `params_*` in stored form, `metrics_*`, `baseline_*` (of the baseline), then counts and
+    times. Missing values are NaN, or NA in columns of integers.
 
     Raises:
         MissingExtraError: pandas is not installed.
@@ -67,13 +67,13 @@ def frame_of(rows: Table, by: Sequence[str], space: Space) -> Any:
 
 
 def keys_of(rows: Table, by: Sequence[str]) -> list[Key]:
-    """Return each row's key: a value, or a tuple where there are several key columns."""
+    """Return each row's key: a value, or a tuple for several key columns."""
     columns = [column.to_pylist() for column in keys_in(rows, by).columns]
     return columns[0] if len(by) == 1 else list(zip(*columns, strict=True))
 
 
 def localised(value: Any, kind: Any) -> Any:
-    """Return a time with the zone of a type, if that has one and the time has none; else itself."""
+    """Give a naive time the zone of a type, if that has one; any other value is returned as is."""
     arrow, compute = load("pyarrow"), load("pyarrow.compute")
     zone = getattr(kind, "tz", None)
     if not zone or not isinstance(value, datetime.datetime | np.datetime64):
@@ -88,7 +88,7 @@ def localised(value: Any, kind: Any) -> Any:
 
 
 def label(key: Key) -> str:
-    """Return a key in a word, for a line of text or an axis.
+    """Return a key as a label, for a line of text or an axis.
 
     Example:
         >>> label("north"), label(("north", 3, None))
@@ -99,13 +99,13 @@ def label(key: Key) -> str:
 
 
 def stored_params(rows: Table) -> list[dict[str, Any] | None]:
-    """Return each row's params in stored form; None where it has none."""
+    """Return each row's params in stored form; None if it has none."""
     texts = rows.column("params").to_pylist()
     return [None if text is None else json.loads(text) for text in texts]
 
 
 def _plain(column: Any) -> Any:
-    """Return a column as pandas has it; whole numbers stay whole where some are missing."""
+    """Return a column for pandas; integers stay integers even if some are missing."""
     if not column.null_count:
         return column.to_pandas(date_as_object=True)
     types = load("pyarrow").types
@@ -126,7 +126,7 @@ def _params(pandas: Any, rows: Table, space: Space) -> Iterator[tuple[str, Any]]
 
 
 def _dtype(space: Space, name: str, values: Sequence[Any]) -> str | None:
-    """Return how pandas holds a param; None where its values show it best."""
+    """Return the pandas dtype of a param; None to infer it from the values."""
     domain = space.params.get(name)
     if isinstance(domain, Int):
         return "Int64"
@@ -136,7 +136,7 @@ def _dtype(space: Space, name: str, values: Sequence[Any]) -> str | None:
 
 
 def _metrics(column: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the names of a column of maps, as they first appear, each with its numbers."""
+    """Yield the keys in a column of maps, in order of appearance, each with its numbers."""
     found: dict[str, Any] = {}
     for place, pairs in enumerate(column.to_pylist()):
         for name, value in pairs or ():

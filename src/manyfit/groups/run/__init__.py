@@ -1,1 +1,1 @@
-"""Where groups run: on this machine or on Spark."""
+"""Runs groups, on this machine or on Spark."""

@@ -1,4 +1,4 @@
-"""The seam between how groups are tuned and where their rows are."""
+"""The protocol of a population of groups, which hides where their rows are."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -9,7 +9,7 @@ from manyfit.groups.record.output import Output
 from manyfit.groups.record.row import Schema, Table
 from manyfit.trial import Params
 
-# By the text of the `shared_by` values, stored params.
+# Stored params, by the text of the `shared_by` values.
 Points: TypeAlias = Mapping[str, Sequence[Params]]
 
 
@@ -41,15 +41,15 @@ def check_columns(have: Sequence[Any], wanted: Sequence[str]) -> None:
 
 
 def check_names(columns: Sequence[str]) -> None:
-    """Check that PySpark can hand columns to Python, where it looks them up by unquoted names.
+    """Check that PySpark can pass columns to Python, for which it uses unquoted names.
 
     Raises:
-        ArgumentError: One has a name that means something else then.
+        ArgumentError: The name of a column means something else when unquoted.
     """
     for name in columns:
         if "." in name or "`" in name:
             raise ArgumentError(
-                f"Spark can't hand the column {name!r} to Python: rename it to something without "
+                f"Spark can't pass the column {name!r} to Python: rename it to something without "
                 "dots and backticks (DataFrame.withColumnRenamed, or toDF for all of them)"
             )
 
@@ -62,22 +62,22 @@ class GroupKeys(Protocol):
         """The names and types of the key columns."""
 
     def count(self) -> int:
-        """Return how many groups there are."""
+        """Return the number of groups."""
 
     def keys(self) -> Table:
-        """Return a row a group, sorted by `keys.key_text`.
+        """Return one row per group, sorted by `keys.key_text`.
 
-        Columns: the key columns, and those of `shared_by` that are none.
-        All groups' keys come to the driver.
+        Columns: the key columns, and other columns of `shared_by`. The keys of all groups are sent
+        to the driver.
         """
 
     def sizes(self, keys: Table) -> Mapping[str, int]:
-        """Return how many rows each of some groups has, by its text; those that are there."""
+        """Return the number of rows of each of these groups that exists, by its text."""
 
     def digests(self) -> Table | None:
         """Return a digest of each group's rows (`resume.digests_of`).
 
-        None where that would take a pass over all of them.
+        It is None if that would require reading all rows.
         """
 
 
@@ -86,7 +86,7 @@ class Population(GroupKeys, Protocol):
 
     @property
     def slots(self) -> int | None:
-        """How many groups are tuned at once; None if that isn't known."""
+        """The number of groups tuned at once; None if unknown."""
 
     def part(self, keys: Table) -> "Population":
         """Return the population of these groups only."""
@@ -97,13 +97,13 @@ class Population(GroupKeys, Protocol):
     def run(self, job: GroupJob, points: Points | None = None) -> Iterator[Table]:
         """Tune every group; yields tables of rows (`row.row_schema`) as groups end.
 
-        A group that fails is a row like the others. Where the job has an output, they are on it
-        when they are yielded, and without their models. Closing the iterator ends what runs.
+        A failed group has a row, too. If the job has an output, rows are yielded after they have
+        been written to it, without their models. Closing the iterator ends running groups.
 
         Args:
-            job: What is done with every group.
-            points: What is tried instead, and nothing else: see `GroupJob.at`. Between runs that
-                differ only in this, workers are kept while the population is held.
+            job: What to do with every group.
+            points: The exact points to try instead; see `GroupJob.at`. While the population is
+                held, workers are kept between runs that differ only in these.
 
         Raises:
             ObjectiveError: The objective can't be sent to workers; nothing has run.
@@ -111,17 +111,17 @@ class Population(GroupKeys, Protocol):
         """
 
     def written(self, output: Output) -> Table:
-        """Make sure that rows can be written to an output; returns those this call has written.
+        """Check that rows can be written to an output; returns those this call has written.
 
-        Without models, and with the columns of `row.row_schema`.
+        They have the columns of `row.row_schema`, without models.
 
         Raises:
-            ArgumentError: What is there already is something else.
-            JournalError: It can't be written.
+            ArgumentError: The output contains something else.
+            JournalError: The output can't be written.
         """
 
     def hold(self) -> None:
-        """Keep what makes further runs cheap, until `close`."""
+        """Keep the resources that make further runs cheap, until `close`."""
 
     def close(self) -> None:
-        """Release what is held. Safe to call twice."""
+        """Release these resources. Safe to call twice."""
