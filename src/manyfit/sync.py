@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from manyfit._names import from_file_name
@@ -45,10 +46,9 @@ def sync_study(
     """
     engine, header = on_record(name, folder)
     name, path = from_file_name(name), study_folder(name, folder)
-    place = last_place(path)
-    tracker = MlflowTracker(tracking_uri or (place and place[0]), experiment, wait=wait)
-    with FileJournal(path):  # locks the study, so that no driver opens it meanwhile
-        for trial in engine.running:  # its driver has died, since the study isn't locked
+    with FileJournal(path), last_mirror(path, tracking_uri, experiment, wait) as tracker:
+        # The journal is locked, so that no driver opens the study meanwhile.
+        for trial in engine.running:  # its driver has died
             reason = "the driver died while it ran"
             engine.apply(
                 AttemptLost(trial.number, len(trial.attempts), reason, counts=False, at=time.time())
@@ -60,11 +60,28 @@ def sync_study(
             metric=engine.metric,
             seed=header.created.seed if header.created is not None else 0,
             n_trials=0,
-            parallelism=1,
+            parallelism=None,
             outside=frozenset(engine.outside),
         )
-        is_same = place is not None and experiment is None and tracking_uri in (None, place[0])
-        known = {EXPERIMENT_ID: place[1]} if place is not None and is_same else {}
-        with environment(known) if known else contextlib.nullcontext():
-            tracker.open(info, tuple(engine.trials))
+        tracker.open(info, tuple(engine.trials))
         return tracker.finish(header.reason, tuple(engine.trials))
+
+
+@contextlib.contextmanager
+def last_mirror(
+    folder: Path, tracking_uri: str | None, experiment: str | None, wait: float
+) -> Iterator[MlflowTracker]:
+    """Give a tracker of where a study, or a call over groups, was mirrored to last.
+
+    Args:
+        folder: The study's own folder.
+        tracking_uri: Another server; None for the same.
+        experiment: Another experiment; None for the same.
+        wait: How long to try, in seconds.
+    """
+    place = last_place(folder)
+    tracker = MlflowTracker(tracking_uri or (place and place[0]), experiment, wait=wait)
+    is_same = place is not None and experiment is None and tracking_uri in (None, place[0])
+    known = {EXPERIMENT_ID: place[1]} if place is not None and is_same else {}
+    with environment(known) if known else contextlib.nullcontext():
+        yield tracker

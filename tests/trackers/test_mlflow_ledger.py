@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from manyfit.trackers.mlflow_ledger import FILE, Ledger, Page, Run
+from manyfit.trackers.mlflow_ledger import FILE, Ledger, Page, Run, had_child_runs
 
 
 def write(folder: Path, server: str = "A", parent: str = "p") -> Ledger:
@@ -37,6 +37,37 @@ def test_another_server_has_a_page_of_its_own(tmp_path: Path) -> None:
     assert Ledger(tmp_path, "C").page == Page()
     assert Ledger(tmp_path, "B").page.parent == "pb"
     assert Ledger(tmp_path, "A").page.parent == "pa"
+
+
+def test_two_servers_at_once(tmp_path: Path) -> None:
+    """A study with two trackers has a page for each, though their lines come in turns."""
+    ledgers = {name: Ledger(tmp_path, name) for name in "AB"}
+    for name, ledger in ledgers.items():
+        ledger.begin("1", f"p{name}")
+    for number in range(3):
+        for name, ledger in ledgers.items():
+            ledger.created(number, Run(f"{name}{number}", ""))
+    ledgers["A"].done(2)
+    for name, ledger in ledgers.items():
+        ledger.close()
+        assert Ledger(tmp_path, name).page == ledger.page
+    assert Ledger(tmp_path, "B").page.runs[1] == Run("B1", "")
+
+
+def test_what_a_call_over_groups_asked(tmp_path: Path) -> None:
+    """It belongs to the run that was begun then, and is known to whoever finishes the run."""
+    for asked in ({"n_trials": "20"}, {"n_trials": "40"}):
+        ledger = Ledger(tmp_path, "A")
+        ledger.ask(asked, child_runs=True)
+        ledger.begin("1", "p")
+        ledger.wrote_group('["north"]', "digest")
+        ledger.close()
+    again = Ledger(tmp_path, "A")
+    assert again.page.asked == {"n_trials": "20"}
+    assert again.page.written == {'["north"]': "digest"}
+    assert again.asked == {"n_trials": "40"}
+    assert had_child_runs(tmp_path)
+    assert not had_child_runs(tmp_path / "nowhere")
 
 
 def test_another_parent_begins_anew(tmp_path: Path) -> None:

@@ -124,13 +124,17 @@ class Courier:
         """Take in a group that has ended."""
         if self._tally is not None:
             self._tally.take(group, None)
-        self._put_groups([group])
+        if self._has_group_runs:
+            self._put_groups([group])
+
+    @property
+    def _has_group_runs(self) -> bool:
+        return self._study.groups is not None and self._study.groups.child_runs
 
     def _put_groups(self, groups: Iterable[GroupEnded]) -> None:
-        if self._study.groups is not None and self._study.groups.child_runs:
-            for group in groups:
-                self._latest[group.group] = group
-                self._jobs.put(SETTLE, group.group)
+        for group in groups:
+            self._latest[group.group] = group
+            self._jobs.put(SETTLE, group.group)
 
     def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> bool:
         """Write what is left, within bounds, and say what could not be written.
@@ -139,7 +143,8 @@ class Courier:
         """
         self._end = (reason, trials, outcome)
         self._patience.hurry(reason)
-        self._put_groups(outcome.groups() if outcome is not None else ())
+        if outcome is not None and self._has_group_runs:
+            self._put_groups(outcome.groups())
         extra = GROUP * len(self._groups_left)
         self._jobs.put(END, STUDY)
         begun = time.monotonic()
