@@ -425,17 +425,10 @@ class TestGroups:
             capsys, "show", "m4", "--trials", "1", "--folder", groups
         )
 
-    @pytest.mark.parametrize(
-        ("command", "said"),
-        [
-            (["show", "m4", "--trial", "3"], "is a call of tune_groups, which has no trial N"),
-            (["sync", "m4"], "is a call of tune_groups, not a study"),
-        ],
-    )
-    def test_a_command_for_studies(self, groups, command, said, capsys):
+    def test_a_command_for_studies(self, groups, capsys):
         """It says what the name is."""
-        assert main([*command, "--folder", groups]) == 2
-        assert f"'m4' {said}" in capsys.readouterr().err
+        assert main(["show", "m4", "--trial", "3", "--folder", groups]) == 2
+        assert "'m4' is a call of tune_groups, which has no trial N" in capsys.readouterr().err
 
 
 def test_version(capsys):

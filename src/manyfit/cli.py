@@ -26,6 +26,7 @@ from manyfit.errors import ArgumentError, JournalCorruptError, ManyfitError, NoR
 from manyfit.groups.loading import load_groups
 from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL
 from manyfit.groups.result.table import keys_of, label
+from manyfit.groups.sync import sync_groups
 from manyfit.metric import Metric
 from manyfit.result import Failure, StudyResult
 from manyfit.sync import sync_study
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how many trials, or groups, to show (default: 10)",
     )
     sync = commands.add_parser(
-        "sync", parents=[common], help="write to MLflow what it has missed of a study"
+        "sync", parents=[common], help="write to MLflow what it missed of a study or a call"
     )
     sync.add_argument("name", help="the study's name")
     sync.add_argument(
@@ -136,7 +137,8 @@ def _count(text: str) -> int:
 
 
 def _sync(page: _Page, arguments: argparse.Namespace) -> int:
-    mirror = sync_study(
+    is_call = is_of_groups(study_folder(arguments.name, arguments.folder))
+    mirror = (sync_groups if is_call else sync_study)(
         arguments.name,
         folder=arguments.folder,
         tracking_uri=arguments.tracking_uri,

@@ -38,8 +38,7 @@ def sync_study(
         The address of the complete mirror; None if something is missing: a warning says what.
 
     Raises:
-        ArgumentError: There is no such study, or it is a record of groups, which the same call of
-            `tune_groups` completes.
+        ArgumentError: There is no such study, or it is a call of `tune_groups`.
         StudyLockedError: It is running: its own driver writes to MLflow.
         JournalCorruptError: Its journal is damaged.
         MissingExtraError: MLflow is not installed.

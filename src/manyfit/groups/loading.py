@@ -44,6 +44,16 @@ def load_groups(name: str, *, folder: str | Path = ".manyfit") -> GroupsResult:
         >>> load_groups("shops", folder=home) == result
         True
     """
+    home = home_of(name, folder)
+    return result_of(read_state(home), home)
+
+
+def home_of(name: str, folder: str | Path) -> Path:
+    """Return the folder of a call that is on record.
+
+    Raises:
+        ArgumentError: There is no such call; the message lists those there are.
+    """
     home = study_folder(name, folder)
     if not is_of_groups(home):
         root = Path(folder)
@@ -52,7 +62,7 @@ def load_groups(name: str, *, folder: str | Path = ".manyfit") -> GroupsResult:
             f"there is no call of tune_groups named {from_file_name(name)!r} in {root}; there are: "
             f"{', '.join(calls) or 'none'}"
         )
-    return result_of(read_state(home), home)
+    return home
 
 
 def result_of(state: CallState, folder: Path) -> GroupsResult:

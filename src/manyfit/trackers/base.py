@@ -19,7 +19,7 @@ class GroupsInfo:
     Attributes:
         by: The key columns.
         mode: `"independent"`, `"shared"` or `"transfer"`.
-        sampler: The name of the sampler.
+        sampler: The name of the sampler; None if that is not known.
         total: The number of groups; None while it isn't known.
         before: How many of them earlier calls have tuned.
         again: How many failed in earlier calls, and are tuned again.
@@ -28,7 +28,7 @@ class GroupsInfo:
 
     by: tuple[str, ...]
     mode: str
-    sampler: str = "auto"
+    sampler: str | None = None
     total: int | None = None
     before: int = 0
     again: int = 0

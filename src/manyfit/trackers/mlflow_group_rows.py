@@ -41,14 +41,13 @@ def call_params(study: StudyInfo, groups: GroupsInfo) -> dict[str, str]:
     params = {
         "by": ", ".join(groups.by),
         "mode": groups.mode,
-        "n_trials": study.n_trials or ("unlimited" if study.n_trials is None else "not known"),
+        "n_trials": "unlimited" if study.n_trials is None else study.n_trials or None,
         "sampler": groups.sampler,
         "seed": study.seed,
         "space": json.dumps(study.space.to_json(), ensure_ascii=False),
+        "groups": groups.total,
     }
-    if groups.total is not None:
-        params["groups"] = groups.total
-    return _texts(params)
+    return _texts({name: value for name, value in params.items() if value is not None})
 
 
 def points(standing: Standing, at: float) -> list[Point]:
