@@ -189,6 +189,49 @@ def test_a_worker_that_falls_silent_is_gone(opened, worker):
     assert news(hub).why == "nothing was heard of it for 0.2 s"
 
 
+@contextlib.contextmanager
+def listened_to(hub):
+    """The address of a relay to a hub, and all that passes through it."""
+    heard = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+
+        def relay(source, target):
+            with contextlib.suppress(OSError):
+                while data := source.recv(1 << 16):
+                    heard.extend(data)
+                    target.sendall(data)
+                target.shutdown(socket.SHUT_RDWR)
+
+        def serve():
+            client = stack.enter_context(listener.accept()[0])
+            server = stack.enter_context(socket.create_connection(("127.0.0.1", hub.port)))
+            back = threading.Thread(target=relay, args=(server, client))
+            back.start()
+            relay(client, server)
+            back.join()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname(), heard
+        thread.join()
+
+
+def test_who_listens_on_the_way_hears_nothing(hub):
+    """Neither the study's secret nor what either end says can be read on the network."""
+    with (
+        listened_to(hub) as (address, heard),
+        contextlib.closing(dial([address], hub.credentials)) as line,
+    ):
+        line.send({"hello": "CANARY"}, b"CANARY")
+        hub.send(news(hub).connection, {"setup": "CANARY"}, b"CANARY" * 1000)
+        assert arrivals(line)[0].blob == b"CANARY" * 1000
+    secret = hub.credentials.secret
+    assert len(heard) > 7000
+    assert not [
+        each for each in (b"CANARY", b"hello", secret, secret.hex().encode()) if each in heard
+    ]
+
+
 # ── the end ───────────────────────────────────────────────────────────────────────────────────────
 
 
