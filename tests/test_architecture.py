@@ -190,6 +190,21 @@ def test_modules_import_only_upwards():
     assert below == []
 
 
+def test_one_file_tells_classic_spark_from_connect():
+    """What differs between them is behind `Session`, but for how Spark ML saves models."""
+    knowing = {
+        name_of(path)
+        for path in modules()
+        for node in nodes(path)
+        for word in [getattr(node, "attr", getattr(node, "id", getattr(node, "value", "")))]
+        if isinstance(word, str) and not word.count(" ")
+        if word in ("is_remote", "_is_connect") or word.startswith("pyspark.sql.connect")
+        if not name_of(path).startswith("testing/")
+    }
+
+    assert knowing == {"spark/session.py", "spark_ml/saving.py"}
+
+
 def strangers_of(family):
     """What modules of one folder don't know."""
     kin = next((kind for kind in ADAPTERS if family in kind), None)

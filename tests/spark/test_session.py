@@ -68,7 +68,7 @@ def test_an_unset_setting():
     session = Session(FakeSpark(spark_master=None))
     assert (session.setting("spark.master", "x"), session.setting("spark.x")) == ("x", "")
     assert session.cpus == 1
-    assert not session.is_connect
+    assert session.has_pools
 
 
 def test_fitting():
@@ -122,7 +122,8 @@ def test_the_address_of_a_connect_client(monkeypatch):
     fake = type("SparkSession", (FakeSpark,), {"__module__": "pyspark.sql.connect.session"})()
     fake.client = SimpleNamespace(host="127.0.0.1")
     session = Session(fake)
-    assert session.is_connect
+    assert not session.has_pools
+    assert session.broadcast is None
     assert session.host() == session.bind_address() == "127.0.0.1"
     fake.client = SimpleNamespace(host="no-such-host.invalid")
     assert session.host() == socket.gethostname()

@@ -45,7 +45,7 @@ class SparkCluster:
     @property
     def broadcast(self) -> Callable[[Any], Broadcast] | None:
         """Spark's own; Connect has none."""
-        return None if self.session.is_connect else self.session.broadcast
+        return self.session.broadcast
 
     def reach(self) -> Reach:
         """Return what Spark's settings say of the driver's address."""

@@ -1,6 +1,8 @@
-"""A Spark session as the executor needs it: the one file that knows classic Spark from Connect.
+"""A Spark session as executors need it.
 
-Jobs go through DataFrames, which both have; only classic has a SparkContext, and broadcasts.
+No other file of `spark`, `groups` and `spark_ml` tells classic Spark from Connect, except for the
+format in which `spark_ml` saves models. Jobs go through DataFrames, which both have; only classic
+has a SparkContext, and broadcasts.
 """
 
 import functools
@@ -45,7 +47,7 @@ class Session:
             raise ArgumentError(f"spark must be a SparkSession, but got {spark!r:.200}")
         self._spark = spark
         self.timings = timings
-        self.is_connect = type(spark).__module__.startswith("pyspark.sql.connect")
+        self._is_connect = type(spark).__module__.startswith("pyspark.sql.connect")
 
     def setting(self, name: str, default: str = "") -> str:
         """Return one of Spark's settings.
@@ -85,12 +87,12 @@ class Session:
 
     def _slots(self) -> Slots:
         names = ["spark.default.parallelism"]
-        names += ["spark.sql.leafNodeDefaultParallelism"] if self.is_connect else []
+        names += ["spark.sql.leafNodeDefaultParallelism"] if self._is_connect else []
         is_told = self.is_local or any(map(self.setting, names))
         return slots_of(self.setting, None if is_told else self._default_parallelism())
 
     def _default_parallelism(self) -> int | None:
-        if not self.is_connect:
+        if not self._is_connect:
             return int(self._spark.sparkContext.defaultParallelism)
         plan = self._spark.sql("EXPLAIN SELECT * FROM range(0, 1)").collect()[0][0]
         found = re.search(r"splits=(\d+)", str(plan))
@@ -107,14 +109,14 @@ class Session:
         return None
 
     def _ask(self) -> None:
-        if self.is_connect:
+        if self._is_connect:
             self._spark.conf.get("spark.master", None)
         else:
             self._spark.sparkContext.defaultParallelism  # noqa: B018 - it asks the JVM
 
     def _answer(self, question: Callable[[], _Answer]) -> _Answer:
         """Return Spark's answer, unless it doesn't come in time."""
-        if not self.is_connect:
+        if not self._is_connect:
             return question()  # Py4J knows at once that the JVM is gone
         return answer_within(self.timings.answer, question)
 
@@ -123,14 +125,14 @@ class Session:
 
         Else its threads would try for ten minutes, and keep this process from ending so long.
         """
-        if self.is_connect:  # it waits for some of them
+        if self._is_connect:  # it waits for some of them
             threading.Thread(target=self._spark.client.close, daemon=True).start()
 
     # ── threads ───────────────────────────────────────────────────────────────────────────────
 
     def inheriting(self, target: Callable[[], None]) -> Callable[[], None]:
         """Return a target for a new thread in which Spark works as it does in this one."""
-        if load("pyspark.sql.utils").is_remote() != self.is_connect:
+        if load("pyspark.sql.utils").is_remote() != self._is_connect:
             return target  # PySpark then takes the session for one of the other kind
         wrapper = load("pyspark").inheritable_thread_target
         if self.version.startswith("3."):
@@ -148,7 +150,7 @@ class Session:
             title: Describes them on Spark's pages.
             pool: The fair pool in which they run; None to leave it as it is.
         """
-        if self.is_connect:
+        if self._is_connect:
             self._spark.addTag(tag)
             return
         context = self._spark.sparkContext
@@ -158,13 +160,18 @@ class Session:
             context.setLocalProperty("spark.scheduler.pool", pool)
 
     @property
+    def has_pools(self) -> bool:
+        """Whether jobs can be put into fair pools; through Connect they can't."""
+        return not self._is_connect
+
+    @property
     def is_fair(self) -> bool:
         """Whether jobs share the cluster, rather than the first one taking all it can use."""
         return self.setting("spark.scheduler.mode").upper() == "FAIR"
 
     def tasks(self) -> int | None:
         """Return how many tasks are running at this moment; None where nobody tells: in Connect."""
-        if self.is_connect:
+        if self._is_connect:
             return None
         tracker = self._spark.sparkContext.statusTracker()
         stages = map(tracker.getStageInfo, tracker.getActiveStageIds())
@@ -174,13 +181,13 @@ class Session:
 
     def host(self) -> str:
         """Return the address at which executors reach this process, as far as can be told."""
-        if self.is_connect:
+        if self._is_connect:
             return address_towards(str(self._spark.client.host))
         return _LOOPBACK if self.is_local else self.setting("spark.driver.host", _LOOPBACK)
 
     def bind_address(self) -> str:
         """Return the address to listen at, for executors that come to `host()`."""
-        if self.is_connect or self.is_local:
+        if self._is_connect or self.is_local:
             return self.host()
         return self.setting("spark.driver.bindAddress") or self.host()
 
@@ -207,14 +214,17 @@ class Session:
         Raises:
             TimeoutError: Spark hasn't answered for 20 s.
         """
-        if self.is_connect:
+        if self._is_connect:
             self._answer(lambda: self._spark.interruptTag(tag))
         else:
             self._spark.sparkContext.cancelJobsWithTag(tag)
 
-    def broadcast(self, value: Any) -> Any:
-        """Broadcast a value; classic only."""
-        return self._spark.sparkContext.broadcast(value)
+    @property
+    def broadcast(self) -> Callable[[Any], Any] | None:
+        """Broadcasts a value, and returns what a task may be given of it; None through Connect."""
+        if self._is_connect:
+            return None
+        return cast("Callable[[Any], Any]", self._spark.sparkContext.broadcast)
 
     # ── resources ─────────────────────────────────────────────────────────────────────────────
 
@@ -253,7 +263,7 @@ class Session:
         if gpus:
             needs = needs.resource("gpu", gpus)
         profile = resource.ResourceProfileBuilder().require(needs).build
-        if self.is_connect:
+        if self._is_connect:
             # The server learns of it now: the threads of jobs have no active session.
             profile.id  # noqa: B018
         return profile

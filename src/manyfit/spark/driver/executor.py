@@ -7,9 +7,9 @@
      │       └───news───┼────────┘                                  │
      └─ pace ◄──────────┴─ slots ◄──────────────────────────────────┘
 
-The gate (by the rule in admission) starts a trial when its slots are free, of which slots says how
-many there are; pace says how many trials may run when nobody does. A thread marks its trial's jobs,
-so that they can be shown and ended as its own. Only the session knows classic Spark from Connect.
+The gate starts a trial when its slots are free; slots says how many the cluster has. If nobody says
+how many trials may run at once, pace does. A thread marks its trial's jobs, so that they can be
+shown and cancelled as its own.
 """
 
 import contextlib
@@ -25,10 +25,9 @@ from manyfit.errors import ExecutorError
 from manyfit.events import AttemptFailed, AttemptLost, AttemptStarted
 from manyfit.executors.base import Capabilities, Handler
 from manyfit.remote.watch import ClusterEnded, Watch
-from manyfit.spark.driver.admission import Key, SlotsPerTrial
-from manyfit.spark.driver.gate import Gate
+from manyfit.spark.driver.gate import Gate, Key, SlotsPerTrial
 from manyfit.spark.driver.pace import Pace
-from manyfit.spark.driver.thread import News, TrialThread, place_name
+from manyfit.spark.driver.thread import TrialMessage, TrialThread, place_name
 from manyfit.spark.jobs import SparkJobs
 from manyfit.spark.session import Session
 from manyfit.spark.watch import check_session, explained, session_error
@@ -120,7 +119,7 @@ class DriverExecutor:
         self._tasks: dict[Key, Task] = {}  # in flight, whether they wait or run
         self._threads: dict[Key, TrialThread] = {}
         self._jobs = SparkJobs(self._session)
-        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[TrialMessage] = queue.SimpleQueue()
         self._ended: str | None = None  # how the session did
         self._token = secrets.token_hex(4)
         self._fair_pools = 1
@@ -154,7 +153,7 @@ class DriverExecutor:
         self._begin()
         with explained(self._session, work.study):
             self._gate.open()
-            self._fair_pools = 1 if self._session.is_connect else max(1, self._gate.slots.now or 1)
+            self._fair_pools = max(1, self._gate.slots.now or 1) if self._session.has_pools else 1
             self._say_what_is_lacking()
         self._work = work
         self._pools.enter_context(limited_pools(work.limits.cpus))
@@ -248,7 +247,7 @@ class DriverExecutor:
         self._news.put(AttemptStarted(*key, place_name(), now))
         self._news.put(AttemptFailed(*key, reason, error, "", False, 0.0, now))
 
-    def _take(self, news: News, handle: Handler) -> None:
+    def _take(self, news: TrialMessage, handle: Handler) -> None:
         if isinstance(news, ClusterEnded):
             self._give_up(news.reason)
             return
@@ -307,12 +306,12 @@ class DriverExecutor:
     # ── what people are told ──────────────────────────────────────────────────────────────────
 
     def _say_what_is_lacking(self) -> None:
-        if self._asked == "auto" and self._session.is_connect:
+        if self._asked == "auto" and self._session.tasks() is None:
             self._say(
                 f"parallelism='auto' stays at {self._pace.size}, since Spark Connect doesn't tell "
                 "how busy the cluster is. Give a number for another"
             )
-        if self._asked != 1 and not self._session.is_connect and not self._session.is_fair:
+        if self._asked != 1 and self._session.has_pools and not self._session.is_fair:
             self._say(
                 "trials queue for the cluster: Spark serves the jobs of the first one, then those "
                 "of others with what is left. Start the session with spark.scheduler.mode=FAIR to "

@@ -28,7 +28,7 @@ _LOST = re.compile(
 )
 
 
-News: TypeAlias = AttemptEvent | ClusterEnded
+TrialMessage: TypeAlias = AttemptEvent | ClusterEnded
 
 
 class TrialThread:
@@ -57,7 +57,7 @@ class TrialThread:
         lane: int,
         pool: str,
         alone: bool,
-        send: Callable[[News], None],
+        send: Callable[[TrialMessage], None],
     ) -> None:
         self.lane = lane
         self._pool = pool
