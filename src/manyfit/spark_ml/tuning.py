@@ -10,7 +10,7 @@ from manyfit.pruners.base import PrunerSettings
 from manyfit.samplers.base import Sampler
 from manyfit.spark_ml.recipe import Recipe
 from manyfit.spark_ml.result import PipelineResult
-from manyfit.spark_ml.run import Run
+from manyfit.spark_ml.study import PipelineStudy
 from manyfit.study import Study
 from manyfit.trackers.auto import Trackers
 from manyfit.trial import Params
@@ -118,7 +118,7 @@ def tune_pipeline(
         >>> model = result.refit()  # doctest: +SKIP
     """
     recipe = Recipe(pipeline, space)
-    run = Run(
+    pipeline_study = PipelineStudy(
         recipe,
         evaluators,
         train,
@@ -130,18 +130,18 @@ def tune_pipeline(
     )
     with Study(
         recipe.space,
-        metric=run.scores.tuned,
-        direction=run.scores.direction,
+        metric=pipeline_study.scores.tuned,
+        direction=pipeline_study.scores.direction,
         name=name,
         folder=folder,
         seed=seed,
         sampler=sampler,
-        pruner=run.pruner if pruner == "auto" else pruner,
+        pruner=pipeline_study.pruner if pruner == "auto" else pruner,
         start_with=_first(recipe, start_with, sampler),
         prior_from=prior_from,
         tracker=tracker,
     ) as study:
-        return run.tune(
+        return pipeline_study.tune(
             study,
             points=recipe.space.grid() if sampler == "grid" else None,
             n_trials=n_trials,

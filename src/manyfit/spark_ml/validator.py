@@ -17,8 +17,8 @@ from manyfit.spark_ml.maps import Listed, Maps
 from manyfit.spark_ml.params import ValidatorSetters
 from manyfit.spark_ml.recipe import Recipe
 from manyfit.spark_ml.result import PipelineResult
-from manyfit.spark_ml.run import Run, finished_keys, seed_of
 from manyfit.spark_ml.saving import Reader, Writer
+from manyfit.spark_ml.study import PipelineStudy, finished_keys, seed_of
 from manyfit.spark_ml.validated import Fitted, ManyfitValidatorModel, Verdict
 from manyfit.study import Study
 from manyfit.worker.autologging import autologging_off
@@ -134,15 +134,15 @@ class ManyfitValidator(
 
     def _fit(self, dataset: "DataFrame") -> ManyfitValidatorModel:
         recipe, column = self._recipe(), self.getFoldCol()
-        run = self._run(recipe, dataset)
+        pipeline_study = self._study(recipe, dataset)
         fitted: Fitted | None = {} if self.getCollectSubModels() else None
-        result = self._tune(run, recipe, fitted)
+        result = self._tune(pipeline_study, recipe, fitted)
         if result.reason.startswith("interrupted"):
             raise KeyboardInterrupt(
                 f"the study is recorded: to continue, fit again with studyName={result.name!r} and "
                 f"folder={self.getFolder()!r}"
             )
-        verdict = Verdict(result, recipe, run.folds)
+        verdict = Verdict(result, recipe, pipeline_study.folds)
         with autologging_off(), explained(Session(dataset.sparkSession), result.name):
             best = recipe.assemble(verdict.best.params)
             # Without the column, which the evaluated stages haven't seen either.
@@ -157,7 +157,7 @@ class ManyfitValidator(
             )
         )
 
-    def _run(self, recipe: Recipe | Maps, rows: "DataFrame") -> Run:
+    def _study(self, recipe: Recipe | Maps, rows: "DataFrame") -> PipelineStudy:
         ratio, column = self.getTrainRatio(), self.getFoldCol()
         if ratio is not None and not 0 < ratio < 1:
             raise ArgumentError(f"trainRatio must be between 0 and 1, but got {ratio!r}")
@@ -165,7 +165,7 @@ class ManyfitValidator(
             raise ArgumentError(
                 f"give trainRatio or foldCol, not both, but got foldCol={column!r} as well"
             )
-        return Run(
+        return PipelineStudy(
             recipe,
             self._needed("evaluator"),
             rows,
@@ -176,19 +176,21 @@ class ManyfitValidator(
             parallelism=self.getParallelism(),
         )
 
-    def _tune(self, run: Run, recipe: Recipe | Maps, fitted: Fitted | None) -> PipelineResult:
+    def _tune(
+        self, pipeline_study: PipelineStudy, recipe: Recipe | Maps, fitted: Fitted | None
+    ) -> PipelineResult:
         points = recipe.points if isinstance(recipe, Maps) else None
         prunes = self.getPruning()
         with Study(
             recipe.space,
-            metric=run.scores.tuned,
-            direction=run.scores.direction,
+            metric=pipeline_study.scores.tuned,
+            direction=pipeline_study.scores.direction,
             name=self.getStudyName(),
             folder=self.getFolder(),
             seed=seed_of(self.getSeed()),
             sampler="auto" if points is None else Listed(recipe.space, points),
             start_with=[recipe.given] if isinstance(recipe, Recipe) else (),
-            pruner=run.pruner if prunes or (prunes is None and points is None) else None,
+            pruner=pipeline_study.pruner if prunes or (prunes is None and points is None) else None,
             tracker="auto" if self.getTracking() else None,
         ) as study:
             n_trials = self.getNumTrials()
@@ -196,7 +198,7 @@ class ManyfitValidator(
                 n_trials = len(finished_keys(study) | {*map(study.space.key, points)})
             # Any number of settings may fail without ending the study.
             may_fail = recipe.space.finite_size() if n_trials is None else n_trials
-            return run.tune(
+            return pipeline_study.tune(
                 study, points=points, n_trials=n_trials, models=fitted, max_failures=may_fail
             )
 

@@ -7,14 +7,14 @@ import time
 import pandas as pd
 import pytest
 
-from manyfit.groups.apply.calling import Found
+from manyfit.groups.apply.calling import KnownGroup
 from manyfit.groups.apply.local import called_with
 
 HERE = os.getpid()
 
 
 def portions(count):
-    return [(f'["{n}"]', Found({"n": n}), pd.DataFrame({"x": [n]})) for n in range(count)]
+    return [(f'["{n}"]', KnownGroup({"n": n}), pd.DataFrame({"x": [n]})) for n in range(count)]
 
 
 def spread(call, count=40, **given):

@@ -11,7 +11,7 @@ from manyfit.groups.apply import spark as apply_spark
 from manyfit.groups.apply.calling import (
     PREDICTION,
     BrokenRuleError,
-    Found,
+    KnownGroup,
     called,
     is_bare,
     key_texts,
@@ -30,7 +30,6 @@ from manyfit.trackers.progress import counted
 logger = logging.getLogger("manyfit")
 
 _FEW = 3  # groups that a message names
-Finder = dict[str, Found]
 
 
 def predict(result: TunedGroups, data: Any, on_missing: str) -> Any:
@@ -74,8 +73,8 @@ def apply(
 def _called(
     result: TunedGroups,
     data: Any,
-    call: Callable[[Found, Any], Any],
-    is_enough: Callable[[Found], bool],
+    call: Callable[[KnownGroup, Any], Any],
+    is_enough: Callable[[KnownGroup], bool],
     what: str,
     *,
     strict: bool,
@@ -100,11 +99,11 @@ def _called(
         raise ArgumentError("; ".join([str(error), *error.__notes__])) from error
 
 
-def _has_model(found: Found) -> bool:
+def _has_model(found: KnownGroup) -> bool:
     return found.has_model
 
 
-def _has_something(found: Found) -> bool:
+def _has_something(found: KnownGroup) -> bool:
     return not is_bare(found)
 
 
@@ -137,7 +136,7 @@ def _check(result: TunedGroups, data: Any, on_missing: str) -> None:
             raise ArgumentError(f"{name!r} is not a column of the data, which has {have:.300}")
 
 
-def _known(result: TunedGroups, *, lazily: bool = False) -> Finder:
+def _known(result: TunedGroups, *, lazily: bool = False) -> dict[str, KnownGroup]:
     """Return the params and model of each group, by the text of its key.
 
     Args:
@@ -152,9 +151,9 @@ def _known(result: TunedGroups, *, lazily: bool = False) -> Finder:
         stored_params(rows), zip(*columns, strict=True), strict=True
     ):
         whole = None if params is None else result.space.materialize(params)
-        found = Found(whole, model, path)
+        found = KnownGroup(whole, model, path)
         if path is not None and "://" not in path and not lazily:
-            found = Found(whole, fetch(path))
+            found = KnownGroup(whole, fetch(path))
         known[text] = found
     return known
 

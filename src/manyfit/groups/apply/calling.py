@@ -21,7 +21,7 @@ class BrokenRuleError(ValueError):
 
 
 @dataclass(frozen=True)
-class Found:
+class KnownGroup:
     """The params and the model of a group.
 
     Attributes:
@@ -54,7 +54,7 @@ class Found:
             return pickle.load(file)  # noqa: S301
 
 
-def predictions_of(found: Found, rows: Any) -> Any:
+def predictions_of(found: KnownGroup, rows: Any) -> Any:
     """Return the predictions of a group's model, an array of shape (rows,).
 
     Raises:
@@ -182,12 +182,12 @@ def applying(
     return run
 
 
-def is_bare(found: Found) -> bool:
+def is_bare(found: KnownGroup) -> bool:
     """Return whether a group has neither params nor a model."""
     return found.params is None and not found.has_model
 
 
-def called(function: Callable[..., Any], found: Found, frame: Any) -> Any:
+def called(function: Callable[..., Any], found: KnownGroup, frame: Any) -> Any:
     """Return the result of a function for a group's rows.
 
     Raises:
@@ -245,7 +245,7 @@ def _in_utc(table: Any) -> Any:
     return table.cast(arrow.schema(fields))
 
 
-def _met(rows: Any, known: Any) -> tuple[str, Found | None, Any]:
+def _met(rows: Any, known: Any) -> tuple[str, KnownGroup | None, Any]:
     """Return the group that two tables are of, its params and model, and its rows."""
     group = str((rows if rows.num_rows else known).column(GROUP)[0].as_py())
     rows = rows.drop_columns([GROUP])
@@ -254,4 +254,4 @@ def _met(rows: Any, known: Any) -> tuple[str, Found | None, Any]:
     params, model, path = (known.column(name)[0].as_py() for name in ("params", "model", "path"))
     if params is not None:
         params = pickle.loads(params)  # noqa: S301 - the driver's
-    return group, Found(params, model, path), rows
+    return group, KnownGroup(params, model, path), rows

@@ -15,7 +15,7 @@ import cloudpickle
 
 from manyfit.errors import ExecutorError, ObjectiveError
 from manyfit.events import AttemptFinished
-from manyfit.groups.apply.calling import Found, named
+from manyfit.groups.apply.calling import KnownGroup, named
 from manyfit.metric import Metric
 from manyfit.space import Space
 from manyfit.worker.channel import ENDINGS
@@ -26,9 +26,9 @@ from manyfit.worker.slot import Slot
 from manyfit.worker.work import Limits, Site, Task, Work
 
 # Takes a group's params and model, and its rows; returns a result.
-Call: TypeAlias = Callable[[Found, Any], Any]
+Call: TypeAlias = Callable[[KnownGroup, Any], Any]
 # A group's key as text, its params and model, and its rows.
-Portion: TypeAlias = tuple[str, Found, Any]
+Portion: TypeAlias = tuple[str, KnownGroup, Any]
 
 # Seconds. Starting processes takes a second or two, so shorter work is done here.
 PATIENCE = 3.0

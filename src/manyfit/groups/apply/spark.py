@@ -16,7 +16,7 @@ from typing import Any
 from manyfit._optional import load
 from manyfit.errors import ArgumentError
 from manyfit.groups.apply import calling
-from manyfit.groups.apply.calling import GROUP, PREDICTION, Found
+from manyfit.groups.apply.calling import GROUP, PREDICTION, KnownGroup
 from manyfit.groups.record import keys
 from manyfit.groups.run.base import check_names
 from manyfit.groups.search import cells
@@ -24,7 +24,7 @@ from manyfit.groups.search import cells
 _PARTS = 200  # if spark.sql.shuffle.partitions isn't a number
 
 
-def predict(known: Mapping[str, Found], data: Any, schema: Any, *, strict: bool) -> Any:
+def predict(known: Mapping[str, KnownGroup], data: Any, schema: Any, *, strict: bool) -> Any:
     """Return the rows with a column of predictions.
 
     Args:
@@ -40,7 +40,7 @@ def predict(known: Mapping[str, Found], data: Any, schema: Any, *, strict: bool)
 
 
 def apply(
-    known: Mapping[str, Found],
+    known: Mapping[str, KnownGroup],
     function: Callable[..., Any],
     data: Any,
     wanted: Any,
@@ -64,7 +64,7 @@ def apply(
 
 
 def _met(
-    known: Mapping[str, Found], call: Callable[..., Any], data: Any, wanted: Any, schema: Any
+    known: Mapping[str, KnownGroup], call: Callable[..., Any], data: Any, wanted: Any, schema: Any
 ) -> Any:
     """Cogroup each group's rows with its params and model, and call a function with both."""
     check_names(data.columns)

@@ -28,7 +28,7 @@ _MOST_LISTED = 10_000
 _MANY = 1e9
 
 
-class Run:
+class PipelineStudy:
     """What a study of a pipeline needs, checked before anything is on disk.
 
     Args:
