@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -68,6 +69,11 @@ def pytest_addoption(parser):
     parser.addoption("--soak", metavar="PART", help="run one part of `make soak`, and nothing else")
 
 
+def pytest_xdist_auto_num_workers():
+    """Run one process more than there are cores: tests of Spark wait for it half of their time."""
+    return psutil.cpu_count() + 1
+
+
 # ── which tests ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -84,7 +90,8 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=[item for item in items if not belongs(item, part)])
     items[:] = [item for item in items if belongs(item, part)]
     slow = {group_of(item) for item in items if item.get_closest_marker("integration")}
-    items.sort(key=lambda item: rank(group_of(item), slow))
+    sizes = Counter(map(group_of, items))
+    items.sort(key=lambda item: rank(group_of(item), slow, sizes))
     numbers = {}
     for item in items:
         group = group_of(item)
@@ -118,9 +125,10 @@ def group_of(item):
     return item.nodeid.partition("[")[0].rpartition("::")[0]
 
 
-def rank(group, slow):
-    """Order groups by how long they may take."""
-    return (group != CLUSTER, group != LOCAL, group != DASK, group not in slow)
+def rank(group, slow, sizes):
+    """Order groups, the longest first: so all processes end at about the same time."""
+    first = (group != CLUSTER, group != LOCAL, group != DASK, group not in slow)
+    return (*first, -sizes[group])
 
 
 # ── what is left ──────────────────────────────────────────────────────────────────────────────────

@@ -110,9 +110,13 @@ def wait_for_the_record(driver, folder):
         time.sleep(0.02)
 
 
-@pytest.mark.soak("kills", also_in_test=True)
 @pytest.mark.parametrize(
-    ("mode", "where"), [("independent", "here"), ("transfer", "here"), ("independent", "spark")]
+    ("mode", "where"),
+    [
+        pytest.param("independent", "here", marks=pytest.mark.soak("kills", also_in_test=True)),
+        pytest.param("transfer", "here", marks=pytest.mark.soak("kills", also_in_test=True)),
+        pytest.param("independent", "spark", marks=pytest.mark.soak("kills")),
+    ],
 )
 def test_resumed_is_as_undisturbed(tmp_path, request, mode, where, round_):
     """Groups that had ended are kept, and the table is that of a call nobody disturbed."""
