@@ -217,7 +217,7 @@ def test_a_changed_call(tuned):
         ({"mode": "joint"}, "mode must be one of"),
         ({"shared_by": "region"}, "shared_by is for mode='shared'"),
         ({"by": ["state", "key_state"]}, "makes two columns of one name in the result"),
-        ({"by": []}, "by must name a column"),
+        ({"by": []}, "by must name at least one column"),
         ({"holdout": "last"}, "holdout must be"),
         ({"sampler": manyfit.MedianPruner()}, "sampler must be one of"),
         ({"tracker": manyfit.MlflowTracker}, "tracker must be 'auto', a Tracker, a sequence"),

@@ -1,4 +1,4 @@
-"""What a trial printed, out of the log that it shares with others: kept where it failed."""
+"""The output of a failed trial, from the log that it shares with others."""
 
 import contextlib
 import sys
@@ -8,11 +8,11 @@ from pathlib import Path
 from manyfit._redact import redact
 from manyfit.events import AttemptEvent, AttemptFailed
 
-_MOST = 4000  # characters that are kept of it, the last ones
+_MOST = 4000  # the number of last characters to keep
 
 
 def size_of(log: Path) -> int:
-    """Return how long a log is by now, in bytes; 0 where there is none."""
+    """Return the current length of a log in bytes; 0 if there is none."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(ValueError, OSError):  # closed by the objective
             stream.flush()
@@ -23,12 +23,12 @@ def size_of(log: Path) -> int:
 
 
 def with_output(ending: AttemptEvent, log: Path, start: int) -> AttemptEvent:
-    """Return how a trial ended; if it failed, what it printed is below its traceback.
+    """Return the ending of a trial; if it failed, its output is appended to its traceback.
 
     Args:
-        ending: How it ended.
-        log: Where it printed.
-        start: How long the log was when it began.
+        ending: The ending.
+        log: The log with its output.
+        start: The length of the log when it began.
     """
     if not isinstance(ending, AttemptFailed) or size_of(log) <= start:
         return ending

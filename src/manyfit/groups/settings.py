@@ -1,4 +1,4 @@
-"""What a user passes to `tune_groups`: refused where it breaks a rule, before anything runs."""
+"""Checks the arguments of `tune_groups` before anything runs."""
 
 import inspect
 import secrets
@@ -31,9 +31,9 @@ _N_TRIALS = 20
 
 
 def middle_of(space: Space) -> Params:
-    """Return the point that is tried first where nobody names one: the middle of each range.
+    """Return the default first point: the middle of each range, on its scale.
 
-    In the middle of the logarithm where it is searched so; of a Choice the first option.
+    For a Choice, it is the first option.
 
     Example:
         >>> from manyfit.space import Choice, Float
@@ -76,7 +76,7 @@ def job_of(
     Raises:
         ArgumentError: One of them breaks its rule.
         SpaceError: The space, or a point, breaks a rule.
-        ObjectiveError: The objective, or the baseline, can't be called as it would be.
+        ObjectiveError: The objective, or the baseline, can't be called with its arguments.
     """
     _check_mode(mode, aggregate, shared_by)
     _check_ends(mode, n_trials, group_timeout, stop)
@@ -149,15 +149,15 @@ def _check_mode(mode: str, aggregate: str, shared_by: str | Sequence[str]) -> No
 def _check_ends(
     mode: str, n_trials: int | None, group_timeout: float | None, stop: Stop | Iterable[Stop] | None
 ) -> None:
-    """Check that what ends tuning can do so in this mode."""
+    """Check that the limits can end tuning in this mode."""
     if mode != "independent" and n_trials is None and group_timeout is not None:
         raise ArgumentError(
-            f"mode={mode!r} needs n_trials beside group_timeout: a group's time doesn't say how "
-            "many trials there are"
+            f"mode={mode!r} needs n_trials besides group_timeout, which doesn't determine the "
+            "number of trials"
         )
     if mode == "shared" and stop is not None:
         raise ArgumentError(
-            "stop is for groups that are tuned on their own, but mode is 'shared'; give n_trials"
+            "stop is for groups that are tuned independently, but mode is 'shared'; give n_trials"
         )
 
 
@@ -172,7 +172,7 @@ def _columns(argument: str, given: str | Sequence[str], least: int = 0) -> tuple
     if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
         raise ArgumentError(f"{argument} must be names of columns, each once, but got {given!r}")
     if len(names) < least:
-        raise ArgumentError(f"{argument} must name a column at least")
+        raise ArgumentError(f"{argument} must name at least one column")
     if argument == "by" and len(set(key_names(names))) < len(names):
         raise ArgumentError(
             f"by={given!r} makes two columns of one name in the result: rename one of them"
@@ -183,7 +183,7 @@ def _columns(argument: str, given: str | Sequence[str], least: int = 0) -> tuple
 def _points(
     space: Space, baseline: Params | Callable[..., Any] | None, start_with: Iterable[Params]
 ) -> tuple[Params, ...]:
-    """Return what is tried first, in stored form: the baseline, if it is a point, before all."""
+    """Return the points to try first, in stored form; a baseline that is a point comes first."""
     points = stored_points(start_with, space)
     if isinstance(baseline, Mapping):
         points.insert(0, space.store(baseline))
@@ -197,7 +197,7 @@ def _points(
 def _check_function(
     argument: str, function: object, holdout: Holdout | None, *, params: bool
 ) -> None:
-    """Check that a function takes what it will be given."""
+    """Check that a function can be called with its arguments."""
     given = ["group"] if holdout is None else ["train", "valid"]
     given += ["params"] if params else []
     advice = f"here it is called as {argument}({', '.join(given)})"
@@ -206,7 +206,7 @@ def _check_function(
     try:
         signature = inspect.signature(function)
     except ValueError:
-        return  # some built-in functions don't tell
+        return  # some built-in functions have no signature
     try:
         signature.bind(*given)
     except TypeError as error:

@@ -1,14 +1,14 @@
-"""Some groups, tuned one after another in a worker process: the side of that process.
+"""Tunes a batch of groups, one after another, in a worker process: that process's side.
 
-A batch is a folder that both sides see. The runner writes what is to be done; the process writes
-rows as groups end, and what it is at, so that the runner can cut a trial that hangs, and go on in a
+A batch is a folder that both sides can access. The runner writes the order; the process writes rows
+as groups end, and its current trial. The runner can thus kill a trial that hangs, and continue in a
 new process where the old one died::
 
     order.json     the groups, and which of them is next     runner ──► process
     rows.arrow     their rows, unless those are shared       runner ──► process
-    facts.jsonl    what has ended of the group at hand       runner ◄─► process
-    now            the trial at hand, since when             runner ◄── process
-    rows.jsonl     a line a group that is done               runner ◄── process
+    facts.jsonl    events of the current group               runner ◄─► process
+    now            the current trial, and its start          runner ◄── process
+    rows.jsonl     one line per completed group              runner ◄── process
     model-N        its model                                 runner ◄── process
 """
 
@@ -45,9 +45,9 @@ ORDER, ROWS, NOW, FACTS, DONE, MODEL = (
     "rows.jsonl",
     "model-",
 )
-# How long finished groups may wait for company before the runner is told.
+# Seconds for which completed groups are collected before the runner is told.
 _GATHER = 0.1
-NO_TRIAL = -2  # no trial is at hand
+NO_TRIAL = -2  # no trial is running
 SHARED = "groups"  # the name under which a pandas frame is shared
 
 
@@ -63,13 +63,13 @@ class Portion:
 
 @dataclass(slots=True)
 class Order:
-    """What a process is to do.
+    """The order for a process.
 
     Attributes:
         portions: The groups.
-        begin: The first of them that is not done.
-        spent: Seconds that processes which died have spent on that one.
-        points: What is tried, as `GroupJob.points` has it, and nothing else; None to tune.
+        begin: The index of the first group that is not done.
+        spent: Seconds that processes that died have spent on that group.
+        points: The exact points to try, as in `GroupJob.points`; None to tune.
     """
 
     portions: list[Portion]
@@ -78,7 +78,7 @@ class Order:
     points: Mapping[str, Sequence[Params]] | None = None
 
     def write(self, folder: Path) -> None:
-        """Put it into the batch's folder."""
+        """Write the order into the batch's folder."""
         (folder / ORDER).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
@@ -90,11 +90,11 @@ class Order:
 
 
 class Now:
-    """What a process is at: 40 bytes of a file that both sides map.
+    """The current trial of a process: 40 bytes of a file that both sides map.
 
-    Fields: the group's place in the batch, the trial's number, when that and when the group began
-    (monotonic seconds, the same clock for all processes of a machine; 0: none is at it), and how
-    long the log was when the trial began.
+    The fields are the group's index in the batch, the trial's number, the start of the trial and of
+    the group (monotonic seconds, the same clock for all processes of a machine; 0 for none), and
+    the length of the log at the start of the trial.
     """
 
     _fields = struct.Struct("<qqddq")
@@ -109,25 +109,25 @@ class Now:
     def write(
         self, place: int, trial: int, began: float, group_began: float, printed: int = 0
     ) -> None:
-        """Say what begins; nothing has, while `began` is 0."""
+        """Write what begins; nothing has begun while `began` is 0."""
         self._fields.pack_into(self._memory, 0, place, trial, began, group_began, printed)
 
     def read(self) -> tuple[int, int, float, float, int]:
-        """Return what was written last."""
+        """Return the fields last written."""
         found: tuple[int, int, float, float, int] = self._fields.unpack_from(self._memory)
         return found
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Unmap the file."""
         self._memory.close()
 
 
 class TuneBatch:
-    """The objective of a worker process: tunes the groups of the batch that its trial stands for.
+    """The objective of a worker process, which tunes one batch of groups per trial.
 
     Args:
-        job: What is done with every group.
-        shared: Rows of all groups by the name `SHARED`; None where each batch brings its own.
+        job: What to do with every group.
+        shared: The rows of all groups, by the name `SHARED`; None if each batch has its own.
     """
 
     def __init__(self, job: GroupJob, shared: Shared | None) -> None:
@@ -135,7 +135,7 @@ class TuneBatch:
         self._shared = shared
 
     def __call__(self, _params: dict[str, Any]) -> float:
-        """Do what is left to do; returns how many groups that was."""
+        """Tune the remaining groups; returns their number."""
         trial = current_trial()
         if trial is None:
             raise RuntimeError("a batch is tuned by a worker process")
@@ -163,11 +163,11 @@ class TuneBatch:
         return float(len(order.portions) - order.begin)
 
     def work(self, folder: Path, limits: Limits) -> Work:
-        """Return what a worker process is given, which runs batches as its trials."""
+        """Return the work of a worker process that runs batches as its trials."""
         return Work(self, Space({}), Metric("groups"), "groups", folder, limits)
 
     def _settled(self, row: GroupRow, path: Path) -> GroupRow:
-        """Put the row's model where it goes, so that the rest can be a line of text."""
+        """Store the row's model, so that the rest can be a line of text."""
         if row.model is None:
             return row
         folder = self._job.folder_of_models()
@@ -180,7 +180,7 @@ class TuneBatch:
             return replace(row, model=None).because(f"{NO_MODEL} stored: {error}")
 
     def _rows(self, folder: Path) -> Callable[[int, int], Any]:
-        """Return what gives rows as a frame of their own."""
+        """Return a function that returns a range of rows as a frame of its own."""
         if self._shared is not None:
             frame = self._shared[SHARED]
             return lambda start, stop: frame.iloc[start:stop].reset_index(drop=True)
@@ -191,21 +191,21 @@ class TuneBatch:
 
 
 class _Notes:
-    """What is noted of the group at hand, in files that outlive this process."""
+    """Notes on the current group, in files that outlive this process."""
 
     def __init__(self, folder: Path, log: Path) -> None:
         self.known: Sequence[AttemptEvent] = ()
         self.spent = 0.0
         self._folder = folder
         self._log = log
-        self._printed = 0  # bytes of the log, when the trial began
+        self._printed = 0  # bytes of the log at the start of the trial
         self._facts = (folder / FACTS).open("a", encoding="utf-8")
         self._now = Now(folder)
         self._place = 0
         self._group_began = 0.0
 
     def start(self, place: int, spent: float) -> None:
-        """Turn to a group."""
+        """Start a group."""
         self._place, self._group_began, self.spent = place, time.monotonic(), spent
         self.known = facts_of(self._folder, place) if spent else ()
         self._now.write(place, NO_TRIAL, 0.0, self._group_began)
@@ -216,7 +216,7 @@ class _Notes:
         self._now.write(self._place, number, time.monotonic(), self._group_began, self._printed)
 
     def told(self, ending: AttemptEvent) -> AttemptEvent:
-        """Return how the trial ended, with what it printed if it failed."""
+        """Return the trial's ending, with its output if it failed."""
         return with_output(ending, self._log, self._printed)
 
     def note(self, event: AttemptEvent) -> None:
@@ -227,12 +227,12 @@ class _Notes:
             self._now.write(self._place, NO_TRIAL, 0.0, self._group_began)
 
     def end(self) -> None:
-        """Forget the group: it is done."""
+        """Forget the group, which is done."""
         self._facts.truncate(0)
         self._now.write(self._place + 1, NO_TRIAL, 0.0, 0.0)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._facts.close()
         self._now.close()
 
@@ -243,7 +243,7 @@ def fact(place: int, event: AttemptEvent) -> str:
 
 
 def facts_of(folder: Path, place: int) -> list[AttemptEvent]:
-    """Return what has been noted of a group, as far as whole lines tell."""
+    """Return the events noted for a group, from complete lines."""
     path = folder / FACTS
     found = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
@@ -255,7 +255,7 @@ def facts_of(folder: Path, place: int) -> list[AttemptEvent]:
 
 
 def rows_in(folder: Path, position: int) -> Iterator[tuple[str, int]]:
-    """Yield whole lines of `rows.jsonl` from a position on, each with the position after it."""
+    """Yield complete lines of `rows.jsonl` from a position on, each with the position after it."""
     path = folder / DONE
     if not path.exists():
         return

@@ -1,4 +1,4 @@
-"""Feeds groups to a worker process, and sees to it that none of them costs another its result."""
+"""Feeds groups to a worker process, so that no group can cost another its result."""
 
 import secrets
 import select
@@ -36,19 +36,19 @@ from manyfit.worker.context import timeout_reason
 from manyfit.worker.slot import Slot
 from manyfit.worker.work import Task
 
-_LOOK = 0.1  # how often a trial's time is looked at
-# So often a process may die over a group while none of its trials runs.
+_LOOK = 0.1  # seconds between checks of a trial's time
+# The number of times that a process may die in a group while none of its trials runs.
 _MOST_DEATHS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some groups that go to a process at once.
+    """Groups that are sent to a process together.
 
     Attributes:
-        portions: The groups, and where their rows are.
-        table: These rows, an Arrow table; None where they are in the job's shared frame.
-        points: What is tried, as `GroupJob.points` has it, and nothing else; None to tune.
+        portions: The groups, and the positions of their rows.
+        table: The rows, an Arrow table; None if they are in the job's shared frame.
+        points: The exact points to try, as in `GroupJob.points`; None to tune.
     """
 
     portions: tuple[Portion, ...]
@@ -59,13 +59,13 @@ class Batch:
 class BatchRunner:
     """A slot that tunes one batch of groups after another.
 
-    A process that dies, hangs or needs too much memory costs the trial that it is at: the group
-    goes on in the next process with what it has.
+    A process that dies, hangs or needs too much memory costs only the running trial: its group
+    continues in the next process with the trials it has.
 
     Args:
-        slot: Its work is a `TuneBatch`.
+        slot: The slot, whose work is a `TuneBatch`.
         folder: The folder of the slot's site.
-        job: What is done with every group.
+        job: What to do with every group.
     """
 
     def __init__(self, slot: Slot, folder: Path, job: GroupJob) -> None:
@@ -78,21 +78,21 @@ class BatchRunner:
         self._now: Now | None = None
         self._done = 0  # groups of the batch
         self._position = 0  # in the file of rows
-        self._deaths = 0  # over the group at hand, outside of its trials
-        self._spent = 0.0  # seconds of processes that died over it
+        self._deaths = 0  # deaths in the current group, outside of its trials
+        self._spent = 0.0  # seconds of processes that died in it
 
     @property
     def busy(self) -> bool:
-        """Whether it has a batch that is not done."""
+        """Whether it has an unfinished batch."""
         return self._batch is not None
 
     def submit(self, batch: Batch) -> None:
-        """Begin a batch; returns before the process is up.
+        """Begin a batch; returns before the process has started.
 
         Raises:
             ExecutorError: No process can be started.
         """
-        self._number = secrets.randbits(48)  # the folder may be that of other runners, too
+        self._number = secrets.randbits(48)  # other runners may share the folder
         self._batch, self._done, self._position = batch, 0, 0
         self._deaths, self._spent, self._attempt = 0, 0.0, 0
         folder = self._folder
@@ -103,7 +103,7 @@ class BatchRunner:
         self._start()
 
     def poll(self) -> list[GroupRow]:
-        """Return the rows of groups that ended since, in order, without waiting.
+        """Return the rows of groups that have ended, in order, without blocking.
 
         Raises:
             ExecutorError: The process can't load the work, or keeps dying before it begins.
@@ -119,11 +119,11 @@ class BatchRunner:
         return rows
 
     def fileno(self) -> int | None:
-        """Return a descriptor that turns readable when `poll` has something to do, if any does."""
+        """Return a descriptor that becomes readable when `poll` has something to do, or None."""
         return self._slot.fileno()
 
     def patience(self) -> float:
-        """Return after how many seconds `poll` must be called even if nothing becomes readable."""
+        """Return the seconds after which to call `poll` even if nothing is readable."""
         limited = self._job.trial_timeout is not None or self._job.seconds is not None
         return min(self._slot.patience(), _LOOK if limited else 1.0)
 
@@ -132,7 +132,7 @@ class BatchRunner:
         self._slot.leave()
 
     def close(self, within: float = 0.0) -> None:
-        """End the process, and remove what the batch left."""
+        """End the process, and remove the files of the batch."""
         self._slot.close(within)
         self._forget()
 
@@ -184,7 +184,7 @@ class BatchRunner:
         return rows
 
     def _take_death(self, event: AttemptEvent, portion: Portion) -> list[GroupRow]:
-        """Blame the trial that was running; or, in the end, the group."""
+        """Fail the trial that was running; or, after several deaths, the group."""
         nothing = (0, NO_TRIAL, 0.0, 0.0, 0)
         place, number, began, group_began, printed = self._now.read() if self._now else nothing
         now = time.monotonic()
@@ -214,7 +214,7 @@ class BatchRunner:
         ]
 
     def _attempts(self, number: int) -> int:
-        """Return which attempt at a trial was running."""
+        """Return the number of the attempt that was running."""
         ended = [event for event in facts_of(self._folder, self._done) if event.number == number]
         return 1 + sum(isinstance(event, ENDINGS) for event in ended)
 
@@ -223,7 +223,7 @@ class BatchRunner:
             facts.write(fact(self._done, event))
 
     def _enforce(self) -> None:
-        """Have a trial killed that runs for too long, alone or with those before it."""
+        """Kill a trial that exceeds its own time limit or its group's."""
         job, now = self._job, self._now
         if now is None or (job.trial_timeout is None and job.seconds is None):
             return
@@ -248,7 +248,7 @@ class BatchRunner:
 
 
 def run_batch(runner: BatchRunner, batch: Batch) -> Iterator[GroupRow]:
-    """Run a batch on a runner of its own to the end; yields rows as groups end."""
+    """Run a batch on a runner to the end; yields rows as groups end."""
     runner.submit(batch)
     while runner.busy:
         yield from runner.poll()
@@ -257,7 +257,7 @@ def run_batch(runner: BatchRunner, batch: Batch) -> Iterator[GroupRow]:
 
 
 def wait(runners: list[BatchRunner], seconds: float) -> None:
-    """Wait until one of some runners has something to say or must be looked at."""
+    """Wait until one of the runners has events or must be polled."""
     waiting = select.poll()
     for runner in runners:
         fd = runner.fileno()
@@ -268,7 +268,7 @@ def wait(runners: list[BatchRunner], seconds: float) -> None:
 
 
 def _verdict(event: AttemptEvent, number: int, attempt: int, seconds: float) -> AttemptEvent:
-    """Return what became of a trial whose process ended so."""
+    """Return the ending of a trial whose process ended in this way."""
     at = time.time()
     reason = str(getattr(event, "reason", event))
     if isinstance(event, AttemptLost) and event.counts:

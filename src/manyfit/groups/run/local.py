@@ -1,4 +1,4 @@
-"""Groups of a pandas DataFrame, tuned in worker processes on this machine."""
+"""Tunes the groups of a pandas DataFrame, in worker processes on this machine."""
 
 import heapq
 import time
@@ -27,12 +27,12 @@ from manyfit.worker.payload import Payload, pack
 from manyfit.worker.slot import Slot
 from manyfit.worker.work import Site
 
-# A batch is at most this part of what is left, for each process: so they all end at about the same
-# time.
+# A batch is at most 1 / 4 of the rest, divided by the number of processes, so that these end at
+# about the same time.
 _PARTS = 4
-_MOST_GROUPS = 64  # in a batch: so that a process that dies early is missed
+_MOST_GROUPS = 64  # in a batch, so that a process that dies early is noticed
 _GRACE = 2.0
-# The types of keys, as pyarrow's `is_...` name them.
+# The types of keys, by the names of pyarrow's functions `is_...`.
 _KEYS = (
     *("boolean", "integer", "floating", "decimal", "string"),
     *("binary", "large_binary", "date", "time", "duration"),
@@ -47,9 +47,9 @@ class LocalPopulation:
     Args:
         frame: The rows.
         by: The key columns.
-        shared_by: Further columns that `keys` tells.
-        parallelism: How many processes tune.
-        folder: Where logs and what processes exchange go.
+        shared_by: Further columns for `keys`.
+        parallelism: The number of processes.
+        folder: The folder for logs and exchanged files.
 
     Raises:
         ArgumentError: A column is missing, or can't be a key.
@@ -78,7 +78,7 @@ class LocalPopulation:
         self._start(_key_table(keys), starts, np.diff(edges))
 
     def _start(self, keys: Table, starts: Any, sizes: Any) -> None:
-        """Take in the groups: their keys, where their rows start, and how many there are."""
+        """Set the groups: their keys, and the starts and numbers of their rows."""
         texts = texts_of(keys, self._by)
         order = sorted(range(len(texts)), key=texts.__getitem__)
         self._texts = [texts[place] for place in order]
@@ -94,24 +94,20 @@ class LocalPopulation:
 
     @property
     def slots(self) -> int:
-        """How many processes tune."""
+        """The number of processes."""
         return self._parallelism
 
     def count(self) -> int:
-        """Return how many groups there are."""
         return len(self._texts)
 
     def keys(self) -> Table:
-        """Return a row a group, sorted by key."""
         return self._keys
 
     def sizes(self, keys: Table) -> Mapping[str, int]:
-        """Return how many rows each of some groups has, by its text; those that are there."""
         found = ((text, self._places.get(text)) for text in self._listed(keys))
         return {text: self._sizes[place] for text, place in found if place is not None}
 
     def digests(self) -> Table:
-        """Return a digest of each group's rows."""
         hashes = _hashes(self._runners.frame)
         columns = [f"{name}: {kind}" for name, kind in self._runners.frame.dtypes.items()]
         found = []
@@ -121,12 +117,10 @@ class LocalPopulation:
         return digests_of(self._texts, found)
 
     def part(self, keys: Table) -> "LocalPopulation":
-        """Return the population of these groups only."""
         wanted = self._listed(keys)
         return self._of([text in wanted for text in self._texts])
 
     def without(self, keys: Table) -> "LocalPopulation":
-        """Return the population of all groups but these."""
         unwanted = self._listed(keys)
         return self._of([text not in unwanted for text in self._texts])
 
@@ -134,7 +128,7 @@ class LocalPopulation:
         return set(texts_of(keys, self._by))
 
     def _of(self, chosen: Sequence[bool]) -> "LocalPopulation":
-        """Return a population of some groups, which shares the rows of this one."""
+        """Return a population of chosen groups, which shares the rows of this one."""
         places = np.flatnonzero(chosen)
         other = object.__new__(LocalPopulation)
         other.__dict__.update(self.__dict__)
@@ -144,7 +138,6 @@ class LocalPopulation:
         return other
 
     def written(self, output: Output) -> Table:
-        """Make sure that rows can be written to an output; returns those this call has written."""
         schema = row_schema(self.keys_schema)
         output.open(schema)
         return output.rows(schema)
@@ -158,7 +151,6 @@ class LocalPopulation:
         self._runners.close()
 
     def run(self, job: GroupJob, points: Points | None = None) -> Iterator[Table]:
-        """Tune every group; yields tables of rows as groups end."""
         if not self._texts:
             return
         try:
@@ -168,7 +160,7 @@ class LocalPopulation:
                 rows if job.output is None or points is not None else job.output.through(rows)
             )
         except BaseException:
-            self._runners.close()  # they may be in the middle of something
+            self._runners.close()  # they may be in the middle of a batch
             raise
         if not self._runners.is_held:
             self._runners.close()
@@ -193,7 +185,7 @@ class LocalPopulation:
     def _batches(
         self, processes: int, clusters: Sequence[str], points: Points | None
     ) -> Iterator[Batch]:
-        """Yield batches, the largest groups first, ever smaller ones towards the end."""
+        """Yield batches, the largest groups first, with ever smaller batches."""
         heap = [(-size - FIXED, place) for place, size in enumerate(self._sizes)]
         heapq.heapify(heap)
         left = -sum(weight for weight, _ in heap)
@@ -220,12 +212,12 @@ class LocalPopulation:
 
 
 class _Runners:
-    """Processes that tune groups of a frame, as many as were ever asked for.
+    """Processes that tune groups of a frame, which are kept for further runs.
 
     Args:
         frame: All rows, sorted by group.
-        folder: Where logs and what processes exchange go.
-        cpus: Threads of each.
+        folder: The folder for logs and exchanged files.
+        cpus: The number of threads of each.
     """
 
     def __init__(self, frame: Any, folder: Path, cpus: int) -> None:
@@ -239,10 +231,10 @@ class _Runners:
         self._runners: list[BatchRunner] = []
 
     def runners(self, job: GroupJob, count: int) -> list[BatchRunner]:
-        """Return so many processes for a job: those of the last run, if that was the same.
+        """Return `count` processes for a job: those of the last run, if the job is the same.
 
         Raises:
-            ObjectiveError: The objective can't be sent to processes; names what is to blame.
+            ObjectiveError: The objective can't be sent to processes; the message names the part.
         """
         if self._payload is None or job != self._job:
             self.close()
@@ -259,7 +251,7 @@ class _Runners:
         return Payload(pack(work), Site(self._folder, limits))
 
     def close(self) -> None:
-        """End the processes; those that are idle exit by themselves, if they do so soon."""
+        """End the processes; idle ones are given a moment to exit by themselves."""
         runners, self._runners = self._runners, []
         for runner in runners:
             runner.leave()
@@ -272,22 +264,22 @@ class _Runners:
 
 
 def _codes(frame: Any, by: Sequence[str]) -> Any:
-    """Return a number for each row, the same for those of a group; missing values are a key."""
+    """Return a number for each row, equal within a group; missing values are a key."""
     grouped = frame.groupby(list(by), dropna=False, sort=False, observed=True)
     try:
         return grouped.ngroup().to_numpy()
     except TypeError as error:  # a list or a dict
         raise ArgumentError(
-            f"the key columns hold what can't be a key: {error}. Make text of it: astype(str)"
+            f"the key columns have values that can't be keys: {error}. Convert them: astype(str)"
         ) from error
 
 
 def _hashes(frame: Any) -> Any:
-    """Return a hash of each row: (rows,), of 64 bits."""
+    """Return a 64-bit hash of each row, shape (rows,)."""
     hashed = load("pandas").util.hash_pandas_object
     try:
         return hashed(frame, index=False).to_numpy()
-    except TypeError:  # a cell holds what can't be hashed, such as a list
+    except TypeError:  # a cell is unhashable, such as a list
         texts = frame.copy(deep=False)
         for name in frame.select_dtypes("object").columns:
             texts[name] = frame[name].map(repr)
@@ -295,7 +287,7 @@ def _hashes(frame: Any) -> Any:
 
 
 def _key_table(frame: Any) -> Table:
-    """Return key columns as Arrow has them on every backend: values, not categories."""
+    """Return key columns as an Arrow table of values, not categories, as on every backend."""
     arrow = require("pyarrow", extra="arrow", purpose="tune_groups")
     try:
         table = arrow.Table.from_pandas(frame, preserve_index=False)
@@ -305,13 +297,13 @@ def _key_table(frame: Any) -> Table:
         return table.cast(arrow.schema(fields))
     except (arrow.ArrowException, TypeError) as error:
         raise ArgumentError(
-            f"the key columns hold what can't be a key: {error}. Make text of it, astype(str), or "
-            "of times that are finer than microseconds rounder ones, dt.round('us')"
+            f"the key columns have values that can't be keys: {error}. Convert them, astype(str), "
+            "or round times to microseconds, dt.round('us')"
         ) from error
 
 
 def _key_type(arrow: Any, name: str, kind: Any) -> Any:
-    """Return the type of a key column's values: of those that say the same, one.
+    """Return the type of a key column's values; equivalent types become one.
 
     Raises:
         ArgumentError: Values of this type can't be keys.
@@ -324,9 +316,7 @@ def _key_type(arrow: Any, name: str, kind: Any) -> Any:
     if types.is_timestamp(kind):
         return arrow.timestamp("us", kind.tz)
     if not any(getattr(types, f"is_{word}")(kind) for word in _KEYS):
-        raise ArgumentError(
-            f"{name!r} can't be a key: its type is {kind}. Make text of it: astype(str)"
-        )
+        raise ArgumentError(f"{name!r} can't be a key: its type is {kind}. Convert it: astype(str)")
     return kind
 
 

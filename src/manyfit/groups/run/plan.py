@@ -1,32 +1,32 @@
-"""In which order groups are tuned on a cluster, and which of them share a task.
+"""Plans the order in which groups are tuned on a cluster, and which of them share a task.
 
-Groups differ in size, and the largest ones decide when it all ends: they come first, each a task of
-its own. The others are known only as cells, some groups each, so that not all keys need come to
-the driver; cells are packed into tasks of equal weight, and tasks into waves, which shrink towards
-the end.
+Groups differ in size, and the largest ones determine the end: they come first, each in a task of
+its own. The others are known only as cells of several groups, so that not all keys have to be sent
+to the driver. Cells are packed into tasks of equal weight, and tasks into waves, which shrink
+towards the end.
 """
 
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# What a fit costs besides its rows, in rows.
+# The fixed cost of a fit, in rows.
 FIXED = 100
-# A group is large from this part of a slot's share on.
+# A group is large if it exceeds 1 / 8 of a slot's share.
 _LARGE = 8
 _MOST_LARGE = 256
-TASKS = 4  # a slot has so many in each wave, of which it may get one less or more
-_LEAST = 2  # groups a slot, in a wave
+TASKS = 4  # tasks per slot in a wave; a slot may get one more or less
+_LEAST = 2  # groups per slot in a wave, at least
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Groups that are moved together.
+    """Groups that stay together.
 
     Attributes:
         code: The hash of a large group's key, or the number of a cell.
-        weight: Rows, and `FIXED` more for each group.
-        groups: How many; 1 for a large group.
+        weight: The number of rows, plus `FIXED` for each group.
+        groups: The number of groups; 1 for a large group.
         is_large: Whether it is a large group.
     """
 
@@ -38,10 +38,10 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """What one job does: tasks in the order in which they start.
+    """The tasks of one job, in the order in which they start.
 
     Attributes:
-        tasks: The units of each.
+        tasks: The units of each task.
     """
 
     tasks: tuple[tuple[Unit, ...], ...]
@@ -53,23 +53,23 @@ class Wave:
 
     @property
     def groups(self) -> int:
-        """How many groups there are in it."""
+        """The number of groups in all units."""
         return sum(unit.groups for task in self.tasks for unit in task)
 
 
 class Plan:
-    """Gives waves out until no unit is left.
+    """Divides groups into waves.
 
     Args:
-        large: Candidates for tasks of their own; those that aren't large enough are still part of
-            their cells.
-        cells: All groups by cell, large ones included.
+        large: Candidates for tasks of their own; those that aren't large enough stay in their
+            cells.
+        cells: All groups by cell, including large ones.
         cell_of: The cell of each candidate, by its code.
-        slots: How many tasks run at once.
+        slots: The number of tasks that run at once.
 
     Attributes:
         alone: The codes of the groups that have tasks of their own.
-        left: The weight of the cells that are yet to be given out.
+        left: The weight of the remaining cells.
 
     Example:
         >>> plan = Plan([Unit(7, 900)], [Unit(0, 1000, 2), Unit(1, 100)], {7: 0}, slots=2)
@@ -102,12 +102,12 @@ class Plan:
         """Return a wave of about this weight; empty when nothing is left.
 
         Args:
-            weight: What it should weigh; the wave has some groups for each slot in any case.
-            tasks: How many tasks a slot is to have of it.
+            weight: The intended weight; the wave always has some groups for each slot.
+            tasks: The number of tasks per slot.
         """
         units: list[Unit] = []
         groups = taken = 0
-        # Every other unit, so that heavy and light ones are in each wave.
+        # Heavy and light units alternate, so that each wave has both.
         while self._cells and (taken < weight or groups < _LEAST * self._slots):
             unit = self._cells.pop(0 if len(units) % 2 == 0 else -1)
             units.append(unit)
@@ -123,9 +123,9 @@ def _without(cell: Unit, large: Sequence[Unit]) -> Unit:
 
 
 def _packed(units: Sequence[Unit], tasks: int) -> tuple[tuple[Unit, ...], ...]:
-    """Pack units into tasks of equal weight, the heaviest unit first into the lightest task.
+    """Pack units into tasks of equal weight: always the heaviest unit into the lightest task.
 
-    At most a third worse than the best (Graham, "Bounds on multiprocessing timing
+    The result is at most a third worse than the optimum (Graham, "Bounds on multiprocessing timing
     anomalies", 1969).
     """
     bins: list[list[Unit]] = [[] for _ in range(min(tasks, len(units)))]

@@ -1,9 +1,9 @@
-"""Groups of a Spark DataFrame, tuned where their rows are: classic or Connect.
+"""Tunes the groups of a Spark DataFrame, classic or Connect, where their rows are.
 
 ::
 
     sizes ──► plan ──► wave ──a job──► partition ──► task: a worker process, one group after another
-                                          │ a bin of groups, pinned to its place, sorted by key
+                                          │ groups, assigned explicitly, sorted by key
 """
 
 import re
@@ -31,19 +31,19 @@ from manyfit.spark.executor import SparkExecutor
 from manyfit.spark.task import task_function
 from manyfit.spark.watch import check_session
 
-# The types of keys, without what follows in brackets.
+# The types of keys, without their parameters.
 _KEYS = (
     *("boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "decimal", "string"),
     *("char", "varchar", "binary", "date", "timestamp", "timestamp_ntz"),
 )
 _CELLS = 1024
-_CANDIDATES = 16  # of a cell, which may be large groups
+_CANDIDATES = 16  # groups per cell that may be large
 _HASH, _CELL, _BIN = "manyfit_hash", "manyfit_cell", "manyfit_bin"
 
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """What is known of the groups without their keys."""
+    """The sizes of groups, without their keys."""
 
     large: tuple[Unit, ...]
     cells: tuple[Unit, ...]
@@ -57,18 +57,18 @@ class _Sizes:
 class SparkPopulation:
     """The groups of a Spark DataFrame.
 
-    The DataFrame is read once for each wave, so one that takes long to compute should be persisted,
-    or waves get longer, and rows come home later; and it must give the same rows each time.
+    The DataFrame is read once for each wave, and must have the same rows each time. Persist one
+    that is expensive to compute; otherwise waves get longer, and rows arrive later.
 
     Args:
         frame: The rows.
         by: The key columns.
-        shared_by: Further columns that `keys` tells.
-        executor: What travels to workers, and in which environment they work.
-        study: The name under which the call is resumed.
+        shared_by: Further columns for `keys`.
+        executor: Says what is sent to workers, and their environment.
+        study: The name with which the call is resumed.
 
     Attributes:
-        session: Where its rows are.
+        session: The session of the rows.
 
     Raises:
         ArgumentError: A column is missing, or can't be a key.
@@ -92,7 +92,7 @@ class SparkPopulation:
         for name in (*by, *shared_by):
             if re.split(r"\W", kinds[name])[0] not in _KEYS:
                 raise ArgumentError(
-                    f"{name!r} can't be a key: its type is {kinds[name]}. Make text of it: "
+                    f"{name!r} can't be a key: its type is {kinds[name]}. Convert it: "
                     "cast('string')"
                 )
         self._kinds = {name: kinds[name] for name in by}
@@ -102,29 +102,28 @@ class SparkPopulation:
         self._executor = executor
         self._fitting = _Fitting(executor)
         self._known: _Sizes | None = None
-        self._reading = 0.0  # seconds that it took to read all rows once
+        self._reading = 0.0  # seconds to read all rows once
         self._held: Any = None
         self._schema: Schema = None
 
     @property
     def keys_schema(self) -> Schema:
-        """The names and types of the key columns; times are moments, in the session's zone."""
+        """The names and types of the key columns; times are instants, in the session's zone."""
         if self._schema is None:
             self._schema = collected(self._frame.select(*self._by).limit(0)).schema
         return self._schema
 
     @property
     def slots(self) -> int:
-        """How many tasks the cluster runs at once, as far as it tells."""
+        """The number of tasks that the cluster runs at once, as far as known."""
         slots = self.session.slots()
         return max(1, int(slots.now or min(slots.dependable or 2, 1_000)))
 
     def count(self) -> int:
-        """Return how many groups there are: a Spark job, the first time."""
+        """Return the number of groups, with a Spark job the first time."""
         return self._sizes().groups
 
     def keys(self) -> Table:
-        """Return a row a group, sorted by key."""
         functions = load("pyspark.sql.functions")
         firsts = [functions.first(name).alias(name) for name in self._shared_by]
         found = self._frame.select(*self._by).distinct()
@@ -135,21 +134,18 @@ class SparkPopulation:
         return table.take(sorted(range(len(texts)), key=texts.__getitem__))
 
     def sizes(self, keys: Table) -> Mapping[str, int]:
-        """Return how many rows each of some groups has, by its text; those that are there."""
         found = self.part(keys)._frame.groupBy(*self._by).count()
         table = collected(found)
         counts = table.column(table.num_columns - 1).to_pylist()
         return dict(zip(texts_of(table, self._by), counts, strict=True))
 
     def digests(self) -> None:
-        """Return None: all rows would have to be read for them."""
+        """Return None, because digests would require reading all rows."""
 
     def part(self, keys: Table) -> "SparkPopulation":
-        """Return the population of these groups only."""
         return self._joined(keys, "left_semi")
 
     def without(self, keys: Table) -> "SparkPopulation":
-        """Return the population of all groups but these."""
         return self._joined(keys, "left_anti")
 
     def _joined(self, keys: Table, how: str) -> "SparkPopulation":
@@ -178,20 +174,19 @@ class SparkPopulation:
         return self._frame.sparkSession
 
     def written(self, output: Output) -> Table:
-        """Make sure that rows can be written to an output; returns those this call has written."""
         return written(output, self._spark, self._row_ddl, collected)
 
     def hold(self) -> None:
-        """Keep the rows in the cluster's memory, or on its disks, until `close`.
+        """Persist the rows in the cluster's memory, or on its disks, until `close`.
 
-        Rows that the user keeps there stay as they are.
+        Rows that the user has persisted are left alone.
         """
         level = self._frame.storageLevel
         if self._held is None and not (level.useMemory or level.useDisk):
             self._held = self._frame.persist()
 
     def close(self) -> None:
-        """Release the rows, and what workers were given. Safe to call twice."""
+        """Release the rows and the workers' equipment. Safe to call twice."""
         if self._held is not None:
             held, self._held = self._held, None
             if self.session.ended() is None:
@@ -201,7 +196,7 @@ class SparkPopulation:
     # ── sizes ─────────────────────────────────────────────────────────────────────────────────
 
     def _sizes(self) -> _Sizes:
-        """Count rows by group; only sums, and the largest groups, come to the driver."""
+        """Count rows by group; only sums and the largest groups are sent to the driver."""
         if self._known is None:
             began = time.monotonic()
             self._known = _sizes_of(self._marked().groupBy(*self._by, _HASH, _CELL).count())
@@ -209,7 +204,7 @@ class SparkPopulation:
         return self._known
 
     def _marked(self) -> Any:
-        """Return the rows with the hash of their key, and its cell."""
+        """Return the rows with the hash of their key, and their cell."""
         functions = load("pyspark.sql.functions")
         hashed = functions.xxhash64(*self._by)
         frame = self._frame.withColumn(_HASH, hashed)
@@ -219,7 +214,6 @@ class SparkPopulation:
     # ── runs ──────────────────────────────────────────────────────────────────────────────────
 
     def run(self, job: GroupJob, points: Points | None = None) -> Iterator[Table]:
-        """Tune every group; yields tables of rows as waves end."""
         sizes = self._sizes()
         if not sizes.groups:
             return
@@ -258,7 +252,7 @@ class SparkPopulation:
         return collected(rows) if output is None else append(output, rows, collected)
 
     def _bin_of(self, wave: Wave, alone: frozenset[int]) -> Any:
-        """Return the column that says to which of the wave's tasks a row belongs; -1: to none."""
+        """Return a column with the index of a row's task in the wave; -1 for none."""
         functions = load("pyspark.sql.functions")
         cells = [-1] * _CELLS
         large = dict.fromkeys(alone, -1)
@@ -277,13 +271,13 @@ class SparkPopulation:
 
     @property
     def _row_ddl(self) -> str:
-        """The columns of rows as Spark writes them."""
+        """The columns of rows as a DDL string."""
         named = zip(key_names(self._by), self._kinds.values(), strict=True)
         return ", ".join([*(f"`{name}` {kind}" for name, kind in named), SPARK_COLUMNS])
 
 
 class _Fitting:
-    """What workers are given for a job, packed once for all runs that differ in points only."""
+    """The workers' equipment for a job, packed once for all runs that differ in points only."""
 
     def __init__(self, executor: SparkExecutor) -> None:
         self._executor = executor
@@ -295,11 +289,11 @@ class _Fitting:
         """Return the settings of tasks.
 
         Raises:
-            ObjectiveError: The objective can't be pickled; names what in it is to blame.
+            ObjectiveError: The objective can't be pickled; the message names the part.
         """
         if self._equipment is None or job != self._job:
             self.close()
-            # Rows come sorted: their times, without a zone by then, would not say it all.
+            # Rows arrive sorted: by then their times are naive, and may be ambiguous.
             sorted_job = replace(job, order_by=())
             work = TuneBatch(sorted_job, None).work(Path(), job.limits(self._executor.cpus))
             self._equipment, self._job = self._executor.equip(work), job
@@ -321,19 +315,19 @@ class _Fitting:
         }
 
     def take_back(self, settings: Mapping[str, Any]) -> None:
-        """Take back what only one run needed: its points."""
+        """Release the points, which only one run needed."""
         if self._equipment is not None and settings["points"] is not None:
             self._equipment.broadcasts.take_back(settings["points"])
 
     def close(self) -> None:
-        """Take back what was held out to workers."""
+        """Release everything that was offered to workers."""
         if self._equipment is not None:
             equipment, self._equipment = self._equipment, None
             equipment.broadcasts.close()
 
 
 def _labels(spark: Any, count: int) -> list[int]:
-    """Return a number for each of so many partitions, which Spark's own hash sends there."""
+    """Return, for each of `count` partitions, a number that Spark's hash assigns to it."""
     if count not in _known_labels:
         functions = load("pyspark.sql.functions")
         numbers = spark.range(count * 40 + 200).select(functions.col("id").cast("int").alias("n"))
@@ -349,7 +343,7 @@ _known_labels: dict[int, list[int]] = {}
 
 
 def _sizes_of(counted: Any) -> _Sizes:
-    """Return the sizes of groups, from a row for each with `count`, its hash and cell."""
+    """Return the sizes of groups, from one row per group with `count`, hash and cell."""
     functions = load("pyspark.sql.functions")
     weight = (functions.col("count") + FIXED).alias("weight")
     pairs = counted.select(_CELL, weight, functions.struct(weight, _HASH).alias("pair"))

@@ -1,4 +1,4 @@
-"""Spark DataFrames as the driver gets them: Arrow tables, times in the session's zone."""
+"""Collects Spark DataFrames as Arrow tables, with times in the session's zone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,14 +15,14 @@ def collected(frame: Any) -> Table:
     types = load("pyspark.sql.pandas.types")
     schema = types.to_arrow_schema(frame.schema)
     for name, kind in frame.dtypes:
-        if kind == "timestamp":  # as numbers: Python's times would be in the system's zone
+        if kind == "timestamp":  # as numbers, because Python's times would be in the system's zone
             frame = frame.withColumn(name, functions.unix_micros(name))
     table = arrow.Table.from_pylist([row.asDict() for row in frame.collect()], schema=schema)
     return _zoned(table, frame.sparkSession)
 
 
 def _zoned(table: Table, spark: Any) -> Table:
-    """Return a table whose times are shown as clocks in the session's zone do; else in UTC."""
+    """Return a table with times in the session's zone, or in UTC if Python doesn't know it."""
     arrow = load("pyarrow")
     zone = str(spark.conf.get("spark.sql.session.timeZone"))
     try:
@@ -37,7 +37,7 @@ def _zoned(table: Table, spark: Any) -> Table:
 
 
 def without_nan(frame: Any, kinds: Mapping[str, str]) -> Any:
-    """Return the rows with NULL where a key is NaN: both are missing, and so one group."""
+    """Return the rows with NULL instead of NaN in keys: both are missing, so one group."""
     functions = load("pyspark.sql.functions")
     for name, kind in kinds.items():
         if kind in ("float", "double"):

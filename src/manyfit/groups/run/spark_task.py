@@ -1,4 +1,4 @@
-"""Tune the groups of a Spark partition: what runs in the task, beside its worker process."""
+"""Tunes the groups of a Spark partition: the part that runs in Spark's Python worker."""
 
 import atexit
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ from manyfit.remote.sealed import opened
 from manyfit.remote.setup import unpacked
 from manyfit.space import Space
 
-# What goes to the worker process at once: more than that gains nothing.
+# The most that is sent to the worker process at once; more gains nothing.
 _MOST_ROWS = 20_000
 _MOST_GROUPS = 64
 
-# One for each setup, shared by all tasks that Spark runs in this process: imports happen once.
+# One for each setup, shared by all tasks of this Python worker, so that imports happen once.
 _remote_slots: dict[str, RemoteSlot] = {}
 
 
@@ -28,10 +28,10 @@ def tune(batches: Iterator[Any], settings: Mapping[str, Any]) -> Iterator[Any]:
     """Tune the groups in a stream of Arrow record batches; yields record batches of rows.
 
     Args:
-        batches: Rows, those of a group one after another, in their order.
-        settings: Parcels of the `setup` as it was packed and of the `points` (None if there are
-            none), the setup's `token`, `broadcasts` by digest, `place`, `by`, `shared_by`,
-            `dropped` columns, and of the job `metric`, `trial_timeout`, `seconds` and `seed`.
+        batches: Rows, sorted, with those of a group adjacent.
+        settings: Parcels of the packed `setup` and of the `points` (None if there are none), the
+            setup's `token`, `broadcasts` by digest, `place`, `by`, `shared_by`, `dropped` columns,
+            and the job's `metric`, `trial_timeout`, `seconds` and `seed`.
     """
     runner: BatchRunner | None = None
     points = settings["points"]
@@ -54,7 +54,7 @@ def tune(batches: Iterator[Any], settings: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _elsewhere(*_: Any) -> None:
-    """Stand for the objective, which is known to the worker process alone."""
+    """Stand in for the objective, which only the worker process has."""
 
 
 def _remote_slot_of(settings: Mapping[str, Any]) -> RemoteSlot:
@@ -68,7 +68,7 @@ def _remote_slot_of(settings: Mapping[str, Any]) -> RemoteSlot:
 
 @atexit.register
 def close_all() -> None:
-    """End the worker processes of kits that are done with."""
+    """End the worker processes of setups that are no longer used."""
     while _remote_slots:
         _remote_slots.popitem()[1].close()
 
@@ -99,10 +99,10 @@ def _tuned(
 def gathered(batches: Iterator[Any], by: Sequence[str]) -> Iterator[Table]:
     """Yield tables of whole groups: many small ones, or a single large one.
 
-    At most one group, and one batch of the stream, is held beside what is yielded.
+    Besides the yielded table, at most one group and one batch of the stream are in memory.
     """
     arrow = load("pyarrow")
-    held: list[Any] = []  # whole tables, of which the last may end in the middle of a group
+    held: list[Any] = []  # tables, of which the last may end in the middle of a group
     for batch in batches:
         if not batch.num_rows:
             continue
@@ -120,7 +120,7 @@ def gathered(batches: Iterator[Any], by: Sequence[str]) -> Iterator[Table]:
 
 
 def _split(table: Table, cuts: Sequence[int]) -> Iterator[Table]:
-    """Yield parts of whole groups, neither too many nor, beyond one, with too many rows."""
+    """Yield tables of complete groups, limited in groups and, for more than one, in rows."""
     bounds = [0, *cuts, len(table)]
     begin = 0
     for place in range(1, len(bounds)):
@@ -131,9 +131,9 @@ def _split(table: Table, cuts: Sequence[int]) -> Iterator[Table]:
 
 
 def edges(keys: Table) -> list[int]:
-    """Return the places where another key begins, the first one's left out.
+    """Return the indices where a new key begins, without the first.
 
-    Missing values are alike, and so are NaN.
+    Missing values are equal, and so are NaN.
 
     Example:
         >>> import pyarrow
@@ -158,10 +158,10 @@ def edges(keys: Table) -> list[int]:
 
 
 def naive(table: Table) -> Table:
-    """Return a table whose times have no zone: in that of the session, as pandas gets them.
+    """Return a table with naive times in the session's zone, as `toPandas` returns them.
 
-    In the hour that clocks show twice, two moments look alike then: so keys keep their zone, and
-    rows are sorted before.
+    When daylight saving ends, two instants have the same naive time. Keys therefore keep their
+    zone, and rows are sorted before this.
     """
     arrow, compute = load("pyarrow"), load("pyarrow.compute")
     for place, field in enumerate(table.schema):

@@ -1,4 +1,4 @@
-"""Waves of groups as Spark jobs: the next one starts before one has ended."""
+"""Runs waves of groups as Spark jobs, the next before the last has ended."""
 
 import contextlib
 import math
@@ -15,24 +15,24 @@ from manyfit.spark.jobs import JobEnded, SparkJobs, spark_message
 from manyfit.spark.session import Session
 from manyfit.spark.watch import session_error
 
-_AT_ONCE = 2  # waves in flight beside the large groups, so that no slot idles at a wave's end
-# What a wave should take, in seconds; of what is left it is half, so that the last ones are short
-# and no slot is left alone for long; but a task costs some tenths of a second, so not too short.
+_AT_ONCE = 2  # waves at a time besides the large groups, so that no slot idles at a wave's end
+# The longest duration of a wave, in seconds. A wave is half of the rest, so that the last ones are
+# short and slots end at about the same time.
 _LONG = 30.0
-_LAST = 0.4  # what is left when it is less than this part of the longest wave is one
+_LAST = 0.4  # a rest below this fraction of the longest wave is run as one wave
 _READINGS = 20.0  # each wave reads all rows: it should take so many times as long as that
 _TASK = 1.5
 _CANCEL = 10.0  # how long it may take until cancelled jobs have ended (s)
 
 
 class Waves:
-    """Runs waves as Spark jobs; the next one starts before one has ended.
+    """Runs waves as Spark jobs, the next before the last has ended.
 
     Args:
-        session: Where jobs run.
+        session: The session of the jobs.
         tuned: Runs a wave; returns its rows.
-        reading: How many seconds it takes to read all rows once.
-        study: The name under which the call is resumed.
+        reading: The seconds that it takes to read all rows once.
+        study: The name with which the call is resumed.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Waves:
         """Yield the rows of waves as they end.
 
         Args:
-            plan: Gives waves out.
-            at_once: Have one wave of all that is left.
+            plan: The plan of waves.
+            at_once: Whether to run the rest as a single wave.
 
         Raises:
             JournalError: The rows of a wave can't be written to the output.
-            ExecutorError: A wave failed, since workers can't load the objective, say; or the
-                session has ended.
+            ExecutorError: A wave failed, for example because workers can't load the objective; or
+                the session has ended.
         """
         began = time.monotonic()
         done = 0.0  # weight
@@ -79,20 +79,20 @@ class Waves:
             yield _rows_of(ended, wave)
 
     def _next_end(self) -> JobEnded:
-        """Wait for a wave to end, and look now and then whether the session is still there."""
+        """Wait for a wave to end, while checking that the session still exists."""
         watch = Watch(self._session, self._ended.put, self._session.timings)
         while True:
             with contextlib.suppress(queue.Empty):
                 ended = self._ended.get(timeout=self._session.timings.probe)
                 if isinstance(ended, ClusterEnded):
                     self._session.leave()
-                    self._jobs = SparkJobs(self._session)  # there is nothing to cancel any more
+                    self._jobs = SparkJobs(self._session)  # nothing is left to cancel
                     raise session_error(ended.reason, self._study)
                 return ended
             watch.look()
 
     def _start(self, wave: Wave) -> str:
-        """Start a wave, and return its tag."""
+        """Start a wave; returns its tag."""
         tag = f"manyfit-groups-{secrets.token_hex(6)}"
         self._jobs.start(
             lambda: self._tuned(wave),
@@ -110,7 +110,7 @@ class Waves:
         self._ended.put(end or ended)
 
     def end(self) -> None:
-        """Cancel what still runs."""
+        """Cancel running waves."""
         self._jobs.end(_CANCEL)
 
 
@@ -125,7 +125,7 @@ def _rows_of(ended: JobEnded, wave: Wave) -> Table:
         raise ended.error
     if ended.error is not None:
         raise ExecutorError(
-            f"Spark failed while it tuned {wave.groups} groups; what is on record stays.\n"
+            f"Spark failed while it tuned {wave.groups} groups; recorded groups are kept.\n"
             f"{spark_message(ended.error)}"
         ) from ended.error
     return ended.answer
@@ -135,9 +135,9 @@ def _next(plan: Plan, rate: float, longest: float) -> Wave:
     """Return the next wave.
 
     Args:
-        plan: Gives it out.
-        rate: The weight that is done in a second; 0 if nobody knows yet.
-        longest: How many seconds it may take.
+        plan: The plan of waves.
+        rate: The weight completed per second; 0 if unknown.
+        longest: The longest duration of the wave, in seconds.
     """
     if not rate:
         return plan.next(0.0)

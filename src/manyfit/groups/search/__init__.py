@@ -1,1 +1,1 @@
-"""The search inside one group, or jointly over groups."""
+"""The search within one group."""

@@ -1,7 +1,7 @@
-"""Cells that hold what can be changed, such as lists and arrays: each call gets its own of them.
+"""Copies mutable cells, such as lists and arrays, so that each call gets its own.
 
-A copy of a frame shares what its cells refer to, and arrays that came from shared memory, or by way
-of Arrow, are read-only. On Spark this file travels to workers by value.
+A copy of a frame shares the objects in its cells, and arrays from shared memory or Arrow are
+read-only. On Spark, this file is pickled by value for workers.
 """
 
 import copy
@@ -28,7 +28,7 @@ _FIXED = (
 
 
 def changeable(frame: Any) -> list[Any]:
-    """Return the names of the columns of which some cell could be changed.
+    """Return the names of the columns with mutable cells.
 
     Example:
         >>> import pandas
@@ -44,11 +44,11 @@ def changeable(frame: Any) -> list[Any]:
 
 
 def owned(frame: Any, columns: Sequence[Any]) -> Any:
-    """Return a copy of a frame, in some columns with copies of what the cells hold.
+    """Return a copy of a frame, with copies of the cells in some columns.
 
     Args:
         frame: Any pandas DataFrame.
-        columns: As `changeable` returns them.
+        columns: The columns, as returned by `changeable`.
     """
     copied = frame.copy()
     for name in columns:

@@ -1,4 +1,4 @@
-"""Calls the user's functions on a group: each time with rows of its own, timed, and averaged."""
+"""Calls the user's functions on a group, with new copies of rows, and averages over folds."""
 
 import contextlib
 import time
@@ -16,19 +16,19 @@ from manyfit.worker.context import Context, current_trial, entered, report
 
 
 class Fits:
-    """A group's rows, split once for all trials, and what fits on them returned.
+    """A group's rows, split once for all trials, and the fits on them.
 
     Args:
         frame: The group's rows.
-        holdout: How they are split; None to hand them out whole.
-        metric: What is tuned.
+        holdout: The split; None to pass all rows.
+        metric: The metric to tune.
         seed: Determines the split.
     """
 
     def __init__(self, frame: Any, holdout: Holdout | None, metric: Metric, seed: int) -> None:
         self.seconds = 0.0
         self.model: Any = None
-        self._frame = frame.copy()  # in one piece, of which copies are five times as quick
+        self._frame = frame.copy()  # contiguous, so that copies are five times as fast
         self._changeable = changeable(frame)
         self._metric = metric
         self._parts: list[tuple[Any, ...]] = [(self._frame,)]
@@ -37,12 +37,12 @@ class Fits:
             self._parts = [tuple(take(self._frame, rows) for rows in split) for split in splits]
 
     def __call__(self, function: Callable[..., Any], *params: Any) -> dict[str, float]:
-        """Return the metrics that a function gives; over several folds, their means.
+        """Return the metrics of a function; for several folds, their means.
 
-        Its model is kept in `model` until the next call; of folds there is none.
+        The model is kept in `model` until the next call; for folds there is none.
 
         Raises:
-            MetricError: It returned no usable metric, of one fold perhaps.
+            MetricError: It returned no usable metric, for some fold.
         """
         self.model = None
         if len(self._parts) == 1:
@@ -51,12 +51,12 @@ class Fits:
         return self._over_folds(function, params)
 
     def whole(self, function: Callable[..., Any], *params: Any, parts: int) -> Any:
-        """Return the model that a function fits on all rows, given for each of its `parts`."""
+        """Return the model that a function fits with all rows as each of its `parts`."""
         return self._call(function, (self._frame,) * parts, params)[1]
 
     @property
     def folds(self) -> int:
-        """How many fits a trial is."""
+        """The number of fits per trial."""
         return len(self._parts)
 
     def _over_folds(self, function: Callable[..., Any], params: Sequence[Any]) -> dict[str, float]:
@@ -99,7 +99,7 @@ class Fits:
 
 @contextlib.contextmanager
 def _muted() -> Iterator[None]:
-    """Let a fold's own reports go nowhere: a trial's steps are its folds."""
+    """Discard reports within a fold, because the steps of a trial are its folds."""
     trial = current_trial()
     if trial is None:
         yield

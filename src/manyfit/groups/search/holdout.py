@@ -15,12 +15,12 @@ Indices: TypeAlias = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """How Manyfit splits each group.
+    """The split of each group.
 
     Attributes:
-        last: Validate on so many last rows; 0 for another kind.
-        share: Validate on this share of the rows, drawn at random; 0 for another kind.
-        folds: Validate on each of so many random parts in turn; 0 for another kind.
+        last: The number of last rows to validate on; 0 for another kind.
+        share: The share of rows, drawn at random, to validate on; 0 for another kind.
+        folds: The number of random parts, to validate on each in turn; 0 for another kind.
     """
 
     last: int = 0
@@ -29,7 +29,7 @@ class Holdout:
 
     @classmethod
     def of(cls, text: object) -> "Holdout":
-        """Return what `holdout=` stands for: `"last 48"`, `0.2`, or `"5 folds"`.
+        """Parse an argument `holdout=`, such as `"last 48"`, `0.2`, or `"5 folds"`.
 
         Raises:
             ArgumentError: It is none of these.
@@ -54,16 +54,16 @@ class Holdout:
 
     @property
     def is_ordered(self) -> bool:
-        """Whether the order of rows matters: on Spark it is arbitrary unless one is given."""
+        """Whether the order of rows matters, which is arbitrary on Spark without `order_by`."""
         return self.last > 0
 
     @property
     def fewest(self) -> int:
-        """How many rows a group must have, so that every part has one."""
+        """The number of rows that a group needs, so that every part has one."""
         return self.last + 1 if self.last else max(2, self.folds)
 
     def too_small(self, rows: int) -> str | None:
-        """Say why so many rows can't be split, or None."""
+        """Return why this many rows can't be split, or None."""
         if rows >= self.fewest:
             return None
         have = "1 row" if rows == 1 else f"{rows} rows"
@@ -73,8 +73,8 @@ class Holdout:
         """Yield the training and validation rows of each split, in the order of the rows.
 
         Args:
-            rows: How many there are, `fewest` at least.
-            seed: Determines what is drawn.
+            rows: The number of rows, at least `fewest`.
+            seed: Determines the draw.
         """
         if self.last:
             yield np.arange(rows - self.last), np.arange(rows - self.last, rows)
@@ -92,5 +92,5 @@ class Holdout:
 
 
 def take(frame: Any, indices: Indices) -> Any:
-    """Return some rows of a frame, numbered from 0, as a frame of its own."""
+    """Return some rows of a frame as a new frame, numbered from 0."""
     return frame.iloc[indices].reset_index(drop=True)

@@ -1,10 +1,10 @@
-"""What some groups teach about others: what to try first, and how losses go together.
+"""Transfer between groups: what to try first, and how the losses of configurations correlate.
 
-Groups that were tuned in full have each shown some points of a surface, which a Gaussian process
-completes. All surfaces are read off at the same configurations, the pool, in units in which groups
-compare: each is one draw of a Gaussian whose mean and covariance are learned. In a new group, whose
-level and scale are unknown, what has been tried conditions it, and the next trial is where it
-expects to improve most.
+Each group that was tuned in full has some points of a loss surface, which a Gaussian process
+completes. All surfaces are evaluated at the same configurations, the pool, in comparable units.
+Each is considered a draw from a Gaussian, whose mean and covariance are learned. In a new group,
+whose level and scale are unknown, the Gaussian is conditioned on the trials so far, and the next
+trial is where the largest improvement is expected.
 """
 
 import json
@@ -29,22 +29,22 @@ from manyfit.trial import Params, State, Trial
 Reals = NDArray[np.float64]
 
 # Chosen with benchmarks/portfolio.py.
-_PORTFOLIO = 3  # configurations that are tried in any case
-_KNOWN = 0.8  # of the groups must have tried a configuration for it to count as common
-_FEWEST = 3  # losses that a group must have to teach anything
-_POOL = 200  # configurations that surfaces are read off at
-_BESTS = 2  # of each group go into the pool
-_CAP = 1.5  # from so many spreads above a group's middle on, losses are equally bad
+_PORTFOLIO = 3  # configurations that are always tried
+_KNOWN = 0.8  # the share of groups that must have tried a configuration for it to be common
+_FEWEST = 3  # losses that a group needs to be used
+_POOL = 200  # configurations at which surfaces are evaluated
+_BESTS = 2  # best configurations of each group in the pool
+_CAP = 1.5  # losses more than this many spreads above a group's middle are equally bad
 _SHRINKAGE = 0.3  # of the covariance towards that of a stationary process
 _LEAST_NOISE = 0.001  # of a single loss, as a share of the mean variance
-_SHARED = 10  # configurations of single groups that are tried on all of the first
-_NEAR = 0.06  # how near the best, as a share of the range
-_NEAR_FROM, _NEAR_EVERY = 8, 3  # from so many trials on, one in so many is near the best
+_SHARED = 10  # configurations of single groups that are tried on all of the first groups
+_NEAR = 0.06  # the distance from the best, as a share of the range
+_NEAR_FROM, _NEAR_EVERY = 8, 3  # from the first trial on, one in the second is near the best
 # A loss beyond this has diverged; squares of smaller ones don't overflow.
 _LARGEST = 1e100
-# Scales that a new group may have, in deviations from the mean of those known.
+# Scales of a new group to consider, in deviations from the mean of known groups.
 _SCALES = np.linspace(-2.5, 2.5, 41)
-_WIDEST = 5.0  # that deviation at most
+_WIDEST = 5.0  # the upper limit of that deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class Tuned:
 
     @classmethod
     def of(cls, histories: Sequence[str], space: Space, metric: Metric) -> "Tuned":
-        """Return what rows of a group tell by their `history`.
+        """Return the trials in the `history` of a group's rows.
 
         Trials that failed, diverged or lie outside the space are left out; of several with the same
-        params the first counts.
+        params, the first counts.
         """
         losses: dict[str, float] = {}
         params: dict[str, Params] = {}
@@ -75,17 +75,17 @@ class Tuned:
 
 @dataclass(frozen=True, slots=True)
 class PortfolioSettings:
-    """What was learned, small enough to travel with each task.
+    """What was learned from groups, small enough to be sent with each task.
 
     Attributes:
-        pool: Stored params by `Space.key`.
-        order: Places in the pool: what is tried first, in this order.
-        mean: The mean over groups of their surfaces at the pool.
-        covariance: Theirs over groups.
+        pool: Stored params, by `Space.key`.
+        order: Indices into the pool: the configurations to try first, in order.
+        mean: The mean of the groups' surfaces at the pool.
+        covariance: The covariance of the groups' surfaces at the pool.
         noise: The variance of a single loss around its surface.
-        scale: Mean and standard deviation over groups of the logarithm of what a unit of their
-            surfaces is as a loss, or as the logarithm of one.
-        is_ratio: Whether surfaces are those of the logarithms of losses.
+        scale: Mean and standard deviation, over groups, of the logarithm of the loss (or the
+            logarithm of a loss) that a unit of their surfaces stands for.
+        is_ratio: Whether surfaces are of the logarithms of losses.
     """
 
     pool: Mapping[str, Params] = field(repr=False)
@@ -102,13 +102,13 @@ class PortfolioSettings:
 
 
 class PortfolioSampler:
-    """Tries the portfolio, then where the pool promises most, and at times near the best.
+    """Tries the portfolio, then the most promising of the pool, and sometimes near the best.
 
     Args:
-        settings: What was learned.
-        space: Where params come from.
-        metric: What is tuned.
-        seed: Of the group.
+        settings: What was learned from other groups.
+        space: The space to search.
+        metric: The metric to tune.
+        seed: The group's seed.
     """
 
     def __init__(
@@ -120,14 +120,14 @@ class PortfolioSampler:
         self._seed = seed
         self._pool = list(settings.pool.values())
         self._places = dict(zip(settings.pool, range(len(settings.pool)), strict=True))
-        self._seen: dict[int, float] = {}  # place in the pool → loss, or its logarithm
+        self._seen: dict[int, float] = {}  # index in the pool → loss, or its logarithm
         self._left = np.ones(len(self._pool), dtype=bool)
         self._best = math.inf
         self._lowest = math.inf  # of what `_seen` has, and of the same of other trials
         self._parent: Params | None = None
 
     def tell(self, trial: Trial) -> None:
-        """Take in a trial; one that failed or was pruned is only not tried again."""
+        """Record a trial; one that failed or was pruned is just not tried again."""
         place = self._places.get(self._space.key(trial.params))
         if place is not None:
             self._left[place] = False
@@ -143,7 +143,6 @@ class PortfolioSampler:
                 self._seen[place] = y
 
     def ask(self, number: int) -> Params | None:
-        """Propose params."""
         for place in self._settings.order:
             if self._left[place]:
                 return dict(self._pool[place])
@@ -157,7 +156,7 @@ class PortfolioSampler:
         return neighbour(self._space, self._parent, _NEAR, rng, turn=number)
 
     def _promising(self) -> int:
-        """Return the place of the pool, among those not tried, that promises most."""
+        """Return the index of the most promising configuration of the pool that is untried."""
         mean, deviation, best = _conditioned(self._settings, self._seen, self._lowest)
         left = np.flatnonzero(self._left)
         gains = log_expected_improvement(mean[left], deviation[left], best)
@@ -169,9 +168,9 @@ def _conditioned(
 ) -> tuple[Reals, Reals, float]:
     """Return mean and standard deviation over the pool, and the best, given a group's losses.
 
-    A loss is y = a + s z, where z is a draw of the Gaussian: the level a may be anything, which is
+    A loss is y = a + s z, where z is a draw of the Gaussian. The level a is unrestricted, which is
     universal kriging (Rasmussen and Williams, "Gaussian processes for machine learning", 2006,
-    section 2.7), and the scale s is the likeliest of some. What is returned is of z.
+    section 2.7); the scale s is the most likely of several. The results are in units of z.
     """
     places, y = np.array(list(seen)), np.array(list(seen.values()))
     mu = settings.mean
@@ -179,8 +178,8 @@ def _conditioned(
     inverse = np.linalg.inv(across[:, places] + settings.noise * np.eye(len(places)))
     ones = inverse.sum(axis=1)
     total = ones.sum()
-    free = inverse - np.outer(ones, ones) / total  # what no level explains
-    y = y - y[0]  # of large numbers only the differences matter
+    free = inverse - np.outer(ones, ones) / total  # the part that no level explains
+    y = y - y[0]  # only differences matter, which are exact even for large numbers
     s = np.exp(settings.scale[0] + settings.scale[1] * _SCALES)
     surprise = (len(y) - 1) * np.log(s) + 0.5 * _SCALES**2
     surprise += 0.5 * (y @ free @ y) / s**2 - (y @ free @ mu[places]) / s
@@ -199,10 +198,10 @@ def _conditioned(
 
 
 def worth_sharing(tuned: Sequence[Tuned]) -> list[Params]:
-    """Return what was best for single groups, and promises something for others.
+    """Return configurations that were best for single groups and may be good for others.
 
-    It is to be tried on all of the groups, so that they have more in common. Where it gained most
-    over what the group had in common with the others, it is the more likely to be of use.
+    They are tried on all of the groups, so that these have more in common. The larger the gain of
+    a configuration over those common to all groups, the more likely it is to be useful.
     """
     common = set(_common(tuned))
     gains: dict[str, tuple[float, Params]] = {}
@@ -219,9 +218,9 @@ def worth_sharing(tuned: Sequence[Tuned]) -> list[Params]:
 
 
 def learn(tuned: Sequence[Tuned]) -> PortfolioSettings | None:
-    """Return what groups of one space teach; None if they have too little in common.
+    """Learn from groups of one space; None if they have too little in common.
 
-    Takes some 50 ms a group.
+    This takes about 50 ms per group.
     """
     usable = [each for each in tuned if len(each.losses) >= _FEWEST]
     common = _common(usable)
@@ -257,7 +256,7 @@ def _is_usable(loss: float, *, is_ratio: bool) -> bool:
 
 
 def _common(tuned: Sequence[Tuned]) -> list[str]:
-    """Return the configurations that nearly all groups have tried, in the order of the first."""
+    """Return the configurations that nearly all groups have tried, in the first group's order."""
     counts: dict[str, int] = {}
     for each in tuned:
         for key in each.losses:
@@ -268,7 +267,7 @@ def _common(tuned: Sequence[Tuned]) -> list[str]:
 def _pool(
     tuned: Sequence[Tuned], common: Sequence[str], params: Mapping[str, Params]
 ) -> dict[str, Params]:
-    """Return what groups have in common, their bests, and points all over the space."""
+    """Return the common configurations, the best of each group, and points all over the space."""
     keys = dict.fromkeys(common)
     for place in range(_BESTS):
         for each in tuned:
@@ -286,14 +285,14 @@ def _pool(
 
 @dataclass(frozen=True, slots=True)
 class _Relative:
-    """A group's losses by key, in units of its spread over its middle."""
+    """A group's losses by key, relative to its middle, in units of its spread."""
 
     losses: Mapping[str, float]
     spread: float
 
 
 def _relative(tuned: Tuned, common: Sequence[str], *, is_ratio: bool) -> _Relative:
-    """Bring losses into units in which groups compare: the best of each group is at -1."""
+    """Convert losses to comparable units, in which the best of each group is -1."""
     losses = {k: math.log(loss) if is_ratio else loss for k, loss in tuned.losses.items()}
     middle = float(
         np.median([losses[key] for key in common if key in losses] or [*losses.values()])
@@ -302,13 +301,13 @@ def _relative(tuned: Tuned, common: Sequence[str], *, is_ratio: bool) -> _Relati
     spread = spread if spread > 0 else max(losses.values()) - middle or 1.0
     spread = max(spread, 1 / _LARGEST)
     relative = {key: min((loss - middle) / spread, _CAP) for key, loss in losses.items()}
-    # What nearly all others could do has failed in this one.
+    # A common configuration without a loss has failed in this group.
     return _Relative({**dict.fromkeys(common, _CAP), **relative}, spread)
 
 
 @dataclass(frozen=True, slots=True)
 class _Surface:
-    """What a Gaussian process expects of a group at the pool, and what that has learned."""
+    """The predictions of a group's Gaussian process at the pool, and its hyperparameters."""
 
     values: Reals
     theta: Any
@@ -318,7 +317,7 @@ class _Surface:
     def through(
         cls, losses: Mapping[str, float], params: Mapping[str, Params], cube: Cube, pool: Any
     ) -> "_Surface":
-        # Workers, which learn nothing, need not load what it imports.
+        # Loaded here, because workers, which don't learn, needn't import it.
         surrogate = load("manyfit.samplers.surrogate")
         points = cube.points(np.array([cube.row(params[key]) for key in losses]))
         known = np.array(list(losses.values()))
@@ -331,11 +330,11 @@ class _Surface:
 
 
 def _covariance(surfaces: Reals, points: Any, thetas: Sequence[Any]) -> Reals:
-    """Return the covariance over groups, shrunk towards what neighbours typically have.
+    """Return the covariance over groups, shrunk towards the kernel of a typical group.
 
-    There are fewer groups than points: alone, the empirical one would be sure of what it has never
-    seen. The target is the kernel of a typical group (Ledoit and Wolf, "A well-conditioned
-    estimator for large-dimensional covariance matrices", 2004, have a multiple of the identity).
+    Since there are fewer groups than points, the empirical covariance alone would be too certain.
+    This follows Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance
+    matrices" (2004), whose target is a multiple of the identity.
     """
     surrogate = load("manyfit.samplers.surrogate")
     typical = surrogate.Theta(np.median([theta.logs for theta in thetas], axis=0))
@@ -346,11 +345,11 @@ def _covariance(surfaces: Reals, points: Any, thetas: Sequence[Any]) -> Reals:
 
 
 def _greedy(surfaces: Reals) -> tuple[int, ...]:
-    """Pick places one by one, each the one that lowers the mean over groups of their best most.
+    """Choose indices one by one, each lowering the mean of the groups' best losses the most.
 
-    For such a submodular gain the greedy choice is within 63 % of the best one (Nemhauser, Wolsey
-    and Fisher, "An analysis of approximations for maximizing submodular set functions", 1978). Of
-    equal ones it is the first.
+    For such a submodular gain, the greedy choice achieves at least 63 % of the optimum (Nemhauser,
+    Wolsey and Fisher, "An analysis of approximations for maximizing submodular set functions",
+    1978). Ties go to the first.
     """
     chosen: list[int] = []
     best = np.full(len(surfaces), np.inf)

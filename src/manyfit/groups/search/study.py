@@ -1,7 +1,7 @@
-"""Tune one group: a small study of its own, in the process that holds its rows.
+"""Tunes one group: a small study of its own, in the process that has its rows.
 
-It is the engine of every study, without a journal: what ended is noted by whoever runs it, so that
-a group whose process dies goes on in the next one with what it had.
+It uses the engine of every study, but no journal. Its caller notes the events, so that a group
+whose process dies continues in the next one.
 """
 
 import contextlib
@@ -49,30 +49,30 @@ from manyfit.worker.seeds import seeded
 from manyfit.worker.task import Place, run_within
 from manyfit.worker.work import Task, Work
 
-BASELINE_TRIAL = -1  # the number under which a baseline that is no trial runs
+BASELINE_TRIAL = -1  # the number of a baseline that is a function, not a trial
 _MOST_ATTEMPTS = 2
 _MOST_NAME = 200  # characters of a group's key in the name of an MLflow run
 _NOTHING = Space({})
-# A trial that fails costs its group that trial, however many do.
+# Any number of trials of a group may fail.
 _ANY_NUMBER = sys.maxsize
 
 
 class Notes(Protocol):
-    """What is noted of a group while it is tuned."""
+    """Notes on a group while it is tuned."""
 
     @property
     def known(self) -> Sequence[AttemptEvent]:
-        """What was noted in processes that died, in order."""
+        """The events noted by processes that died, in order."""
 
     @property
     def spent(self) -> float:
-        """Seconds that those took for this group."""
+        """Seconds that those processes spent on this group."""
 
     def begin(self, number: int) -> None:
         """Note that a trial begins."""
 
     def told(self, ending: AttemptEvent) -> AttemptEvent:
-        """Return how the trial ended, with what it printed if it failed."""
+        """Return the trial's ending, with its output if it failed."""
 
     def note(self, event: AttemptEvent) -> None:
         """Note a report or an end."""
@@ -81,14 +81,14 @@ class Notes(Protocol):
 def tune_group(
     job: GroupJob, group: str, frame: Any, notes: Notes, cluster: str = "[]"
 ) -> GroupRow:
-    """Tune one group; whatever goes wrong is in the row.
+    """Tune one group; the row says what went wrong, if anything.
 
     Args:
-        job: What is done with every group.
+        job: What to do with every group.
         group: The group's key.
         frame: Its rows, numbered from 0.
-        notes: What is known of it, and where to note more.
-        cluster: Chooses among the job's points.
+        notes: Earlier notes on the group, to which more are added.
+        cluster: Selects among the job's points.
     """
     began = time.monotonic()
     if job.order_by:
@@ -126,7 +126,7 @@ class _GroupStudy:
         self._place = Place("", _no_capture, alone=True, killable=True)
 
     def run(self) -> GroupRow:
-        """Run everything; returns the row, without what only its caller knows."""
+        """Run all trials; returns the row, without what only the caller knows."""
         if self._too_small:
             row = GroupRow(self._group, BASELINE, self._too_small, params=self._default)
             return self._with_model(row)
@@ -154,7 +154,7 @@ class _GroupStudy:
                 case EndStudy(reason):
                     return reason
                 case _:
-                    return "nothing is left to try"
+                    return "there is nothing left to try"
 
     def _run_trial(self, number: int, attempt: int) -> None:
         self._engine.apply(AttemptStarted(number, attempt, "", time.time()))
@@ -167,7 +167,7 @@ class _GroupStudy:
         self._engine.apply(self._run_task(task, self._objective))
         best = self._engine.best
         if best is not None and best.number == number and self._job.keep_models:
-            # At once: the objective may use the same object in the next trial.
+            # Pickled at once, because the objective may reuse the object in the next trial.
             self._model, self._modelled = kept(lambda: self._fits.model), number
         self._fits.model = None
 
@@ -175,7 +175,7 @@ class _GroupStudy:
         return self._fits(self._job.objective, params)
 
     def _run_task(self, task: Task, objective: Any) -> AttemptEvent:
-        """Run one attempt, noting what happens; returns how it ended."""
+        """Run one attempt and note its events; returns its ending."""
         is_trial = task.number != BASELINE_TRIAL
         channel = Channel(lambda event: self._take_report(event, channel) if is_trial else None)
         space = self._job.space if is_trial else _NOTHING
@@ -187,9 +187,9 @@ class _GroupStudy:
         return ending
 
     def _tags(self, trial: int | str) -> dict[str, str]:
-        """Return the tags, and by one the name, of the MLflow runs that a trial's fits start.
+        """Return the tags of the MLflow runs that a trial's fits start; one of them is the name.
 
-        Where the points are set, trials are not numbered as people know them.
+        If the points are given, a trial's number here means nothing to the user.
         """
         tags = {"manyfit.groups": self._job.name, "manyfit.group": self._group}
         name = label(tuple(json.loads(self._group)))[:_MOST_NAME]
@@ -214,7 +214,7 @@ class _GroupStudy:
         return command.reason
 
     def _replayed(self) -> AttemptEvent | None:
-        """Take in what an earlier process noted of the attempt that begins; None if nothing."""
+        """Replay what an earlier process noted of this attempt; returns its ending, if any."""
         while self._known:
             event = self._known.popleft()
             if isinstance(event, ENDINGS):
@@ -226,7 +226,7 @@ class _GroupStudy:
     # ── the baseline ──────────────────────────────────────────────────────────────────────────
 
     def _run_baseline(self) -> AttemptEvent | None:
-        """Run a baseline that is a function; returns how it ended. None: it is the first trial."""
+        """Run a baseline that is a function; returns its ending. None if it is the first trial."""
         function = self._job.baseline
         if function is None:
             return None
@@ -273,7 +273,7 @@ class _GroupStudy:
         )
 
     def _why_nothing(self, reason: str, ending: AttemptEvent | None) -> tuple[str, str, str]:
-        """Return the reason, the error and the traceback of a group of which no trial completed."""
+        """Return reason, error and traceback of a group without a completed trial."""
         failed = [trial for trial in self._engine.trials if trial.state is State.FAIL]
         if not failed:
             return f"no trial has completed: {reason}", "", ""
@@ -303,7 +303,7 @@ class _GroupStudy:
         return row.because(model.problem) if model.problem else row
 
     def _refitted(self, row: GroupRow) -> Any:
-        """Return the model of what the group is left with, fitted again; None if there is none."""
+        """Return the model of the group's params or baseline, fitted again; None if impossible."""
         job, best = self._job, self._engine.best
         if row.state == FAIL:
             return None
@@ -325,14 +325,14 @@ class _GroupStudy:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A model as it was at a moment: pickled, or why it is not; neither where there is none."""
+    """A pickled model, or the reason why it couldn't be pickled; neither if there is none."""
 
     data: bytes | None = None
     problem: str = ""
 
 
 def kept(model: Callable[[], Any]) -> Kept:
-    """Return what a function gives, pickled."""
+    """Return the model that a function returns, pickled."""
     try:
         found = model()
         return Kept() if found is None else Kept(cloudpickle.dumps(found))
@@ -348,7 +348,7 @@ def _why_no_baseline(ending: AttemptEvent | None) -> str:
 
 
 def why_so_few(trials: Sequence[Trial]) -> str:
-    """Return what most failures were where at least half of the trials failed; else nothing."""
+    """Return the most frequent failure if at least half of the trials failed; otherwise empty."""
     reasons = [trial.reason for trial in trials if trial.state is State.FAIL]
     if not reasons or 2 * len(reasons) < len(trials):
         return ""
@@ -365,12 +365,12 @@ def _sampler(job: GroupJob, seed: int) -> Sampler:
 
 
 def _pruner(job: GroupJob, fits: Fits) -> Pruner:
-    """Return the pruner of a group's trials: reports of folds are no curve."""
+    """Return the pruner of a group's trials; for folds it is `FoldPruner` by default."""
     settings = FoldPruner(fits.folds) if job.pruner == "auto" and fits.folds > 1 else job.pruner
     return make_pruner(settings, job.metric)
 
 
 @contextlib.contextmanager
 def _no_capture(_path: Path, _secrets: Sequence[str]) -> Iterator[None]:
-    """Leave the output to the task that this is a part of."""
+    """Capture no output: that of the enclosing task is captured."""
     yield
