@@ -162,6 +162,7 @@ def completed(rows: Table, schema: Schema) -> Table:
     for field in schema:
         value, has = DEFAULTS.get(field.name), field.name in rows.schema.names
         column = rows.column(field.name) if has else arrow.nulls(len(rows), field.type)
-        columns.append(column if value is None else column.fill_null(value))
+        fill = value is not None and column.null_count
+        columns.append(column.fill_null(value) if fill else column)
     found = arrow.table(columns, names=schema.names)
     return found if found.schema == schema else found.cast(schema)
