@@ -69,7 +69,9 @@ class TestTrackers:
             assert (study.name, study.folder, study.n_trials) == ("m4", tmp_path / "m4", 3)
             assert (groups.by, groups.mode, groups.total) == (("g",), "independent", 6)
             assert groups.child_runs
-            values = {event.group: event.value for event in each.events}
+            *ends, last = each.events
+            values = {event.group: event.value for event in ends}
+            assert last.reason == "all groups are done"
             assert sorted(values.values()) == sorted(found.table["value"])
             assert each.reason == "all groups are done"
             assert each.outcome.metrics["groups_complete"] == 6.0
@@ -80,7 +82,7 @@ class TestTrackers:
         tuned()
         tuned(tracker=(again := RecordingTracker()))
         assert again.study.groups.before == 6
-        assert again.events == []
+        assert [type(event).__name__ for event in again.events] == ["CallEnded"]
         assert len(again.outcome.groups()) == 6
 
     def test_shared_params(self, tuned):
@@ -104,6 +106,16 @@ class TestTrackers:
             tuned(tracker="mlflow")
         with pytest.raises(ArgumentError, match="progress must be"):
             tuned(progress="loud")
+
+    def test_a_tracker_of_studies_alone(self, tuned):
+        """One whose `close` takes no outcome is refused before anything runs."""
+
+        class OfStudies(RecordingTracker):
+            def close(self, reason, trials):
+                pass
+
+        with pytest.raises(ArgumentError, match="close of OfStudies doesn't take these: too many"):
+            tuned(tracker=OfStudies())
 
 
 class TestOutcome:

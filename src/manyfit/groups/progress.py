@@ -1,7 +1,9 @@
 """Tells the trackers of a call what is on record."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 
+from manyfit.errors import ArgumentError
 from manyfit.events import Event
 from manyfit.trackers.base import Outcome, StudyInfo, Tracker
 from manyfit.trial import Trial
@@ -12,9 +14,20 @@ class Mirrors:
 
     Args:
         trackers: The trackers.
+
+    Raises:
+        ArgumentError: One of them can't be told how groups have ended.
     """
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
+        for tracker in trackers:
+            try:
+                inspect.signature(tracker.close).bind("", (), None)
+            except TypeError as error:
+                raise ArgumentError(
+                    "tune_groups calls tracker.close(reason, trials, outcome), but close of "
+                    f"{type(tracker).__name__} doesn't take these: {error}"
+                ) from error
         self._trackers = tuple(trackers)
         self._opened: tuple[Tracker, ...] = ()
 

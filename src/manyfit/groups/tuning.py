@@ -226,7 +226,7 @@ def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
         said = f": {error}" if str(error) else ""
         reason = f"the driver ended with {type(error).__name__}{said}"
         with contextlib.suppress(JournalError):
-            call.record.put(CallEnded(redact(reason), time.time()))
+            _put_end(call, reason)
         call.mirrors.close(reason)
         raise
     call.mirrors.close(reason, outcome_of(result))
@@ -289,8 +289,14 @@ def _result(call: Call, mode: Mode, reason: str, notes: tuple[str, ...]) -> Grou
         sampler=job.sampler,
         slots=call.population.slots,
     )
-    record.put(CallEnded(reason, time.time(), [*notes, *advised]), sync=True)
+    _put_end(call, reason, [*notes, *advised])
     return replace(result_of(record.state, record.folder), space=job.space)
+
+
+def _put_end(call: Call, reason: str, notes: Sequence[str] = ()) -> None:
+    ended = CallEnded(redact(reason), time.time(), notes)
+    call.record.put(ended, sync=True)
+    call.mirrors.record(ended)
 
 
 def _population(

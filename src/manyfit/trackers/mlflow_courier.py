@@ -316,7 +316,7 @@ class Courier:
             period = STANDING_PERIOD if key == STUDY else FOLLOW_PERIOD
             self._jobs.look_again(key, period)
             copy.follow(self._latest[key])
-        else:
+        elif isinstance(copy, Copy):
             copy.start(self._latest[key], self._prepared_at.get(key))
             self._jobs.look_again(key, FIRST_FOLLOW)
 

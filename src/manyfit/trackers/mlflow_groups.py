@@ -57,14 +57,6 @@ class GroupsCopy(Runs):
         for batch in batches(params=self._params):
             self._write_batch(self._parent, batch, "the call")
 
-    def start(self, item: object, prepared_at: float | None = None) -> Run:
-        """Nothing starts on its own here.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError
-
     def follow(self, item: object = None) -> None:  # noqa: ARG002 - there is one call
         """Write where the call stands, and where it stood while the server was away."""
         self._take_standing()

@@ -79,10 +79,6 @@ class Runs(ABC):
         """Find or create the parent run; find runs that a killed driver created and didn't note."""
 
     @abstractmethod
-    def start(self, item: Any, prepared_at: float | None = None) -> Run:
-        """Give what starts a run that is RUNNING."""
-
-    @abstractmethod
     def follow(self, item: Any) -> None:
         """Write how what is running has got on since the last time."""
 
