@@ -20,7 +20,7 @@ from manyfit.executors.base import Capabilities, Handler
 from manyfit.remote.cluster import Cluster
 from manyfit.remote.equipment import Equipment, Packing
 from manyfit.remote.pool import WorkerPool
-from manyfit.remote.run import Run
+from manyfit.remote.study import ClusterStudy
 from manyfit.ship.chosen import Shippable
 from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.work import Task, Work
@@ -39,7 +39,7 @@ class Opened(Generic[_Cluster]):
         size: How many attempts run at once.
         inbox: Where cluster and workers put what they say.
         runner: What runs attempts: a `WorkerPool`, unless a subclass has another way.
-        run: What hands over events.
+        study: Hands over events.
     """
 
     work: Work
@@ -48,7 +48,7 @@ class Opened(Generic[_Cluster]):
     size: int
     inbox: "queue.SimpleQueue[Any]"
     runner: Any
-    run: Run
+    study: ClusterStudy
 
 
 class RemoteExecutor(abc.ABC, Generic[_Cluster]):
@@ -149,8 +149,8 @@ class RemoteExecutor(abc.ABC, Generic[_Cluster]):
                 timings=self._timings,
             )
             undo.pop_all()
-        run = Run(pool, inbox, cluster, work.study, self._timings)
-        self._opened = Opened(work, cluster, equipment, size, inbox, pool, run)
+        study = ClusterStudy(pool, inbox, cluster, work.study, self._timings)
+        self._opened = Opened(work, cluster, equipment, size, inbox, pool, study)
 
     def _size(self, work: Work) -> int:
         """Return how many workers a work is to have."""
@@ -178,7 +178,7 @@ class RemoteExecutor(abc.ABC, Generic[_Cluster]):
         """
         if self._opened is None:
             raise ExecutorError("open(work) must come before poll")
-        self._opened.run.poll(handle, timeout)
+        self._opened.study.poll(handle, timeout)
 
     def stop(self, number: int, attempt: int, reason: str, *, kill: bool = False) -> None:
         """End an attempt at its next report, or at once."""
@@ -189,5 +189,5 @@ class RemoteExecutor(abc.ABC, Generic[_Cluster]):
         """End all workers and their tasks; takes a second, or some where they must be killed."""
         if self._opened is not None:
             opened, self._opened = self._opened, None
-            opened.run.close()
+            opened.study.close()
             opened.equipment.broadcasts.close()

@@ -7,7 +7,7 @@ from math import inf
 from manyfit._checks import check_number, check_optional
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
-from manyfit.pruners.tally import Lengths
+from manyfit.pruners.curves import Lengths
 from manyfit.trial import State, Trial
 
 

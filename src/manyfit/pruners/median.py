@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from manyfit._checks import check_number, check_optional
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
-from manyfit.pruners.tally import Lengths, Tally
+from manyfit.pruners.curves import Curves, Lengths
 from manyfit.trial import State, Trial
 
 
@@ -51,23 +51,23 @@ class _Median:
     def __init__(self, settings: MedianPruner, metric: Metric) -> None:
         self._settings = settings
         self._metric = metric
-        self._tally = Tally()
+        self._curves = Curves()
         self._lengths = Lengths()
         self._completed = 0
 
     def report(self, trial: Trial, step: int, value: float) -> str | None:
-        curve = self._tally.curve(trial)
+        curve = self._curves.curve(trial)
         if curve.steps and step <= curve.steps[-1]:
             return None  # a repeated or earlier step, which `manyfit.report` doesn't allow
         low = min([self._metric.loss(value), *curve.lows[-1:]])
-        reason = self._judge(low, step, self._tally.company(curve, step))
-        self._tally.add(curve, step, low)
+        reason = self._judge(low, step, self._curves.company(curve, step))
+        self._curves.add(curve, step, low)
         return reason
 
     def end(self, trial: Trial) -> None:
         self._completed += trial.state is State.COMPLETE
         self._lengths.end(trial)
-        self._tally.end(trial)
+        self._curves.end(trial)
 
     def _judge(self, low: float, step: int, company: list[float]) -> str | None:
         settings = self._settings

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from manyfit.metric import Metric
 from manyfit.pruners.base import tell_apart
-from manyfit.pruners.tally import Curve, Lengths, Tally
+from manyfit.pruners.curves import Curve, Curves, Lengths
 from manyfit.trial import State, Trial
 
 # The share of trials that goes on at the end of a typical curve; see benchmarks/pruning.py.
@@ -38,25 +38,25 @@ class Narrowing:
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
-        self._tally = Tally()
+        self._curves = Curves()
         self._lengths = Lengths()
         self._winners: list[_Winner] = []
 
     def report(self, trial: Trial, step: int, value: float) -> str | None:
-        curve = self._tally.curve(trial)
+        curve = self._curves.curve(trial)
         if curve.steps and step <= curve.steps[-1]:
             return None  # a repeated or earlier step, which `manyfit.report` doesn't allow
         low = min([self._metric.loss(value), *curve.lows[-1:]])
-        reason = self._judge(curve, step, low, self._tally.company(curve, step))
-        self._tally.add(curve, step, low)
+        reason = self._judge(curve, step, low, self._curves.company(curve, step))
+        self._curves.add(curve, step, low)
         return reason
 
     def end(self, trial: Trial) -> None:
-        self._tally.end(trial)
+        self._curves.end(trial)
         self._lengths.end(trial)
         if trial.state is State.COMPLETE and trial.measurements:
             loss = self._metric.loss(self._metric.check(trial.value))
-            insort(self._winners, _Winner(loss, trial.number, self._tally.curve(trial)))
+            insort(self._winners, _Winner(loss, trial.number, self._curves.curve(trial)))
             del self._winners[_WINNERS:]
 
     def _judge(self, curve: Curve, step: int, low: float, company: Sequence[float]) -> str | None:

@@ -11,7 +11,7 @@ from manyfit.errors import ArgumentError
 from manyfit.ship.beside import data_beside
 from manyfit.ship.chosen import Shippable, archive_name, chosen, module_name
 from manyfit.ship.mentions import Mention, mentions_in_source
-from manyfit.ship.places import Home, Place, Places, version_of
+from manyfit.ship.places import Home, ModuleFile, Places, version_of
 from manyfit.ship.reach import reached
 
 _T = TypeVar("_T")
@@ -96,7 +96,7 @@ def shipping_list(objective: Any, ship: Sequence[Shippable] | None = None) -> Sh
     asked = {} if ship is None else chosen(ship, places)
     modules = {module: path for name, path in asked.items() if (module := module_name(name))}
     for module, path in modules.items():
-        start += _mentions(Place(module, path, Home.PROJECT))
+        start += _mentions(ModuleFile(module, path, Home.PROJECT))
     found = _follow(start, places)
     ours = {place.name: place.file for place, _ in found if place.home is Home.PROJECT}
     compiled: dict[str, Path] = {}
@@ -121,7 +121,7 @@ def shipping_list(objective: Any, ship: Sequence[Shippable] | None = None) -> Sh
     return listing
 
 
-def _follow(start: Iterable[Mention], places: Places) -> list[tuple[Place, bool]]:
+def _follow(start: Iterable[Mention], places: Places) -> list[tuple[ModuleFile, bool]]:
     """Return all modules that the mentioned ones need, and whether they surely are needed.
 
     Certain imports are followed to the end before the others, so the first visit of a module
@@ -130,7 +130,7 @@ def _follow(start: Iterable[Mention], places: Places) -> list[tuple[Place, bool]
     sure, unsure = deque[Mention](), deque[Mention]()
     for mention in start:
         (sure if mention.sure else unsure).append(mention)
-    found: dict[str, tuple[Place, bool]] = {}
+    found: dict[str, tuple[ModuleFile, bool]] = {}
     while sure or unsure:
         certain = bool(sure)
         mention = (sure or unsure).popleft()
@@ -145,7 +145,7 @@ def _follow(start: Iterable[Mention], places: Places) -> list[tuple[Place, bool]
     return list(found.values())
 
 
-def _mentions(place: Place) -> Iterator[Mention]:
+def _mentions(place: ModuleFile) -> Iterator[Mention]:
     if place.file.suffix not in SOURCE_SUFFIXES:
         return
     package = place.name if place.file.stem == "__init__" else place.name.rpartition(".")[0]
@@ -157,7 +157,7 @@ def _with_parents(name: str) -> Iterator[str]:
     yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
 
 
-def _imports(places: Iterable[Place]) -> dict[str, str]:
+def _imports(places: Iterable[ModuleFile]) -> dict[str, str]:
     """Return the top-level import name of each distribution."""
     owners = {place.name: place.distribution for place in places}
     return _sorted(

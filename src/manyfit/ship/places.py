@@ -35,7 +35,7 @@ class Home(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ModuleFile:
     """A module's file and origin.
 
     Attributes:
@@ -61,9 +61,9 @@ class Places:
 
     def __init__(self) -> None:
         self._distributions = distributions()
-        self._known: dict[str, Place | None] = {}
+        self._known: dict[str, ModuleFile | None] = {}
 
-    def find(self, name: str) -> Place | None:
+    def find(self, name: str) -> ModuleFile | None:
         """Return the file and origin of a module, or None.
 
         For an imported module, it is the file it was imported from; for any other, the file that
@@ -80,16 +80,16 @@ class Places:
         place = self.find(name)
         return name in _SCRIPTS or (place is not None and place.home is Home.PROJECT)
 
-    def _place(self, name: str, file: Path) -> Place:
+    def _place(self, name: str, file: Path) -> ModuleFile:
         top = name.partition(".")[0]
         in_site = not _SITES.isdisjoint(file.parts)
         standard = not in_site and any(file.is_relative_to(folder) for folder in _STANDARD)
         # A file in a zip archive is assumed to be on workers, as those of --py-files are.
         if top in _ALWAYS or standard or not file.is_file():
-            return Place(name, file, Home.EVERYWHERE)
+            return ModuleFile(name, file, Home.EVERYWHERE)
         distribution = self._distribution(top, file, in_site=in_site)
         installed = in_site or distribution is not None
-        return Place(name, file, Home.INSTALLED if installed else Home.PROJECT, distribution)
+        return ModuleFile(name, file, Home.INSTALLED if installed else Home.PROJECT, distribution)
 
     def _distribution(self, top: str, file: Path, *, in_site: bool) -> str | None:
         names = self._distributions.get(top, [])

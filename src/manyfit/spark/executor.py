@@ -11,7 +11,7 @@ from manyfit.errors import ArgumentError
 from manyfit.executors.base import Handler
 from manyfit.executors.remote import Opened, RemoteExecutor
 from manyfit.remote.pool import ExecutorsFound
-from manyfit.remote.run import Run
+from manyfit.remote.study import ClusterStudy
 from manyfit.remote.supervisor import UnreachableDriverError
 from manyfit.ship.chosen import Shippable
 from manyfit.spark.cluster import SparkCluster
@@ -175,7 +175,7 @@ class SparkExecutor(RemoteExecutor[SparkCluster]):
             "" if self._channel else ", or channel=, a folder that both see",
         )
         self._is_to_survey = False
-        opened.run.close()
+        opened.study.close()
         inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         opened.inbox = inbox
         opened.runner = TrialJobs(
@@ -187,12 +187,14 @@ class SparkExecutor(RemoteExecutor[SparkCluster]):
             inbox=inbox,
             timings=self._timings,
         )
-        opened.run = Run(opened.runner, inbox, opened.cluster, opened.work.study, self._timings)
+        opened.study = ClusterStudy(
+            opened.runner, inbox, opened.cluster, opened.work.study, self._timings
+        )
 
     def close(self) -> None:
         """End all workers and their jobs; takes a second, or some where Spark has to kill them."""
         opened = self._opened
-        if opened is not None and opened.run.ended is not None:
+        if opened is not None and opened.study.ended is not None:
             self._session.leave()  # or what is asked of it now might wait for minutes
         super().close()
         if opened is not None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from manyfit.pruners.tally import Curve, Lengths
+from manyfit.pruners.curves import Curve, Lengths
 from manyfit.trial import Attempt, End, Failed, Finished, Measurement, Pruned, Trial
 
 

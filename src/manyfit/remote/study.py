@@ -33,7 +33,7 @@ class Runner(Protocol):
         """End everything."""
 
 
-class Run:
+class ClusterStudy:
     """Hands a runner its messages, and the driver its events.
 
     Args:

@@ -54,7 +54,7 @@ class Curve:
         return (self.lows[since] - low) / (step - self.steps[since])
 
 
-class Tally:
+class Curves:
     """The curves of a study's trials, and the sorted lowest losses at each milestone asked about.
 
     A trial that starts again or has failed is forgotten, as if it had never reported.
