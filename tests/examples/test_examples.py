@@ -3,7 +3,10 @@
 import dataclasses
 import itertools
 import json
+import shutil
+import tempfile
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +161,13 @@ class TestXGBoost:
 @pytest.mark.soak("torch")
 class TestTorch:
     """Processes that train one model together."""
+
+    @pytest.fixture(autouse=True)
+    def swept(self):
+        """PyTorch never removes its `torchelastic_*` and `torchinductor_*` folders."""
+        yield
+        for folder in Path(tempfile.gettempdir()).glob("torch*"):
+            shutil.rmtree(folder)
 
     def test_on_a_cluster(self, standalone_spark, credit, quiet):
         """Two trials of two processes each, at the same time."""
