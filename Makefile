@@ -14,7 +14,8 @@ help: ## List the targets
 demo: .venv/$(if $(filter spark,$(EXECUTOR)),.spark,.demo) ## Tune a classifier of clothes (a few minutes). Options: make demo EXECUTOR=spark ARGS="--full"
 	$(python) demo/fashion.py --executor $(EXECUTOR) $(ARGS)
 
-test: check ## Check the code and run the tests. A part of them: make test ARGS="-k space"
+test: .venv/.dev ## Check the code and run the tests. A part of them: make test ARGS="-k space"
+	@$(MAKE) --no-print-directory --jobs 2 check .venv/.archive
 	$(python) -m pytest -n logical --maxprocesses 4 $(ARGS)
 
 soak: .venv/.dev $(soak_needs) ## Run what takes hours: before a release, or at night. One part: make soak PART=kills
@@ -53,6 +54,11 @@ clean: ## Remove what the targets made, but no study and no record
 .venv/.dev: $(pinned)
 	sh scripts/setup demo,connect,dask,storage,delta,plots --group dev
 	@touch $@ .venv/.demo .venv/.spark
+
+# Spark starts in half the time with it: worth it for the tests, which start it many times.
+.venv/.archive: .venv/.dev
+	$(python) demo/archive.py
+	@touch $@
 
 # What only `make soak` needs: gigabytes of frameworks.
 .venv/.tensorflow: .venv/.dev

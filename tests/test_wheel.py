@@ -185,11 +185,10 @@ def test_installed_with_an_extra(wheel: Path, tmp_path: Path, extra: str) -> Non
 
 
 def test_import_is_quick() -> None:
-    """Loading the package costs less than half a second even on a busy machine."""
+    """Loading the package costs less than half a second of a core."""
 
     def seconds() -> float:
-        done = run(sys.executable, "-X", "importtime", "-c", "import manyfit")
-        (line,) = (line for line in done.stderr.splitlines() if line.endswith("| manyfit"))
-        return int(line.split("|")[1]) / 1e6
+        timed = "from time import process_time as t; a = t(); import manyfit; print(t() - a)"
+        return float(run(sys.executable, "-c", timed).stdout)
 
     assert min(seconds() for _ in range(3)) < 0.5

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from archive import ARCHIVE
 from cluster import Cluster, StartError, standalone
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +70,15 @@ def test_a_session_of_each_kind(name: str, request: pytest.FixtureRequest) -> No
     session = request.getfixturevalue(name)
     mine = (sys.executable, importlib.metadata.version("pyspark"))
     assert asked_of_workers(session) == [mine] * 4
+
+
+@pytest.mark.skipif(not ARCHIVE.exists(), reason="no archive: python demo/archive.py makes it")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system doesn't tell")
+def test_java_uses_the_archive(spark: Any) -> None:
+    """A session's Java maps the file in which Spark's classes are, as do those of a cluster."""
+    mine = psutil.Process().children(recursive=True)
+    javas = [process for process in mine if process.name() == "java"]
+    assert any(str(ARCHIVE) in Path(f"/proc/{java.pid}/maps").read_text() for java in javas)
 
 
 def test_workers_come_and_go(cluster: Cluster, standalone_spark: Any) -> None:

@@ -265,8 +265,8 @@ def test_it_is_cheap() -> None:
     """After hundreds of trials of ten folds, a report is judged in far less than a millisecond."""
     rng = random.Random(0)
     story = with_company(*[[rng.random() for _ in range(10)] for _ in range(400)])
-    started = time.monotonic()
+    started = time.process_time()
     for number in range(1000, 1100):
         story.report(number, 0, 0.5)
 
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5

@@ -120,7 +120,7 @@ def test_a_vast_finite_space_takes_no_longer():
     line = Space({"a": Int(1, 20_000)})
     tried = keys(line, line.grid()) - keys(line, [{"a": 12_345}])
 
-    start = time.perf_counter()
+    start = time.process_time()
     assert vast.contains(distinct_params(Scripted(first), vast, 1, keys(vast, [first]), seed=0))
     assert distinct_params(Scripted({"a": 1}), line, 1, tried, seed=0) == {"a": 12_345}
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -417,10 +417,10 @@ class TestSpaces:
         sampler = told(
             GPSampler(space, LOSS, 0), points, lambda p: (p["x3"] - 0.2) ** 2 + abs(p["x7"] - 0.8)
         )
-        started = time.perf_counter()
+        started = time.process_time()
         params = sampler.ask(60)
 
-        assert time.perf_counter() - started < 20
+        assert time.process_time() - started < 20
         assert abs(params["x3"] - 0.2) < 0.25
         assert abs(params["x7"] - 0.8) < 0.25
 
@@ -464,10 +464,10 @@ class TestRepeatable:
         sampler = told(
             GPSampler(PLANE, LOSS, 0), points, lambda p: (p["x"] - 0.3) ** 2 + (p["y"] - 0.6) ** 2
         )
-        started = time.perf_counter()
+        started = time.process_time()
         params = sampler.ask(3000)
 
-        assert time.perf_counter() - started < 10
+        assert time.process_time() - started < 10
         assert abs(params["x"] - 0.3) < 0.05
         assert abs(params["y"] - 0.6) < 0.05
 
