@@ -1,1 +1,1 @@
-"""Trials on Apache Spark."""
+"""Runs trials on Apache Spark."""

@@ -1,8 +1,8 @@
-"""Spark as a cluster that remote workers run on: each task is a job.
+"""Spark as a cluster for remote workers: each task is a job.
 
-Not one job of many tasks: Spark fails a whole job when one of its tasks has died four times, and
-then healthy workers lose their trials with it. A job for which there is no room waits in Spark's
-queue, and joins when the cluster grows.
+It isn't one job of many tasks, because Spark fails a whole job when one of its tasks has failed
+four times (`spark.task.maxFailures`), and healthy workers would lose their trials. A job for which
+there is no room waits in Spark's queue, and joins when the cluster grows.
 """
 
 import logging
@@ -24,8 +24,8 @@ class SparkCluster:
     """The slots of a session, for the tasks of one study.
 
     Args:
-        session: Where jobs run.
-        title: What people see the jobs as.
+        session: The session of the jobs.
+        title: The title of the jobs on Spark's pages.
         profile: The resources of a task; None for the session's own.
 
     Attributes:
@@ -44,11 +44,11 @@ class SparkCluster:
 
     @property
     def broadcast(self) -> Callable[[Any], Broadcast] | None:
-        """Spark's own; Connect has none."""
+        """Spark's broadcast; Connect has none."""
         return self.session.broadcast
 
     def reach(self) -> Reach:
-        """Return what Spark's settings say of the driver's address."""
+        """Return the driver's address, from Spark's settings."""
         return Reach((self.session.host(),), self.session.bind_address())
 
     def start(
@@ -73,7 +73,7 @@ class SparkCluster:
         return None if reason is None else f"the Spark session has ended: {reason}"
 
     def survey(self, tell: Callable[[frozenset[str]], None]) -> None:
-        """Tell the names of the executors, found by a job with a task for each of their slots."""
+        """Find the names of the executors, by a job with a task for each of their slots."""
 
         def find() -> frozenset[str]:
             said = self.session.run(task_function("", {}), everywhere=True)

@@ -1,4 +1,4 @@
-"""Run trials on an Apache Spark cluster: each worker is a Spark job of one task."""
+"""Runs trials on an Apache Spark cluster: each worker is a Spark job of one task."""
 
 import logging
 import math
@@ -30,29 +30,29 @@ logger = logging.getLogger("manyfit")
 class SparkExecutor(RemoteExecutor[SparkCluster]):
     """Runs each trial in a task of a Spark cluster: classic or Connect, Spark 3.5 or newer.
 
-    Each task takes one trial after another in one child process, so that frameworks are imported
-    and data loaded once, a crash takes only its own trial along, and limits are enforced by
-    killing. Tasks for which the cluster has no room yet join when it grows.
+    Each task runs one trial after another in one child process. Frameworks are therefore imported
+    and data loaded once, a crash ends only its own trial, and limits are enforced by killing. Tasks
+    for which the cluster has no room yet join when it grows.
 
-    If the session ends, so does the study, with an `ExecutorError`, and can be resumed with a new
-    one; attempts that ran then don't count. Where no worker is there to tell, the session is asked
-    every 10 s, and taken for gone if it doesn't answer for 20 s.
+    If the session ends, the study ends with an `ExecutorError`, and can be resumed with a new
+    session; running trials don't lose an attempt. While there is no worker, the session is checked
+    every 10 s, and considered gone if it doesn't answer for 20 s.
 
     Args:
         spark: The session.
-        parallelism: How many trials run at once; by default as many as the cluster has slots now.
-        host: Where executors reach this process; by default what Spark's own settings say.
-        port: The port they come to; 0 for any that is free.
-        channel: A folder or URL that the driver and all workers see. Where workers can't dial in
-            here, each trial is a Spark job, and its reports come home by this way while it runs.
-        storage: A folder or URL that the driver and all workers see, for large shared data.
-        ship: What travels to workers instead of the modules found automatically: modules, names of
+        parallelism: The number of trials that run at once; by default the cluster's current slots.
+        host: The host at which executors reach this process; by default from Spark's settings.
+        port: The port to listen at; 0 for any free port.
+        channel: A folder or URL that the driver and all workers can access. If workers can't
+            connect to the driver, each trial is a Spark job, which sends its reports this way.
+        storage: A folder or URL that the driver and all workers can access, for large shared data.
+        ship: What to send to workers instead of the modules found automatically: modules, names of
             modules, files and folders; see `manyfit.shipping_list`.
         env: Environment variables for the objective's process.
-        secrets: Names of environment variables of this process that the objective gets as well;
-            their values are kept out of everything that is written.
-        gpus_per_trial: GPUs of each trial, which finds them in CUDA_VISIBLE_DEVICES.
-        timings: How long driver, workers and Spark wait for one another; shorter in tests.
+        secrets: Names of environment variables of this process to pass to the objective; their
+            values are redacted in everything that is written.
+        gpus_per_trial: The number of GPUs of each trial, which finds them in CUDA_VISIBLE_DEVICES.
+        timings: Intervals and timeouts; shorter in tests.
 
     Raises:
         ArgumentError: An argument breaks a rule; nothing has run.
@@ -92,26 +92,26 @@ class SparkExecutor(RemoteExecutor[SparkCluster]):
         self._is_to_survey = False
 
     def slots(self) -> int:
-        """Return how many tasks the cluster runs at once, as far as Spark tells."""
+        """Return the number of tasks that the cluster runs at once, as far as Spark reveals it."""
         with explained(self._session):
             slots = self._session.slots()
         number = slots.dependable if slots.now is None else slots.now
         if number is None or number == math.inf:
-            raise ArgumentError("this cluster doesn't tell how many slots it has: give parallelism")
+            raise ArgumentError("the number of slots of this cluster is unknown: set parallelism")
         return max(1, int(number))
 
     @property
     def session(self) -> Session:
-        """Where jobs run."""
+        """The session of the jobs."""
         return self._session
 
     @property
     def cpus(self) -> int:
-        """What Spark takes a task to use."""
+        """The number of cores of a task: `spark.task.cpus`."""
         return self._session.cpus
 
     def cluster(self, work: Work) -> SparkCluster:
-        """Return the session's slots, of the profile that a trial needs."""
+        """Return the session as a cluster, with the resource profile that a trial needs."""
         profile = self._session.profile(work.limits.cpus, self._gpus)
         return SparkCluster(self._session, f"Manyfit: trials of {work.study}", profile)
 
@@ -123,11 +123,11 @@ class SparkExecutor(RemoteExecutor[SparkCluster]):
         return min(size, fitting or size)
 
     def open(self, work: Work) -> None:
-        """Pack code, data and work, and ask Spark for tasks; returns before the first is up.
+        """Pack code, data and work, and start tasks; returns before the first is ready.
 
         Raises:
-            ObjectiveError: The objective can't be pickled; names what in it is to blame.
-            ArgumentError: The cluster can't give trials what they are to have.
+            ObjectiveError: The objective can't be pickled; the message names the part.
+            ArgumentError: The cluster can't give trials the requested resources.
             ExecutorError: This process can't listen for workers, or the session has ended.
         """
         check_session(self._session, work.study)
@@ -138,7 +138,7 @@ class SparkExecutor(RemoteExecutor[SparkCluster]):
             self._is_to_survey &= not self._session.is_local  # it has one executor
 
     def poll(self, handle: Handler, timeout: float) -> None:
-        """Hand over what has arrived, waiting up to `timeout` for a first event.
+        """Pass on new events, after waiting up to `timeout` for a first one.
 
         Raises:
             ExecutorError: Workers can't be started, or can't do this work; or the session ended.
@@ -153,7 +153,7 @@ class SparkExecutor(RemoteExecutor[SparkCluster]):
             self._spread()
 
     def _spread(self) -> None:
-        """Have workers spread over the executors, once it is known that workers can work."""
+        """Spread workers over the executors, once one of them has proved to work."""
         opened = self._opened
         if opened is not None and self._is_to_survey and opened.runner.has_worked:
             self._is_to_survey = False
@@ -161,7 +161,7 @@ class SparkExecutor(RemoteExecutor[SparkCluster]):
             opened.cluster.survey(lambda names: inbox.put(ExecutorsFound(names)))
 
     def _fall_back(self, opened: Opened[SparkCluster], why: str) -> None:
-        """Run each trial as a job from now on."""
+        """From now on, run each trial as a job."""
         how = (
             f"come through {self._channel}"
             if self._channel
@@ -192,10 +192,10 @@ class SparkExecutor(RemoteExecutor[SparkCluster]):
         )
 
     def close(self) -> None:
-        """End all workers and their jobs; takes a second, or some where Spark has to kill them."""
+        """End all workers and their jobs; takes a second, or longer if Spark has to kill them."""
         opened = self._opened
         if opened is not None and opened.study.ended is not None:
-            self._session.leave()  # or what is asked of it now might wait for minutes
+            self._session.leave()  # otherwise, requests to it might wait for minutes
         super().close()
         if opened is not None:
             opened.cluster.close()

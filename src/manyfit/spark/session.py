@@ -22,7 +22,7 @@ from manyfit.worker.timings import USUAL, Timings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# What `DataFrame.mapInArrow` takes.
+# A function for `DataFrame.mapInArrow`.
 TaskFunction: TypeAlias = Callable[[Iterator[Any]], Iterator[Any]]
 
 _Answer = TypeVar("_Answer")
@@ -35,14 +35,14 @@ class Session:
 
     Args:
         spark: The session.
-        timings: How long it may take to answer.
+        timings: Intervals and timeouts.
 
     Raises:
-        ArgumentError: It is no SparkSession.
+        ArgumentError: `spark` isn't a SparkSession.
     """
 
     def __init__(self, spark: "SparkSession", timings: Timings = USUAL) -> None:
-        # Not hasattr: through Connect it would ask for the version, of a server that may be gone.
+        # Not hasattr: through Connect it would request the version from a server that may be gone.
         if not {"conf", "range", "version"} <= {*dir(spark)}:
             raise ArgumentError(f"spark must be a SparkSession, but got {spark!r:.200}")
         self._spark = spark
@@ -55,7 +55,7 @@ class Session:
         Raises:
             TimeoutError: Spark hasn't answered for 20 s.
         """
-        # Not with the default: Spark would check it against the setting's type.
+        # The default isn't passed on: Spark would check it against the setting's type.
         return str(self._answer(lambda: self._spark.conf.get(name, None)) or default)
 
     @functools.cached_property
@@ -65,20 +65,19 @@ class Session:
 
     @property
     def is_local(self) -> bool:
-        """Whether executors are on the driver's own machine, and belong to nobody else."""
+        """Whether executors are threads of the driver's JVM, on this machine."""
         return self.setting("spark.master").startswith("local")
 
     @property
     def cpus(self) -> int:
-        """Cores that Spark takes one task to use."""
+        """The number of cores of one task."""
         return int(self.setting("spark.task.cpus", "1"))
 
     def slots(self) -> Slots:
-        """Return how many tasks of its own kind the cluster runs at once; starts no job.
+        """Return the number of tasks that the cluster runs at once, without starting a job.
 
-        What tells of the cluster's cores is what Spark makes of them when nobody says into how many
-        parts data is to be split. Where the user does (spark.default.parallelism), only settings
-        are left.
+        The number of cores is inferred from Spark's default parallelism. If the user has set that
+        (`spark.default.parallelism`), only the settings remain.
 
         Raises:
             TimeoutError: Spark hasn't answered for 20 s.
@@ -99,7 +98,7 @@ class Session:
         return int(found[1]) if found else None
 
     def ended(self) -> str | None:
-        """Return how this session ended; None while it is there. Takes up to 20 s to say so."""
+        """Return how this session ended; None while it exists. This takes up to 20 s."""
         try:
             self._answer(self._ask)
         except TimeoutError as error:
@@ -115,15 +114,15 @@ class Session:
             self._spark.sparkContext.defaultParallelism  # noqa: B018 - it asks the JVM
 
     def _answer(self, question: Callable[[], _Answer]) -> _Answer:
-        """Return Spark's answer, unless it doesn't come in time."""
+        """Return Spark's answer, or raise TimeoutError."""
         if not self._is_connect:
-            return question()  # Py4J knows at once that the JVM is gone
+            return question()  # Py4J notices at once that the JVM is gone
         return answer_within(self.timings.answer, question)
 
     def leave(self) -> None:
-        """Have a Connect client give up on a server that is gone; returns at once.
+        """Close a Connect client whose server is gone; returns at once.
 
-        Else its threads would try for ten minutes, and keep this process from ending so long.
+        Otherwise its threads would retry for ten minutes, and keep this process from ending.
         """
         if self._is_connect:  # it waits for some of them
             threading.Thread(target=self._spark.client.close, daemon=True).start()
@@ -131,7 +130,7 @@ class Session:
     # ── threads ───────────────────────────────────────────────────────────────────────────────
 
     def inheriting(self, target: Callable[[], None]) -> Callable[[], None]:
-        """Return a target for a new thread in which Spark works as it does in this one."""
+        """Return a target for a new thread, which inherits this thread's Spark properties."""
         if load("pyspark.sql.utils").is_remote() != self._is_connect:
             return target  # PySpark then takes the session for one of the other kind
         wrapper = load("pyspark").inheritable_thread_target
@@ -140,15 +139,15 @@ class Session:
         return cast("Callable[[], None]", wrapper(self._spark)(target))
 
     def mark(self, tag: str, title: str, pool: str | None = None) -> None:
-        """Mark the jobs that this thread will start; the thread must be theirs alone.
+        """Tag the jobs that this thread will start; it must not start others.
 
-        Through Connect they have only the tag: the server gives all jobs titles of its own, and
-        none of them a pool.
+        Through Connect they have only the tag: the server sets the titles of jobs, and has no
+        pools.
 
         Args:
-            tag: Names them to `cancel`.
-            title: Describes them on Spark's pages.
-            pool: The fair pool in which they run; None to leave it as it is.
+            tag: The tag for `cancel`.
+            title: The title on Spark's pages.
+            pool: The fair pool; None to leave it unchanged.
         """
         if self._is_connect:
             self._spark.addTag(tag)
@@ -166,11 +165,11 @@ class Session:
 
     @property
     def is_fair(self) -> bool:
-        """Whether jobs share the cluster, rather than the first one taking all it can use."""
+        """Whether jobs share the cluster, rather than run first in, first out."""
         return self.setting("spark.scheduler.mode").upper() == "FAIR"
 
     def tasks(self) -> int | None:
-        """Return how many tasks are running at this moment; None where nobody tells: in Connect."""
+        """Return the number of running tasks; None through Connect, where it is unknown."""
         if self._is_connect:
             return None
         tracker = self._spark.sparkContext.statusTracker()
@@ -180,13 +179,13 @@ class Session:
     # ── the network ───────────────────────────────────────────────────────────────────────────
 
     def host(self) -> str:
-        """Return the address at which executors reach this process, as far as can be told."""
+        """Return the address at which executors presumably reach this process."""
         if self._is_connect:
             return address_towards(str(self._spark.client.host))
         return _LOOPBACK if self.is_local else self.setting("spark.driver.host", _LOOPBACK)
 
     def bind_address(self) -> str:
-        """Return the address to listen at, for executors that come to `host()`."""
+        """Return the address to listen at, for executors that connect to `host()`."""
         if self._is_connect or self.is_local:
             return self.host()
         return self.setting("spark.driver.bindAddress") or self.host()
@@ -196,12 +195,12 @@ class Session:
     def run(
         self, function: TaskFunction, *, profile: Any = None, everywhere: bool = False
     ) -> list[str]:
-        """Run a job of one task to its end, in this thread; returns the texts that it yields.
+        """Run a job of one task to its end, in this thread; returns the strings that it yields.
 
         Args:
-            function: Runs in the task, as `DataFrame.mapInArrow` has it.
-            profile: The resources of its executors and task, as `profile` returns them.
-            everywhere: Have as many tasks as Spark means to run at once, instead of one.
+            function: The function of the task, for `DataFrame.mapInArrow`.
+            profile: The resource profile of its executors and task, as returned by `profile`.
+            everywhere: Whether to run as many tasks as Spark runs at once, instead of one.
         """
         options = {} if profile is None else {"profile": profile}
         rows = self._spark.range(1 << 12) if everywhere else self._spark.range(0, 1, 1, 1)
@@ -229,14 +228,14 @@ class Session:
     # ── resources ─────────────────────────────────────────────────────────────────────────────
 
     def fitting(self, cpus: int) -> int | None:
-        """Return how many tasks of so many cores fit, where that is all that can be arranged.
+        """Return the number of tasks of `cpus` cores that fit into local Spark; otherwise None.
 
-        That is local Spark, which has no profiles: tasks there simply take more slots.
+        Local Spark has no resource profiles; its tasks take several slots instead.
         """
         return usable_slots(self.setting("spark.master")) // cpus if self.is_local else None
 
     def profile(self, cpus: int, gpus: float) -> Any:
-        """Return the profile of a task that needs so many cores and GPUs; None if it needs none.
+        """Return the profile of a task with this many cores and GPUs; None for the default.
 
         Raises:
             ArgumentError: This Spark can't give a task what it needs.
@@ -246,7 +245,7 @@ class Session:
         if gpus and self.is_local:
             raise ArgumentError(
                 f"gpus_per_trial={gpus:g} needs a cluster: Spark with master "
-                f"{self.setting('spark.master')!r} hands out no GPUs"
+                f"{self.setting('spark.master')!r} doesn't assign GPUs"
             )
         if "profile" not in inspect.signature(self._spark.range(1).mapInArrow).parameters:
             asked = f"cpus_per_trial={cpus}" + (f" and gpus_per_trial={gpus:g}" if gpus else "")
@@ -264,13 +263,13 @@ class Session:
             needs = needs.resource("gpu", gpus)
         profile = resource.ResourceProfileBuilder().require(needs).build
         if self._is_connect:
-            # The server learns of it now: the threads of jobs have no active session.
+            # This registers it with the server now: the threads of jobs have no active session.
             profile.id  # noqa: B018
         return profile
 
 
 def _how_it_ended(error: Exception) -> str:
-    """Return what is wrong with a session that answers a question with an error.
+    """Return how a session ended, from the error that it raised.
 
     Example:
         >>> _how_it_ended(AttributeError("'NoneType' object has no attribute 'sc'"))

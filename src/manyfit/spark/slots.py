@@ -1,4 +1,4 @@
-"""How many tasks a Spark cluster runs at once, as far as its settings and its cores tell."""
+"""The number of tasks that a Spark cluster runs at once, from its settings and its cores."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _Default = TypeVar("_Default")
 # Returns one of Spark's settings; an empty string if it isn't set.
 Setting: TypeAlias = Callable[[str], str]
 
-# What Spark takes where nobody says, on clusters that start executors for a session.
+# Spark's defaults on clusters that start executors for a session.
 _CORES, _EXECUTORS = 1, 2
 
 
@@ -21,10 +21,10 @@ class Slots:
     """The slots of a cluster; each runs one task.
 
     Attributes:
-        now: How many there are; None if that can't be told.
-        most: How many the settings promise; infinite if they set no bound, None if they don't tell.
-        on_demand: Whether executors come when there is work for them.
-        made_of: What they consist of, for people; empty if that isn't known.
+        now: The current number; None if unknown.
+        most: The number according to the settings; infinite if unbounded, None if unknown.
+        on_demand: Whether executors are started when there is work for them.
+        made_of: A readable description, such as "2 executors of 2 cores"; empty if unknown.
     """
 
     now: int | None
@@ -34,7 +34,7 @@ class Slots:
 
     @property
     def dependable(self) -> float | None:
-        """How many tasks can count on running at the same time; None if nothing tells."""
+        """The number of tasks that surely run at the same time; None if unknown."""
         return self.most if self.on_demand or self.now is None else self.now
 
 
@@ -43,7 +43,7 @@ def slots_of(setting: Setting, cores: int | None) -> Slots:
 
     Args:
         setting: Returns the session's settings.
-        cores: The cores of all executors that have come so far; None if that can't be told.
+        cores: The cores of all executors so far; None if unknown.
 
     Example:
         >>> settings = {"spark.master": "spark://host:7077", "spark.executor.cores": "2"}
@@ -62,7 +62,7 @@ def slots_of(setting: Setting, cores: int | None) -> Slots:
     on_demand = setting("spark.dynamicAllocation.enabled") == "true"
     if cores is None:
         return Slots(None, most, on_demand)
-    cores = min(cores, _number(setting("spark.cores.max"), cores))  # Spark says 2 where 1 is
+    cores = min(cores, _number(setting("spark.cores.max"), cores))  # Spark reports 2 for 1 core
     made_of = _counted(cores, "core")
     if size is not None:
         made_of = f"{_counted(cores // size, 'executor')} of {_counted(size, 'core')}"
@@ -70,7 +70,7 @@ def slots_of(setting: Setting, cores: int | None) -> Slots:
 
 
 def usable_slots(master: str) -> int:
-    """Return how many cores local Spark has for tasks, by its master.
+    """Return the number of cores for tasks of local Spark, from its master.
 
     Example:
         >>> [usable_slots(master) for master in ("local", "local[3]", "local[4, 2]")]
@@ -97,7 +97,7 @@ def _local_slots(master: str, cpus: int) -> int:
 
 
 def _executor_cores(setting: Setting) -> int | None:
-    """Return the cores of each executor; None on a standalone cluster that gives all it has."""
+    """Return the cores of each executor; None on a standalone cluster without a limit."""
     default = _CORES if _starts_executors(setting) else None
     return _number(setting("spark.executor.cores"), default)
 
@@ -107,7 +107,7 @@ def _starts_executors(setting: Setting) -> bool:
 
 
 def _promised(setting: Setting, size: int | None, cpus: int) -> float | None:
-    """Return the slots of all executors that the settings let come."""
+    """Return the slots of all executors that the settings allow."""
     if setting("spark.dynamicAllocation.enabled") == "true":
         most = _number(setting("spark.dynamicAllocation.maxExecutors"), math.inf)
         executors: float | None = most
@@ -123,7 +123,7 @@ def _promised(setting: Setting, size: int | None, cpus: int) -> float | None:
 
 
 def _fitting(cores: int, size: int | None, cpus: int) -> int:
-    """Return how many tasks fit into so many cores, given that none spans two executors."""
+    """Return the number of tasks that fit into these cores, when none spans two executors."""
     return cores // cpus if size is None else cores // size * (size // cpus)
 
 

@@ -1,4 +1,4 @@
-"""The function that a Spark task runs; it travels by value, since a worker may lack Manyfit."""
+"""The function of a Spark task, which is pickled by value because workers may lack Manyfit."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -9,18 +9,18 @@ from manyfit.remote.cluster import call
 def task_function(
     entry: str, settings: Mapping[str, Any], *, streams: bool = False
 ) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    """Return what `mapInArrow` is to run: it yields one row of JSON, which says how it went.
+    """Return a function for `mapInArrow`, which yields one row: its result as JSON.
 
     Args:
-        entry: `module:function` in a worker's Manyfit, called with the settings and where it is;
-            empty to say just these.
-        settings: Plain data, and Spark's own broadcasts; seen by nobody but the worker.
-        streams: Whether the function is called with the partition's record batches first, and
-            yields those of the result. A worker without Manyfit then fails the job.
+        entry: `module:function` in the worker's Manyfit, called with the settings and its place;
+            empty to return just the place.
+        settings: Plain data and Spark's broadcasts, which only the worker sees.
+        streams: Whether the function takes the partition's record batches as its first argument,
+            and yields those of the result. A worker without Manyfit then fails the job.
     """
     called = call(entry, settings)
 
-    # All in here, since names of this module would be looked up in the worker's Manyfit.
+    # Everything is inside, because names of this module would be looked up in the worker's Manyfit.
     def run(batches: Iterator[Any]) -> Iterator[Any]:
         import importlib  # noqa: PLC0415
         import json  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""A Spark job for each trial: slower than workers that stay, and the way where none can dial in."""
+"""Runs each trial as a Spark job: slower than workers, but possible if these can't connect."""
 
 import logging
 import queue
@@ -22,23 +22,23 @@ from manyfit.worker.work import Task, Work, secret_params
 
 logger = logging.getLogger("manyfit")
 
-# How often the mailboxes of running trials are looked into.
+# Seconds between checks of the mailboxes of running trials.
 _LOOK = 0.5
 
 
 class TrialJobs:
     """Runs each attempt as a Spark job of its own.
 
-    Its events come home with the job's result; or while it runs, if there is a channel.
+    Its events arrive with the job's result; or while it runs, if there is a channel.
 
     Args:
-        cluster: Where jobs run.
+        cluster: The cluster of the jobs.
         work: The study's work.
-        equipment: What each job is given.
-        size: How many may run at once.
-        channel: A folder or URL that the driver and all workers see; None if there is none.
+        equipment: The equipment of each job.
+        size: The number of jobs that may run at once.
+        channel: A folder or URL that the driver and all workers can access; None if there is none.
         inbox: Takes a `JobEnded` for each attempt.
-        timings: How long Spark may take to end jobs.
+        timings: Intervals and timeouts.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class TrialJobs:
 
     @property
     def has_contact(self) -> bool:
-        """Never: jobs that run say nothing of the cluster."""
+        """False: running jobs reveal nothing about the cluster."""
         return False
 
     def submit(self, task: Task) -> None:
@@ -93,7 +93,7 @@ class TrialJobs:
         )
 
     def stop(self, number: int, attempt: int, reason: str, *, kill: bool) -> None:
-        """End an attempt: by a message, if there is a channel, or by having Spark kill it."""
+        """End an attempt: by a message, if there is a channel, or by cancelling its job."""
         tag = self._tag_of(number, attempt)
         if tag not in self._running:
             return
@@ -105,7 +105,7 @@ class TrialJobs:
             Mailbox(f"{url}/orders").put("stop", reason)
 
     def take(self, ended: JobEnded) -> None:
-        """Take in how a job ended; nothing comes of a job whose attempt has ended already."""
+        """Handle the end of a job, unless its attempt has ended already."""
         task = self._running.get(ended.tag)
         if task is None:
             return
@@ -125,7 +125,7 @@ class TrialJobs:
                 self.events.append(AttemptLost(*key, reason, counts=True, at=time.time()))
 
     def look(self) -> None:
-        """Take in what running trials have sent through the channel."""
+        """Handle events that running trials have sent through the channel."""
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + _LOOK
@@ -133,7 +133,7 @@ class TrialJobs:
             self._look(task)
 
     def close(self) -> None:
-        """Cancel what runs, and wait until Spark has ended it."""
+        """Cancel running jobs, and wait until Spark has ended them."""
         self._running.clear()
         self._jobs.end(self._timings.cancel)
         if self._channel is not None:
@@ -150,7 +150,7 @@ class TrialJobs:
         return loads(self._cluster.session.run(function, profile=self._cluster.profile)[0])
 
     def _job_ended(self, ended: JobEnded) -> None:
-        """Put an end into the inbox, after that of the session if it explains it."""
+        """Put the end of a job into the inbox, after the session's end if that caused it."""
         if ended.error is not None and ended.tag in self._running:
             end = end_behind(self._cluster, self._timings)
             if end is not None:
@@ -158,14 +158,14 @@ class TrialJobs:
         self._inbox.put(ended)
 
     def _without_tunnel(self, task: Task) -> Task:
-        """Leave an MLflow server out that only this machine can reach: a job has no way to it."""
+        """Remove an MLflow server that only this machine can reach, because jobs can't."""
         if own_address(task.env.get(URI, "")) is None:
             return task
         if not self._has_told:
             self._has_told = True
             logger.warning(
                 "what objectives log with MLflow themselves is lost: workers can't reach the store "
-                "on this machine. What Manyfit records of trials is in it all the same."
+                "on this machine. Manyfit still mirrors the trials to it."
             )
         env = {name: value for name, value in task.env.items() if "MLFLOW_" not in name}
         return replace(task, env=env)

@@ -1,4 +1,4 @@
-"""What runs in a Spark task of a single trial, where no worker can dial the driver."""
+"""Runs a single trial in a Spark task, if workers can't connect to the driver."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from manyfit.worker.channel import ENDINGS
 from manyfit.worker.slot import Slot
 from manyfit.worker.work import Task
 
-# How often a mailbox is looked into, which may be an object store.
+# Seconds between checks of the mailbox, which may be an object store.
 _LOOK = 0.5
 
 
@@ -26,11 +26,11 @@ def run(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Run one attempt to its end; returns its events and its log.
 
     Args:
-        settings: A parcel of the `setup` as it was packed, `task`, `secrets` among its params,
+        settings: A parcel of the packed `setup`, the `task`, `secrets` among its params,
             `broadcasts` by digest, `mailbox` (None if there is none), and `place`.
     """
     if settings["place"]["attempt"]:
-        # Spark runs a lost task again by itself. Whether a trial is, the driver decides.
+        # Spark reruns a lost task by itself, but the driver decides whether a trial runs again.
         return {"lost": "Spark lost its task"}
     setup = unpacked(*opened(settings["setup"]))
     task = Task(**settings["task"])
@@ -47,7 +47,7 @@ def run(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Post:
-    """Sends events home while a trial runs, if there is a way, and looks for a stop request."""
+    """Sends events to the driver while a trial runs, if possible, and checks for a stop request."""
 
     def __init__(self, url: str | None) -> None:
         self._outgoing = Mailbox(f"{url}/events") if url else None
@@ -56,7 +56,7 @@ class _Post:
         self._look_at = 0.0
 
     def follow(self, slot: Slot) -> list[str]:
-        """Return the events that were not sent before the attempt ended, its end the last."""
+        """Return the events that were not sent before the attempt ended, including its ending."""
         unsent: list[str] = []
         ended = False
         while not ended:

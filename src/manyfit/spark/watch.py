@@ -1,4 +1,4 @@
-"""What people are told when a study's Spark session is no longer there."""
+"""Errors for a study whose Spark session has ended."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from manyfit.spark.session import Session
 
 
 def session_error(reason: str, study: str | None = None) -> ExecutorError:
-    """Return the error of a study whose session has ended: what happened, and how to go on.
+    """Return the error of a study whose session has ended: what happened, and how to continue.
 
     Example:
         >>> print(session_error("it was stopped", "fashion"))
@@ -20,10 +20,10 @@ name='fashion' to resume
 
 
 def check_session(session: Session, study: str | None = None) -> None:
-    """Refuse a session that has ended.
+    """Check that a session has not ended.
 
     Raises:
-        ExecutorError: It has.
+        ExecutorError: It has ended.
     """
     if (reason := session.ended()) is not None:
         raise session_error(reason, study)
@@ -31,7 +31,7 @@ def check_session(session: Session, study: str | None = None) -> None:
 
 @contextlib.contextmanager
 def explained(session: Session, study: str | None = None) -> Iterator[None]:
-    """Have what fails in a block say so where the session's end is behind it.
+    """Raise the session's error if an exception in the block was caused by the session's end.
 
     Raises:
         ExecutorError: The session has ended.

@@ -107,7 +107,7 @@ class TestPopulation:
 
     @pytest.mark.parametrize(
         ("by", "message"),
-        [(["h"], "'h' is not a column of the data, which has g, y"), (["o"], "can't be a key")],
+        [(["h"], "'h' is not a column of the data, which has g, y"), (["o"], "can't be keys")],
     )
     def test_columns_that_wont_do(self, tmp_path, by, message):
         """They are refused before anything runs."""
@@ -132,7 +132,7 @@ class TestPopulation:
     )
     def test_values_that_cant_be_keys(self, tmp_path, keys):
         """They are refused with what to do instead."""
-        with pytest.raises(ArgumentError, match=r"can't be a key: .*astype\(str\)"):
+        with pytest.raises(ArgumentError, match=r"can't be (a key|keys): .*astype\(str\)"):
             LocalPopulation(pd.DataFrame({"k": keys}), ["k"], folder=tmp_path)
 
     def test_spans_of_time(self, tune):

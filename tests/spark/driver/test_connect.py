@@ -108,7 +108,7 @@ def test_nobody_tells_how_busy_it_is(remote, tmp_path, caplog):
     (said,) = [record.getMessage() for record in caplog.records if record.name == "manyfit"]
     assert said == (
         "parallelism='auto' stays at 2, since Spark Connect doesn't tell how busy the cluster is. "
-        "Give a number for another."
+        "Set a number to change it."
     )
 
 

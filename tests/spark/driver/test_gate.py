@@ -69,7 +69,7 @@ def test_slots_that_nobody_knows():
     """If nothing tells, one is asked to say."""
     gate = Gate(FakeSession(None), 1, None)
     assert gate.limit(8) == 8
-    with pytest.raises(ArgumentError, match="give slots="):
+    with pytest.raises(ArgumentError, match="set slots="):
         gate.open()
     assert gate_to(FakeSession(None), slots=4, needs=2).limit(8) == 2
     assert gate_to(FakeSession(None, most=6), needs=2).limit(8) == 3

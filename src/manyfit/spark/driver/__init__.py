@@ -1,1 +1,1 @@
-"""Trials that run on the driver and use Spark's executors."""
+"""Runs trials on the driver that use Spark's executors."""

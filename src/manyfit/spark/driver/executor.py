@@ -1,4 +1,4 @@
-"""Run trials on the driver, each of which uses a whole Spark cluster, several at once.
+"""Runs several trials at once on the driver, each of which uses a whole Spark cluster.
 
 ::
 
@@ -43,39 +43,39 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("manyfit")
 
-_LOOK = 0.2  # how often it is looked how many slots are busy
+_LOOK = 0.2  # polling interval for busy slots, in seconds
 
 
 class DriverExecutor:
-    """Runs each trial in a thread of this process, whose Spark jobs are the trial's own.
+    """Runs each trial in a thread of this process, with Spark jobs of its own.
 
-    For training that is itself distributed: Spark ML, XGBoost on Spark, TorchDistributor, or any
-    objective that calls Spark. Spark shows its jobs as "trial 12 of fashion", in a group of their
-    own. With `spark.scheduler.mode=FAIR` they are in one of as many pools as there are slots, so
-    that trials share the cluster and none waits for all the tasks of another. A trial that is
-    pruned, that exceeds `trial_timeout` or that ends with its study has its jobs cancelled, and
-    nobody else's; it need not come to a report. What it does besides goes on until it does.
+    It is for training that is itself distributed: Spark ML, XGBoost on Spark, TorchDistributor, or
+    any objective that calls Spark. Spark shows the jobs as "trial 12 of fashion", in a group of
+    their own. With `spark.scheduler.mode=FAIR`, each slot for trials also has a pool, so that
+    trials share the cluster and none waits for all the tasks of another. When a trial is pruned,
+    exceeds `trial_timeout` or ends with its study, its jobs are cancelled at once, and no others.
+    What it does on the driver itself continues up to its next report.
 
-    Through Spark Connect jobs have a tag of the trial's own, but neither description nor pool, as
-    no client can set these; and nobody can see how busy the cluster is.
+    Through Spark Connect, jobs have a tag of the trial's own, but neither a description nor a pool,
+    which clients can't set; and the number of busy slots is unknown.
 
     Trials share the process, as with `executor="threads"`. If the session ends, or doesn't answer
-    for 20 s, the study ends with an `ExecutorError`, and can be resumed with a new one; attempts
-    that ran then don't count. A Connect session is stopped then, since it would look for its server
-    for another ten minutes.
+    for 20 s, the study ends with an `ExecutorError`, and can be resumed with a new session; running
+    trials don't lose an attempt. A Connect session is then stopped, because it would otherwise try
+    to reach its server for another ten minutes.
 
     Args:
         spark: The session, classic or Connect, Spark 3.5 or newer.
-        parallelism: How many trials run at once. `"auto"` begins with 2, and adds one when they
-            leave more than 20 % of the slots idle over 5 s, up to 10.
-        slots_per_trial: How many slots a trial needs at the same time, as barrier jobs do: a
-            number, an estimator with `num_workers` (XGBoost on Spark), a distributor with
+        parallelism: The number of trials that run at once. `"auto"` begins with 2, and adds one
+            when more than 20 % of the slots were idle for 5 s, up to 10.
+        slots_per_trial: The number of slots that a trial needs at the same time, as barrier jobs
+            do: a number, an estimator with `num_workers` (XGBoost on Spark), a distributor with
             `num_processes` (TorchDistributor), or a function of the params that returns a number.
             A trial then begins when its slots are free, and fails at once if the cluster will
-            never have so many. By default slots are not counted: ordinary jobs share them.
-        slots: How many slots there are for trials; by default what Spark tells. Give it when jobs
-            need more than cores, such as GPUs, or when others use the cluster as well.
-        timings: How long driver and Spark wait for one another; shorter in tests.
+            never have that many. By default slots are not counted: ordinary jobs share them.
+        slots: The number of slots for trials; by default as reported by Spark. Set it if jobs need
+            more than cores, such as GPUs, or if others use the cluster, too.
+        timings: Intervals and timeouts; shorter in tests.
 
     Raises:
         ArgumentError: An argument breaks a rule; nothing has run.
@@ -128,7 +128,7 @@ class DriverExecutor:
 
     @property
     def parallelism(self) -> int:
-        """How many trials may run at once: fewer than asked for if each needs many slots.
+        """The number of trials that may run at once: fewer than asked for if each needs many slots.
 
         It is 0 once the session has ended.
         """
@@ -139,14 +139,14 @@ class DriverExecutor:
 
     @property
     def cpus(self) -> int:
-        """An equal share of this machine's, for what a trial does on the driver."""
+        """An equal share of this machine's cores, for what a trial does on the driver."""
         return max(1, usable_cpus() // max(1, self.parallelism))
 
     def open(self, work: Work) -> None:
-        """Count slots, and give thread pools in this process their size until `close`.
+        """Count slots, and limit the thread pools of this process until `close`.
 
         Raises:
-            ArgumentError: Trials need slots, and nothing tells how many there are.
+            ArgumentError: Trials need slots, but their number is unknown.
             ExecutorError: The session has ended.
         """
         check_session(self._session, work.study)
@@ -159,7 +159,7 @@ class DriverExecutor:
         self._pools.enter_context(limited_pools(work.limits.cpus))
 
     def submit(self, task: Task) -> None:
-        """Start an attempt once it is its turn, and its slots are free."""
+        """Start an attempt when it is its turn and its slots are free."""
         if self._work is None:
             raise ExecutorError("open(work) must come before submit")
         if self._ended is not None:
@@ -173,10 +173,10 @@ class DriverExecutor:
         self._go_on(self._work)
 
     def poll(self, handle: Handler, timeout: float) -> None:
-        """Hand over what has arrived, waiting up to `timeout` for a first event.
+        """Pass on new events, after waiting up to `timeout` for a first one.
 
         Raises:
-            ExecutorError: The Spark session has ended, and all that was in flight is handed over.
+            ExecutorError: The Spark session has ended, and all its events were passed on.
         """
         if self._work is None:
             raise ExecutorError("open(work) must come before poll")
@@ -199,9 +199,9 @@ class DriverExecutor:
             self._news.put(AttemptLost(number, attempt, reason, counts=False, at=time.time()))
 
     def close(self) -> None:
-        """Cancel what runs, and wait for it briefly.
+        """Cancel running trials, and wait for them briefly.
 
-        What doesn't listen is left to itself, but for its jobs: they are cancelled as they come.
+        A trial that doesn't stop is abandoned, but its jobs are still cancelled as they start.
         """
         for thread in self._threads.values():
             thread.stop(Stop("the study ended", lost=True))
@@ -217,7 +217,7 @@ class DriverExecutor:
         refused = self._gate.refuse()
         for key, reason in refused:
             self._refuse(key, reason, "")
-        if refused:  # those behind them may come
+        if refused:  # those behind them in the queue may be admitted
             self._admit(work)
 
     def _start(self, key: Key, work: Work) -> None:
@@ -232,8 +232,8 @@ class DriverExecutor:
             task,
             tag=f"manyfit-{study}-{self._token}-{task.number}-{task.attempt}",
             lane=lane,
-            # No more pools than slots: among those that have none, Spark serves the first by name,
-            # and the last one might never be served. Within a pool, jobs wait for their turn.
+            # No more pools than slots: among pools without a running task, Spark serves the first
+            # by name, so the last one might never be served. Within a pool, jobs wait their turn.
             pool=f"manyfit-{lane % self._fair_pools}",
             alone=self._asked == 1,
             send=self._news.put,
@@ -242,7 +242,7 @@ class DriverExecutor:
         thread.start()
 
     def _refuse(self, key: Key, reason: str, error: str) -> None:
-        """Fail an attempt that can't start, as if it had."""
+        """Fail an attempt that can't start, as if it had started."""
         now = time.time()
         self._news.put(AttemptStarted(*key, place_name(), now))
         self._news.put(AttemptFailed(*key, reason, error, "", False, 0.0, now))
@@ -261,7 +261,7 @@ class DriverExecutor:
         handle(news)
 
     def _give_up(self, reason: str) -> None:
-        """Lose all that is in flight: it can't go on, and is run again in another session."""
+        """Lose all attempts in flight, which will run again in another session."""
         if self._ended is not None:
             return
         self._ended = reason
@@ -283,7 +283,7 @@ class DriverExecutor:
                 self._watch.look()
 
     def _go_on(self, work: Work) -> None:
-        """Start what may start by now, and see how busy the cluster is."""
+        """Start attempts that may start now, and sample how busy the cluster is."""
         try:
             self._admit(work)
             self._look()
@@ -309,7 +309,7 @@ class DriverExecutor:
         if self._asked == "auto" and self._session.tasks() is None:
             self._say(
                 f"parallelism='auto' stays at {self._pace.size}, since Spark Connect doesn't tell "
-                "how busy the cluster is. Give a number for another"
+                "how busy the cluster is. Set a number to change it"
             )
         if self._asked != 1 and self._session.has_pools and not self._session.is_fair:
             self._say(
@@ -319,7 +319,7 @@ class DriverExecutor:
             )
 
     def _say(self, sentence: str) -> None:
-        """Tell people, each thing once."""
+        """Log a warning, each sentence once."""
         if sentence not in self._said:
             self._said.add(sentence)
             logger.warning("%s.", sentence)

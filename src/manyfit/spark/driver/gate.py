@@ -24,18 +24,18 @@ Key: TypeAlias = tuple[int, int]
 
 SlotsPerTrial: TypeAlias = int | Callable[[dict[str, Any]], int] | Any | None
 
-# How often slots are counted, while something waits for more than there are.
+# Seconds between counts of slots, while an attempt waits for more than there are.
 _RECOUNT = 2.0
 
 
 class Gate:
-    """Holds attempts back until there are as many slots free as each of them needs.
+    """Holds attempts back until the slots that each of them needs are free.
 
     Args:
-        session: Where slots are.
-        slots_per_trial: How many each needs, see `DriverExecutor`; None if they are not counted.
-        slots: How many there are; None to ask Spark.
-        timings: How long executors may take to come.
+        session: The session with the slots.
+        slots_per_trial: See `DriverExecutor`; None if slots are not counted.
+        slots: The number of slots; None to ask Spark.
+        timings: Intervals and timeouts.
 
     Raises:
         ArgumentError: An argument breaks a rule.
@@ -60,21 +60,21 @@ class Gate:
     def _begin(self) -> None:
         self._admission = Admission(math.inf)
         self._opened = self._counted = self._moved = time.monotonic()
-        self._highest = 0.0  # the most slots there have been
+        self._highest = 0.0  # the largest number of slots so far
         self._has_said = False
 
     @property
     def slots(self) -> Slots:
-        """The slots there are, as last counted."""
+        """The slots, as last counted."""
         if self._slots is None:
             self._slots = self._session.slots()
         return self._slots
 
     def limit(self, asked: int) -> int:
-        """Return how many of the trials asked for can run at once; at least 1."""
+        """Return the number of trials that can run at once, of those asked for; at least 1."""
         if not self._need:
             return asked
-        # Of a young session not all executors have come: whoever is let in early waits for them.
+        # A new session may not have all its executors yet; trials admitted early wait for them.
         slots = max(self.slots.dependable or 0, self.slots.most or 0)
         return max(1, int(min(asked * self._need, slots)) // self._need) if slots else asked
 
@@ -82,7 +82,7 @@ class Gate:
         """Begin anew, with nothing waiting or running.
 
         Raises:
-            ArgumentError: Slots are to be counted, and nothing tells how many there are.
+            ArgumentError: Slots must be counted, but their number is unknown.
         """
         self._begin()
         if self._need == 0:
@@ -90,23 +90,23 @@ class Gate:
         self._slots = self._given
         if self.slots.dependable is None:
             raise ArgumentError(
-                "slots_per_trial needs to know how many slots the cluster has, and neither its "
-                "settings nor its executors tell: give slots="
+                "slots_per_trial needs the number of slots of the cluster, which neither its "
+                "settings nor its executors reveal: set slots="
             )
         self._take(self.slots.dependable)
 
     def enter(self, key: Key, params: dict[str, Any]) -> None:
-        """Have an attempt wait for its turn; what a user's function raises passes through."""
+        """Queue an attempt; exceptions of a user's function pass through."""
         if not self._admission.waiting:
             self._moved = time.monotonic()
         self._admission.enter(key, need_of(self._slots_per_trial, params))
 
     def leave(self, key: Key) -> None:
-        """Forget an attempt, whether it waits or runs."""
+        """Remove an attempt, waiting or running."""
         self._admission.leave(key)
 
     def admit(self) -> list[Key]:
-        """Let in all whose turn it is, and return them."""
+        """Admit attempts from the front of the queue, and return them."""
         admitted = self._admission.admit()
         if self._admission.waiting and self._recount():
             admitted += self._admission.admit()
@@ -115,7 +115,7 @@ class Gate:
         return admitted
 
     def refuse(self) -> list[tuple[Key, str]]:
-        """Forget those that will never have their slots, and return them with the reason."""
+        """Remove attempts that will never get their slots, and return them with the reason."""
         refused = [
             (key, self._reason(need))
             for key, need in self._admission.waiting.items()
@@ -207,7 +207,7 @@ class Admission:
         self._waiting.append((key, need))
 
     def admit(self) -> list[Key]:
-        """Let in all whose turn it is, and return them."""
+        """Admit attempts from the front of the queue, and return them."""
         admitted = []
         while self._waiting and self._fits(self._waiting[0][1]):
             key, need = self._waiting.popleft()
@@ -216,7 +216,7 @@ class Admission:
         return admitted
 
     def leave(self, key: Key) -> None:
-        """Forget an attempt, whether it waits or runs."""
+        """Remove an attempt, waiting or running."""
         self._running.pop(key, None)
         self._waiting = deque(entry for entry in self._waiting if entry[0] != key)
 

@@ -1,18 +1,17 @@
-"""How many trials to run at once on a cluster, from how busy it is."""
+"""Adapts the number of trials that run at once to how busy the cluster is."""
 
 FIRST, MOST = 2, 10
-_ROOM = 0.8  # below this share of busy slots there is room for another trial
+_ROOM = 0.8  # another trial is added below this share of busy slots
 
 
 class Pace:
-    """Starts at two trials, and adds one whenever all that may run leave slots idle; up to ten.
+    """Starts at two trials, and adds one whenever the allowed number leaves slots idle; up to ten.
 
-    Only time in which as many ran as may run counts: while trials are missing, an idle cluster says
-    nothing. It never goes down again: what trials ask of a cluster rises and falls, and one too
-    many costs little.
+    Only time in which the allowed number of trials runs counts: with fewer, an idle cluster means
+    nothing. The number never decreases: the load of trials varies, and one too many costs little.
 
     Args:
-        window: How many seconds that must last.
+        window: The seconds for which slots must be idle.
 
     Example:
         >>> pace = Pace()
@@ -25,17 +24,17 @@ class Pace:
     def __init__(self, window: float = 5.0) -> None:
         self._window = window
         self.size = FIRST
-        self._last: tuple[float, float] | None = None  # when there was a sample, and its use
-        self._seconds = 0.0  # in which as many ran as may
+        self._last: tuple[float, float] | None = None  # the time of the last sample, and its use
+        self._seconds = 0.0  # in which the allowed number ran
         self._busy = 0.0  # use times seconds
 
     def sample(self, now: float, running: int, use: float) -> None:
-        """Take in how things are.
+        """Record a sample.
 
         Args:
-            now: Seconds on any clock that doesn't jump.
-            running: How many trials run.
-            use: The share of the cluster's slots that run a task, of anybody's.
+            now: Seconds of a monotonic clock.
+            running: The number of running trials.
+            use: The share of the cluster's slots that run a task, including those of others.
         """
         if self._last is not None:
             before, was = self._last

@@ -1,4 +1,4 @@
-"""One attempt in a thread of the driver, whose Spark jobs are known by a tag and can be ended."""
+"""Runs an attempt in a thread of the driver, with tagged Spark jobs that can be cancelled."""
 
 import os
 import re
@@ -18,11 +18,11 @@ from manyfit.worker.router import in_driver
 from manyfit.worker.task import Place, run_task
 from manyfit.worker.work import Task, Work
 
-# What may pass between an attempt's start and its objective's: a time limit is the objective's.
+# Seconds between the starts of an attempt and of its objective, to which a time limit applies.
 _SETUP = 0.1
 
-# How Spark tells of an executor's death under a barrier job, which none of them outlives, and under
-# an ordinary one, which outlives three. What an objective itself says has another beginning.
+# Spark's message for an executor's death, which fails a barrier job at once, and an ordinary job
+# after spark.task.maxFailures. Messages of objectives begin differently.
 _LOST = re.compile(
     r"(?:barrier task .* finished unsuccessfully\.\n|Lost task .*\): )(ExecutorLostFailure \(.*)"
 )
@@ -32,18 +32,18 @@ TrialMessage: TypeAlias = AttemptEvent | ClusterEnded
 
 
 class TrialThread:
-    """Runs an attempt; its news come from its own thread.
+    """Runs an attempt, and sends its events from its own thread.
 
     Args:
-        session: Where the objective's jobs run.
-        jobs: Runs it, and cancels its jobs.
+        session: The session of the objective's jobs.
+        jobs: Runs the thread, and cancels its jobs.
         work: The study's work.
         task: The attempt.
-        tag: What its jobs are known by; no other attempt's, in all the life of the session.
-        lane: Which of the attempts that run at once it is, from 0 up.
-        pool: Which of Spark's fair pools its jobs are in.
-        alone: Whether it has this process to itself.
-        send: Takes its news.
+        tag: The tag of its jobs, unique in the session.
+        lane: Its index among the attempts that run at once.
+        pool: The fair pool of its jobs.
+        alone: Whether it is the only trial in this process.
+        send: Takes its events.
     """
 
     def __init__(
@@ -72,7 +72,6 @@ class TrialThread:
         self._began: float | None = None
 
     def start(self) -> None:
-        """Start the attempt."""
         again = f", attempt {self._task.attempt}" if self._task.attempt > 1 else ""
         self._jobs.start(
             self._run,
@@ -84,11 +83,11 @@ class TrialThread:
         )
 
     def has_run(self, seconds: float) -> bool:
-        """Whether the objective has been running for longer than that."""
+        """Return whether the objective has been running for longer than this."""
         return self._began is not None and time.monotonic() - self._began > seconds + _SETUP
 
     def stop(self, stop: Stop) -> None:
-        """End it at its next report, or by ending what it waits for: its jobs, now and to come."""
+        """End it at its next report, or by cancelling its current and future jobs."""
         self._channel.request(stop)
         self._jobs.cancel(self._tag)
 
@@ -103,7 +102,7 @@ class TrialThread:
         run_task(self._work, self._task, self._channel, place)
 
     def _job_ended(self, ended: JobEnded) -> None:
-        """Tell how the thread failed; an objective's own failure is an event."""
+        """Send a failure of the thread; an objective's own failure is an event."""
         if ended.error is None:
             return
         number, attempt = self._task.number, self._task.attempt
@@ -112,7 +111,7 @@ class TrialThread:
         self._send(end_behind(self._session, self._session.timings) or lost)
 
     def _check(self, event: AttemptEvent) -> None:
-        """Send an event home, unless it is a failure that only tells of the session's end."""
+        """Send an event, unless it is a failure caused by the end of the session."""
         if isinstance(event, AttemptStarted):
             self._began = time.monotonic()
         if isinstance(event, AttemptFailed) and not event.fatal:
@@ -129,7 +128,7 @@ class TrialThread:
 
 
 def _as_lost(failure: AttemptFailed) -> AttemptFailed | AttemptLost:
-    """Return a failure as a loss, to be made good, if a machine was to blame and not the code."""
+    """Return a failure as a loss if a machine caused it, so that the trial runs again."""
     found = _LOST.search(failure.traceback)
     if found is None:
         return failure
@@ -138,5 +137,5 @@ def _as_lost(failure: AttemptFailed) -> AttemptFailed | AttemptLost:
 
 
 def place_name() -> str:
-    """Return the name of this process, for people."""
+    """Return the readable name of this process."""
     return f"{socket.gethostname()}:{os.getpid()}"
