@@ -79,66 +79,69 @@ def tune_groups(
     child_runs: bool = False,
     progress: str | bool | None = "auto",
 ) -> GroupsResult:
-    """Tune a model for each group of rows: each on its own, jointly, or the first for the rest.
+    """Tune a model for each group of rows: independently, jointly, or by transfer.
 
-    A group that fails is a row of the result that says why, and costs no other one anything. The
-    same call with the same name runs what is missing and what failed, and groups that have fewer
-    trials, or no model, where it asks for more. Other groups on record are kept, and the result's
-    notes say which of them were tuned otherwise, or on other rows.
+    A group that fails has a row in the result that says why, and doesn't affect the others. The
+    same call with the same name tunes groups that are missing or failed, and those with fewer
+    trials than it asks for, or without the model it asks for. Other recorded groups are kept, and
+    the result's notes name those that were tuned with other settings or on other rows.
 
     Args:
         data: The rows: a pandas or a Spark DataFrame, classic or Connect. Groups are tuned where
             their rows are.
-        by: The key columns. Missing values are a key like others.
-        objective: `fit(group, params)`; with a holdout `fit(train, valid, params)`. It gets
-            DataFrames of its own, with all columns, and returns a number, a dict of metrics, or
-            one of these and the model. What is no number in the dict is left out. `manyfit.report`
-            works in it.
-        space: What is searched: a mapping from names to `Float`, `Int`, `Choice` or constants.
+        by: The key columns. Missing values are a key of their own.
+        objective: `fit(group, params)`, or with a holdout `fit(train, valid, params)`. It gets
+            its own DataFrames, with all columns, and returns a number or a dict of metrics, or a
+            tuple of one of these and the model. Values in the dict that are not numbers are
+            ignored. `manyfit.report` works in it.
+        space: The space to search: a mapping from names to `Float`, `Int`, `Choice` or constants.
         metric: The name of the metric to tune.
-        direction: Whether small or large is good.
-        n_trials: Trials a group; 20 unless there is a `group_timeout`. In mode `"shared"`, of all
-            groups together; in mode `"transfer"` others than the first groups get a third of it.
-        group_timeout: Seconds a group may take.
-        mode: `"independent"`; `"shared"`: one set of params for all groups; `"transfer"`: a tenth
-            of the groups is tuned in full, and what that teaches makes the others cheap.
-        shared_by: In mode `"shared"`, columns whose values, the same all over a group, name
-            clusters of groups: each has params of its own.
-        aggregate: In mode `"shared"`, what is tuned over groups: `"mean"`, `"weighted"` by their
-            rows, `"median"`, or `"worst"`: the mean of the worst tenth.
-        holdout: How Manyfit splits a group, the same for all its trials: `"last 48"` rows, a share
-            of them such as `0.2`, or `"5 folds"`. A group with too few rows gets the baseline. By
+        direction: `"minimize"` or `"maximize"`.
+        n_trials: The number of trials per group; 20 unless there is a `group_timeout`. In mode
+            `"shared"` it is the number for all groups together; in mode `"transfer"`, groups other
+            than the first get a third of it.
+        group_timeout: Seconds that a group may take.
+        mode: `"independent"`; `"shared"`, one set of params for all groups; or `"transfer"`, which
+            tunes a tenth of the groups in full and uses the results for the others.
+        shared_by: In mode `"shared"`, columns whose values, constant within a group, name clusters
+            of groups. Each cluster has params of its own.
+        aggregate: In mode `"shared"`, the aggregate over groups to tune: `"mean"`, `"weighted"` by
+            their rows, `"median"`, or `"worst"`, the mean of the worst tenth.
+        holdout: The split of a group, the same for all its trials: `"last 48"` rows, a share of
+            them such as `0.2`, or `"5 folds"`. A group with too few rows gets the baseline. By
             default the objective splits.
-        order_by: Columns by which the rows of a group are sorted; on Spark they have no order else.
-        baseline: What tuning is to beat, tried first: a point of the space, or a function like the
-            objective, without params. By default the first of `start_with`, or else the middle of
-            the space.
-        start_with: Points to try first; what one leaves open is drawn at random, for all alike.
-        sampler: Proposes params in each group; `"auto"` is `"nearby"`, which costs microseconds. In
+        order_by: Columns by which the rows of a group are sorted; on Spark they otherwise have no
+            order.
+        baseline: What tuning must beat, tried first: a point of the space, or a function like the
+            objective, without params. By default the first of `start_with`, or otherwise the middle
+            of the space.
+        start_with: Points to try first; missing params are drawn at random, the same for all
+            groups.
+        sampler: The sampler of each group; `"auto"` is `"nearby"`, which takes microseconds. In
             mode `"shared"` it is that of `manyfit.tune`.
         pruner: Ends hopeless trials that report, within their group.
         stop: `Target(...)`, `NoImprovement(...)` or a list of them, for each group.
         trial_timeout: Seconds after which a trial is killed; its group goes on.
-        trial_memory: Bytes of a worker process above which the same happens.
-        parallelism: On pandas, how many processes tune; by default as many as there are cores.
+        trial_memory: Bytes that a worker process may hold; beyond that the trial is killed, too.
+        parallelism: On pandas, the number of processes; by default the number of cores.
         executor: On Spark, a `SparkExecutor` whose `ship`, `env`, `secrets` and `storage` say what
-            workers get; by default what it finds by itself.
+            to send to workers; by default one that finds it automatically.
         keep_models: Whether the result has each group's model; or a folder or URL for them. The
-            model is the best trial's; with folds it is fitted again, on all rows.
+            model is that of the best trial; with folds it is fitted again on all rows.
         keep_trials: Whether the result has all trials of each group.
-        output: Where each group's row is written as groups end, with its model if that is kept: the
-            path or URL of a Parquet folder, or `manyfit.Delta(path)`, new or with rows of groups.
-            Several calls may write to one; the column `call` has their names. On Spark, models
-            then never come to the driver; the result has all else.
-        name: Names the record's folder; by default a new name with date and time.
-        folder: Where records are kept.
+        output: An output for each group's row as groups end, including the model if kept: the path
+            or URL of a Parquet folder, or `manyfit.Delta(path)`, either new or with rows of groups.
+            Several calls may write to one output; the column `call` has their names. On Spark,
+            models are then never sent to the driver; the result has everything else.
+        name: The call's name, and that of its folder; by default a new one with date and time.
+        folder: The folder that contains records.
         seed: Makes everything repeatable; drawn at random by default.
-        tracker: `"auto"` makes an MLflow run of the call, where MLflow is installed; a tracker, as
-            of `manyfit.tune`; a sequence of these; or None. What the objective logs to MLflow
-            itself goes to a run of its own for each fit, beside the call's run, with any tracker.
-        child_runs: Whether each group has an MLflow run below that.
+        tracker: `"auto"` makes an MLflow run for the call if MLflow is installed; a tracker, as for
+            `manyfit.tune`; a sequence of these; or None. With any tracker, what the objective logs
+            to MLflow itself goes to a separate run for each fit.
+        child_runs: Whether each group has an MLflow run below the call's.
         progress: `"auto"` shows groups done, failed, gains and the time left: live on a terminal or
-            in a notebook, as plain lines elsewhere; `"plain"`; None for silence.
+            in a notebook, as plain lines elsewhere; `"plain"`; None for no output.
 
     Returns:
         The result, with a row for each group: `table`, `failures()`, `predict(rows)`, plots.
@@ -148,9 +151,9 @@ def tune_groups(
         SpaceError: The space, or a point, breaks a rule.
         ObjectiveError: The objective can't be sent to workers.
         StudyLockedError: Another process holds the record.
-        StudyChangedError: The record is of a call that did something else, the output has rows of
-            another call of this name, or in mode `"shared"` there are trials to run beside others
-            that were judged on other rows or groups.
+        StudyChangedError: The record is of a call with other settings, the output has rows of
+            another call of this name, or in mode `"shared"` new trials would be compared with
+            others that were evaluated on other rows or groups.
         JournalError: The record, or the output, can't be written.
         ExecutorError: Workers can't be started, or the cluster is gone; the record is intact.
 
