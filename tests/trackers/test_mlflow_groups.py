@@ -194,6 +194,20 @@ class TestTrouble:
         assert run_of(server, NORTH).status == run_of(server, SOUTH).status == "FINISHED"
         assert len(server.runs) == 3
 
+    def test_killed_half_way(self, tracker, server, tmp_path):
+        """A run that was created, and not written in full, is written by the same call again."""
+        tracker.open(groups_info(tmp_path, child_runs=True), ())
+        wait_for(lambda: server.runs and call_run(server).params)
+        server.refuses = "set_status"
+        tracker.record(group_ended("north", 1), None)
+        wait_for(lambda: any(run.params == {"x": "0.5"} for run in server.runs.values()))
+        tracker.close("not ended", (), Outcome())
+        server.refuses = None
+        tracker.open(groups_info(tmp_path, before=1, child_runs=True), ())
+        tracker.close("done", (), Outcome(groups=lambda: [group_ended("north", 1)]))
+        assert run_of(server, NORTH).status == "FINISHED"
+        assert len(server.runs) == 2
+
     def test_a_lost_answer(self, tracker, server, tmp_path):
         """A group whose run was created, though nobody heard of it, has no second one."""
         server.loses_answers = True

@@ -76,9 +76,10 @@ class GroupsCopy(Runs):
         key, run = group.group, rows.GroupRun.of(group, self._study)
         if self.page.written.get(key) == run.digest:
             return True
-        if key not in self._status:  # made by an earlier call: it was tuned again, or cut off
+        if key in self.page.written and key not in self._status:  # it was tuned again
             self._leave_behind(key, "manyfit.group", "replaced")
         identity = self._run_of(group, run).id
+        self._status[key] = "RUNNING"  # so that trying again goes on with this run
         for batch in run.batches(group.at):
             self._write_batch(identity, batch, f"group {run.name}")
         self.remote.set_status(identity, run.status, group.at)

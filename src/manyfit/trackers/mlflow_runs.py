@@ -27,8 +27,7 @@ logger = logging.getLogger("manyfit.mlflow")
 
 # A request that took longer may have been repeated on the way, by MLflow's client or by a proxy.
 _SLOW = 1.0
-# After this many uploads in a row that fail while the server takes all else, their store is at
-# fault.
+# If this many uploads in a row fail while the server takes all else, the artifact store is broken.
 _MAX_UPLOADS = 3
 # What MLflow says where the objective has logged another value under a param's name.
 _OWN_VALUE = "Changing param values"
@@ -230,7 +229,7 @@ class Runs(ABC):
         if not self._told.issuperset(names):
             self._told.update(names)
             logger.warning(
-                "%s. The study's record is complete. For other trials this is not said again.",
+                "%s. The record is complete. If this happens again, it is not said again.",
                 redact(sentence).rstrip("."),
             )
 
