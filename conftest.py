@@ -138,7 +138,7 @@ def pytest_configure(config):
     """Give the run its folder, unless this is one of its processes."""
     hypothesis.settings.load_profile("soak" if config.getoption("--soak") else "test")
     if not hasattr(config, "workerinput"):
-        folder = Path(tempfile.mkdtemp(prefix="test-", dir=in_memory()))
+        folder = new_folder()
         os.environ.update({"TMPDIR": str(folder), MARK: folder.name})
         tempfile.tempdir = None  # the environment is looked at anew
         # Without bytecode, each process of a run would compile all of it: half of what it takes.
@@ -150,7 +150,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
-    """Fail a run that leaves something behind. The folder of a run that failed stays."""
+    """Fail a run that leaves something behind. A failed run's folder stays for a while."""
     if FOLDER not in session.config.stash:
         return
     folder = session.config.stash[FOLDER]
@@ -170,14 +170,23 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line("\n".join(left))
 
 
-def in_memory():
-    """Return a folder in memory if there is one with room: tests write much, and sync all of it."""
+def new_folder():
+    """Make the folder of a run: in memory if that has room, since tests write and sync much."""
+    if not has_room():
+        return Path(tempfile.mkdtemp(prefix="test-"))
+    for old in MEMORY.glob("test-*-*"):  # of a run that failed, or was killed
+        if not psutil.pid_exists(int(old.name.split("-")[1])):
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"test-{os.getpid()}-", dir=MEMORY))
+
+
+def has_room():
+    """Say whether this machine has a folder in memory where tests can write and run programs."""
     try:
         found = os.statvfs(MEMORY)
     except OSError:
-        return None
-    fits = found.f_bavail * found.f_frsize > ROOM and not found.f_flag & os.ST_NOEXEC
-    return MEMORY if fits else None
+        return False
+    return found.f_bavail * found.f_frsize > ROOM and not found.f_flag & os.ST_NOEXEC
 
 
 def in_checkout():

@@ -67,7 +67,12 @@ def test_a_name_that_escapes_is_refused(tmp_path, name):
     assert content(tmp_path) == {}
 
 
-@pytest.mark.parametrize("data", [b"", b"junk", zipped(a="1" * 99)[:50], zipped(a="1" * 99)[50:]])
+# The data hold the time at which they were zipped, so as names they would differ between processes.
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"junk", zipped(a="1" * 99)[:50], zipped(a="1" * 99)[50:]],
+    ids=["empty", "junk", "beginning", "end"],
+)
 def test_torn_data_is_refused(tmp_path, data):
     """Data that was cut short leaves nothing that looks whole."""
     with pytest.raises(ArgumentError, match="is damaged"):
