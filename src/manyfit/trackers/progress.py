@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from manyfit._text import printable
 from manyfit.events import (
@@ -33,42 +33,6 @@ ENDS = AttemptFinished | AttemptPruned | AttemptFailed | AttemptLost | TrialAban
 
 # Pieces of text, each with a style in the words of rich.
 Line: TypeAlias = list[tuple[str, str]]
-
-
-class Shown(Protocol):
-    """Where a study, or a call over groups, stands at one moment, as a screen shows it."""
-
-    @property
-    def done(self) -> int:
-        """How many trials or groups are over."""
-
-    @property
-    def total(self) -> int | None:
-        """Of how many; None if that is not known."""
-
-    @property
-    def headline(self) -> str:
-        """Both in words."""
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since it began."""
-
-    @property
-    def seconds_left(self) -> float | None:
-        """What the rest will take; None if that can't be told."""
-
-    @property
-    def figures(self) -> Sequence[Line]:
-        """How it went, in lines."""
-
-    @property
-    def status(self) -> str:
-        """All of it in one line."""
-
-    @property
-    def news(self) -> str:
-        """A sentence that is told once; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

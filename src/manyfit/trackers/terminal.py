@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, TypeAlias
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -30,9 +30,12 @@ from manyfit._text import printable
 from manyfit.errors import ArgumentError
 from manyfit.events import Event
 from manyfit.trackers.base import Outcome, StudyInfo
-from manyfit.trackers.group_progress import GroupTally
-from manyfit.trackers.progress import Shown, Tally, duration
+from manyfit.trackers.group_progress import GroupTally, Standing
+from manyfit.trackers.progress import Tally, View, duration
 from manyfit.trial import Trial
+
+# Where trials or groups stand at one moment: both have the same words for it.
+Shown: TypeAlias = View | Standing
 
 # How long `close` waits for a terminal that takes no more text.
 PATIENCE = 2.0
