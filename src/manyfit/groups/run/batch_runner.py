@@ -42,7 +42,7 @@ _MOST_DEATHS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class GroupBatch:
     """Groups that are sent to a process together.
 
     Attributes:
@@ -74,7 +74,7 @@ class BatchRunner:
         self._job = job
         self._number = -1
         self._attempt = 1
-        self._batch: Batch | None = None
+        self._batch: GroupBatch | None = None
         self._now: Now | None = None
         self._done = 0  # groups of the batch
         self._position = 0  # in the file of rows
@@ -86,7 +86,7 @@ class BatchRunner:
         """Whether it has an unfinished batch."""
         return self._batch is not None
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, batch: GroupBatch) -> None:
         """Begin a batch; returns before the process has started.
 
         Raises:
@@ -247,7 +247,7 @@ class BatchRunner:
                 self._log(attempt).unlink(missing_ok=True)
 
 
-def run_batch(runner: BatchRunner, batch: Batch) -> Iterator[GroupRow]:
+def run_batch(runner: BatchRunner, batch: GroupBatch) -> Iterator[GroupRow]:
     """Run a batch on a runner to the end; yields rows as groups end."""
     runner.submit(batch)
     while runner.busy:

@@ -19,7 +19,7 @@ from manyfit.groups.record.resume import digests_of
 from manyfit.groups.record.row import GroupRow, Schema, Table, row_schema, to_table
 from manyfit.groups.run.base import Points, check_columns
 from manyfit.groups.run.batch import SHARED, Portion, TuneBatch
-from manyfit.groups.run.batch_runner import Batch, BatchRunner, wait
+from manyfit.groups.run.batch_runner import BatchRunner, GroupBatch, wait
 from manyfit.groups.run.plan import FIXED
 from manyfit.metric import Metric
 from manyfit.worker.limits import usable_cpus
@@ -184,7 +184,7 @@ class LocalPopulation:
 
     def _batches(
         self, processes: int, clusters: Sequence[str], points: Points | None
-    ) -> Iterator[Batch]:
+    ) -> Iterator[GroupBatch]:
         """Yield batches, the largest groups first, with ever smaller batches."""
         heap = [(-size - FIXED, place) for place, size in enumerate(self._sizes)]
         heapq.heapify(heap)
@@ -203,7 +203,7 @@ class LocalPopulation:
                 start, stop = self._starts[place], self._starts[place] + self._sizes[place]
                 portions.append(Portion(self._texts[place], start, stop, clusters[place]))
             left -= taken
-            yield Batch(tuple(portions), points=points)
+            yield GroupBatch(tuple(portions), points=points)
 
     def _table(self, rows: list[GroupRow], metric: Metric) -> Table:
         places = [self._places[row.group] for row in rows]

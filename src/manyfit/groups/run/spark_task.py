@@ -9,7 +9,7 @@ from manyfit.groups.job import GroupJob
 from manyfit.groups.record.keys import texts_of
 from manyfit.groups.record.row import Table, key_names, row_schema, to_table
 from manyfit.groups.run.batch import Portion
-from manyfit.groups.run.batch_runner import Batch, BatchRunner, run_batch
+from manyfit.groups.run.batch_runner import BatchRunner, GroupBatch, run_batch
 from manyfit.metric import Metric
 from manyfit.remote.remote_slot import RemoteSlot
 from manyfit.remote.sealed import opened
@@ -84,7 +84,7 @@ def _tuned(
     clusters = texts_of(table.take(starts[:-1]), settings["shared_by"])
     portions = tuple(map(Portion, texts_of(firsts, by), starts[:-1], starts[1:], clusters))
     data = naive(table.drop_columns(settings["dropped"]))
-    rows = list(run_batch(runner, Batch(portions, data, settings["points"])))
+    rows = list(run_batch(runner, GroupBatch(portions, data, settings["points"])))
     arrow = load("pyarrow")
     outcome = to_table([()] * len(rows), rows, metric, row_schema(arrow.schema([])))
     whole = arrow.Table.from_arrays(
