@@ -1,7 +1,7 @@
-"""The command line: `manyfit list` and `manyfit show NAME [--trial N]` read what is on record.
+"""The command line: `manyfit list` and `manyfit show NAME [--trial N]` read records.
 
-They take no lock and write nothing, so they may be used on a study that is running. `manyfit sync`
-writes to MLflow what that has missed.
+They take no lock and write nothing, so they may be used while a study runs. `manyfit sync` writes
+to MLflow what it has missed.
 """
 
 import argparse
@@ -33,14 +33,14 @@ from manyfit.sync import sync_study
 from manyfit.trackers.progress import counted, duration
 from manyfit.trial import Attempt, Finished, Lost, Pruned, State, Trial, log_name
 
-# How many numbers, or ranges of them, are named before the rest is counted.
+# The number of trials, or ranges of trials, that are listed before the rest is counted.
 _MOST_NAMED = 8
-# The width of output to a file or a pipe, which has none of its own: no line is folded.
+# The width of output to a file or a pipe, so that no line is folded.
 _WIDE = 10_000
 
 
 class _Page(Console):
-    """Standard output, which a reader such as head or less may close at any time."""
+    """Standard output, which a reader such as `head` or `less` may close at any time."""
 
     def __init__(self) -> None:
         on_screen = sys.stdout.isatty() or "COLUMNS" in os.environ
@@ -50,13 +50,13 @@ class _Page(Console):
         super().__init__(markup=False, emoji=False, highlight=False, width=width)
 
     def on_broken_pipe(self) -> None:
-        """End well: the reader has seen enough."""
+        """Exit without an error: the reader has seen enough."""
         with contextlib.suppress(SystemExit):
             super().on_broken_pipe()
         raise SystemExit(0)
 
     def say(self, text: str, style: str = "") -> None:
-        """Print text as it is, in lines as long as they are."""
+        """Print text unchanged, without folding lines."""
         self.print(Text(printable(text), style), soft_wrap=True)
 
 
@@ -189,7 +189,7 @@ def _line_of_groups(name: str, folder: str) -> Sequence[object]:
 
 
 def _trouble(name: str, error: ManyfitError) -> str:
-    """Say in a few words why a study can't be read."""
+    """Return in a few words why a study can't be read."""
     what = "can't be read"
     if isinstance(error, JournalCorruptError):
         what = "damaged" if error.line is None else f"damaged: line {error.line}"
@@ -197,7 +197,7 @@ def _trouble(name: str, error: ManyfitError) -> str:
 
 
 def _table(*columns: str) -> Table:
-    """Make a table in which a value that is too long goes on below, and never is cut off."""
+    """Make a table in which long values are folded, never cut off."""
     table = Table()
     for column in columns:
         table.add_column(_cell(column), overflow="fold")
@@ -254,7 +254,7 @@ def _show_groups(page: _Page, arguments: argparse.Namespace) -> None:
 
 
 def _where(failure: Failure, result: StudyResult) -> str:
-    """Name the one machine that failures come from, where the study has run on several."""
+    """Name the single machine of failures, if the study has run on several."""
     if len(failure.hosts) != 1 or len(result.hosts) < 2:
         return ""
     return f", {'all ' if len(failure.numbers) > 1 else ''}on {failure.hosts[0]}"
@@ -322,7 +322,7 @@ def _show_trial(page: _Page, result: StudyResult, trial: Trial) -> None:
 
 
 def _told(attempt: Attempt) -> str:
-    """Tell of an attempt in one line: where, when, how long, how it ended."""
+    """Describe an attempt in one line: where, when, how long, how it ended."""
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(attempt.started_at))
     words = [f"on {attempt.worker}", f"from {began}"]
     seconds = attempt.seconds

@@ -1,1 +1,1 @@
-"""Workers in other processes or on other machines, and the driver's network."""
+"""Runs workers on other machines, and the driver's network."""

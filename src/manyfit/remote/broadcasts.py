@@ -1,4 +1,4 @@
-"""Where the driver holds data and setups out to the machines of a cluster, while a study runs."""
+"""Offers shared data and setups to the machines of a cluster, while a study runs."""
 
 import contextlib
 import logging
@@ -16,11 +16,11 @@ logger = logging.getLogger("manyfit")
 
 
 class Broadcasts:
-    """Brings shared data on their way, each set by the cheapest route that exists; and parcels.
+    """Offers parcels, and shared data, each set by the cheapest available route.
 
     Args:
-        cluster: May have broadcasts.
-        storage: A folder or URL that the driver and all workers see; None if there is none.
+        cluster: The cluster, which may have broadcasts.
+        storage: A folder or URL that the driver and all workers can access; None if there is none.
     """
 
     def __init__(self, cluster: Cluster, storage: str | None) -> None:
@@ -31,10 +31,10 @@ class Broadcasts:
         self._parcels: list[Any] = []
 
     def offer(self, shared: Sequence[Shared]) -> tuple[SharedItem, ...]:
-        """Make the data available to workers; returns what these must know to get them.
+        """Make the data available to workers; returns what workers need to fetch them.
 
         Raises:
-            ArgumentError: A set is too large for every route there is.
+            ArgumentError: A set is too large for every available route.
         """
         return tuple(map(self._offer, shared))
 
@@ -53,9 +53,9 @@ class Broadcasts:
         return SharedItem(shared.manifest, route.kind, files=files)
 
     def parcel(self, value: object) -> tuple[bytes, Any]:
-        """Return a value as the settings of tasks may have it, secrets included; see `opened`.
+        """Encrypt a value, which may include secrets, for the settings of tasks; see `opened`.
 
-        In a broadcast, which goes to each machine once, where the cluster has such.
+        If the cluster has broadcasts, it is in one, which is sent to each machine once.
         """
         key, sealed = seal(value)
         if self._broadcast is None:
@@ -65,14 +65,14 @@ class Broadcasts:
         return key, broadcast
 
     def take_back(self, parcel: tuple[bytes, Any]) -> None:
-        """Take a parcel back that no task needs any more."""
+        """Release a parcel that no task needs any more."""
         _, held = parcel
         if held in self._parcels:
             self._parcels.remove(held)
             _destroy(held)
 
     def close(self) -> None:
-        """Take everything back. Safe to call twice."""
+        """Release everything. Safe to call twice."""
         while self.broadcasts:
             _destroy(self.broadcasts.popitem()[1])
         while self._parcels:
@@ -82,5 +82,5 @@ class Broadcasts:
 
 
 def _destroy(broadcast: Any) -> None:
-    with contextlib.suppress(Exception):  # a cluster that is gone raises what it likes
+    with contextlib.suppress(Exception):  # a cluster that is gone may raise anything
         broadcast.destroy()

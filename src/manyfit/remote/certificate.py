@@ -1,4 +1,4 @@
-"""The driver's certificate: made for one study, and known to its workers by its SHA-256."""
+"""The driver's certificate, made for one study; its workers verify its SHA-256."""
 
 import datetime
 import hashlib
@@ -8,7 +8,7 @@ import tempfile
 
 from manyfit.errors import MissingExtraError
 
-# Nobody looks at these: who knows the fingerprint needs no dates, and clocks differ.
+# The dates aren't checked: workers know the fingerprint, and clocks differ.
 _FROM = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 _UNTIL = datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC)
 
@@ -16,7 +16,7 @@ _UNTIL = datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC)
 def certified_context() -> tuple[ssl.SSLContext, bytes]:
     """Return a context for TLS 1.3 with a new certificate, and the certificate's fingerprint.
 
-    Its key leaves this process for a moment, encrypted, since OpenSSL reads it from a file.
+    Its key is briefly written to a file, encrypted, because OpenSSL reads it from a file.
 
     Raises:
         MissingExtraError: cryptography is not installed.
@@ -24,7 +24,7 @@ def certified_context() -> tuple[ssl.SSLContext, bytes]:
     certificate, pem, password = _certificate()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.num_tickets = 0  # no session is ever resumed
+    context.num_tickets = 0  # sessions are never resumed
     with tempfile.NamedTemporaryFile() as file:
         file.write(pem)
         file.flush()
@@ -38,7 +38,7 @@ def _certificate() -> tuple[bytes, bytes, str]:
         from cryptography import x509  # noqa: PLC0415
         from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
         from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-    except ModuleNotFoundError as error:  # the extras of several executors bring it
+    except ModuleNotFoundError as error:  # the extras of several executors include it
         rule = "a connection to workers is encrypted, for which cryptography is not installed"
         raise MissingExtraError(f"{rule}: pip install cryptography", name=error.name) from error
 

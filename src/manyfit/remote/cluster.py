@@ -1,4 +1,4 @@
-"""The seam between remote workers and the clusters that run them.
+"""The protocol of a cluster that runs remote workers.
 
 ::
 
@@ -19,8 +19,8 @@ class TaskEnded:
     """A task of a cluster ended.
 
     Attributes:
-        said: What its function returned; None if the task failed.
-        error: How it failed, in words for people; empty if it didn't.
+        said: The result of its function; None if the task failed.
+        error: How it failed, in words; empty if it didn't.
     """
 
     said: Mapping[str, Any] | None
@@ -29,11 +29,11 @@ class TaskEnded:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How tasks reach this process.
+    """The addresses at which tasks reach this process.
 
     Attributes:
-        hosts: Names or addresses at which they dial it, the likeliest first.
-        listen_at: The address to listen at for them; empty for all that this machine has.
+        hosts: Names or addresses to connect to, the most likely first.
+        listen_at: The address to listen at; empty for all of this machine's.
     """
 
     hosts: tuple[str, ...]
@@ -41,29 +41,29 @@ class Reach:
 
 
 class Broadcast(Protocol):
-    """The driver's handle of a value that a cluster brings to each of its machines."""
+    """The driver's handle for a value that a cluster sends to each of its machines."""
 
     def destroy(self) -> None:
-        """Free what holds it, on the driver and on the machines."""
+        """Release the value, on the driver and on the machines."""
 
 
 class Cluster(Protocol):
-    """What a cluster offers, so that workers run on it.
+    """A cluster on which workers can run.
 
     A task is one call of a function in a slot of the cluster, in another process than the driver.
-    It may wait for its slot for as long as the cluster is busy. `manyfit.testing.clusters` has the
-    contract.
+    It may wait for its slot while the cluster is busy. `manyfit.testing.clusters` has the contract
+    suite.
     """
 
     @property
     def broadcast(self) -> Callable[[Any], Broadcast] | None:
-        """What brings a value to each machine once, and returns what `settings` may hold of it.
+        """A function that sends a value to each machine once, and returns a handle for `settings`.
 
-        None where the cluster has no such way.
+        It is None if the cluster has no broadcasts.
         """
 
     def reach(self) -> Reach:
-        """Return how tasks reach this process, as far as can be told."""
+        """Return the addresses at which tasks presumably reach this process."""
 
     def start(
         self, entry: str, settings: Mapping[str, Any], tell: Callable[[TaskEnded], None]
@@ -71,42 +71,42 @@ class Cluster(Protocol):
         """Start a task; returns at once.
 
         Args:
-            entry: `module:function` of a worker's Manyfit. It is called with the settings and, in
-                them, its `place`: a `host`, a `name` for people, and the `gpus` that it may use.
-                It returns what can be JSON. Where Manyfit can't be imported, the task says
+            entry: `module:function` of the worker's Manyfit. It is called with the settings, which
+                include its `place`: a `host`, a readable `name`, and the `gpus` that it may use.
+                Its result must be JSON values. If Manyfit can't be imported, the result is
                 `{"missing": why, "place": place}`.
-            settings: Plain data, secrets included, and under `"broadcasts"` handles by digest,
-                in whose place a task has what gives the `value`. No file and no page of the
-                cluster's may show any of it.
+            settings: Plain data, including secrets, and under `"broadcasts"` handles by digest;
+                in the task, these have an attribute `value`. No file or page of the cluster may
+                show any of it.
             tell: Called once, from any thread, when the task has ended: by itself, by `cancel`, or
                 with its machine or the cluster.
         """
 
     def cancel(self) -> None:
-        """End the tasks that `start` began; those that can't be ended leave with their driver.
+        """End the tasks that `start` began; those that can't be ended end with their driver.
 
-        Returns at once. It is called again until all have ended, since some clusters forget an
-        order that comes before the task.
+        It returns at once. It is called again until all have ended, because some clusters forget a
+        cancellation that precedes the task.
         """
 
     def ended(self) -> str | None:
         """Return how the cluster ended, as in "the Spark session has ended: it was stopped".
 
-        None while it is there. May take as long as `Timings.answer` to say so.
+        It is None while the cluster exists. This may take as long as `Timings.answer`.
         """
 
 
 def call(entry: str, settings: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
-    """Return a function that makes the call of a task; it travels by value.
+    """Return a function that makes the call of a task; it is pickled by value.
 
-    A worker may lack Manyfit: what is pickled by reference would fail where nobody can say so.
+    If a worker lacks Manyfit, a function pickled by reference would fail without a useful message.
 
     Args:
-        entry: As `Cluster.start` has it.
-        settings: Without what only the task knows, which the function is given.
+        entry: The entry, as for `Cluster.start`.
+        settings: The settings, without what only the task knows.
     """
 
-    # All in here, since names of this module would be looked up in the worker's Manyfit.
+    # Everything is inside, because names of this module would be looked up in the worker's Manyfit.
     def run(place: dict[str, Any], **more: Any) -> dict[str, Any]:
         import importlib  # noqa: PLC0415
         import sys  # noqa: PLC0415
@@ -124,7 +124,7 @@ def call(entry: str, settings: Mapping[str, Any]) -> Callable[..., dict[str, Any
 
 
 def address_towards(host: str) -> str:
-    """Return this machine's address on the way to another; sends nothing.
+    """Return this machine's address on the route to another, without sending anything.
 
     Example:
         >>> address_towards("127.0.0.1:8786")

@@ -1,4 +1,4 @@
-"""Pack what workers on a cluster are given for a work: code, data, environment and secrets."""
+"""Packs code, data, environment and secrets for workers on a cluster."""
 
 import logging
 import os
@@ -23,18 +23,18 @@ from manyfit.worker.work import Work
 
 logger = logging.getLogger("manyfit")
 
-# What a tracking server wants to know of its clients is passed on.
+# Variables for clients of a tracking server are passed on.
 _PASSED_ON = ("MLFLOW_", "DATABRICKS_")
 
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What workers are given, and what they must have.
+    """What workers receive, and what they must have.
 
     Attributes:
-        setup: Work, code, environment, and how they get shared data.
-        listing: The modules that travel, and those that must be there.
-        broadcasts: Holds shared data out to them, until it is closed.
+        setup: Work, code, environment, and the routes of shared data.
+        listing: The modules to send, and the packages that must be installed.
+        broadcasts: Offers shared data to workers until it is closed.
     """
 
     setup: WorkerSetup
@@ -44,13 +44,13 @@ class Equipment:
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """What a user wants workers to be given.
+    """What a user wants workers to receive.
 
     Attributes:
-        storage: A folder or URL that the driver and all workers see, for large shared data.
-        ship: What travels instead of the modules found automatically.
+        storage: A folder or URL that the driver and all workers can access, for large shared data.
+        ship: What to send instead of the modules found automatically.
         env: Environment variables for the objective's process.
-        secrets: More of them, whose values are kept out of everything that is written.
+        secrets: Further variables, whose values are redacted in everything that is written.
     """
 
     storage: str | None = None
@@ -66,7 +66,7 @@ class Packing:
         env: Mapping[str, str] | None,
         secrets: Sequence[str],
     ) -> "Packing":
-        """Return what a user asked for: of secrets, names of this process's variables.
+        """Check what a user asked for; `secrets` are names of this process's variables.
 
         Raises:
             ArgumentError: A name or a value breaks a rule, or a secret isn't set.
@@ -74,11 +74,11 @@ class Packing:
         return cls(storage, ship, _checked_env(env or {}), _values_of(secrets))
 
     def equip(self, work: Work, cluster: Cluster) -> Equipment:
-        """Pack all that workers are given for a work; the caller closes its broadcasts.
+        """Pack everything for a work; the caller closes its broadcasts.
 
         Raises:
-            ObjectiveError: The objective can't be pickled; names what in it is to blame.
-            ArgumentError: Shared data are too large for every route that the cluster has.
+            ObjectiveError: The objective can't be pickled; the message names the part.
+            ArgumentError: Shared data are too large for every route of the cluster.
         """
         listing = shipping_list(work.objective, self.ship)
         broadcasts = Broadcasts(cluster, self.storage)

@@ -1,4 +1,4 @@
-"""Read a trial's log while it grows, for the driver on another machine."""
+"""Reads a trial's log while it grows, for the driver on another machine."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,29 +6,29 @@ from pathlib import Path
 from manyfit.worker.logs import HEAD, redact_bytes, shortened
 
 _CHUNK = 1 << 18
-_SHORTEST = 8  # a line of a key that is shorter gives nothing away
+_SHORTEST = 8  # a shorter line of a key reveals nothing
 
 
 class Follower:
-    """Follows one log: whole new lines while it grows, and what it came to at the end.
+    """Follows a log: new complete lines while it grows, and the whole log at the end.
 
     Args:
-        path: The log; it may not be there yet, or ever.
-        secrets: Values to keep out of what is read.
+        path: The log, which need not exist.
+        secrets: Values to redact.
     """
 
     def __init__(self, path: Path, secrets: Sequence[str]) -> None:
         self._path = path
-        # Of a key of several lines, some may be read before the rest is written.
+        # Some lines of a multi-line key may be read before the rest is written.
         lines = [line for value in secrets for line in value.splitlines() if line != value]
         lines = [line for line in lines if len(line) >= _SHORTEST]
         self._secrets = (*secrets, *sorted(lines, key=len, reverse=True))
         self._position = 0
 
     def news(self) -> bytes:
-        """Return the lines that have come since, redacted; nothing after the first megabyte.
+        """Return new lines, redacted; nothing after the first megabyte.
 
-        That much of a log stays where it is when it is shortened.
+        The first megabyte of a log stays in place when it is shortened.
         """
         room = min(_CHUNK, HEAD - self._position)
         if room <= 0:
@@ -44,7 +44,7 @@ class Follower:
         return redact_bytes(whole, self._secrets)
 
     def all(self) -> bytes:
-        """Return the log as it is now, redacted; of a very long one, the beginning and the end."""
+        """Return the current log, redacted; only the beginning and the end of a very long one."""
         try:
             with self._path.open("rb") as file:
                 return shortened(file, self._secrets)

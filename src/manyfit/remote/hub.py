@@ -1,4 +1,4 @@
-"""The driver's end of the network: a server, in a thread of its own, that workers dial in to.
+"""The driver's end of the network: a server, in a thread of its own, to which workers connect.
 
 ::
 
@@ -6,7 +6,7 @@
                     ◄─inbox──│ hub │◄──TCP──► worker
                              └─────┘◄──TCP──► ...
 
-Whoever can't prove to know the study's secret is hung up on, and nothing it sends is looked at.
+Clients that fail the handshake are disconnected; nothing they send is parsed.
 """
 
 import asyncio
@@ -27,19 +27,19 @@ from manyfit.remote.tunnel_server import Outlet
 from manyfit.remote.wire import Credentials, DriverWire, Frame, WireError
 from manyfit.worker.timings import USUAL, Timings
 
-_MOST_STRANGERS = 512  # who have yet to greet; and as many who have yet to prove who they are
-_QUEUE = 1024  # of connections that the kernel keeps until they are accepted
-# Bytes that a worker has said and the driver has yet to take in: beyond that, it is not read on.
+_MOST_STRANGERS = 512  # connections without TLS yet, and as many without the secret yet
+_QUEUE = 1024  # connections that the kernel keeps until they are accepted
+# Bytes from a worker that the driver has not handled yet. Beyond this, reading pauses.
 _MOST_UNTAKEN = 1 << 25
 
 
 class News(NamedTuple):
-    """What came over a connection.
+    """A message from a connection, or its end.
 
     Attributes:
-        connection: Its number; they count from 0 and are never used again.
-        frame: A message; None when the connection is gone.
-        why: Why it is gone.
+        connection: The number of the connection, from 0; numbers are never reused.
+        frame: The message; None if the connection has ended.
+        why: Why it has ended.
     """
 
     connection: int
@@ -48,18 +48,18 @@ class News(NamedTuple):
 
 
 class Hub:
-    """Listens, and keeps the connections; what comes over them is put into an inbox, as `News`.
+    """Listens, keeps connections, and puts what arrives into an inbox, as `News`.
 
-    The first news of a connection is the first message of a worker that has proved to be one.
+    The first news of a connection is the first message of an authenticated worker.
 
     Attributes:
-        credentials: What workers need to be let in, made here.
+        credentials: The credentials of workers, made here.
 
     Args:
         host: The address to listen at; empty for all of this machine's.
-        port: The port to listen at; 0 for any that is free.
-        inbox: Where news are put.
-        timings: How long silence may last, for one.
+        port: The port to listen at; 0 for any free port.
+        inbox: The queue for news.
+        timings: Intervals and timeouts.
 
     Raises:
         ExecutorError: It can't listen there.
@@ -97,15 +97,15 @@ class Hub:
         return int(self._socket.getsockname()[1])
 
     def send(self, connection: int, message: Mapping[str, Any], blob: bytes = b"") -> None:
-        """Send a message; over a connection that is gone, it is lost."""
+        """Send a message, which is lost if the connection has ended."""
         self._tell(self._send, connection, message, blob)
 
     def dismiss(self, message: Mapping[str, Any]) -> None:
-        """Send a last message to every worker, also to those that come from now on."""
+        """Send a last message to every worker, including those that connect later."""
         self._tell(self._dismiss, message)
 
     def took(self, news: News) -> None:
-        """Take note that news have been taken in: of who says much, more is read only then."""
+        """Note that news have been handled, so that reading from a busy worker may continue."""
         connection = self.connections.get(news.connection)
         if connection is not None and news.frame is not None and connection.untaken.take():
             self._tell(connection.read_on)
@@ -163,10 +163,10 @@ class Hub:
         return [*self.connections.values(), *self.strangers, *self.greeted, *self.tunnelled]
 
     def wait_with(self, others: "dict[_Connection, None]", connection: "_Connection") -> None:
-        """Have a stranger wait among others like it; if they are too many, the oldest goes.
+        """Add an unauthenticated connection to others like it; of too many, drop the oldest.
 
-        A worker needs a moment, and silence lasts. The silent and those that have greeted don't
-        crowd each other out.
+        Connections with and without TLS are limited separately, so that silent ones can't crowd
+        out workers in their handshake.
         """
         self.strangers.pop(connection, None)
         if len(others) >= self.most_strangers:
@@ -176,7 +176,7 @@ class Hub:
         others[connection] = None
 
     def admit(self, connection: "_Connection") -> int:
-        """Give a worker that has proved to be one its number."""
+        """Assign a number to an authenticated worker."""
         self.strangers.pop(connection, None)
         self.greeted.pop(connection, None)
         number = self._numbers
@@ -214,7 +214,7 @@ class Hub:
 
 
 class _Untaken:
-    """What a worker has said and the driver has not taken in: the hub's thread adds, its takes."""
+    """The sizes of messages that the driver hasn't handled: the hub adds, the driver removes."""
 
     def __init__(self) -> None:
         self.is_much = False
@@ -223,20 +223,20 @@ class _Untaken:
         self._taken = 0
 
     def add(self, size: int) -> bool:
-        """Add a message; returns whether it has become too much."""
+        """Add a message; returns whether the limit is now exceeded."""
         self._sizes.append(size)
         self._said += size
         self.is_much = self._said - self._taken > _MOST_UNTAKEN
         return self.is_much
 
     def take(self) -> bool:
-        """Take the oldest message; returns whether there is room again, after it was too much."""
+        """Remove the oldest message; returns whether there is room again after an excess."""
         self._taken += self._sizes.popleft()
         return self.is_much and self._said - self._taken < _MOST_UNTAKEN // 2
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, from the first byte of a stranger to the last of a worker."""
+    """One connection, before and after its authentication."""
 
     def __init__(self, hub: Hub) -> None:
         self.heard_at = 0.0
@@ -245,12 +245,12 @@ class _Connection(asyncio.Protocol):
         self._wire = DriverWire(hub.context, hub.credentials.secret)
         self._number: int | None = None
         self._has_spoken = False
-        self._unread = 0  # bytes that came since the last message
+        self._unread = 0  # bytes received since the last message
         self._outlet: Outlet | None = None
         self._why = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Give the other end a while to prove who it is."""
+        """Give the other end some time to authenticate."""
         if not isinstance(transport, asyncio.Transport):
             raise TypeError(f"not a stream: {transport!r}")
         self._transport = transport
@@ -260,7 +260,7 @@ class _Connection(asyncio.Protocol):
         self._patience = loop.call_later(within, self._give_up_on_stranger)
 
     def data_received(self, data: bytes) -> None:
-        """Take in what arrived."""
+        """Decrypt and handle data."""
         self.heard_at = asyncio.get_running_loop().time()
         self._unread += len(data)
         try:
@@ -289,7 +289,7 @@ class _Connection(asyncio.Protocol):
             self._hub.inbox.put(News(self._number, frame))
 
     def _become_tunnel(self, number: int, name: object) -> None:
-        """Lead to a server on this machine from now on."""
+        """Forward to a server on this machine from now on."""
         del self._hub.connections[number]
         self._number = None
         self._hub.tunnelled.add(self)
@@ -300,28 +300,28 @@ class _Connection(asyncio.Protocol):
             self._outlet = Outlet(self, address)
 
     def read_on(self) -> None:
-        """Read what the worker has said meanwhile: the driver has room again."""
+        """Resume reading, because the driver has room again."""
         self.untaken.is_much = False
         self.heard_at = asyncio.get_running_loop().time()
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
     def flow(self, *, on: bool) -> None:
-        """Read on, or leave what the other end sends in the network."""
+        """Resume or pause reading."""
         (self._transport.resume_reading if on else self._transport.pause_reading)()
 
     def pause_writing(self) -> None:
-        """Hold a tunnel's server up: the other end takes no more."""
+        """Pause a tunnel's server, because the other end accepts no more data."""
         if self._outlet is not None:
             self._outlet.flow(on=False)
 
     def resume_writing(self) -> None:
-        """Have a tunnel's server go on."""
+        """Resume a tunnel's server."""
         if self._outlet is not None:
             self._outlet.flow(on=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Say so, if it was a worker's."""
+        """Report the end of a worker's connection."""
         self._patience.cancel()
         self._hub.strangers.pop(self, None)
         self._hub.greeted.pop(self, None)
@@ -339,12 +339,12 @@ class _Connection(asyncio.Protocol):
                 self._transport.write(piece)
 
     def hang_up(self, why: str) -> None:
-        """End it when what was sent has left."""
+        """Close it once everything is sent."""
         self._why = why
         self._transport.close()
 
     def abort(self, why: str = "") -> None:
-        """End it now."""
+        """Close it at once."""
         self._why = why
         self._transport.abort()
 
@@ -354,7 +354,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _places_to_wait() -> int:
-    """Return how many connections of a kind may wait: an eighth of the files it may open."""
+    """Return the number of connections of a kind that may wait: 1/8 of the file limit."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return _MOST_STRANGERS
@@ -371,7 +371,7 @@ def _listen(host: str, port: int) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-            listener.listen(_QUEUE)  # here, since this is where it fails if the port is taken
+            listener.listen(_QUEUE)  # fails here if the port is taken
         except OSError:
             listener.close()
             raise

@@ -11,27 +11,27 @@ from manyfit.remote.wire import Credentials, Frame, WireError, WorkerWire
 from manyfit.worker.timings import USUAL, Timings
 
 _READ = 1 << 18
-_MOST_FRAMES = 64  # received at once: a driver that sends without end must not fill the memory
-# A driver that hangs up before it knows who this is may have been crowded by strangers.
+_MOST_FRAMES = 64  # received at once, so that endless data can't fill the memory
+# A driver that disconnects during the handshake may have had too many other connections.
 _TRIES = 5
 _PAUSE = 0.2
 
 
 class UnreachableError(Exception):
-    """The driver can't be reached from here; says where it was tried and what happened."""
+    """The driver can't be reached; the message has the addresses tried and their errors."""
 
 
 class Line:
-    """An open connection to the driver, which has proved who it is.
+    """An open, authenticated connection to the driver.
 
     Args:
-        connection: Connected to the driver.
-        credentials: The study's.
-        timings: How long getting to know each other may take, and how long the driver may then be
-            silent; it says something every few seconds.
+        connection: A socket that is connected to the driver.
+        credentials: The study's credentials.
+        timings: The time for the handshake, and the time after which a silent driver is considered
+            gone; it sends something every few seconds.
 
     Raises:
-        OSError: The driver hung up, or is no driver of this study.
+        OSError: The driver disconnected, or isn't this study's.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Line:
         self._socket = connection
         self._wire = WorkerWire(credentials)
         self._using_wire = threading.Lock()
-        self._sending = threading.Lock()  # may take long, and what arrives is read meanwhile
+        self._sending = threading.Lock()  # sending may take long; reading continues meanwhile
         self._early: list[Frame] = []
         self._heard_at = time.monotonic()
-        self._readable = select.poll()  # not select(), which knows no descriptor above 1023
+        self._readable = select.poll()  # not select(), which is limited to descriptors up to 1023
         self._readable.register(connection, select.POLLIN)
-        self.gone: str | None = None  # why nothing more will come, once that is so
+        self.gone: str | None = None  # why the driver is gone, if it is
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._get_to_know()
         connection.settimeout(timings.silence)
@@ -64,12 +64,12 @@ class Line:
             self._early += self._feed(data)
 
     def fileno(self) -> int:
-        """Return the descriptor that turns readable when there is something to receive."""
+        """Return the descriptor that becomes readable when there is something to receive."""
         return self._socket.fileno()
 
     def send(self, message: Mapping[str, Any], blob: bytes = b"") -> None:
         """Send a message, from any thread; if that fails, the driver is `gone`."""
-        with self._sending:  # what is encrypted leaves in the order it was packed in
+        with self._sending:  # encrypted data must be sent in the order of packing
             if self.gone is None:
                 try:
                     with self._using_wire:
@@ -80,9 +80,9 @@ class Line:
                     self.gone = f"nothing can be sent to the driver ({error})"
 
     def receive(self) -> list[Frame]:
-        """Return what has arrived, without waiting, or the first of much.
+        """Return frames that have arrived, without blocking, up to a limit.
 
-        Finds out when the driver is `gone`.
+        It sets `gone` if the driver is gone.
         """
         frames, self._early = self._early, []
         while self.gone is None and len(frames) < _MOST_FRAMES and self._readable.poll(0):
@@ -108,7 +108,7 @@ class Line:
             raise ConnectionAbortedError(str(error)) from error
 
     def close(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         self._socket.close()
 
 
@@ -119,8 +119,8 @@ def dial(
 
     Args:
         addresses: Hosts and ports at which the driver may be reached.
-        credentials: The study's.
-        timings: How long each address is given, and what the line is.
+        credentials: The study's credentials.
+        timings: The time for each address, and the timings of the line.
 
     Raises:
         UnreachableError: None of them works.

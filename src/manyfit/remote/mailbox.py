@@ -1,4 +1,4 @@
-"""Messages through a folder that driver and workers both see, where no connection can be made."""
+"""Messages through a folder that driver and workers can access, if they can't connect."""
 
 from typing import Any
 
@@ -6,13 +6,14 @@ from manyfit._optional import require
 
 
 class Mailbox:
-    """A folder of small files, each written by one side and taken by the other.
+    """A folder of small files, each written by one side and removed by the other.
 
-    Slow: what is put is seen when somebody looks. Anything fsspec can reach will do, such as a
-    mounted volume or an object store. Whoever may write to it may send messages, which are data.
+    It is slow, because the receiver polls. The folder may be anything that fsspec supports, such as
+    a mounted volume or an object store. Everyone with write access can send messages, which are
+    data.
 
     Args:
-        url: A folder or a URL of fsspec's; made when something is put.
+        url: A folder or a URL of fsspec's, which is made on the first `put`.
 
     Raises:
         MissingExtraError: fsspec is not installed.
@@ -31,14 +32,14 @@ class Mailbox:
         self._files, self._folder = found
 
     def put(self, name: str, text: str) -> None:
-        """Leave a message; it appears as a whole."""
+        """Write a message atomically."""
         self._files.makedirs(self._folder, exist_ok=True)
         path, part = f"{self._folder}/{name}", f"{self._folder}/.{name}"
         self._files.pipe_file(part, text.encode())
         self._files.mv(part, path)
 
     def take(self) -> list[str]:
-        """Remove and return the messages, in the order of their names."""
+        """Remove and return all messages, in the order of their names."""
         try:
             paths = sorted(self._files.ls(self._folder, detail=False))
         except FileNotFoundError:

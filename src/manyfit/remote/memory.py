@@ -1,18 +1,18 @@
-"""What the memory of a worker's machine says: why it was lost, and whether all that runs fits."""
+"""Uses the memory of a worker's machine to explain its loss, and to check that trials fit."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# A machine with less of its memory left than this share was probably out of it.
+# A machine with a smaller share of free memory was probably out of memory.
 _SCARCE = 0.05
 
 
 def lost_because(place: Mapping[str, Any], memory: Mapping[str, int], why: str) -> str:
-    """Say what became of a worker: was it its trial, or the machine?
+    """Return why a worker was lost, and whether its machine had run out of memory.
 
     Args:
-        place: Where it was.
-        memory: Bytes of its last beat: `used` by its trial, `total` and `available` on its machine;
+        place: The worker's place.
+        memory: Bytes in its last beat: `used` by its trial, `total` and `available` on its machine;
             empty if there was none.
         why: How the connection ended.
 
@@ -35,14 +35,14 @@ def lost_because(place: Mapping[str, Any], memory: Mapping[str, int], why: str) 
 
 
 def too_little(host: str, workers: int, used: int, shared: int, total: int) -> str | None:
-    """Say that trials of this size, one in each worker of a machine, don't fit it; else None.
+    """Return a warning if trials of this size, one per worker, don't fit into a machine.
 
     Args:
         host: The machine.
-        workers: How many trials it runs at once.
-        used: Bytes that the largest trial was seen to use for itself.
-        shared: Bytes of shared data, which all of them map.
-        total: Bytes that the machine has.
+        workers: The number of trials that it runs at once.
+        used: The largest private memory of a trial so far, in bytes.
+        shared: The bytes of shared data, which all trials map.
+        total: The bytes of the machine's memory.
 
     Example:
         >>> too_little("host3", 4, 5 * 10**9, 2 * 10**9, 16 * 10**9)[:79]

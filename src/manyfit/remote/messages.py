@@ -1,7 +1,7 @@
-"""What workers say, checked before it is believed: none of them can be the end of a study.
+"""Validates the messages of workers, so that none of them can break a study.
 
-A worker may run another Manyfit, or may have been taken over. What it says is data, and this is
-where data of the wrong kind stop: further on, everything has the types that it is declared with.
+A worker may run another version of Manyfit, or may have been taken over. Its messages are data, and
+data of the wrong kind are rejected here: everywhere else, values have their declared types.
 """
 
 from collections.abc import Mapping
@@ -24,23 +24,23 @@ Heard: TypeAlias = (
     AttemptStarted | Reported | AttemptFinished | AttemptPruned | AttemptFailed | AttemptLost
 )
 
-_MOST = 1e300  # of a number, which may have to become a float
+_MOST = 1e300  # the largest number, which must fit a float
 _TEXTS_OF_FACTS = ("python", "implementation", "platform", "machine", "manyfit")
 
 
 class NonsenseError(Exception):
-    """A worker said what no worker of this version says."""
+    """A worker sent something that no worker of this version sends."""
 
 
 def event_in(line: object, metric: Metric) -> Heard:
     """Return the event on a line.
 
     Args:
-        line: What came.
-        metric: What a result must have.
+        line: The message.
+        metric: The metric that a result must have.
 
     Raises:
-        NonsenseError: There is none that a worker may send, or something in it is of another type.
+        NonsenseError: It isn't an event that a worker may send, or has a field of another type.
 
     Example:
         >>> line = '{"v":2,"event":"lost","number":3,"attempt":1,"reason":"","counts":true,"at":0}'
@@ -66,7 +66,7 @@ def place_in(said: Any) -> dict[str, Any]:
     """Return a place, which has a `host` and a `name`.
 
     Raises:
-        NonsenseError: It has not.
+        NonsenseError: It lacks one of them.
     """
     match said:
         case {"host": str(), "name": str()}:
@@ -75,10 +75,10 @@ def place_in(said: Any) -> dict[str, Any]:
 
 
 def facts_in(said: Any) -> dict[str, Any]:
-    """Return the facts of a machine, as `manyfit.ship.facts` tells them.
+    """Return the facts of a machine, as described by `manyfit.ship.facts`.
 
     Raises:
-        NonsenseError: These are none.
+        NonsenseError: These are not facts of a machine.
     """
     match said:
         case {"packages": dict(packages), **rest} if all(
@@ -92,7 +92,7 @@ def memory_in(said: Any) -> dict[str, int]:
     """Return bytes of memory: `used`, `total` and `available`.
 
     Raises:
-        NonsenseError: They are missing, or no sizes.
+        NonsenseError: They are missing, or not sizes.
     """
     match said:
         case {"used": int(), "total": int(), "available": int()}:
@@ -101,7 +101,7 @@ def memory_in(said: Any) -> dict[str, int]:
 
 
 def _is_a(declared: Any, value: object) -> bool:
-    """Whether a value read from JSON is of the type that a field of an event is declared with."""
+    """Return whether a value read from JSON has the declared type of an event's field."""
     if declared is float:
         return _is_number(value) and -_MOST < value < _MOST  # type: ignore[operator]
     if declared in (int, str, bool):

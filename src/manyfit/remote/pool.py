@@ -1,4 +1,4 @@
-"""The workers of a study on a cluster: started, inspected, given attempts, replaced, sent home."""
+"""The workers of a study on a cluster: starts, inspects, uses, replaces and dismisses them."""
 
 import logging
 import queue
@@ -25,7 +25,7 @@ logger = logging.getLogger("manyfit")
 
 @dataclass(frozen=True, slots=True)
 class ExecutorsFound:
-    """The executors of the cluster, over which workers are to spread."""
+    """The executors of the cluster, over which workers should be spread."""
 
     names: frozenset[str]
 
@@ -34,17 +34,17 @@ Message: TypeAlias = News | TaskEnded | ClusterEnded | ExecutorsFound
 
 
 class WorkerPool:
-    """Runs attempts in workers that dial in from a cluster.
+    """Runs attempts in workers that connect from a cluster.
 
     Args:
-        cluster: Where workers run.
+        cluster: The cluster of the workers.
         work: The study's work.
-        equipment: What workers are given, and must have.
-        size: How many attempts run at once.
-        inbox: Where what they and the cluster say is put, for `take`.
-        host: Where they dial this process; None for what the cluster says.
-        port: The port to listen at; 0 for any that is free.
-        timings: How long its parts wait for one another.
+        equipment: What workers receive, and must have.
+        size: The number of attempts that run at once.
+        inbox: The queue for messages of workers and the cluster, which `take` handles.
+        host: The host of this process for workers; None for that of `cluster.reach()`.
+        port: The port to listen at; 0 for any free port.
+        timings: Intervals and timeouts.
 
     Raises:
         ExecutorError: This process can't listen there.
@@ -86,26 +86,26 @@ class WorkerPool:
 
     @property
     def size(self) -> int:
-        """How many attempts it could run at this moment."""
+        """The number of attempts that it can run now."""
         return self._workers.size
 
     @property
     def events(self) -> deque[AttemptEvent]:
-        """What has happened to attempts, for the caller to take."""
+        """The events of attempts, for the caller to remove."""
         return self._workers.events
 
     @property
     def has_contact(self) -> bool:
-        """Whether a worker is there, which tells that the cluster is."""
+        """Whether a worker is connected, which proves that the cluster exists."""
         return bool(self._workers.workers)
 
     @property
     def has_worked(self) -> bool:
-        """Whether a worker was ever ready for an attempt."""
+        """Whether a worker has ever been ready for an attempt."""
         return self._workers.has_worked
 
     def submit(self, task: Task) -> None:
-        """Give an attempt to an idle worker, on the machine with most of them."""
+        """Give an attempt to an idle worker, on the machine with the fewest running attempts."""
         self._workers.submit(task)
 
     def stop(self, number: int, attempt: int, reason: str, *, kill: bool) -> None:
@@ -113,10 +113,10 @@ class WorkerPool:
         self._workers.stop(number, attempt, reason, kill=kill)
 
     def take(self, message: Message) -> None:
-        """Take in what came through the inbox.
+        """Handle a message from the inbox.
 
         Raises:
-            UnreachableDriverError: Workers start, and none can dial in.
+            UnreachableDriverError: Workers start, but none can connect.
             ExecutorError: Workers can't be started, or can't do this work.
         """
         match message:
@@ -139,7 +139,7 @@ class WorkerPool:
             self._say(f"one worker less: {why}")
 
     def _check_end(self, ended: TaskEnded) -> None:
-        """Look at what a worker that can't dial in says of its machine."""
+        """Inspect the machine of a worker that can't connect."""
         match ended.said:
             case {"hello": place, "facts": facts}:
                 problem = self._inspect(facts, place["name"])
@@ -147,7 +147,7 @@ class WorkerPool:
                     raise ExecutorError(problem)
 
     def look(self) -> None:
-        """Say so if workers take long to come; called now and then."""
+        """Warn if workers take long to start; called regularly."""
         if not self.has_worked and time.monotonic() - self._began > self._timings.patience:
             self._say(
                 "no worker has started yet: the cluster has no free slot, or is still starting "
@@ -161,14 +161,14 @@ class WorkerPool:
         self._hub.close()
 
     def _inspect(self, facts: Mapping[str, Any], where: str) -> str | None:
-        """Compare a worker's machine with this one; returns what makes it useless, if anything."""
+        """Compare a worker's machine with this one; returns why it is unusable, or None."""
         findings = check(self._listing, facts, where)
         for warning in findings.warnings:
             self._say(warning)
         return "\n".join(findings.errors) or None
 
     def _say(self, sentence: str) -> None:
-        """Tell people, each thing once."""
+        """Log a warning, each sentence once."""
         if sentence not in self._said:
             self._said.add(sentence)
             logger.warning("%s", sentence)

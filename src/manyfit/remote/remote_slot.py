@@ -1,4 +1,4 @@
-"""Unpack a setup on a worker's machine: code, data, environment, and a slot that uses them."""
+"""Unpacks a setup on a worker's machine: code, data, environment, and a slot that uses them."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,22 +17,22 @@ from manyfit.worker.payload import Payload
 from manyfit.worker.slot import Slot
 from manyfit.worker.work import Site
 
-# How long an idle child may take to exit by itself.
+# Seconds for an idle child to exit by itself.
 _GRACE = 1.0
 _alone = threading.Lock()  # threads of a process share its environment: on Dask, each has a slot
 
 
 class RemoteSlot:
-    """A slot on a machine of the cluster, and the folder that the study has there.
+    """A slot on a machine of the cluster, and the study's folder there.
 
     Args:
-        setup: What the driver gave.
-        place: Where this is: `name` for people, `gpus` by address.
-        broadcasts: Spark's broadcasts of shared data, by digest: file names to contents.
+        setup: The setup from the driver.
+        place: The place: a readable `name`, and `gpus` by address.
+        broadcasts: Broadcasts of shared data, by digest: file names to contents.
 
     Raises:
-        ManyfitError: Something of the setup can't be had here, or arrived damaged.
-        OSError: The disk is full, say.
+        ManyfitError: A part of the setup is unavailable here, or arrived damaged.
+        OSError: The disk is full, for example.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class RemoteSlot:
 
     @property
     def folder(self) -> Path:
-        """The folder that the study has on this machine."""
+        """The study's folder on this machine."""
         return self._node.path
 
     def log_of(self, number: int, attempt: int) -> Path:
-        """Return where an attempt's log is, while it runs."""
+        """Return the file of an attempt's log, while it runs."""
         return self._node.path / "logs" / log_name(number, attempt)
 
     def close(self) -> None:
-        """End what runs, and leave the folder to others, or to its end."""
+        """End running attempts, and leave the folder, which is removed after the last process."""
         self.slot.leave()
         self.slot.close(_GRACE)
         self._payload.close()
@@ -75,7 +75,7 @@ class RemoteSlot:
 def _fetching(
     shared: SharedItem, broadcasts: Mapping[str, Any]
 ) -> Callable[[Item], Iterator[bytes]]:
-    """Return what brings the bytes of one file to this machine."""
+    """Return a function that fetches one file to this machine."""
     if shared.route == "storage":
         return fetch_from_storage(shared.url or "")
     held = shared.files

@@ -1,12 +1,13 @@
-"""Values on their way through Spark, unreadable wherever Spark writes them to a disk.
+"""Encrypts values that are sent through Spark, because Spark writes them to disk.
 
-PySpark puts every broadcast, and every function above 1 MB, into temporary files on the driver and
-on each executor's machine. So what may hold a secret is sealed before it is broadcast, and only its
-key, of a few bytes, is in the function, which then goes through memory alone.
+PySpark writes every broadcast, and every function above 1 MB
+(`spark.broadcast.UDFCompressionThreshold`), to temporary files on the driver and on each executor's
+machine. Values that may contain a secret are therefore encrypted before they are broadcast. Only
+the key, of a few bytes, is in the function, which is then sent through memory.
 
-The standard library has no cipher, and an executor that only runs Python has no `cryptography`. So
-this is the one cipher here that is our own: a stream of SHAKE-256 with a key for each value, and
-then HMAC-SHA-256 over what it hides. Connections use TLS (see `wire`).
+The standard library has no cipher, and an executor that only runs Python has no `cryptography`.
+This is therefore the only cipher of our own: a stream of SHAKE-256 with a key for each value, and
+HMAC-SHA-256 over the result. Connections use TLS (see `wire`).
 """
 
 import hashlib
@@ -24,10 +25,10 @@ _PROOF = 32
 
 
 def seal(value: object) -> tuple[bytes, bytes]:
-    """Return a new key, and a value that nobody can read or change without it.
+    """Encrypt a value; returns the new key, and the encrypted value.
 
-    The value is added to a stream that SHAKE-256 makes of the key, which is used this once, and
-    the sum is signed with HMAC-SHA-256.
+    The pickled value is XORed with the SHAKE-256 stream of the key, which is used only once, and
+    the result is signed with HMAC-SHA-256.
 
     Example:
         >>> key, sealed = seal({"token": "abc"})
@@ -40,7 +41,7 @@ def seal(value: object) -> tuple[bytes, bytes]:
 
 
 def unseal(key: bytes, sealed: bytes) -> Any:
-    """Return what `seal` was given.
+    """Return the value that `seal` encrypted.
 
     Raises:
         ExecutorError: The key is another value's, or the data are damaged.
@@ -52,7 +53,7 @@ def unseal(key: bytes, sealed: bytes) -> Any:
 
 
 def opened(parcel: tuple[bytes, Any]) -> Any:
-    """Return the value of a parcel: a key, with the sealed value or Spark's broadcast of it."""
+    """Return the value of a parcel: a key, and the sealed value or a broadcast of it."""
     key, held = parcel
     return unseal(key, held if isinstance(held, bytes) else held.value)
 

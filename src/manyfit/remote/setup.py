@@ -1,4 +1,4 @@
-"""What a worker on another machine is given once, before its first task."""
+"""What a worker on another machine receives once, before its first task."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,13 +9,13 @@ from manyfit.worker.work import Limits
 
 @dataclass(frozen=True, slots=True)
 class SharedItem:
-    """Shared data that the objective reads, and how they come to a machine.
+    """Shared data that the objective reads, and their route to a machine.
 
     Attributes:
-        manifest: Which files there are; see `manyfit.data`.
+        manifest: The description of the files; see `manyfit.data`.
         route: `"inline"`, `"broadcast"` or `"storage"`.
-        url: Where they are in storage.
-        files: The files themselves, inline.
+        url: Their location in storage.
+        files: The files themselves, if inline.
     """
 
     manifest: Mapping[str, Any]
@@ -26,16 +26,16 @@ class SharedItem:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """All that a worker needs of a study; what is secret is in here and nowhere else.
+    """Everything that a worker needs of a study, including all secrets.
 
     Attributes:
         study: The study's name.
-        token: Names what this run of the study has on a machine; no secret.
+        token: The name of this call's folder on a machine; not a secret.
         work: The pickled work.
-        code: Modules that travel, as `manyfit.ship.bundle` packs them; empty if there are none.
-        limits: What one trial may use.
+        code: The modules to send, packed by `manyfit.ship.bundle`; empty if there are none.
+        limits: The resources that one trial may use.
         env: Environment variables of the objective's process.
-        secrets: More of them, whose values must not be written anywhere.
+        secrets: Further variables, whose values must not be written anywhere.
         shared: The shared data.
     """
 
@@ -71,7 +71,7 @@ class WorkerSetup:
 
 
 def unpacked(message: Mapping[str, Any], blob: bytes) -> WorkerSetup:
-    """Return the setup that `WorkerSetup.packed` made a message and a blob of."""
+    """Return the setup from a message and a blob of `WorkerSetup.packed`."""
     rest = memoryview(blob)
 
     def take(size: int) -> bytes:

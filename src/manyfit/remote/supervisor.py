@@ -1,4 +1,4 @@
-"""Keeps a worker started for each slot of a study, and decides what the end of one means."""
+"""Keeps a worker running for each slot of a study, and decides what the end of one means."""
 
 import threading
 import time
@@ -10,8 +10,8 @@ from manyfit.remote.cluster import Cluster, TaskEnded
 from manyfit.remote.watch import ClusterEnded, end_behind
 from manyfit.worker.timings import USUAL, Timings
 
-# How often in a row tasks may fail while there is no worker, if that has lasted for a while. A
-# cluster that has never had a worker gets no such time.
+# The number of tasks in a row that may fail while there is no worker, if that has lasted for
+# `Timings.outage`. A cluster that has never had a worker doesn't get that time.
 _MOST_FAILURES = 3
 _LOOK = 0.02  # seconds between two looks at what is ending
 _LONGEST_PAUSE = 30.0  # seconds before a task is begun again
@@ -21,10 +21,10 @@ Tell: TypeAlias = Callable[[TaskEnded | ClusterEnded], None]
 
 
 class UnreachableDriverError(ExecutorError):
-    """No worker can dial in.
+    """No worker can connect.
 
     Attributes:
-        why: Where they tried, and what happened.
+        why: The addresses tried, and their errors.
     """
 
     def __init__(self, why: str) -> None:
@@ -33,13 +33,13 @@ class UnreachableDriverError(ExecutorError):
 
 
 class Supervisor:
-    """Keeps the workers of a study going.
+    """Keeps the workers of a study running.
 
     Args:
-        cluster: Where they run.
-        settings: What each of them is told; see `manyfit.remote.worker.serve`.
-        tell: Takes their ends.
-        timings: How long the cluster is given, and how long tasks may fail.
+        cluster: The cluster of the workers.
+        settings: The settings of each worker; see `manyfit.remote.worker.serve`.
+        tell: Takes the ends of their tasks.
+        timings: Intervals and timeouts.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Supervisor:
         self._timers: list[threading.Timer] = []
         self._failures = 0
         self._joined_at = time.monotonic()
-        self._begun = 0  # workers whose end has not been taken in
+        self._begun = 0  # workers whose end has not been handled
 
     def start(self, pause: float = 0.0) -> None:
-        """Begin a worker, after a pause."""
+        """Start a worker, after a pause."""
         self._begun += 1
         if not pause:
             self._start()
@@ -83,7 +83,7 @@ class Supervisor:
             self._take_end(TaskEnded(None, f"{type(error).__name__}: {error}"))
 
     def _take_end(self, ended: TaskEnded) -> None:
-        """Pass the end of a task on, after that of its cluster if it explains it."""
+        """Pass on the end of a task, after the cluster's end if that caused it."""
         if ended.said is None and not self._closing:
             end = end_behind(self._cluster, self._timings)
             if end is not None:
@@ -93,20 +93,20 @@ class Supervisor:
         self._tell(ended)
 
     def joined(self) -> None:
-        """Take note that there is a worker: tasks can work."""
+        """Note that a worker has connected, so tasks can work."""
         self._failures = 0
         self._joined_at = time.monotonic()
 
     def take(self, ended: TaskEnded, *, first: bool) -> str | None:
-        """Decide what an end means; begins another worker, or says for good why there is one less.
+        """Start another worker after the end of one, or return why there is permanently one less.
 
         Args:
-            ended: What was told.
-            first: Whether no worker has dialled in so far.
+            ended: The end of the task.
+            first: Whether no worker has connected so far.
 
         Raises:
-            UnreachableDriverError: Workers start, and none can dial in.
-            ExecutorError: No task will ever do better.
+            UnreachableDriverError: Workers start, but none can connect.
+            ExecutorError: No task can succeed.
         """
         self._begun -= 1
         match ended.said:
@@ -135,10 +135,10 @@ class Supervisor:
             raise ExecutorError(f"the cluster can't run Manyfit's workers. {error}")
 
     def close(self, leaving: Callable[[], int]) -> None:
-        """Wait for workers that were told to leave, and cancel the tasks that are left.
+        """Wait for workers that were told to leave, and cancel the remaining tasks.
 
         Args:
-            leaving: Returns how many workers have not left yet.
+            leaving: Returns the number of workers that have not left yet.
         """
         with self._lock:
             self._closing = True
@@ -154,10 +154,10 @@ class Supervisor:
             time.sleep(_LOOK)
 
     def _settle(self, deadline: float) -> None:
-        """Let tasks end by themselves: people would look at cancelled ones as failed.
+        """Let tasks end by themselves, because cancelled ones look like failures.
 
-        That takes a while where the cluster is busy, or where tasks have waited for the slots of
-        others: so it may, as long as one ends every now and then.
+        This takes a while if the cluster is busy, or if tasks have waited for the slots of others.
+        It continues as long as tasks keep ending.
         """
         running, patience = self._running, time.monotonic() + self._timings.home
         while running and time.monotonic() < min(deadline, patience):

@@ -1,12 +1,12 @@
-"""A way from a worker's machine to an MLflow server that only the driver's machine can reach.
+"""A tunnel from a worker's machine to an MLflow server that only the driver's machine can reach.
 
 ::
 
     objective ──HTTP──► tunnel, on loopback ──frames──► hub ──bytes──► server, on the driver's side
 
-Each connection to the tunnel is passed on over a connection of its own to the driver, encrypted
-like any other. Everybody on the worker's machine can connect to the tunnel, so the first thing on
-each connection must be a request with the credentials that the objective alone was given.
+Each connection to the tunnel is forwarded over its own connection to the driver, encrypted like any
+other. Every user of the worker's machine can connect to the tunnel. Each connection must therefore
+begin with a request that has the credentials, which only the objective received.
 """
 
 import base64
@@ -25,10 +25,10 @@ from urllib.parse import unquote, urlsplit
 from manyfit.remote.line import Line, UnreachableError
 from manyfit.worker.timings import USUAL, Timings
 
-# Where a server listens: a host and a port, or the path of a socket in the file system.
+# The address of a server: a host and a port, or the path of a Unix socket.
 Address: TypeAlias = tuple[str, int] | str
 
-MLFLOW = "mlflow"  # what the hub knows the tunnel's other end by
+MLFLOW = "mlflow"  # the hub's name for the tunnel's other end
 URI = "MLFLOW_TRACKING_URI"
 _USER = "MLFLOW_TRACKING_USERNAME"
 _PASSWORD = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 - the name of a variable
@@ -45,10 +45,10 @@ _REFUSAL = (
 
 
 def own_address(uri: str) -> Address | None:
-    """Return where a server listens that only its own machine can reach; None for any other.
+    """Return the address of a server that only its own machine can reach; None for any other.
 
-    That is one by HTTP on loopback, or at a socket of the file system; TLS on loopback isn't: its
-    certificate would not be good at the tunnel's end.
+    That is HTTP on loopback, or a Unix socket. TLS on loopback isn't supported, because its
+    certificate would be invalid at the tunnel's end.
 
     Example:
         >>> own_address("http://localhost:5000"), own_address("http+unix://%2Ftmp%2Fmlflow.sock")
@@ -74,11 +74,11 @@ def _is_loopback(host: str) -> bool:
 
 
 class Tunnel:
-    """The worker's end; listens from the first time that an objective needs it.
+    """The worker's end, which starts to listen when an objective first needs it.
 
     Args:
-        dial: Connects to the driver anew.
-        timings: How long a connection may take to show its credentials.
+        dial: Makes a new connection to the driver.
+        timings: The time for a connection to show its credentials.
     """
 
     def __init__(self, dial: Callable[[], Line], timings: Timings = USUAL) -> None:
@@ -92,10 +92,10 @@ class Tunnel:
         self._lock = threading.Lock()
 
     def variables(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Return what leads an objective's MLflow through the tunnel, where its server needs one.
+        """Return variables that direct an objective's MLflow to the tunnel, if its server needs it.
 
         Args:
-            env: The environment that the objective would have without.
+            env: The objective's environment without the tunnel.
         """
         uri = env.get(URI, "")
         if own_address(uri) is None:
@@ -117,7 +117,7 @@ class Tunnel:
         return found
 
     def close(self) -> None:
-        """Let nobody in any more. Those inside end with the objective, or with the driver."""
+        """Stop listening. Open connections end with the objective, or with the driver."""
         if self._listener is not None:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)  # a close alone wakes no `accept`
@@ -136,7 +136,7 @@ class Tunnel:
             ).start()
 
     def _wait_with_others(self, stranger: socket.socket) -> None:
-        """Have a stranger wait for what it says; if there are too many, the oldest goes."""
+        """Add a connection without credentials yet; if there are too many, drop the oldest."""
         with self._lock:
             if len(self._strangers) >= _MOST_CONNECTIONS:
                 oldest = next(iter(self._strangers))
@@ -146,7 +146,7 @@ class Tunnel:
             self._strangers[stranger] = None
 
     def _serve(self, client: socket.socket) -> None:
-        """Serve one connection; whatever breaks it ends it alone."""
+        """Serve one connection; an error ends only this one."""
         with contextlib.suppress(OSError, UnreachableError), client:
             try:
                 head = _read_head(client, self._timings.handshake)
@@ -170,7 +170,7 @@ def _authorization(env: Mapping[str, str]) -> bytes | None:
 
 
 def _read_head(client: socket.socket, within: float) -> bytes:
-    """Return what arrives up to the end of the first request's head, and what came with it."""
+    """Return the first request's head, and whatever arrived with it."""
     deadline = time.monotonic() + within
     head = b""
     while b"\r\n\r\n" not in head:
@@ -193,9 +193,9 @@ def _is_authorized(head: bytes, expected: bytes) -> bool:
 
 
 def _pass_on(client: socket.socket, line: Line) -> None:
-    """Carry bytes both ways, a piece at a time, until one end hangs up.
+    """Forward bytes both ways, a piece at a time, until one end disconnects.
 
-    An end that takes no more data holds the other one up: nothing piles up here.
+    An end that accepts no data pauses the other one, so nothing accumulates here.
     """
     client.settimeout(line.timings.silence)
     ready = select.poll()

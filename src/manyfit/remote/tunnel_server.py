@@ -8,32 +8,32 @@ from typing import Any, Protocol
 
 from manyfit.remote.tunnel import Address
 
-# A server at a socket of the file system may be just starting, which takes MLflow some seconds.
+# Seconds to wait for a server at a Unix socket, which may be just starting.
 _PATIENCE = 90.0
 _PAUSE = 0.1
 
 
 class Inlet(Protocol):
-    """The connection that a worker has opened for this."""
+    """The worker's connection for a tunnel."""
 
     def send(self, message: Mapping[str, Any], blob: bytes = b"") -> None:
         """Send a message."""
 
     def hang_up(self, why: str) -> None:
-        """End it when what was sent has left."""
+        """Close it once everything is sent."""
 
     def flow(self, *, on: bool) -> None:
-        """Read on, or leave what the worker sends in the network."""
+        """Resume or pause reading from the worker."""
 
 
 class Outlet(asyncio.Protocol):
-    """Passes on to the server what a worker sends, and the other way round.
+    """Forwards data between a worker and the server, on the hub's thread.
 
-    Each side is read only as fast as the other one takes it. All on the hub's thread.
+    Each side is read only as fast as the other one accepts data.
 
     Args:
         inlet: The worker's connection.
-        address: Where the server listens.
+        address: The address of the server.
     """
 
     def __init__(self, inlet: Inlet, address: Address) -> None:
@@ -44,19 +44,19 @@ class Outlet(asyncio.Protocol):
         self._connecting = asyncio.get_running_loop().create_task(self._connect(address))
 
     def write(self, data: bytes) -> None:
-        """Pass on to the server; before it is there, what had come already is kept."""
+        """Forward to the server; data are buffered until it is connected."""
         if self._transport is None:
             self._early.append(data)
         else:
             self._transport.write(data)
 
     def flow(self, *, on: bool) -> None:
-        """Read on, or leave what the server sends in the network."""
+        """Resume or pause reading from the server."""
         if self._transport is not None:
             (self._transport.resume_reading if on else self._transport.pause_reading)()
 
     def close(self) -> None:
-        """Hang up on the server."""
+        """Disconnect from the server."""
         self._connecting.cancel()
         if self._transport is not None:
             self._transport.close()
@@ -64,7 +64,7 @@ class Outlet(asyncio.Protocol):
     # ── what asyncio calls ────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to pass on."""
+        """Begin to forward."""
         if not isinstance(transport, asyncio.Transport):
             raise TypeError(f"not a stream: {transport!r}")
         self._transport = transport
@@ -74,19 +74,19 @@ class Outlet(asyncio.Protocol):
         self._inlet.flow(on=True)
 
     def data_received(self, data: bytes) -> None:
-        """Pass on to the worker."""
+        """Forward to the worker."""
         self._inlet.send({}, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the worker's connection as well."""
+        """Close the worker's connection, too."""
         self._inlet.hang_up(str(exc or "the server hung up"))
 
     def pause_writing(self) -> None:
-        """Hold the worker up: the server takes no more."""
+        """Pause the worker, because the server accepts no more data."""
         self._inlet.flow(on=False)
 
     def resume_writing(self) -> None:
-        """Have the worker go on."""
+        """Resume the worker."""
         self._inlet.flow(on=True)
 
     async def _connect(self, address: Address) -> None:
@@ -100,7 +100,7 @@ class Outlet(asyncio.Protocol):
             self._inlet.hang_up(f"the server can't be reached: {error}")
 
     async def _connect_to_file(self, path: str) -> None:
-        """Connect; waits for a server that isn't there yet, as long as its folder is."""
+        """Connect, and wait for a server that has not started, as long as its folder exists."""
         loop = asyncio.get_running_loop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):

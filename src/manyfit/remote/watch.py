@@ -1,4 +1,4 @@
-"""Whether a study's cluster is still there, and what people are told when it isn't."""
+"""Detects the end of a study's cluster, and explains it to the user."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class ClusterEnded:
-    """The cluster, or the session with it, is no longer there; says how it ended."""
+    """The cluster, or the session with it, has ended, for this reason."""
 
     reason: str
 
@@ -24,11 +24,11 @@ class Ending(Protocol):
     """A cluster, or a session with one, that may end."""
 
     def ended(self) -> str | None:
-        """Return how it ended; None while it is there."""
+        """Return how it ended; None while it exists."""
 
 
 def cluster_error(reason: str, study: str | None = None) -> ExecutorError:
-    """Return the error of a study whose cluster has ended: what happened, and how to go on.
+    """Return the error of a study whose cluster has ended: what happened, and how to continue.
 
     Example:
         >>> print(cluster_error("the Dask client is closed", "fashion"))
@@ -40,7 +40,7 @@ resume
 
 
 def end_behind(cluster: Ending, timings: Timings) -> ClusterEnded | None:
-    """Return the cluster's end if that may be why a task of it has just failed."""
+    """Return the cluster's end, if that may have caused the failure of a task."""
     reason = cluster.ended()
     if reason is None:
         time.sleep(timings.aftermath)
@@ -49,10 +49,10 @@ def end_behind(cluster: Ending, timings: Timings) -> ClusterEnded | None:
 
 
 def answer_within(seconds: float, question: Callable[[], _Answer]) -> _Answer:
-    """Return a cluster's answer, unless it doesn't come in time.
+    """Return a cluster's answer within a time limit.
 
     Raises:
-        TimeoutError: It didn't. The question is left to itself, in a thread of its own.
+        TimeoutError: There was none. The call continues in a thread of its own.
     """
     future: Future[_Answer] = Future()
 
@@ -70,12 +70,12 @@ def answer_within(seconds: float, question: Callable[[], _Answer]) -> _Answer:
 
 
 class Watch:
-    """Asks now and then whether a cluster is there, which tasks learn after minutes, or never.
+    """Checks regularly that a cluster exists, which tasks notice after minutes, or never.
 
     Args:
-        cluster: What is asked.
-        send: Takes the word that it has ended; called from another thread.
-        timings: How often it is asked.
+        cluster: The cluster to check.
+        send: Takes its end; called from another thread.
+        timings: The interval of checks.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Watch:
         self._look_at = time.monotonic() + self._pause
 
     def look(self) -> None:
-        """Ask, if it is time; returns at once."""
+        """Start a check, if it is time; returns at once."""
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + self._pause
             threading.Thread(target=self._ask, name="manyfit-watch", daemon=True).start()

@@ -1,12 +1,12 @@
-"""What goes over a network connection between driver and worker: encrypted, framed, plain data.
+"""The network protocol between driver and worker: encrypted frames of plain data.
 
 ::
 
     TLS 1.3: │ lengths of message and blob │ message (JSON) │ blob (bytes) │ the next frame ...
 
-Knows no sockets: both ends hand it what arrives, and send what it gives them. A worker knows its
-driver by the SHA-256 of the certificate that was made for the study; the driver knows a worker by
-the study's secret, the first thing that is said inside.
+It doesn't use sockets: both ends pass it the data that arrive, and send the data that it returns. A
+worker verifies its driver by the SHA-256 of the certificate made for the study; the driver verifies
+a worker by the study's secret, which the worker sends first.
 
 The encryption is Python's `ssl`, over buffers in memory, which take 17 KB a connection. The TLS of
 asyncio takes 256 KB (`SSLProtocol.max_size`), also for strangers, of whom it tells nobody until
@@ -28,8 +28,8 @@ from manyfit.errors import ManyfitError
 _VERSION = 2
 _HEAD = struct.Struct(">IQ")
 _RECORD = 1 << 14  # bytes that TLS decrypts at a time, at most
-_PIECE = 1 << 20  # bytes that are encrypted at a time: OpenSSL's buffers end at 1.6 GB
-# Bytes of a message and of a blob. What a worker says is small: at most, a log.
+_PIECE = 1 << 20  # bytes encrypted at a time; OpenSSL's buffers are limited to 1.6 GB
+# The largest message and blob, in bytes. A worker sends a log at most.
 _MOST_OF_A_STRANGER = 1 << 8, 0
 _MOST_OF_A_WORKER = 1 << 24, 1 << 25
 _MOST_OF_THE_DRIVER = 1 << 27, 1 << 34
@@ -37,11 +37,11 @@ _MOST_UNPROVED = 1 << 13  # bytes in all, encrypted, from an end that has yet to
 
 
 class WireError(ManyfitError):
-    """The other end is a stranger, or what it sends is no frame: hang up."""
+    """The other end isn't authentic, or its data aren't a frame: disconnect."""
 
 
 class Frame(NamedTuple):
-    """A message, and bytes that go with it."""
+    """A message, and bytes that belong to it."""
 
     message: dict[str, Any]
     blob: bytes = b""
@@ -49,10 +49,10 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a worker needs to find its driver, and to be let in.
+    """What a worker needs to verify its driver, and to be admitted.
 
     Attributes:
-        secret: Known to the driver and its workers, and to nobody else.
+        secret: A secret of the driver and its workers.
         fingerprint: The SHA-256 of the driver's certificate.
     """
 
@@ -61,10 +61,10 @@ class Credentials:
 
 
 class Wire:
-    """One end of a connection: packs what is to be sent, takes in what has arrived.
+    """One end of a connection, which encrypts messages and decrypts data.
 
-    `outgoing` has to be sent after construction and after every `feed`, as long as it isn't empty;
-    nothing may be packed before `trusted`. Threads that share one must take turns.
+    Send `outgoing` after construction and after every `feed`, unless it is empty. Nothing may be
+    packed before `trusted`. It is not thread-safe.
 
     Example:
         >>> from manyfit.remote.certificate import certified_context
@@ -88,20 +88,20 @@ class Wire:
         self._buffer = bytearray()
 
     def outgoing(self) -> bytes:
-        """Return what has to be sent now to get to know each other; mostly nothing."""
+        """Return handshake data to send now; mostly empty."""
         return self._outgoing.read()
 
     def pack(self, message: Mapping[str, Any], blob: bytes = b"") -> list[bytes]:
-        """Return an encrypted frame in pieces, to be sent in this order."""
+        """Return an encrypted frame in pieces, to send in order."""
         if not self.trusted:
             raise WireError("nothing may be sent to an end that has not proved who it is")
         return self._encrypt(message, blob)
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take in what has arrived; returns the whole frames in it, once the other end is trusted.
+        """Decrypt data; returns the complete frames, once the other end is trusted.
 
         Raises:
-            WireError: The other end is a stranger, or the data are damaged or forged.
+            WireError: The other end isn't authentic, or the data are damaged or forged.
         """
         self._incoming.write(data)
         try:
@@ -156,10 +156,10 @@ class Wire:
         return Frame(_parse(text), blob)
 
     def _begin(self) -> None:
-        """Say the first thing that is encrypted."""
+        """Send the first encrypted message."""
 
     def _get_to_know(self, message: dict[str, Any]) -> None:
-        """Trust the other end for what it says first, or refuse it."""
+        """Trust the other end because of its first message, or refuse it."""
         raise NotImplementedError
 
 
@@ -167,8 +167,8 @@ class DriverWire(Wire):
     """The driver's end.
 
     Args:
-        context: With the study's certificate.
-        secret: The study's.
+        context: A context with the study's certificate.
+        secret: The study's secret.
     """
 
     def __init__(self, context: ssl.SSLContext, secret: bytes) -> None:
@@ -199,17 +199,17 @@ class DriverWire(Wire):
 
 
 class WorkerWire(Wire):
-    """A worker's end. It says the secret to an end that has the study's certificate, and no other.
+    """A worker's end, which sends the secret only to an end with the study's certificate.
 
     Args:
-        credentials: The study's.
+        credentials: The study's credentials.
     """
 
     def __init__(self, credentials: Credentials) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # nobody vouches for it: its fingerprint is known
+        context.verify_mode = ssl.CERT_NONE  # its fingerprint is verified instead
         super().__init__(context, _MOST_OF_THE_DRIVER)
         self._credentials = credentials
         self.feed(b"")  # greets

@@ -1,11 +1,11 @@
-"""A worker: runs in a Spark task and serves one slot of the study until it is told to leave.
+"""A worker: runs in a task of the cluster and serves one slot of the study until told to leave.
 
 ::
 
     driver's hub ◄──TCP──► worker ──tasks, stops──► slot ──► child: trial 0, trial 3, ...
                              └── beats (a thread)    └◄─ events, log
 
-It runs in Spark's Python worker, where it imports nothing of the user's: that is the child's.
+It doesn't import any of the user's code, which only the child process does.
 """
 
 import contextlib
@@ -36,11 +36,11 @@ from manyfit.worker.work import Task
 
 
 def serve(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Dial the driver and serve until it hangs up; returns how it went.
+    """Connect to the driver and serve until it disconnects; returns how it ended.
 
     Args:
         settings: `addresses`, `imports` to look for, `broadcasts` by digest, the fields of
-            `credentials` and of `timings`, and `place`, which the driver is told.
+            `credentials` and of `timings`, and `place`, which is sent to the driver.
     """
     try:
         line = _dial(settings)
@@ -75,7 +75,7 @@ class _Worker:
         self._over = threading.Event()
 
     def run(self) -> dict[str, Any]:
-        """Serve; returns why it ended, and whether it would be no use to begin again."""
+        """Serve; returns why it ended, and whether starting again is useless."""
         beats = threading.Thread(target=self._beat, name="manyfit-beats", daemon=True)
         beats.start()
         try:
@@ -147,7 +147,7 @@ class _Worker:
         self._follower = Follower(self._remote_slot.log_of(task.number, task.attempt), known)
 
     def _tell(self) -> None:
-        """Send home what has happened, the log before the ending."""
+        """Send new events, and the log before the ending."""
         if self._slot is None:
             return
         events = self._slot.poll()

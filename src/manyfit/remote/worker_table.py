@@ -1,4 +1,4 @@
-"""Who the workers are, where, and at what: answers that don't take longer as they become more."""
+"""The table of workers, with their machines and tasks; lookups take constant time."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,15 +10,14 @@ from manyfit.worker.work import Task
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """A worker that has dialled in; only the table changes it.
+    """A connected worker; only the table changes it.
 
     Attributes:
         connection: Its number at the hub.
-        place: Where it is, as it says itself.
+        place: Its place, as it reports it.
         is_ready: Whether it has unpacked the setup.
-        task: The attempt it is at.
-        memory: Bytes that its last beat told of: `used` by its trial, `total` and `available` on
-            its machine.
+        task: Its current attempt.
+        memory: Bytes in its last beat: `used` by its trial, `total` and `available` on its machine.
     """
 
     connection: int
@@ -29,16 +28,16 @@ class Worker:
 
     @property
     def host(self) -> str:
-        """The machine it is on."""
+        """Its machine."""
         return str(self.place["host"])
 
     @property
     def executor(self) -> str:
-        """The executor of the cluster that it is in."""
+        """Its executor of the cluster."""
         return str(self.place["name"])
 
     def is_at(self, number: int, attempt: int) -> bool:
-        """Whether it is at this attempt."""
+        """Return whether this is its current attempt."""
         task = self.task
         return task is not None and (task.number, task.attempt) == (number, attempt)
 
@@ -67,13 +66,13 @@ class WorkerTable:
         self._in_executor: Counter[str] = Counter()
 
     def add(self, worker: Worker) -> None:
-        """Take a worker in, which is not ready yet."""
+        """Add a worker, which is not ready yet."""
         self.workers[worker.connection] = worker
         self._on_host[worker.host] += 1
         self._in_executor[worker.executor] += 1
 
     def remove(self, worker: Worker) -> None:
-        """Strike a worker off; what it was at is its `task` still."""
+        """Remove a worker; its `task` is kept."""
         del self.workers[worker.connection]
         self._on_host[worker.host] -= 1
         self._in_executor[worker.executor] -= 1
@@ -83,45 +82,45 @@ class WorkerTable:
             self._leave_task(worker, worker.task)
 
     def is_ready(self, worker: Worker) -> None:
-        """Take note that a worker can begin."""
+        """Note that a worker is ready."""
         worker.is_ready = True
         self.n_ready += 1
         self._idle[worker.connection] = worker
 
     def assign(self, worker: Worker, task: Task) -> None:
-        """Take note that an idle worker is given an attempt."""
+        """Note that an idle worker receives an attempt."""
         del self._idle[worker.connection]
         worker.task = task
         self._at[task.number, task.attempt] = worker
         self._busy[worker.host] += 1
 
     def release(self, worker: Worker) -> None:
-        """Take note that a worker has ended its attempt."""
+        """Note that a worker has ended its attempt."""
         if worker.task is not None:
             self._leave_task(worker, worker.task)
             worker.task = None
             self._idle[worker.connection] = worker
 
     def idlest(self) -> Worker | None:
-        """Return an idle worker on the machine that is at the fewest attempts; None if all work."""
+        """Return an idle worker on the machine with the fewest attempts; None if all are busy."""
         return min(
             self._idle.values(), key=lambda m: (self._busy[m.host], m.connection), default=None
         )
 
     def at(self, number: int, attempt: int) -> Worker | None:
-        """Return the worker that is at an attempt."""
+        """Return the worker of an attempt."""
         return self._at.get((number, attempt))
 
     def on(self, host: str) -> int:
-        """Return how many workers a machine has."""
+        """Return the number of workers on a machine."""
         return self._on_host[host]
 
     def surplus(self, worker: Worker, executors: Iterable[str]) -> int:
-        """Return how many workers more there are where one is than where the fewest are.
+        """Return how many more workers its executor has than the one with the fewest.
 
         Args:
-            worker: The one.
-            executors: What is known to exist, besides where workers are.
+            worker: The worker.
+            executors: Known executors, in addition to those of workers.
         """
         known = {*executors, *(name for name, n in self._in_executor.items() if n)}
         return self._in_executor[worker.executor] - min(self._in_executor[name] for name in known)

@@ -1,6 +1,6 @@
-"""The workers that have dialled in: who they are, what each is at, and what their silence means.
+"""Assigns tasks to connected workers, and handles their messages and their loss.
 
-Lives on the driver's thread: the hub's news come in through `take`, events for the driver go out.
+It runs on the driver's thread: `take` handles the hub's news, and returns events for the driver.
 """
 
 import logging
@@ -22,24 +22,24 @@ from manyfit.worker.channel import ENDINGS
 from manyfit.worker.logs import extend_log, write_log
 from manyfit.worker.work import Task, Work, secret_params
 
-# Where Spark puts a job that begins anew is up to chance: of two workers on one of two executors,
-# one that moves comes back to it half of the time.
+# Spark places a restarted job at random: of two workers on one of two executors, a worker that
+# moves comes back half of the time.
 _LEAST_MOVES = 8
 
 logger = logging.getLogger("manyfit")
 
 
 class Workers:
-    """Gives tasks to workers, the idlest machine first, and turns their news into events.
+    """Gives tasks to workers, the idlest machine first, and turns their messages into events.
 
     Args:
-        hub: Where they dial in.
+        hub: The hub of their connections.
         work: The study's work.
-        setup: What each of them is given.
-        most: How many may work at once; more of them are spares. A copy of a task that Spark
-            starts on suspicion is one: it never runs what another runs.
-        inspect: Looks at what a worker says of its machine, given its name; returns what makes it
-            useless, if anything does.
+        setup: The setup of each worker.
+        most: The number that may work at once; further workers are spares. A speculative copy of a
+            task (`spark.speculation`) is one: it never runs what another worker runs.
+        inspect: Checks the facts of a worker's machine, given its name; returns why it is unusable,
+            or None.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class Workers:
 
     @property
     def size(self) -> int:
-        """How many attempts it could run at this moment."""
+        """The number of attempts that it can run now."""
         return min(self._most, self._table.n_ready)
 
     def submit(self, task: Task) -> None:
-        """Give a task to an idle worker, or to the next that is."""
+        """Give a task to an idle worker, or to the next one that becomes idle."""
         address = own_address({**self._env, **task.env}.get(URI, ""))
         if address is not None:
             self._hub.tunnels[MLFLOW] = address
@@ -86,7 +86,7 @@ class Workers:
         self._hand_out()
 
     def spread(self, executors: frozenset[str]) -> None:
-        """Have workers spread evenly over these executors: one too many moves when it is idle."""
+        """Spread workers evenly over these executors: surplus workers move when idle."""
         self._executors = executors
 
     def stop(self, number: int, attempt: int, reason: str, *, kill: bool) -> None:
@@ -101,14 +101,14 @@ class Workers:
                 self.events.append(AttemptLost(number, attempt, reason, False, time.time()))
 
     def dismiss(self, reason: str) -> None:
-        """Tell all to leave, also those that are only just dialling in."""
+        """Tell all workers to leave, including those that are just connecting."""
         self._hub.dismiss({"leave": reason})
 
     def take(self, news: News) -> None:
-        """Take in what came over a connection.
+        """Handle news of a connection.
 
         Raises:
-            ExecutorError: A worker can't do its work, and no other will.
+            ExecutorError: A worker can't do the work, and neither can any other.
         """
         self._hub.took(news)
         worker = self.workers.get(news.connection)
@@ -127,7 +127,7 @@ class Workers:
             self._hub.hang_up(news.connection)
 
     def _welcome(self, connection: int, place: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Give a worker its setup; a useless first one is fatal, a later one sent off."""
+        """Send a worker its setup. An unusable first worker is fatal, a later one is dismissed."""
         problem = self._inspect(facts, place["name"])
         if problem is None:
             self._table.add(Worker(connection, place))
@@ -138,7 +138,7 @@ class Workers:
             self._send_off(connection, problem)
 
     def _send_off(self, connection: int, why: str) -> None:
-        """Have a worker leave for good; what it was at is lost."""
+        """Dismiss a worker permanently; its attempt is lost."""
         self._hub.send(connection, {"leave": why, "for_good": True})
         worker = self.workers.get(connection)
         if worker is not None:
@@ -165,7 +165,7 @@ class Workers:
                 raise ExecutorError(f"the worker on {worker.place['name']} can't work. {why}")
 
     def _note(self, worker: Worker, event: AttemptEvent) -> None:
-        """Pass an event on; one of an attempt that is not this worker's is dropped."""
+        """Pass on an event, unless it is of an attempt of another worker."""
         if not worker.is_at(event.number, event.attempt):
             return
         self._proven = True
@@ -175,7 +175,7 @@ class Workers:
             self._free(worker)
 
     def _free(self, worker: Worker) -> None:
-        """Give an idle worker something to do, or send it to where fewer are."""
+        """Give an idle worker a task, or move it to an executor with fewer workers."""
         if self._moves and self._table.surplus(worker, self._executors) >= 2:
             self._moves -= 1
             self._table.remove(worker)
@@ -183,7 +183,7 @@ class Workers:
         self._hand_out()
 
     def _weigh(self, worker: Worker) -> None:
-        """Look whether trials like the largest one so far fit the worker's machine."""
+        """Check that trials like the largest one so far fit into the worker's machine."""
         if worker.memory["used"] <= 1.1 * self._largest:
             return
         self._largest = worker.memory["used"]

@@ -1,1 +1,1 @@
-"""Trackers mirror a study for people to look at."""
+"""Trackers mirror a study for users: on the terminal, or in MLflow."""

@@ -1,4 +1,4 @@
-"""Which trackers a study has, from the words its user said."""
+"""Turn what a user passes as `tracker=` and `progress=` into trackers."""
 
 import importlib.util
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,10 @@ Trackers: TypeAlias = Tracker | Literal["auto"] | Sequence[Tracker | Literal["au
 
 
 def make_trackers(tracker: Trackers, progress: str | bool | None) -> tuple[Tracker, ...]:
-    """Return the mirrors of a study: progress first, so that it is on screen before MLflow is up.
+    """Return the trackers of a study: progress first, so that it shows before MLflow is loaded.
 
     Args:
-        tracker: `"auto"` for MLflow where it is installed, a tracker, a sequence of these, or None.
+        tracker: `"auto"` for MLflow if it is installed, a tracker, a sequence of these, or None.
         progress: `"auto"` or True, `"plain"`, or None or False.
 
     Raises:
@@ -33,7 +33,7 @@ def make_trackers(tracker: Trackers, progress: str | bool | None) -> tuple[Track
 def _progress(word: str | bool | None) -> Tracker | None:
     if word is None or word is False:
         return None
-    # Here, not above: rich costs a tenth of a second that `import manyfit` does without.
+    # Imported here because rich takes a tenth of a second, which `import manyfit` saves.
     from manyfit.trackers.terminal import make_progress  # noqa: PLC0415
 
     return make_progress(word)
@@ -52,7 +52,7 @@ def _trackers(tracker: Trackers) -> Iterator[Tracker]:
                 f"{tracker!r:.200}"
             )
         elif is_installed("mlflow"):
-            # Here, since `import manyfit` does without it.
+            # Imported here because `import manyfit` doesn't need it.
             from manyfit.trackers.mlflow import MlflowTracker  # noqa: PLC0415
 
             yield MlflowTracker()
@@ -63,6 +63,6 @@ def _tracks(value: object) -> TypeGuard[Tracker]:
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package can be imported; a mere folder of that name doesn't count."""
+    """Return whether a package can be imported; a mere folder of that name doesn't count."""
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None

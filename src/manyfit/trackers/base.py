@@ -1,4 +1,4 @@
-"""The seam between a driver and mirrors of what it does: MLflow, the terminal, one of your own."""
+"""The protocol of a tracker, such as MLflow, the terminal, or one of your own."""
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ from manyfit.trial import Trial
 
 @dataclass(frozen=True, slots=True)
 class GroupsInfo:
-    """What a call of `tune_groups` has beside what every study has.
+    """What a call of `tune_groups` has in addition to a study.
 
     Attributes:
         by: The key columns.
         mode: `"independent"`, `"shared"` or `"transfer"`.
-        sampler: The name of the sampler; None if that is not known.
-        total: The number of groups; None while it isn't known.
-        before: How many of them earlier calls have tuned.
-        again: How many failed in earlier calls, and are tuned again.
-        child_runs: Whether each group is to have a run of its own where runs are kept.
+        sampler: The name of the sampler; None if unknown.
+        total: The number of groups; None if unknown.
+        before: The number of groups tuned by earlier calls.
+        again: The number of groups that failed in earlier calls and are tuned again.
+        child_runs: Whether each group has an MLflow run of its own.
     """
 
     by: tuple[str, ...]
@@ -41,20 +41,20 @@ class StudyInfo:
 
     Attributes:
         name: The study's name.
-        folder: The study's own folder; `folder / "logs" / log_name(number, attempt)` holds an
+        folder: The study's own folder; `folder / "logs" / log_name(number, attempt)` has an
             attempt's output once the attempt has ended.
         space: The space being searched.
         metric: The metric being tuned.
         seed: The study's seed.
-        n_trials: How many trials it is to have in all; None if unlimited, 0 if that is not known.
-            Of groups: each of them, or in mode `"shared"` all together.
-        parallelism: How many trials, or groups, run at once; None if that is not known.
-        notes: Sentences a person should read once, such as what an executor can't do.
-        remote: Whether trials run where files and servers of this machine may not be seen.
-        outside: Numbers of trials that are outside the space, because it was changed since. They
-            are on record and count no more: neither are they best.
-        on_driver_thread: Whether nothing is told of a trial between its start and its end.
-        groups: What is particular to a call of `tune_groups`; None for a study.
+        n_trials: The total number of trials; None if unlimited, 0 if unknown. For groups, the
+            number per group, or in mode `"shared"` that of all together.
+        parallelism: The number of trials, or groups, that run at once; None if unknown.
+        notes: Sentences to show to the user once, such as what an executor can't do.
+        remote: Whether trials run where files and servers of this machine may be inaccessible.
+        outside: Numbers of trials outside the space, because it has changed since. They stay
+            recorded and are ignored; they are never best.
+        on_driver_thread: Whether no event of a trial arrives between its start and its end.
+        groups: The properties of a call of `tune_groups`; None for a study.
     """
 
     name: str
@@ -71,20 +71,20 @@ class StudyInfo:
     groups: GroupsInfo | None = None
 
     def counting(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Return the trials that count: those that are not outside the space."""
+        """Return the trials that count, which are those inside the space."""
         return [trial for trial in trials if trial.number not in self.outside]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call of `tune_groups` ended, as people read it.
+    """The outcome of a call of `tune_groups`, for users.
 
     Attributes:
         lines: The result in a few lines.
         metrics: Figures over all groups.
-        tags: The same in words.
-        files: Makes the texts that are worth keeping, by file name: tables, failures, pictures.
-        groups: Yields all groups on record, those of earlier calls included.
+        tags: Properties in words.
+        files: Returns the texts to keep, by file name: tables, failures, plots.
+        groups: Yields all recorded groups, including those of earlier calls.
     """
 
     lines: Sequence[str] = ()
@@ -95,31 +95,31 @@ class Outcome:
 
 
 class Tracker(Protocol):
-    """A mirror of the journal, written behind it and never read for decisions.
+    """A mirror of the journal, written later and never read for decisions.
 
-    `tune` and `tune_groups` tell trackers the same way: of a call over groups each `GroupEnded` is
-    recorded, with no trial, and `prepare` is not called.
+    `tune` and `tune_groups` call trackers the same way. For a call over groups, each `GroupEnded`
+    is recorded, without a trial, and `prepare` is not called.
 
-    Called on the driver's thread. No method raises for what happens on the tracker's side, and only
-    `open`, `prepare` and `close` may wait, each for a bounded time: a tracker that is slow or away
-    never fails or delays a trial. What it missed, it writes when its server is back, or when the
-    study is next opened.
+    It is called on the driver's thread. No method raises for problems of the tracker, and only
+    `open`, `prepare` and `close` may wait, each for a bounded time: a tracker that is slow or
+    unreachable never fails or delays a trial. It writes what it has missed when its server is back,
+    or when the study is next opened.
     """
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
-        """Begin; `history` holds the trials of earlier drivers, some not yet mirrored perhaps."""
+        """Begin; `history` has the trials of earlier drivers, which may not be mirrored yet."""
 
     def prepare(self, trial: Trial) -> Mapping[str, str]:
-        """Return environment variables for the worker of a trial that is about to start (again)."""
+        """Return environment variables for the worker of a trial about to start, or start again."""
 
     def record(self, event: Event, trial: Trial | None) -> None:
-        """Take in an event that is on disk, and its trial as it stands since (if it has one)."""
+        """Record an event that is on disk, and its trial after the event (if it has one)."""
 
     def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:
-        """End: write what is still unwritten, within a bounded time.
+        """End, and write what is missing, within a bounded time.
 
         Args:
             reason: Why it ended, in one line.
             trials: All trials; none for groups.
-            outcome: How it ended; for groups, and unless the call raised.
+            outcome: The outcome; for groups, unless the call raised.
         """

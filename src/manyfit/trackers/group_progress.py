@@ -1,4 +1,4 @@
-"""What a person wants to know of groups that are being tuned, as a tally and as sentences."""
+"""The progress of groups that are being tuned, as counts and as sentences."""
 
 import math
 import threading
@@ -15,24 +15,24 @@ from manyfit.trackers.base import GroupsInfo, Outcome, StudyInfo
 from manyfit.trackers.progress import ENDS, ENOUGH, Line, counted, duration, number
 from manyfit.trial import State, Trial
 
-# The median of this many gains takes milliseconds, and those of more groups hardly move it.
+# The median of this many gains takes milliseconds; further gains would hardly change it.
 _MOST_GAINS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a call of `tune_groups` stands at one moment.
+    """The progress of a call of `tune_groups` at one moment.
 
     Attributes:
-        done: How many groups have ended, those of earlier calls included.
-        failed: How many have failed in this call.
-        kept: How many have their baseline only, in this call.
-        total: How many there are; None while that isn't known.
-        median_gain: Over the groups that have ended in this call; None before the first.
+        done: The number of groups that have ended, including those of earlier calls.
+        failed: The number of groups that failed in this call.
+        kept: The number of groups with only their baseline, in this call.
+        total: The number of groups; None if unknown.
+        median_gain: The median gain of groups that ended in this call; None before the first.
         best_gain: The largest of their gains.
         mean_value: The mean of the tuned metric over them.
         elapsed: Seconds since this call began.
-        seconds_left: What the rest will take at this call's pace; None if that can't be told.
+        seconds_left: The time for the rest at this call's pace; None if unknown.
     """
 
     done: int
@@ -47,18 +47,18 @@ class Standing:
 
     @property
     def headline(self) -> str:
-        """How many are done, of how many."""
+        """The number of groups done, and their total."""
         groups = counted_groups(self.done if self.total is None else self.total)
         return groups if self.total is None else f"{self.done:,}/{groups}"
 
     @property
     def news(self) -> str:
-        """Nothing: there is no best group."""
+        """Empty: there is no best group."""
         return ""
 
     @property
     def status(self) -> str:
-        """Where the call stands, in one line.
+        """The progress of the call, in one line.
 
         Example:
             >>> Standing(40, failed=1, total=414, median_gain=0.05, elapsed=61).status
@@ -76,7 +76,7 @@ class Standing:
 
     @property
     def figures(self) -> Sequence[Line]:
-        """How it went: gains, and groups that gained nothing."""
+        """The gains, and the groups without one."""
         line: Line = [("gain  ", "dim")]
         if self.median_gain is None or self.best_gain is None:
             line.append(("none yet   ", "dim"))
@@ -93,14 +93,14 @@ class Standing:
 
 
 class GroupTally:
-    """Keeps count of groups as they end.
+    """Counts groups as they end.
 
-    Groups of earlier calls count as done, but the time left is judged by the pace of this call. May
-    be told on one thread and asked on others.
+    Groups of earlier calls count as done, but the time left is estimated from this call's pace. It
+    may be updated on one thread and read on others.
 
     Args:
         study: The call.
-        groups: What is particular to it.
+        groups: Its properties for groups.
         now: Monotonic time.
     """
 
@@ -117,7 +117,7 @@ class GroupTally:
 
     @property
     def opening(self) -> list[str]:
-        """The sentences that begin a call."""
+        """The sentences at the start of a call."""
         study, groups = self.study, self.groups
         total = "groups" if groups.total is None else counted_groups(groups.total)
         whose = "for all" if groups.mode == "shared" else "each"
@@ -157,10 +157,10 @@ class GroupTally:
             self._sum += group.value
 
     def settle(self, trials: Sequence[Trial]) -> None:
-        """Nothing: what counts has been counted."""
+        """Do nothing: all groups have been counted."""
 
     def view(self, now: float) -> Standing:
-        """Return where the call stands."""
+        """Return the progress of the call."""
         with self._lock:
             return self._standing(now)
 
@@ -183,17 +183,17 @@ class GroupTally:
 
     @property
     def has_failed(self) -> bool:
-        """Whether groups have failed, and no other has ended, in earlier calls neither."""
+        """Whether groups have failed and no other has ended, even in earlier calls."""
         failed = self._states["FAIL"]
         return bool(failed) and failed == self._states.total() + self.groups.before
 
     def closing(self, now: float, reason: str, outcome: Outcome | None) -> Sequence[str]:  # noqa: ARG002 - as of trials
-        """Return the sentences that end a call."""
+        """Return the sentences at the end of a call."""
         return outcome.lines if outcome is not None and outcome.lines else [reason]
 
 
 def gain_of(group: GroupEnded, study: StudyInfo) -> float | None:
-    """Return by how much tuning beat a group's baseline; None if that is no finite number."""
+    """Return a group's gain over its baseline; None if it isn't a finite number."""
     if group.value is None or group.baseline is None:
         return None
     gain = study.metric.loss(group.baseline) - study.metric.loss(group.value)

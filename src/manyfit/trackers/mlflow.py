@@ -1,4 +1,4 @@
-"""Mirrors a study, or a call over groups, to MLflow: one run, and below it one a trial or group."""
+"""Mirrors a study, or a call over groups, to MLflow: a run, with a child per trial or group."""
 
 import math
 import sys
@@ -22,7 +22,7 @@ from manyfit.trial import Trial
 
 
 class Mirror(NamedTuple):
-    """Where a study is in MLflow.
+    """The location of a study in MLflow.
 
     Attributes:
         tracking_uri: Its server or database, without credentials.
@@ -36,39 +36,37 @@ class Mirror(NamedTuple):
 class MlflowTracker:
     """Mirrors a study to MLflow while it runs, and never makes a trial wait for it.
 
-    A call of `tune_groups` is one run, with where it stands every few seconds and its figures,
-    tables and pictures in the end; `child_runs=True` there adds a run for each group.
+    A call of `tune_groups` is one run, with its progress every few seconds, and figures, tables and
+    plots at the end; `child_runs=True` adds a run for each group.
 
-    What `mlflow.log_*`, autologging and `with mlflow.start_run():` write inside the objective lands
-    in the trial's run, as the objective wrote it: no credentials are taken out of that. A second
-    run that the objective starts goes below it. A server that is slow or away costs trials nothing:
-    what it misses is written when it is back, and what it still misses at the end when the study is
-    next opened, or by `manyfit sync NAME`; `mlflow.jsonl` in the study's folder knows what is
-    written.
+    What an objective logs with `mlflow.log_*`, autologging and `with mlflow.start_run():` goes to
+    the trial's run unchanged: credentials in it are not redacted. A second run that the objective
+    starts becomes its child. A server that is slow or unreachable costs trials nothing. What it has
+    missed is written when it is back, or when the study is next opened, or by `manyfit sync NAME`;
+    `mlflow.jsonl` in the study's folder notes what is written.
 
-    Params are written when a trial has ended, and stand in the tag `manyfit.params` before: so an
-    objective may log its own under the same names, which then stay.
+    Params are written when a trial has ended, and are in the tag `manyfit.params` before. An
+    objective may therefore log params of the same names, which take precedence.
 
     Runs go where plain MLflow code in this process would put them: to the server and experiment of
-    `mlflow.set_tracking_uri` and `mlflow.set_experiment`, or of the environment, else to
-    `sqlite:///mlflow.db` in the working folder and its experiment "Default"; under the run that is
-    active, if there is one. In a Databricks notebook, set an experiment.
+    `mlflow.set_tracking_uri` and `mlflow.set_experiment`, or of the environment, or otherwise to
+    `sqlite:///mlflow.db` in the working folder and its experiment "Default". They are children of
+    the active run, if there is one. In a Databricks notebook, set an experiment.
 
-    On a cluster, a database or folder of this machine is held out to workers by an MLflow server,
-    which starts and ends with the study; that, or a server of yours at localhost, they reach by way
-    of this process.
+    On a cluster, an MLflow server that starts and ends with the study serves a database or folder
+    of this machine to workers. They reach it, or your own server at localhost, through this
+    process.
 
     Args:
-        tracking_uri: Another server. One with a user or password in it is kept from workers: set
+        tracking_uri: Another server. A URI with a user or password isn't sent to workers: set
             `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD` instead.
-        experiment: The name of another experiment, created if need be.
-        wait: How long the end of a study waits, in seconds, for what is not written yet, whatever
-            the server does; `math.inf` for until all is. By default 30 s, and 5 s without an
-            answer.
+        experiment: The name of another experiment, which is created if necessary.
+        wait: The seconds for which the end of a study waits until everything is written, whatever
+            the server does; `math.inf` for no limit. By default 30 s, and 5 s without an answer.
 
     Raises:
         MissingExtraError: MLflow is not installed.
-        ArgumentError: `wait` is not a number from 0 up.
+        ArgumentError: `wait` isn't a number of at least 0.
 
     Example:
         >>> tracker = MlflowTracker("http://127.0.0.1:5000", experiment="fashion")
@@ -91,16 +89,16 @@ class MlflowTracker:
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
         """Begin to connect, in the background."""
-        # What the objective of groups logs itself doesn't go below the call's run.
+        # Runs of a groups' objective are not children of the call's run.
         serves = study.remote and study.groups is None
         connect = _connector(self._tracking_uri, self._experiment, study.folder, remote=serves)
         settings.hold()
         self._courier = Courier(study, history, connect, self._wait)
 
     def prepare(self, trial: Trial) -> Mapping[str, str]:
-        """Return what makes the trial's run MLflow's active one in its worker.
+        """Return variables that make the trial's run MLflow's active one in its worker.
 
-        Waits at most a second for the first trial's server, or until a database of this machine is
+        For the first trial, it waits at most a second for the server, or until a local database is
         set up. The run itself is created when the trial runs; its worker finds it by a key.
         """
         if self._courier is None:
@@ -115,7 +113,7 @@ class MlflowTracker:
         return copy.server.env(copy.parent_id, key)
 
     def record(self, event: Event, trial: Trial | None) -> None:
-        """Hand the trial, or the group, to the courier."""
+        """Pass the trial, or the group, to the courier."""
         if self._courier is None:
             return
         if isinstance(event, GroupEnded):
@@ -124,13 +122,13 @@ class MlflowTracker:
             self._courier.update(trial)
 
     def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:
-        """Write what is left, for as long as `wait` says; a warning tells what then is not."""
+        """Write what is missing, for as long as `wait` says; then warn of the rest."""
         self.finish(reason, trials, outcome)
 
     def finish(
         self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None
     ) -> Mirror | None:
-        """Close; returns where everything is written, or None where something isn't."""
+        """Close; returns the location of the mirror, or None if something is not written."""
         if self._courier is None:
             return None
         courier, self._courier = self._courier, None
@@ -150,7 +148,7 @@ class MlflowTracker:
 def _connector(
     tracking_uri: str | None, experiment: str | None, home: Path, *, remote: bool
 ) -> Callable[[], Server]:
-    """Look at what is set now, on the driver's thread; connect later, on the courier's."""
+    """Read the settings now, on the driver's thread; connect later, on the courier's."""
     folder = Path.cwd()
     active = None
     if "mlflow" in sys.modules:

@@ -1,10 +1,10 @@
-"""What runs in the server of `mlflow_relay`: MLflow's app, with artifacts where workers see them.
+"""The app of the server of `mlflow_relay`: MLflow's own, with artifacts that workers can reach.
 
-A run in a database of this machine keeps its artifacts in a folder of this machine, and MLflow's
-clients write to it themselves: on another machine they would make a folder of that name, and nobody
-would find what is in there. So what this server says has `mlflow-artifacts:` in place of the
-folder, which means "send it to the server you have this from"; and the server has the folder. In
-the database nothing changes, and what workers have logged is found by everybody who looks there.
+A run in a local database keeps its artifacts in a local folder, to which MLflow's clients write
+directly. On another machine, they would make a folder of that name, where nobody would find them.
+In the responses of this server, `mlflow-artifacts:` therefore replaces the folder, which makes
+clients send artifacts to the server. The database itself is unchanged, so that all other clients
+find what workers have logged.
 """
 
 import functools
@@ -29,7 +29,7 @@ def serve() -> Any:
 
 
 def relocated(value: Any, root: str) -> Any:
-    """Return JSON with every text that is a place below the root turned into one at the server.
+    """Replace every path below the root in JSON by a URI of the server.
 
     Example:
         >>> relocated({"uri": "/mlruns/0/a1/artifacts", "name": "/mlruns2"}, "/mlruns")

@@ -1,4 +1,4 @@
-"""What of MLflow's autologging is on in this process, for workers to switch on too."""
+"""Finds the MLflow autologging that is enabled in this process, to enable it in workers."""
 
 import json
 import sys
@@ -6,12 +6,12 @@ from typing import Any
 
 from manyfit.worker.autologging import AUTOLOGGING
 
-# Set by MLflow for integrations that `mlflow.autolog` has switched on: that is passed on itself.
+# Set by MLflow for integrations enabled by `mlflow.autolog`, which is passed on itself.
 _BY_ALL = "globally_configured"
 
 
 def for_workers() -> dict[str, str]:
-    """Return the variable that says it; none where nothing is on, or MLflow isn't imported."""
+    """Return a variable for workers; empty if nothing is enabled or MLflow isn't imported."""
     module = sys.modules.get("mlflow.utils.autologging_utils")
     known: dict[str, dict[str, Any]] = getattr(module, "AUTOLOGGING_INTEGRATIONS", {})
     on = {

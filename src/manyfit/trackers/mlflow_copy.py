@@ -1,4 +1,4 @@
-"""A study as it stands in MLflow, with a run for each trial, and how to bring it up to date."""
+"""The copy of a study in MLflow, with a run for each trial, and how to update it."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ class Copy(Runs):
         self._written: set[int] = set()  # of those that are finished: all but status and artifacts
 
     def key(self, number: int, attempt: int) -> str:
-        """Return what an attempt finds its trial's run by: its id may be known later."""
+        """Return the key by which an attempt finds its trial's run, whose id may be unknown."""
         return f"{self._key}-{number}-{attempt}"
 
     def begin(self, history: Sequence[Trial]) -> None:
@@ -32,11 +32,11 @@ class Copy(Runs):
         self._open(self.page.parent, rows.study_tags(self._study), adopt=lacks)
 
     def start(self, trial: Trial, prepared_at: float | None = None) -> Run:
-        """Give a trial a run that is RUNNING.
+        """Set a trial's run to RUNNING, and create it if necessary.
 
         Args:
             trial: The trial.
-            prepared_at: When it started, where nothing more of it is known before its end.
+            prepared_at: Its start, if no event arrives before its end.
         """
         if self._status.get(trial.number) != "RUNNING":
             # A lost attempt may have logged params; its run stays, KILLED.
@@ -49,18 +49,18 @@ class Copy(Runs):
         return run
 
     def follow(self, trial: Trial) -> None:
-        """Write what a running trial has reported since the last time."""
+        """Write new reports of a running trial."""
         self._write(self._run_of(trial), trial, {})
 
     def settle(self, trial: Trial) -> bool:
         """Write all of a trial that doesn't run: params, metrics, tags, status, output, traceback.
 
-        Params come last of all that a trial has, since MLflow takes no second value: what the
-        objective logs under their names while it runs is its own business.
+        Params are written last, because MLflow accepts no second value, and the objective may log
+        its own values under their names while it runs.
         """
         number, status = trial.number, rows.status(trial)
         if not trial.attempts and number not in self.page.runs:
-            return False  # it was only asked for
+            return False  # it hasn't started
         run = self._run_of(trial)
         if number not in self._written:
             self._write(run, trial, rows.last_tags(trial))
@@ -76,7 +76,7 @@ class Copy(Runs):
         return trial.state.is_finished
 
     def end(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:  # noqa: ARG002 - of groups
-        """End the parent run, and what a trial that never started has left RUNNING."""
+        """End the parent run, and runs left RUNNING by trials that never started."""
         self._adopt_doubtful()
         for trial in trials:
             if self._status.get(trial.number) == "RUNNING" and rows.status(trial) != "RUNNING":
@@ -99,10 +99,10 @@ class Copy(Runs):
         return self._create(number, rows.run_name(study, number), tags, started_at)
 
     def _write(self, run: Run, trial: Trial, tags: Mapping[str, str]) -> None:
-        """Write what is not written yet, with these tags.
+        """Write what is missing, with these tags.
 
-        A step that is written is not written again, neither by a later attempt: that one has the
-        same seed, and repeats the first.
+        A step is never written twice, not even by a later attempt, which has the same seed and so
+        repeats the first.
         """
         number = trial.number
         until = self.page.until.get(number)

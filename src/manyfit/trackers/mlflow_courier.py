@@ -1,11 +1,11 @@
-"""Carries a study to MLflow on threads of its own, so that no trial waits for a server.
+"""Writes a study to MLflow on threads of its own, so that no trial waits for a server.
 
 ::
 
     driver's thread ──trial──► jobs ──► the courier's threads ──► Copy or GroupsCopy ──► server
 
-One thread connects; then several carry, each a trial or a group at a time, since a slow server
-answers many requests as fast as one. A database of this machine has one thread: there the disk is
+One thread connects. Then several threads write, each one trial or group at a time, because a slow
+server answers many requests as fast as one. A local database has one thread, because the disk is
 the limit.
 """
 
@@ -40,20 +40,20 @@ FOLLOW_PERIOD = 60.0  # between looks at a running trial
 STANDING_PERIOD = 5.0  # between looks at where a call over groups stands
 GROUP = 0.5  # what the end waits for the run of a group, on top of what it waits for the rest
 CARRIERS = 8  # requests at a time
-# A job that fails so often while others succeed is left to the end. Enough tries for a server that
-# refuses every second request.
+# A job that fails this often while others succeed is postponed to the end. This is enough for a
+# server that refuses every second request.
 MAX_TRIES = 30
 
 
 class Courier:
-    """Keeps a copy of the study up to date, whatever the server does.
+    """Keeps the copy of a study up to date, whatever the server does.
 
     Args:
         study: The study.
         history: Its trials so far.
-        connect: Returns the server; called on the courier's thread, where importing takes its time.
-        wait: How long `close` waits, in seconds, whatever the server does; by default 30 s, and 5 s
-            without an answer.
+        connect: Returns the server; called on the courier's thread, where imports take time.
+        wait: The seconds for which `close` waits, whatever the server does; by default 30 s, and
+            5 s without an answer.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class Courier:
         return self._thread.is_alive()
 
     def start(self, trial: Trial) -> None:
-        """Take in a trial that is about to start.
+        """Record a trial that is about to start.
 
-        A new run is created once the trial is known to run, so that both start at the same time.
-        Where nothing is told of it before its end, that is now.
+        A new run is created once the trial is known to run, so that both start at the same time. If
+        no event arrives before its end, the run is created now.
         """
         self._wait_for_the_study()
         self._latest[trial.number] = trial
@@ -110,7 +110,7 @@ class Courier:
             self._want(trial)
 
     def update(self, trial: Trial) -> None:
-        """Take in a trial as it stands now."""
+        """Record the current state of a trial."""
         number = trial.number
         self._latest[number] = trial
         if trial.state is State.RUNNING:
@@ -121,7 +121,7 @@ class Courier:
             self._jobs.put(SETTLE, number)
 
     def count(self, group: GroupEnded) -> None:
-        """Take in a group that has ended."""
+        """Record a group that has ended."""
         if self._tally is not None:
             self._tally.take(group, None)
         if self._has_group_runs:
@@ -137,9 +137,9 @@ class Courier:
             self._jobs.put(SETTLE, group.group)
 
     def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> bool:
-        """Write what is left, within bounds, and say what could not be written.
+        """Write what is missing, for a bounded time, and warn of what could not be written.
 
-        Returns whether all is written.
+        Returns whether everything is written.
         """
         self._end = (reason, trials, outcome)
         self._patience.hurry(reason)
@@ -162,9 +162,9 @@ class Courier:
         return is_written and not left
 
     def _wait_for_the_study(self) -> None:
-        """Wait for MLflow to be imported and the study to be opened there: once, and not for long.
+        """Wait once, and briefly, for MLflow to be imported and the study to be opened there.
 
-        Else the first trials could not be told where to log to, and would set up the same database.
+        Otherwise the first trials would not know where to log to, and set up the same database.
         """
         if self._has_waited:
             return
@@ -237,7 +237,7 @@ class Courier:
         return not self._given_up.is_set()
 
     def _begin(self, copy: Runs) -> bool:
-        """Open the study on the server, however long it takes; False when given up."""
+        """Open the study on the server, however long it takes; returns False if given up."""
         while self._is_wanted():
             try:
                 copy.begin(self._history)
@@ -255,7 +255,7 @@ class Courier:
         return False
 
     def _catch_up(self, copy: Runs) -> None:
-        """Ask for what earlier drivers did not write, and for runs that they left RUNNING."""
+        """Queue what earlier drivers did not write, and runs that they left RUNNING."""
         for trial in self._history:
             number = trial.number
             unwritten = trial.state.is_finished and number not in copy.page.done
@@ -288,7 +288,7 @@ class Courier:
                 self._patience.wait_for_answer()
 
     def _try(self, copy: Runs, job: Job) -> AwayError | None:
-        """Do a job; it is put back if the server is away."""
+        """Do a job, which is put back if the server doesn't answer."""
         try:
             self._carry_out(copy, job)
         except AwayError as error:
@@ -327,10 +327,10 @@ class Courier:
             self._tries.pop(key, None)
 
     def _try_again(self, job: Job, error: AwayError) -> None:
-        """Put a job back, unless others get through and this one alone doesn't."""
+        """Put a job back, unless others succeed and only this one fails."""
         priority, _, key = job
         if priority == FOLLOW:
-            return  # it comes round anyway
+            return  # it is repeated anyway
         if not self._patience.is_away:
             self._tries[key] = self._tries.get(key, 0) + 1
         if priority == END or self._tries.get(key, 0) < MAX_TRIES:

@@ -1,16 +1,16 @@
-"""What of a trial goes to MLflow as files: output and traceback, without credentials."""
+"""The files of a trial in MLflow: its output and traceback, without credentials."""
 
 from pathlib import Path
 
 from manyfit._redact import redact
 from manyfit.trial import Trial, log_name
 
-# Bytes. A longer log is cut to its end.
+# Bytes. Only the end of a longer log is kept.
 MAX_LOG = 4_000_000
 
 
 def files_of(trial: Trial, folder: Path) -> dict[str, str]:
-    """Return what an ended trial has printed, and its traceback, by the names of files."""
+    """Return the output and the traceback of an ended trial, by file name."""
     files = {}
     for attempt in trial.attempts:
         log = folder / "logs" / log_name(trial.number, attempt.number)

@@ -1,4 +1,4 @@
-"""What a call of `tune_groups` looks like in MLflow: names, values and files. Pure."""
+"""The names, values and files of a call of `tune_groups` in MLflow, as pure functions."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ def call_tags(study: StudyInfo, groups: GroupsInfo) -> dict[str, str]:
 
 
 def call_params(study: StudyInfo, groups: GroupsInfo) -> dict[str, str]:
-    """Return what the call was asked to do; a long space is cut."""
+    """Return the arguments of the call; a long space is cut."""
     params = {
         "by": ", ".join(groups.by),
         "mode": groups.mode,
@@ -51,7 +51,7 @@ def call_params(study: StudyInfo, groups: GroupsInfo) -> dict[str, str]:
 
 
 def points(standing: Standing, at: float) -> list[Point]:
-    """Return where a call stands as metrics, at the count of groups that are done."""
+    """Return the progress of a call as metrics, with the number of groups done as the step."""
     found = {
         "groups_done": standing.done,
         "groups_failed": standing.failed,
@@ -67,7 +67,7 @@ def points(standing: Standing, at: float) -> list[Point]:
 
 
 def last_points(standing: Standing, metrics: Mapping[str, float], at: float) -> list[Point]:
-    """Return the figures of the end, at the step of the last standing."""
+    """Return the final figures, at the step of the last progress."""
     step, moment = standing.done, milliseconds(at)
     return [Point(clean_key(name), value, moment, step) for name, value in metrics.items()]
 
@@ -125,7 +125,7 @@ class GroupRun:
 
 
 def label(group: str) -> str:
-    """Return the key of a group in a word.
+    """Return the key of a group as a label.
 
     Example:
         >>> label('["north",3,null]')

@@ -1,7 +1,7 @@
-"""What is to be written to MLflow: names of trials and groups, in order, each on one thread only.
+"""A queue of what to write to MLflow: trials and groups, each on one thread only.
 
-A job names a trial, or a group, and not what to write: the thread that takes it brings the run to
-where the trial stands by then. So only names pile up, and a job that failed is put back.
+A job names a trial or a group, not what to write: the thread that takes it writes the state at that
+time. Only names pile up, and a job that failed is simply put back.
 """
 
 import heapq
@@ -20,7 +20,7 @@ STUDY = -1  # stands for a trial's number in the job that ends the study
 
 
 class Jobs:
-    """A queue for several threads, with a timetable for trials that are followed."""
+    """A queue for several threads, with a schedule for trials that are followed."""
 
     def __init__(self) -> None:
         self._heap: list[Job] = []
@@ -37,7 +37,7 @@ class Jobs:
             self._changed.notify()
 
     def look_again(self, key: Key, seconds: float | None) -> None:
-        """Have a trial followed after `seconds`, or no more if that is None."""
+        """Follow a trial again after `seconds`, or no more if that is None."""
         with self._changed:
             self._due.pop(key, None)
             if seconds is not None:
@@ -45,9 +45,9 @@ class Jobs:
                 self._changed.notify()
 
     def take(self) -> Job | None:
-        """Return the next job, when there is one; None once the queue is closed.
+        """Wait for the next job and return it; None once the queue is closed.
 
-        It is this thread's until `done`, and so is its trial.
+        The job and its trial belong to this thread until `done`.
         """
         with self._changed:
             while not self._is_closed:
@@ -60,13 +60,13 @@ class Jobs:
             return None
 
     def done(self, job: Job) -> None:
-        """Let others have the job's trial."""
+        """Release the job's trial for other threads."""
         with self._changed:
             self._busy.discard(job[2])
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Give out no more."""
+        """Return no more jobs."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -78,7 +78,7 @@ class Jobs:
             heapq.heappush(self._heap, (FOLLOW, next(self._turn), key))
 
     def _next(self) -> Job | None:
-        """Take the first whose trial nobody works on; the study's end waits for everybody."""
+        """Take the first job whose trial no thread works on; the study's end waits for all."""
         passed: list[Job] = []
         found = None
         while self._heap and found is None:

@@ -1,4 +1,4 @@
-r"""What of a study is in MLflow already: `mlflow.jsonl`, beside the journal.
+r"""Notes on what is already in MLflow: `mlflow.jsonl`, next to the journal.
 
 ::
 
@@ -11,8 +11,8 @@ r"""What of a study is in MLflow already: `mlflow.jsonl`, beside the journal.
     {"asked": {"n_trials": "20"}, "child_runs": false}      the params of a call over groups
 
 A line with a trial or a group also has the parent run's id, since a study may have several servers.
-It only saves work: what is not in here is looked for on the server, or written again, and writing a
-thing twice changes nothing. So it needs no fsync, and a damaged line is skipped.
+It only saves work: anything not noted is searched on the server, or written again, which changes
+nothing. The file therefore needs no fsync, and a damaged line is skipped.
 """
 
 import json
@@ -29,13 +29,13 @@ logger = logging.getLogger("manyfit.mlflow")
 
 FILE = "mlflow.jsonl"
 
-# What names a run below the parent: a trial's number, or the text of a group's key.
+# The key of a child run: a trial's number, or the text of a group's key.
 Key: TypeAlias = int | str
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of MLflow, and where its artifacts go."""
+    """A run of MLflow, and the location of its artifacts."""
 
     id: str
     artifacts: str
@@ -43,15 +43,15 @@ class Run:
 
 @dataclass(slots=True)
 class Page:
-    """What one server has of the study.
+    """The state of the study on one server.
 
     Attributes:
         parent: The parent run's id.
         runs: The child runs, by trial number or by group.
         until: The last step written of trials that are not done.
-        done: The trials that are written in full.
+        done: The trials that are completely written.
         written: The groups that are, each with a digest of what is written.
-        asked: The params of the parent run, where it has any.
+        asked: The params of the parent run, if it has any.
     """
 
     parent: str | None = None
@@ -63,11 +63,11 @@ class Page:
 
 
 class Ledger:
-    """Reads and adds to the file; a disk that refuses costs work at the next resume, no more.
+    """Reads and extends the file; an error of the disk only costs work at the next resume.
 
     Args:
         folder: The study's folder.
-        server: The tracking URI. What it names a user by is left out. A study that was mirrored to
+        server: The tracking URI, from which credentials are removed. A study that was mirrored to
             several servers has a page for each.
     """
 
@@ -81,31 +81,31 @@ class Ledger:
         self._read()
 
     def ask(self, params: dict[str, str], *, child_runs: bool) -> None:
-        """Note what a call over groups writes, before anything is written."""
+        """Note the params of a call over groups, before anything is written."""
         self.asked = params
         self._write({"asked": params, "child_runs": child_runs})
 
     def begin(self, experiment: str, parent: str) -> None:
-        """Note the parent run; another one than before begins a new page."""
+        """Note the parent run; a different one begins a new page."""
         if parent != self.page.parent:
             self.page = Page(parent, asked=self.asked)
         self._write({"server": self._server, "experiment": experiment, "parent": parent})
 
     def created(self, key: Key, run: Run) -> None:
-        """Note the run of a trial or a group, to which nothing is written yet."""
+        """Note the new, empty run of a trial or a group."""
         what = "trial" if isinstance(key, int) else "group"
         self._add({what: key, "run": run.id, "artifacts": run.artifacts})
 
     def wrote(self, number: int, until: int) -> None:
-        """Note up to which step a trial's metrics are written."""
+        """Note the last step of a trial whose metrics are written."""
         self._add({"trial": number, "until": until})
 
     def done(self, number: int) -> None:
-        """Note that a trial is written in full."""
+        """Note that a trial is completely written."""
         self._add({"trial": number, "done": True})
 
     def wrote_group(self, group: str, digest: str) -> None:
-        """Note that a group is written in full, and what."""
+        """Note that a group is completely written, and its digest."""
         self._add({"group": group, "written": digest})
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class Ledger:
             self._file = None
 
     def _read(self) -> None:
-        """Find this server's page, under whatever user earlier versions have noted it."""
+        """Find this server's page, which earlier versions may have noted with a user."""
         mine = False
         for line in lines(self._path):
             if "server" in line:
@@ -151,13 +151,13 @@ def last_place(folder: Path) -> tuple[str, str] | None:
 
 
 def had_child_runs(folder: Path) -> bool:
-    """Whether each group of a call had a run of its own when the call was mirrored last."""
+    """Return whether each group had a run of its own when the call was last mirrored."""
     found = [line["child_runs"] for line in lines(folder / FILE) if "child_runs" in line]
     return bool(found and found[-1])
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a ledger; none where there is no file."""
+    """Yield the records of a ledger; none if there is no file."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""How long to wait for a server: between tries, at the end, and what is said of it meanwhile."""
+"""Waiting for a server: between tries and at the end, and what the user is told meanwhile."""
 
 import logging
 import threading
@@ -10,12 +10,12 @@ from manyfit.trackers.mlflow_remote import AwayError, BusyError, DeniedError
 logger = logging.getLogger("manyfit.mlflow")
 
 # Seconds.
-LOAD = 120.0  # how long the end of a study waits for `import mlflow`
-CLOSE_QUIET = 5.0  # how long it waits for an answer
-CLOSE_TOTAL = 30.0  # how long it waits for all of it, from when MLflow is there
-CLOSE_HASTE = 5.0  # the same after an order to end: who sends SIGTERM kills soon
+LOAD = 120.0  # for which the end of a study waits for `import mlflow`
+CLOSE_QUIET = 5.0  # for which it waits for an answer
+CLOSE_TOTAL = 30.0  # for which it waits in all, once MLflow is imported
+CLOSE_HASTE = 5.0  # the same after a signal to end: SIGKILL follows SIGTERM soon
 BACKOFF = (0.5, 30.0)  # between tries: the first, the longest
-# So many failures in a row are no accident: people are told, and one thread alone goes on trying.
+# After this many failures in a row, the user is told, and only one thread keeps trying.
 _AWAY = 3
 _WITHOUT = "The study goes on; what it misses is written later"
 _WHAT = {
@@ -25,13 +25,13 @@ _WHAT = {
 
 
 class Patience:
-    """What is known of a server's health; told of answers and failures by any thread.
+    """The health of a server; any thread reports answers and failures to it.
 
-    An answer to any request is a sign of life, whatever it is a part of.
+    An answer to any request is a sign of life.
 
     Args:
-        wait: How long the end waits, in seconds, whatever the server does; by default 30 s, and 5 s
-            without an answer.
+        wait: The seconds for which the end waits, whatever the server does; by default 30 s, and
+            5 s without an answer.
     """
 
     def __init__(self, wait: float | None = None) -> None:
@@ -48,15 +48,15 @@ class Patience:
 
     @property
     def is_away(self) -> bool:
-        """Whether nothing has been answered for several tries."""
+        """Whether several tries in a row have not been answered."""
         return self._failures >= _AWAY
 
     def loaded(self) -> None:
-        """MLflow is imported: from now on what takes time is the server's doing."""
+        """Note that MLflow is imported: from now on, the server is responsible for delays."""
         self._loaded_at = time.monotonic()
 
     def answered(self) -> None:
-        """The server has answered a request."""
+        """Note that the server has answered a request."""
         self._answered_at = time.monotonic()
         was_away, self._failures = self.is_away, 0
         if was_away:
@@ -65,7 +65,7 @@ class Patience:
             self._tell(1, "MLflow answers again.")
 
     def failed(self, error: AwayError) -> None:
-        """The server has not answered, or not now."""
+        """Note that the server has not answered, or asked to wait."""
         self._failures += 1
         if isinstance(error, BusyError):
             self._answered_at = time.monotonic()
@@ -75,7 +75,7 @@ class Patience:
             self._tell(0, f"MLflow {what} ({text}). {_WITHOUT}.")
 
     def pause(self, error: AwayError) -> None:
-        """Wait before the next try; at the end of a study no longer than need be."""
+        """Wait before the next try; at the end of a study, no longer than necessary."""
         first, longest = BACKOFF
         delay = min(first * 2 ** min(self._failures - 1, 30), longest) if self._failures else first
         asked_for = time.monotonic() + error.wait
@@ -87,12 +87,12 @@ class Patience:
                 self._changed.wait(max(0.0, deadline - now))
 
     def wait_for_answer(self) -> None:
-        """Leave it to another thread to find out when an away server is back."""
+        """Wait until another thread finds out that the server is back."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_over or not self.is_away)
 
     def hurry(self, reason: str) -> None:
-        """The study is over, and why: what is tried again is tried soon."""
+        """Note that the study is over, and why: retries are now made soon."""
         if reason.startswith("interrupted"):
             self._load, self._total = CLOSE_HASTE, min(self._total, CLOSE_HASTE)
         with self._changed:
@@ -100,15 +100,15 @@ class Patience:
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Wait no more."""
+        """Stop all waiting."""
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
 
     def is_lost(self, begun: float, *, is_local: bool, extra: float = 0.0) -> bool:
-        """Whether the end, which has `begun` to wait, has waited long enough.
+        """Return whether the end, which began to wait at `begun`, has waited long enough.
 
-        A database of this machine is given all the time there is: waiting for it always pays.
+        A local database gets all the time allowed, because waiting for it always succeeds.
         """
         now = time.monotonic()
         if self._loaded_at is None:

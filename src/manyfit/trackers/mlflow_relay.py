@@ -1,8 +1,8 @@
-"""An MLflow server for the time of a study: holds a database of this machine out to workers.
+"""An MLflow server that serves a local database to workers while a study runs.
 
-It listens at a socket of the file system that this user alone can open, not at a port: it asks for
-no credentials, and a port would be open to everybody who has an account here. Workers come to it
-through a tunnel (`worker.tunnel`). It is MLflow's own server, with the app of `mlflow_app`.
+It requires no credentials, so it doesn't listen at a port, which every user of this machine could
+open, but at a Unix socket that only this user can open. Workers reach it through a tunnel
+(`remote.tunnel`). It is MLflow's own server, with the app of `mlflow_app`.
 """
 
 import contextlib
@@ -25,18 +25,18 @@ from manyfit.worker.last_words import end_of
 logger = logging.getLogger("manyfit.mlflow")
 
 LOG = "mlflow-server.log"  # in the study's folder
-# A program on a leash. When our end of its pipe closes, which no death of ours can prevent, its
-# folder goes and its process group is killed; when it ends by itself, the shell does too.
+# Runs a program that can't outlive us. When our end of its pipe closes, as it does however we die,
+# its folder is removed and its process group killed; when it ends by itself, so does the shell.
 _LEASH = '{ "$@"; kill -9 0; } & read -r _; rm -rf "$0"; kill -9 0'
-_PATIENCE = 5.0  # seconds that a killed process may take to be gone
+_PATIENCE = 5.0  # seconds for a killed process to end
 
 
 class Relay:
-    """Begins with `start`, ends with `close`, and with this process whatever happens.
+    """A server that runs from `start` to `close`, and never outlives this process.
 
     Args:
         store: The database's tracking URI, absolute.
-        folder: The study's folder, where the server's log goes.
+        folder: The study's folder, for the server's log.
     """
 
     def __init__(self, store: str, folder: Path) -> None:
@@ -54,17 +54,17 @@ class Relay:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be reached, now or soon."""
+        """Whether it is reachable, or will be soon."""
         return not self._closed.is_set()
 
     def start(self, root: str) -> None:
-        """Begin to start the server, which takes some seconds; connections wait for it meanwhile.
+        """Start the server in the background, which takes seconds; connections wait meanwhile.
 
-        Starting what has been started, or closed, does nothing. Should it end too early, a warning
-        says so.
+        It does nothing if the server was started or closed before. If the server ends too early, a
+        warning says so.
 
         Args:
-            root: What the experiments' artifacts are in: a URI, or a folder.
+            root: The root of the experiments' artifacts: a URI, or a folder.
         """
         with self._lock:
             if self._process is not None or not self.is_open:

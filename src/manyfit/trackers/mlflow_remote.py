@@ -1,4 +1,4 @@
-"""The seam to an MLflow server or database: a few requests, and two ways to fail."""
+"""The protocol of an MLflow server or database: a few requests, and two kinds of errors."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -8,13 +8,13 @@ from manyfit.trackers.mlflow_rows import Batch, Status
 
 
 class AwayError(Exception):
-    """The server did not answer, or can't at the moment: worth trying again."""
+    """The server did not answer, or can't at the moment; the request may be repeated."""
 
-    wait = 0.0  # seconds for which it wants to be left alone
+    wait = 0.0  # seconds for which to send no request
 
 
 class BusyError(AwayError):
-    """The server has said that it has too much to do, and for how long to leave it alone."""
+    """The server is overloaded, and has said for how long to send no request."""
 
     def __init__(self, message: str, wait: float) -> None:
         super().__init__(message)
@@ -22,11 +22,11 @@ class BusyError(AwayError):
 
 
 class DeniedError(AwayError):
-    """The server refuses the credentials it was given; it may take others later."""
+    """The server refuses the credentials; it may accept others later."""
 
 
 class RefusedError(Exception):
-    """The server said no, and will say so again."""
+    """The server refuses the request, and would refuse it again."""
 
 
 class Experiment(Protocol):
@@ -43,13 +43,13 @@ class Experiment(Protocol):
     def begin(
         self, parent: str | None, name: str, tags: Mapping[str, str], started_at: float
     ) -> Run:
-        """Return the parent run, RUNNING: `parent` where that still exists, else a new one."""
+        """Return the parent run, RUNNING: `parent` if it still exists, otherwise a new one."""
 
     def create(self, name: str, tags: Mapping[str, str], started_at: float) -> Run:
         """Create a run."""
 
     def children(self, parent: str) -> list[tuple[Key, Run]]:
-        """Return the runs below the parent that exist, by trial number or by group."""
+        """Return the existing children of the parent run, by trial number or by group."""
 
     def delete(self, run: str) -> None:
         """Delete a run."""
@@ -60,7 +60,7 @@ class Remote(Experiment, Protocol):
 
     Attributes:
         uri: Its tracking URI, absolute; may hold credentials.
-        is_local: Whether it is on this machine's disk, so that waiting for it always pays.
+        is_local: Whether it is on this machine's disk, so that waiting for it always succeeds.
         on_answer: Called whenever it has answered a request.
     """
 
@@ -69,7 +69,7 @@ class Remote(Experiment, Protocol):
     on_answer: Callable[[], None]
 
     def has_params(self, run: str) -> bool:
-        """Whether anybody has logged params to a run."""
+        """Return whether a run has params."""
 
     def write(self, run: str, batch: Batch) -> None:
         """Write a batch to a run."""
@@ -81,4 +81,4 @@ class Remote(Experiment, Protocol):
         """Store texts as artifacts."""
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Release all resources."""

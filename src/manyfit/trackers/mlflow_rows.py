@@ -1,6 +1,6 @@
-"""What a study looks like in MLflow: names, values and batches that every MLflow server takes.
+"""The names, values and batches of a study in MLflow, within the limits of every MLflow server.
 
-Pure: no client, no clock. Credentials are taken out here, on the way to whoever writes.
+These are pure functions, without client or clock. Credentials are redacted here.
 """
 
 import json
@@ -23,8 +23,8 @@ Status: TypeAlias = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 MAX_KEY = 250
 MAX_PARAM = 6000
 MAX_TAG = 5000
-MAX_POINTS = 900  # 1,000 entities a batch, of which up to 100 are params or tags
-MAX_NAMED = 50  # 100 a batch, params and tags together
+MAX_POINTS = 900  # of 1,000 entities per batch, up to 100 are params or tags
+MAX_NAMED = 50  # 100 per batch, params and tags together
 MAX_BYTES = 900_000
 
 _REFUSED = re.compile(r"[^\w.\- /]")
@@ -42,7 +42,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is written in one request."""
+    """The contents of one request."""
 
     points: Sequence[Point] = ()
     params: Mapping[str, str] = field(default_factory=dict)
@@ -50,16 +50,16 @@ class Batch:
 
 
 def milliseconds(at: float) -> int:
-    """Return wall time the way MLflow counts it."""
+    """Return wall time in milliseconds, as used by MLflow."""
     return round(at * 1000)
 
 
 def status(trial: Trial) -> Status:
     """Return the status of a trial's run.
 
-    A PRUNED trial's run is KILLED, as in MLflow's own Optuna storage: its last metric is that of an
-    unfinished model, and must not be among the results when one filters by FINISHED. A run whose
-    worker died is KILLED until the next attempt, or for good.
+    A PRUNED trial's run is KILLED, as in MLflow's own Optuna storage, because its last metric is
+    that of an unfinished model and must not be found by a filter for FINISHED. A run whose worker
+    died is KILLED until the next attempt, or forever.
     """
     match trial.state:
         case State.COMPLETE:
@@ -75,8 +75,8 @@ def status(trial: Trial) -> Status:
 def study_status(trials: Sequence[Trial], reason: str) -> Status:
     """Return the status that ends the parent run.
 
-    FAILED where the study was given up over failures, or its driver failed, or trials failed and
-    none completed; KILLED where it was interrupted, or its driver was killed.
+    It is FAILED if the study ended because of failures, its driver failed, or trials failed and
+    none completed; KILLED if it was interrupted, or its driver was killed.
     """
     if (cut_off := status_of(reason)) is not None:
         return cut_off
@@ -88,7 +88,7 @@ def study_status(trials: Sequence[Trial], reason: str) -> Status:
 
 
 def status_of(reason: str) -> Status | None:
-    """Return the status of a parent run whose driver gave up or was cut off; else None."""
+    """Return the status of a parent run whose driver failed or was cut off; otherwise None."""
     if reason.startswith(("interrupted", "not ended", "the driver ended with KeyboardInterrupt")):
         return "KILLED"
     if reason.startswith("the driver ended with") or "more than max_failures" in reason:
@@ -97,7 +97,7 @@ def status_of(reason: str) -> Status | None:
 
 
 def key_of(tags: Mapping[str, str]) -> int | str | None:
-    """Return what the run of a trial or of a group is for; None if it is neither's, or no longer.
+    """Return the trial or group of a run, from its tags; None if it has neither.
 
     Example:
         >>> key_of({"manyfit.trial": "3"}), key_of({"manyfit.trial": "3 (lost)"})
@@ -134,7 +134,7 @@ def space_file(study: StudyInfo) -> str:
 
 
 def first_tags(study: StudyInfo, trial: Trial, parent: str) -> dict[str, str]:
-    """Return the tags a trial's run is created with: all that it takes to find it."""
+    """Return the initial tags of a trial's run, by which it can be found."""
     tags = {
         "mlflow.parentRunId": parent,
         "manyfit.study": study.name,
@@ -150,7 +150,7 @@ def first_tags(study: StudyInfo, trial: Trial, parent: str) -> dict[str, str]:
 
 
 def next_tags(trial: Trial) -> dict[str, str]:
-    """Return the tags of a run whose trial starts again, or is about to."""
+    """Return the tags of a run whose trial starts again, or is about to start."""
     return clean_tags({"manyfit.attempt": attempt_now(trial), "manyfit.state": "RUNNING"})
 
 
@@ -160,7 +160,7 @@ def attempt_now(trial: Trial) -> int:
 
 
 def last_tags(trial: Trial) -> dict[str, str]:
-    """Return the tags that say how a trial stands."""
+    """Return the tags of a trial's state."""
     tags = {"manyfit.attempt": max(1, len(trial.attempts)), "manyfit.state": trial.state.value}
     if trial.reason or len(trial.attempts) > 1:  # empty, it overwrites that of a lost attempt
         tags["manyfit.reason"] = trial.reason
@@ -172,7 +172,7 @@ def last_tags(trial: Trial) -> dict[str, str]:
 def params(study: StudyInfo, trial: Trial) -> dict[str, str]:
     """Return a trial's params and active constants as text.
 
-    Written as `str` writes them, so that an objective which logs its own params logs the same:
+    They are formatted by `str`, so that an objective that logs its own params logs the same values:
     MLflow refuses to log a param twice with different values.
     """
     values = dict(trial.params)
@@ -192,7 +192,7 @@ def _text(value: object) -> str:
 
 
 def reports(measurements: Sequence[Measurement], after: int | None = None) -> list[Point]:
-    """Return what was reported at steps beyond `after`."""
+    """Return the reports at steps beyond `after`."""
     known = 0 if after is None else bisect_right(measurements, after, key=lambda each: each.step)
     return [
         Point(key, value, milliseconds(measured.at), measured.step)
@@ -202,10 +202,10 @@ def reports(measurements: Sequence[Measurement], after: int | None = None) -> li
 
 
 def finals(trial: Trial, until: int = 0) -> list[Point]:
-    """Return a COMPLETE trial's metrics, where they differ from the last ones reported.
+    """Return a COMPLETE trial's metrics that differ from the last ones reported.
 
-    They stand at the last step reported, by an earlier attempt perhaps (`until`), and a moment
-    later: that makes them the values MLflow shows, and adds no step that was never trained.
+    They have the last step reported, possibly by an earlier attempt (`until`), and a slightly later
+    time. MLflow therefore shows these values, and no step is added that was never trained.
     """
     attempt = trial.attempts[-1]
     if not isinstance(attempt.end, Finished):
@@ -223,7 +223,7 @@ def finals(trial: Trial, until: int = 0) -> list[Point]:
 
 
 def best_so_far(study: StudyInfo, trials: Sequence[Trial]) -> list[Point]:
-    """Return each new best value, at the count of trials it took: the curve of the parent run."""
+    """Return each new best value, with the number of trials as the step."""
     trials = study.counting(trials)
     ended = (trial for trial in trials if trial.state.is_finished and trial.attempts)
     points: list[Point] = []
@@ -239,7 +239,7 @@ def best_so_far(study: StudyInfo, trials: Sequence[Trial]) -> list[Point]:
 
 
 def summary(study: StudyInfo, trials: Sequence[Trial], reason: str) -> dict[str, str]:
-    """Return the tags that end the parent run: how it went, and the best trial."""
+    """Return the final tags of the parent run: counts, the reason, and the best trial."""
     counted = [trial.state.value for trial in trials]
     counts = {state: counted.count(state) for state in dict.fromkeys(sorted(counted))}
     tags = {
@@ -275,7 +275,7 @@ def batches(
     params: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[Batch]:
-    """Yield it all in as few batches as MLflow's limits allow: one, almost always."""
+    """Yield as few batches as MLflow's limits allow: almost always one."""
     left = list(reversed(points))
     named = _named_chunks(params or {}, tags or {})
     while left or named:
@@ -289,7 +289,7 @@ def batches(
 
 
 def pieces(batch: Batch) -> Iterator[tuple[str, Batch]]:
-    """Yield what can be written on its own, with its name: of a batch that was refused."""
+    """Split a refused batch into pieces with a name, which can be written separately."""
     for key, value in batch.params.items():
         yield f"param {key}", Batch(params={key: value})
     for key, value in batch.tags.items():
@@ -332,12 +332,12 @@ def _size(items: Mapping[str, str]) -> int:
 
 
 def clean_tags(tags: Mapping[str, object]) -> dict[str, str]:
-    """Return tags without credentials, cut to what MLflow takes."""
+    """Return tags without credentials, cut to MLflow's limit."""
     return {name: str(redact_value(name, str(value)))[:MAX_TAG] for name, value in tags.items()}
 
 
 def clean_key(name: str) -> str:
-    """Return a name that MLflow takes for a param or metric.
+    """Return a valid name of a param or metric in MLflow.
 
     Example:
         >>> [clean_key(name) for name in ("num layers (x)", "a//b", "../up", "")]
@@ -348,7 +348,7 @@ def clean_key(name: str) -> str:
 
 
 def _keyed(values: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, Any]]]:
-    """Yield each name's key with the name and value; names that become one key get numbers."""
+    """Yield the key of each name with the name and value; equal keys get numbers."""
     seen: set[str] = set()
     for name, value in values.items():
         key = clean_key(name)

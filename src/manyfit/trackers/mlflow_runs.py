@@ -1,8 +1,7 @@
-"""A run on a server and the runs below it: found, created and written, whatever happened before.
+"""A run on a server and its child runs: found, created and written, whatever happened before.
 
-Every method may be repeated after it failed half-way, and then writes what is missing: that is how
-a server that was away catches up, and how a study resumes. Several threads may work on different
-runs; starts no thread itself.
+Every method may be repeated after a failure, and then writes what is missing. This is how a server
+catches up, and how a study resumes. Several threads may work on different runs.
 """
 
 import contextlib
@@ -25,16 +24,16 @@ from manyfit.worker.adoption import KEY_TAG
 
 logger = logging.getLogger("manyfit.mlflow")
 
-# A request that took longer may have been repeated on the way, by MLflow's client or by a proxy.
+# A slower request may have been repeated by MLflow's client or by a proxy.
 _SLOW = 1.0
 # If this many uploads in a row fail while the server takes all else, the artifact store is broken.
 _MAX_UPLOADS = 3
-# What MLflow says where the objective has logged another value under a param's name.
+# MLflow's message if the objective has logged another value under a param's name.
 _OWN_VALUE = "Changing param values"
 
 
 class Runs(ABC):
-    """What a server has of a study, or of a call over groups.
+    """The runs of a study, or of a call over groups, on a server.
 
     Args:
         study: The study.
@@ -79,11 +78,11 @@ class Runs(ABC):
 
     @abstractmethod
     def follow(self, item: Any) -> None:
-        """Write how what is running has got on since the last time."""
+        """Write the progress since the last time."""
 
     @abstractmethod
     def settle(self, item: Any) -> bool:
-        """Write all of what doesn't run; returns whether nothing more is to come."""
+        """Write everything about an item that doesn't run; returns whether it is complete."""
 
     @abstractmethod
     def end(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None) -> None:
@@ -103,7 +102,7 @@ class Runs(ABC):
         return self.server
 
     def close(self) -> None:
-        """Let go of the ledger and the server."""
+        """Close the ledger and the server."""
         self._ledger.close()
         self.server.close()
 
@@ -115,7 +114,7 @@ class Runs(ABC):
         Args:
             known: The run of earlier drivers, if there is one.
             tags: Its tags.
-            adopt: Whether runs may exist below `known` that nobody has noted.
+            adopt: Whether children of `known` may exist that are not noted.
         """
         tags = {**tags, KEY_TAG: self._key}
         parent = self.remote.begin(known, self._study.name, tags, self._opened_at)
@@ -174,7 +173,7 @@ class Runs(ABC):
             self._adopt()
 
     def _adopt(self) -> None:
-        """Note runs that exist without being noted; delete a second run of the same."""
+        """Note runs that exist but are not noted; delete duplicates."""
         with self._adopting:
             self._in_doubt = self._was_slow = False
             try:
@@ -189,9 +188,9 @@ class Runs(ABC):
                 raise
 
     def _leave_behind(self, key: Key, tag: str, why: str) -> None:
-        """Have a new run made where the old one has params: MLflow takes no second value.
+        """Make a new run if the old one has params, because MLflow accepts no second value.
 
-        The old run stays as it is, and is no longer found by its tag.
+        The old run is kept, but no longer found by its tag.
         """
         run = self.page.runs.get(key)
         if run is not None and self.remote.has_params(run.id):
@@ -201,7 +200,7 @@ class Runs(ABC):
     # ── writing ───────────────────────────────────────────────────────────────────────────────
 
     def _write_batch(self, run: str, batch: Batch, whose: str) -> None:
-        """Write a batch, or what can be of it: the objective logs to the run too, and may clash."""
+        """Write a batch, or as much as possible: values of the objective may clash with it."""
         try:
             self.remote.write(run, batch)
         except RefusedError as refusal:
@@ -225,7 +224,7 @@ class Runs(ABC):
         return True
 
     def _tell(self, names: Sequence[str], sentence: str) -> None:
-        """Say what is not written, once for each name: the record has it, other runs alike."""
+        """Warn of what is not written, once for each name."""
         if not self._told.issuperset(names):
             self._told.update(names)
             logger.warning(
@@ -234,9 +233,9 @@ class Runs(ABC):
             )
 
     def _upload(self, run: Run, files: Mapping[str, str]) -> bool:
-        """Store artifacts; where their store refuses, all the rest is worth having.
+        """Store artifacts; an error of their store doesn't affect the rest.
 
-        Returns whether there is nothing to try again when the study is next opened.
+        Returns whether nothing remains to be tried when the study is next opened.
         """
         if not files or self._refuses_files:
             return True

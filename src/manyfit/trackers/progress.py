@@ -1,4 +1,4 @@
-"""What a person wants to know of a running study, as a tally and as sentences."""
+"""The progress of a running study, as counts and as sentences."""
 
 import math
 import re
@@ -22,25 +22,25 @@ from manyfit.repeats import Repeated, best_trial, repeated
 from manyfit.trackers.base import Outcome, StudyInfo
 from manyfit.trial import State, Trial, log_name
 
-# How many kinds of failure are told in full; more would be a flood, and they are counted as one.
+# The number of kinds of failures to show; further kinds are counted together.
 _KINDS = 8
 _OTHER = "other failures"
-# A rate from fewer trials, or groups, than this is a guess not worth showing.
+# A rate is shown only from this number of trials, or groups, on.
 ENOUGH = 2
 
 _STARTS = AttemptStarted
 ENDS = AttemptFinished | AttemptPruned | AttemptFailed | AttemptLost | TrialAbandoned
 
-# Pieces of text, each with a style in the words of rich.
+# Pieces of text, each with a style of rich.
 Line: TypeAlias = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many trials are where.
+    """The number of trials in each state.
 
     Attributes:
-        wanted: How many would run if the cluster had the room; 0 where as many run as should.
+        wanted: The number that would run if the cluster had the room; 0 if that many run.
     """
 
     complete: int = 0
@@ -51,17 +51,17 @@ class Counts:
 
     @property
     def finished(self) -> int:
-        """How many are over for good."""
+        """The number of trials that have ended."""
         return self.complete + self.pruned + self.failed
 
     @property
     def short(self) -> str:
-        """What to say behind how many are running, where they are fewer than wanted."""
+        """A suffix for the number of running trials, if it is lower than wanted."""
         return f" (of {self.wanted})" if self.wanted else ""
 
     @property
     def figures(self) -> Line:
-        """The counts, as they are drawn."""
+        """The counts, as a line."""
         parts = (
             (self.complete, "complete", "green"),
             (self.pruned, "pruned", "yellow"),
@@ -83,7 +83,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where a study stands at one moment: what there is to draw."""
+    """The progress of a study at one moment."""
 
     study: StudyInfo
     counts: Counts
@@ -94,17 +94,17 @@ class View:
 
     @property
     def done(self) -> int:
-        """How many trials are over."""
+        """The number of trials that have ended."""
         return self.counts.finished
 
     @property
     def total(self) -> int | None:
-        """How many it is to have."""
+        """The total number of trials."""
         return self.study.n_trials
 
     @property
     def headline(self) -> str:
-        """How many are over, of how many."""
+        """The number of ended trials, and their total."""
         return f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
 
     @property
@@ -114,7 +114,7 @@ class View:
 
     @property
     def figures(self) -> Sequence[Line]:
-        """How trials ended, and the best."""
+        """The counts, and the best trial."""
         return self.counts.figures, self._best
 
     @property
@@ -127,7 +127,7 @@ class View:
 
     @property
     def status(self) -> str:
-        """Where the study stands, in one line."""
+        """The progress of the study, in one line."""
         done, total, best = self.done, self.total, self.best
         trials = counted(done, "trial") if total is None else f"{done}/{counted(total, 'trial')}"
         parts = [f"{trials} ({self.counts})"]
@@ -140,9 +140,9 @@ class View:
 
 
 class Tally:
-    """Keeps count of a study, one event at a time, and says so when something goes wrong.
+    """Counts the trials of a study, one event at a time, and reports failures.
 
-    Resuming counts what earlier drivers did, but the time left is judged by the pace of this one.
+    Trials of earlier drivers count, but the time left is estimated from the pace of this one.
 
     Args:
         study: The study.
@@ -166,7 +166,7 @@ class Tally:
 
     @property
     def counts(self) -> Counts:
-        """How many trials are where."""
+        """The number of trials in each state."""
         states = self._states
         counts = Counts(
             states[State.COMPLETE], states[State.PRUNED], states[State.FAIL], len(self._running)
@@ -193,13 +193,13 @@ class Tally:
         return None
 
     def view(self, now: float) -> View:
-        """Return where the study stands, for drawing on another thread."""
+        """Return the progress of the study, for drawing on another thread."""
         elapsed = now - self._started
         left = self._seconds_left(elapsed)
         return View(self.study, self.counts, self.best, elapsed, left, self._repeated)
 
     def settle(self, trials: Sequence[Trial]) -> None:
-        """Take in all trials at the end: repeats may have found another one to be the best."""
+        """Record all trials at the end: repeats may have made another trial the best."""
         trials = self.study.counting(trials)
         self.best = best_trial(trials, self.study.metric)
         again = repeated(trials, self.study.metric)
@@ -207,18 +207,17 @@ class Tally:
         self._repeated = next(of_best, None)
 
     def closing(self, now: float, reason: str, outcome: Outcome | None) -> list[str]:  # noqa: ARG002 - of groups
-        """Return the sentences that end a study."""
         return closing(self.view(now), self.failures, reason)
 
     def _wanted(self, counts: Counts) -> int:
-        """On a cluster workers come and go; elsewhere slots are there, and fill by themselves."""
+        """Return the number of trials that would run, on a cluster, where workers come and go."""
         study = self.study
         left = math.inf if study.n_trials is None else study.n_trials - counts.finished
         wanted = int(min(study.parallelism or 0, left))
         return wanted if study.remote and counts.running < wanted else 0
 
     def _seconds_left(self, elapsed: float) -> float | None:
-        """What the rest will take at this driver's pace; None where that can't be known yet."""
+        """Return the time for the rest at this driver's pace; None if not known yet."""
         counts, total = self.counts, self.study.n_trials
         done = counts.finished - self._before
         if total is None or done < max(ENOUGH, self.study.parallelism or 0):
@@ -241,7 +240,7 @@ class Tally:
         return f"trial {trial.number} failed: {trial.reason}{where}"
 
     def _loss(self, event: AttemptLost, trial: Trial) -> str | None:
-        """Tell of a worker's death; whether the trial starts again is for the engine to say."""
+        """Return a sentence on a worker's death; the engine decides what happens next."""
         if not self._is_first(event.reason):
             return None
         return f"trial {trial.number} was cut off: {event.reason}"
@@ -258,7 +257,7 @@ _KIND = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
 
 
 def kind_of(reason: str) -> str:
-    """Return what failures of one cause have in common: the reason without its numbers.
+    """Return a reason without its numbers, so that failures with one cause are equal.
 
     Example:
         >>> kind_of("ValueError: 512 is more than 0.5e3 at 0x7f3a")
@@ -275,7 +274,7 @@ def describe(study: StudyInfo, trial: Trial) -> str:
 
 
 def opening(study: StudyInfo, history: Sequence[Trial]) -> list[str]:
-    """Return the sentences that begin a study."""
+    """Return the sentences at the start of a study."""
     metric = study.metric
     total = "trials" if study.n_trials is None else counted(study.n_trials, "trial")
     searched = counted(len(study.space.params), "parameter")
@@ -309,7 +308,7 @@ def _often(failures: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person says them.
+    """Format seconds for reading.
 
     Example:
         >>> [duration(s) for s in (0.42, 8, 61, 3_720, 90_000)]
@@ -336,7 +335,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def number(value: float) -> str:
-    """Return a metric with as many digits as one can compare by eye."""
+    """Format a metric with few enough digits to compare by eye."""
     return f"{value:.5g}"
 
 
@@ -351,7 +350,7 @@ def short(params: Mapping[str, Any], width: int = 100) -> str:
 
 
 def shown_path(path: Path) -> str:
-    """Return a path the way it is shortest to type from here."""
+    """Return the shortest form of a path from the working folder."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

@@ -1,12 +1,12 @@
-"""Shows how trials or groups get on: live on a terminal, in a notebook's cell, or as plain lines.
+"""Shows progress: live on a terminal, in a notebook's cell, or as plain lines.
 
 ::
 
     driver's thread ──count──► Tally ──view──► drawing thread ──► screen
                                       news
 
-Only the drawing thread writes, a few times a second: ten thousand quick trials cost as little as
-ten slow ones, and a terminal that is paused pauses nobody.
+Only the drawing thread writes, a few times a second. Ten thousand fast trials therefore cost as
+little as ten slow ones, and a paused terminal delays no trial.
 """
 
 import contextlib
@@ -34,41 +34,41 @@ from manyfit.trackers.group_progress import GroupTally, Standing
 from manyfit.trackers.progress import Tally, View, duration
 from manyfit.trial import Trial
 
-# Where trials or groups stand at one moment: both have the same words for it.
+# A snapshot of a study, or of a call over groups; both have the same properties.
 Shown: TypeAlias = View | Standing
 
-# How long `close` waits for a terminal that takes no more text.
+# Seconds for which `close` waits for a terminal that accepts no text.
 PATIENCE = 2.0
 
 
 class Screen(Protocol):
-    """Where progress is shown; may raise OSError or ValueError when it is gone.
+    """A place to show progress; its methods may raise OSError or ValueError when it is closed.
 
     Attributes:
-        period: How often, in seconds, it wants to be refreshed.
+        period: The interval of refreshes, in seconds.
     """
 
     period: float
 
     def open(self) -> None:
-        """Make ready, on the driver's thread; the other methods are called from the drawing one."""
+        """Prepare, on the driver's thread; the drawing thread calls the other methods."""
 
     def say(self, line: str) -> None:
-        """Show a sentence that stays."""
+        """Show a sentence permanently."""
 
     def refresh(self, view: Shown) -> None:
-        """Show where it stands."""
+        """Show the progress."""
 
     def close(self, lines: Sequence[str]) -> None:
-        """Show how it ended, and let go of the screen."""
+        """Show the end, and release the screen."""
 
 
 class Lines:
     """Plain lines, for files, pipes and continuous integration: few, however fast the study.
 
     Args:
-        stream: Where to write; standard error by default.
-        interval: Seconds between lines that say where the study stands.
+        stream: The stream; standard error by default.
+        interval: Seconds between lines with the progress.
     """
 
     period = 1.0
@@ -88,7 +88,7 @@ class Lines:
         print(f"[manyfit] {printable(line)}", file=stream, flush=True)
 
     def refresh(self, view: Shown) -> None:
-        """Write what is new, and now and then where it all stands."""
+        """Write news, and the progress at intervals."""
         if view.news != self._news:
             self._news = view.news
             self.say(view.news)
@@ -103,11 +103,11 @@ class Lines:
 
 
 class Terminal:
-    """A few lines at the bottom of a terminal, redrawn in place; how it ended takes their place.
+    """A few lines at the bottom of a terminal, redrawn in place, and replaced by the end.
 
     Args:
-        console: By default standard error, by a descriptor of its own, so that what is drawn never
-            lands in the captured output of a trial that runs in this process.
+        console: By default standard error, with a descriptor of its own, so that drawings never
+            get into the captured output of a trial that runs in this process.
     """
 
     period = 0.25
@@ -118,16 +118,15 @@ class Terminal:
         self._live = Live(
             console=self._console,
             auto_refresh=False,
-            redirect_stdout=sys.stdout.isatty(),  # else `> file` would lose what the user prints
+            redirect_stdout=sys.stdout.isatty(),  # otherwise `> file` would lose the user's output
             transient=True,
             vertical_overflow="crop",
         )
 
     def open(self) -> None:
-        """Put what the user prints above the drawing from now on.
+        """Show the user's output above the drawing from now on.
 
-        While no trial runs: a trial in this process has its own `sys.stdout`, which must not be
-        taken for the real one.
+        Call it while no trial runs: a trial in this process replaces `sys.stdout`.
         """
         self._live.start()
 
@@ -140,7 +139,7 @@ class Terminal:
         self._live.update(draw(view), refresh=True)
 
     def close(self, lines: Sequence[str]) -> None:
-        """Write how it ended in place of the drawing, and give the cursor back."""
+        """Replace the drawing by the end, and restore the cursor."""
         self._live.stop()
         for line in lines:
             self.say(line)
@@ -154,7 +153,7 @@ class Notebook:
     period = 0.5
 
     def __init__(self) -> None:
-        # IPython is there wherever this is used, and is no dependency of ours.
+        # IPython is installed wherever this is used, and isn't a dependency.
         self._display = importlib.import_module("IPython.display").display
         self._handle: Any = None
         self._lines: list[str] = []
@@ -174,7 +173,7 @@ class Notebook:
         self._show()
 
     def close(self, lines: Sequence[str]) -> None:
-        """Write how it ended in place of the drawing."""
+        """Replace the drawing by the end."""
         self._lines.extend(lines)
         self._view = None
         self._show()
@@ -195,11 +194,11 @@ class Notebook:
 
 
 class ProgressTracker:
-    """Shows how a study, or a call of `tune_groups`, gets on.
+    """Shows the progress of a study, or of a call of `tune_groups`.
 
     Args:
-        screen: Where; by default live on a terminal, in the cell of a notebook, and as plain lines
-            elsewhere, on standard error.
+        screen: The screen; by default live on a terminal, in the cell of a notebook, and as plain
+            lines elsewhere, on standard error.
         clock: Monotonic time.
 
     Example:
@@ -258,7 +257,7 @@ class ProgressTracker:
         self._thread = None
 
     def _draw(self, screen: Screen, tally: Tally | GroupTally) -> None:
-        # A terminal that goes away (a closed pipe, a lost connection) ends the drawing alone.
+        # A terminal that is closed (a closed pipe, a lost connection) ends only the drawing.
         with contextlib.suppress(OSError, ValueError):
             while self._end is None:
                 self._say(screen)
@@ -282,7 +281,7 @@ def _tally(study: StudyInfo, history: Sequence[Trial], now: float) -> Tally | Gr
 
 
 def find_screen() -> Screen:
-    """Return the best screen there is: a notebook's cell, a terminal, or plain lines."""
+    """Return the best available screen: a notebook's cell, a terminal, or plain lines."""
     if _in_notebook():
         return Notebook()
     try:
@@ -293,10 +292,10 @@ def find_screen() -> Screen:
 
 
 def make_progress(progress: str | bool | None) -> ProgressTracker | None:
-    """Return what `progress=` asks for: `"auto"` or True, `"plain"` lines, or None or False.
+    """Return the tracker for `progress=`: `"auto"` or True, `"plain"` lines, or None or False.
 
     Raises:
-        ArgumentError: It is something else.
+        ArgumentError: `progress` is something else.
 
     Example:
         >>> make_progress(False) is None
@@ -312,7 +311,7 @@ def make_progress(progress: str | bool | None) -> ProgressTracker | None:
 
 
 def draw(view: Shown) -> RenderableType:
-    """Return where it stands as a few lines: how far, and how it went."""
+    """Return the progress as a few lines: how far, and the figures."""
     row = Table.grid(padding=(0, 2))
     bar = ProgressBar(
         total=view.total,
@@ -331,7 +330,7 @@ def draw(view: Shown) -> RenderableType:
 
 
 def _own_stderr() -> TextIO:
-    """Open standard error once more; characters that its encoding lacks stand as escapes."""
+    """Open standard error again; characters that its encoding lacks are escaped."""
     descriptor = os.dup(sys.stderr.fileno())
     return os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="backslashreplace")
 
