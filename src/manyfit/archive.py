@@ -1,4 +1,4 @@
-"""Studies on disk: where they are, what is in them, whether they may be resumed as asked."""
+"""Studies on disk: their folders, their contents, and whether a call may resume them."""
 
 import json
 import logging
@@ -36,13 +36,13 @@ from manyfit.trial import Trial
 
 logger = logging.getLogger("manyfit")
 
-GROUPS_FILE = "groups.json"  # in a record of `tune_groups` that is older than its journals
-_MOST_NAME = 200  # bytes, well below what file systems take for one name
+GROUPS_FILE = "groups.json"  # in records of `tune_groups` from before it kept a journal
+_MOST_NAME = 200  # bytes; file systems allow 255 or so
 
 
 @dataclass(slots=True)
 class Header:
-    """What a journal says of its study as a whole, as far as it has been read."""
+    """The state of a study as a whole, from the part of its journal that has been read."""
 
     created: StudyCreated | None = None
     space: Space | None = None
@@ -53,10 +53,11 @@ class Header:
     asked: int = 0
 
     def take_in(self, event: Event) -> None:
-        """Note an event that concerns the study as a whole.
+        """Apply an event, if it concerns the study as a whole.
 
         Raises:
-            JournalCorruptError: The first one doesn't say what is tuned, or it can't be read.
+            JournalCorruptError: The first event isn't `StudyCreated`, or its space or metric can't
+                be read.
         """
         if self.created is None and not isinstance(event, StudyCreated):
             raise JournalCorruptError(
@@ -84,7 +85,7 @@ class Header:
                 pass
 
     def check_metric(self, metric: Metric) -> None:
-        """Refuse to go on with another metric or direction.
+        """Check that a call tunes the study's own metric, in the same direction.
 
         Raises:
             StudyChangedError: One of them differs.
@@ -99,10 +100,10 @@ class Header:
             )
 
     def check_space(self, name: str, space: Space) -> None:
-        """Refuse to go on with another space, unless nothing has been tried yet.
+        """Check that a call has the study's own space. Any space will do before the first trial.
 
         Raises:
-            StudyChangedError: It differs; the message says how, and what to do.
+            StudyChangedError: The space differs; the message says how, and what to do.
         """
         changes = self.space.difference(space) if self.space is not None and self.asked else []
         if changes:
@@ -116,7 +117,7 @@ class Header:
     def news(
         self, name: str, space: Space, metric: Metric, seed: int
     ) -> StudyCreated | SpaceChanged | None:
-        """Return what is to go on record of a study that begins, or goes on, in this way."""
+        """Return the event to record when a study starts or resumes this way; None if no event."""
         described, now = space.to_json(), time.time()
         if self.space is None or not self.asked:
             if self.metric == metric and self.space == space:
@@ -127,7 +128,7 @@ class Header:
         return SpaceChanged(described, now) if space.difference(self.space) else None
 
     def say_what_counts_no_more(self, name: str, engine: Engine) -> None:
-        """Warn once, when the space has just been changed, of trials that are outside it now."""
+        """Warn of trials that are outside the space, if it has just been changed."""
         changes = self.space.difference(engine.space) if self.space is not None else []
         if engine.outside and changes:
             logger.warning(
@@ -171,10 +172,10 @@ def metric_of(event: StudyCreated | CallCreated) -> Metric:
 
 
 def study_folder(name: object, folder: str | Path) -> Path:
-    """Return the folder of a study, absolute.
+    """Return the absolute path of a study's folder.
 
     Raises:
-        ArgumentError: The name can't be a folder's.
+        ArgumentError: The name can't be the name of a folder.
     """
     name = from_file_name(name) if isinstance(name, str) else name
     fits = isinstance(name, str) and re.fullmatch(r"[\w.-][\w. -]*", name) and name.strip(". ")
@@ -194,10 +195,10 @@ def is_of_groups(folder: Path) -> bool:
 
 
 def check_kind(folder: Path, *, groups: bool) -> None:
-    """Check that a record's folder has none of the other kind: a study's, or that of groups.
+    """Check that a folder doesn't have the other kind of record: of a study, or of groups.
 
     Raises:
-        ArgumentError: It has.
+        ArgumentError: It does.
     """
     other = "tune" if groups else "tune_groups"
     if _maker(folder) == other:
@@ -208,7 +209,7 @@ def check_kind(folder: Path, *, groups: bool) -> None:
 
 
 def _maker(folder: Path) -> str:
-    """Return what has made a record: its first line says so; empty where there is none."""
+    """Return the function that made a record, going by its first line; empty if there is none."""
     if (folder / GROUPS_FILE).exists():
         return "tune_groups"
     try:
@@ -224,7 +225,7 @@ def replay(events: Iterable[Event], engine: Engine, header: Header) -> None:
 
     Raises:
         JournalCorruptError: The journal contradicts itself: it was edited, or two were mixed.
-        StudyChangedError: The engine tunes another metric than the trials on record.
+        StudyChangedError: The engine's metric isn't that of the recorded trials.
     """
     for number, event in enumerate(events, start=1):
         header.take_in(event)
@@ -243,7 +244,7 @@ def replay(events: Iterable[Event], engine: Engine, header: Header) -> None:
 def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResult:
     """Return an engine's trials as a result, with params as the objective received them.
 
-    What the space has is copied once for all of them: a large constant may be in each.
+    Each of the space's values is copied only once, since a large constant may be in every trial.
     """
     copies: dict[int, Any] = {}
 
@@ -271,16 +272,16 @@ def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResu
 
 
 def materialized(engine: Engine, trial: Trial) -> Trial:
-    """Return a trial with params as the objective receives them, copies of its own."""
+    """Return a trial with its own copies of the params that the objective receives."""
     if trial.number in engine.outside:
         return trial
     return replace(trial, params=engine.space.materialize(trial.params))
 
 
 def load_study(name: str, *, folder: str | Path = ".manyfit") -> StudyResult:
-    """Read a study's record without running anything; also while it runs, and after a crash.
+    """Read a study's record without running anything, even while it runs or after a crash.
 
-    Choices that are not plain values (functions, classes) come back as their labels, and constants
+    Choices that are not plain values (functions, classes) are returned as their labels. Constants
     that look like credentials stay hidden.
 
     Args:
@@ -298,7 +299,7 @@ def load_study(name: str, *, folder: str | Path = ".manyfit") -> StudyResult:
 
 
 def on_record(name: str, folder: str | Path) -> tuple[Engine, Header]:
-    """Return a study's trials, and what is on record of it as a whole, as `load_study` reads them.
+    """Return a study's trials and its header, read as `load_study` reads them.
 
     Raises:
         ArgumentError: There is no such study; the message lists those there are. Or it is a call of
@@ -330,7 +331,7 @@ def on_record(name: str, folder: str | Path) -> tuple[Engine, Header]:
 def study_names(folder: str | Path = ".manyfit") -> list[str]:
     """Return the names of the studies, and calls of `tune_groups`, in a folder.
 
-    The latest changed comes first.
+    The most recently changed comes first.
     """
     root = Path(to_file_name(os.fspath(folder)))
     paths = [*root.glob(f"*/{FILE_NAME}"), *root.glob(f"*/{GROUPS_FILE}")]
@@ -341,5 +342,5 @@ def study_names(folder: str | Path = ".manyfit") -> list[str]:
 def _changed(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except OSError:  # deleted at this very moment
+    except OSError:  # it was deleted in the meantime
         return 0.0

@@ -1,8 +1,8 @@
-"""What can happen to a study, as frozen values and as versioned lines of JSON.
+"""The events of a study, as frozen values and as versioned lines of JSON.
 
-The journal is a list of these, the engine folds them, and workers send them home: data, never code.
-What happens in a call of `tune_groups` (`manyfit.group_events`) is written in the same way.
-An old version is brought up to date by `manyfit.journal.upgrade` before it is decoded here.
+The journal is a list of events, the engine folds them, and workers send them to the driver. They
+are data, never code. The events of `tune_groups` (`manyfit.group_events`) are written the same way.
+`manyfit.journal.upgrade` converts lines of older versions before they are decoded here.
 Times (`at`) are wall time in seconds since the epoch; durations (`seconds`) are monotonic.
 """
 
@@ -32,7 +32,7 @@ VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class StudyCreated:
-    """The first line of a journal: what is tuned, over which space."""
+    """The first line of a journal: the study's name, space, metric and seed."""
 
     name: str
     space: Mapping[str, Any]
@@ -45,11 +45,11 @@ class StudyCreated:
 
 @dataclass(frozen=True, slots=True)
 class DriverStarted:
-    """A driver took the study over; what an earlier one had running is lost.
+    """A driver took the study over; attempts that an earlier driver was running are lost.
 
     Attributes:
-        isolated: Whether its trials run in processes of their own, so that none of them can be the
-            death of the driver.
+        isolated: Whether its trials run in separate processes, so that none of them can crash the
+            driver.
     """
 
     host: str
@@ -60,7 +60,7 @@ class DriverStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpaceChanged:
-    """The study goes on over another space; trials outside it stay on record and count no more."""
+    """The study continues in another space; trials outside it are kept but no longer count."""
 
     space: Mapping[str, Any]
     at: float
@@ -68,11 +68,11 @@ class SpaceChanged:
 
 @dataclass(frozen=True, slots=True)
 class WorkDescribed:
-    """What a driver runs, where it differs from what the one before it ran.
+    """The objective and settings of a driver, if they differ from those of the driver before it.
 
     Attributes:
-        objective: Digests of its code and of what that refers to, by name (see `fingerprint`).
-        settings: How params are proposed and trials ended, in words.
+        objective: Digests of its code and of what the code refers to, by name (see `fingerprint`).
+        settings: The sampler, pruner and limits, in words.
     """
 
     objective: Mapping[str, str]
@@ -82,7 +82,7 @@ class WorkDescribed:
 
 @dataclass(frozen=True, slots=True)
 class TrialAsked:
-    """Params were fixed, in their stored form (see `Space.store`)."""
+    """A trial was created with these params, in their stored form (see `Space.store`)."""
 
     number: int
     params: Mapping[str, Any]
@@ -92,7 +92,7 @@ class TrialAsked:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """A worker began."""
+    """A worker started an attempt at a trial."""
 
     number: int
     attempt: int
@@ -113,7 +113,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
-    """The engine decided that going on is hopeless; the worker learns of it at its next report."""
+    """The pruner stopped an attempt; the worker learns of it when it next reports."""
 
     number: int
     attempt: int
@@ -123,7 +123,7 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFinished:
-    """The objective returned usable metrics; beside them, perhaps, what is no number: notes."""
+    """The objective returned usable metrics, and perhaps notes: results that aren't numbers."""
 
     number: int
     attempt: int
@@ -135,7 +135,7 @@ class AttemptFinished:
 
 @dataclass(frozen=True, slots=True)
 class AttemptPruned:
-    """The objective ended at a stop request."""
+    """The objective ended because of a stop request."""
 
     number: int
     attempt: int
@@ -171,7 +171,7 @@ class AttemptLost:
 
 @dataclass(frozen=True, slots=True)
 class TrialAbandoned:
-    """Every attempt was lost, and there will be no other."""
+    """Every attempt at a trial was lost, and it isn't retried again."""
 
     number: int
     reason: str
@@ -180,7 +180,7 @@ class TrialAbandoned:
 
 @dataclass(frozen=True, slots=True)
 class StudyEnded:
-    """A driver stopped, and why."""
+    """A driver stopped, for this reason."""
 
     reason: str
     at: float
@@ -206,7 +206,7 @@ Event: TypeAlias = (
     | GroupsEvent
 )
 
-# Names in the journal are for ever: add to this table, never change or reuse a key.
+# Journals keep these names for ever: add to this table, never change or reuse a key.
 _KINDS: dict[str, type[Event]] = {
     "study-created": StudyCreated,
     "driver-started": DriverStarted,
@@ -233,7 +233,7 @@ _KINDS: dict[str, type[Event]] = {
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _FIELDS = {kind: tuple(f.name for f in fields(kind)) for kind in _NAMES}
-# What JSON makes of a field's type: `true` is no number, and a whole number may stand for a float.
+# The types that JSON values of a field may have. `true` isn't a number; an int may be a float.
 _TYPES: dict[Any, tuple[type, ...]] = {
     int: (int,),
     float: (float, int),
@@ -251,13 +251,13 @@ def _types_of(annotation: Any) -> tuple[type, ...]:
 
 
 _VALUES = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
-# The combinations of types that each kind's fields may have: one lookup in a set beats a loop.
+# The combinations of types that each kind's fields may have: a set lookup is faster than a loop.
 _SHAPES = {
     kind: frozenset(product(*(_types_of(each.type) for each in fields(kind)))) for kind in _NAMES
 }
 _KNOWN = {kind: frozenset({"v", "event", *names}) for kind, names in _FIELDS.items()}
 _NUMBERS = frozenset({float, int})
-# The fields that may hold what JSON has no numbers for, NaN and infinities: alone, or in a mapping.
+# The fields that may hold NaN and infinities, which JSON can't write: directly, or in a mapping.
 _FLOATS = {
     kind: tuple(each.name for each in fields(kind) if each.type == float | None) for kind in _NAMES
 }
@@ -265,7 +265,7 @@ _FLOAT_MAPS = {
     kind: tuple(each.name for each in fields(kind) if each.type == Mapping[str, float])
     for kind in _NAMES
 }
-# Fields that are left out where they have their default: lines of groups are many.
+# Fields that are omitted if they have their default, since a call may have very many groups.
 _LEFT_OUT: dict[type[Event], Mapping[str, Any]] = {
     AttemptFinished: {"notes": {}},
     GroupEnded: {
@@ -279,7 +279,7 @@ _LEFT_OUT: dict[type[Event], Mapping[str, Any]] = {
 def encode(event: Event) -> str:
     """Return an event as one line of strict JSON, without the newline.
 
-    NaN and infinities in metrics, which JSON has no numbers for, are written as strings.
+    NaN and infinities in metrics are written as strings, since JSON has no numbers for them.
     """
     kind = type(event)
     record: dict[str, Any] = {"v": VERSION, "event": _NAMES[kind]}
@@ -298,7 +298,7 @@ def encode(event: Event) -> str:
         return _strict(record)
 
 
-# Made once: `json.dumps` would make an encoder for each call, which takes as long as its work.
+# Made once: with these options, `json.dumps` makes an encoder in each call, which doubles the time.
 _strict = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -342,7 +342,7 @@ def from_record(record: Any) -> Event:
 
 
 def unknown_in(record: Mapping[str, Any]) -> list[str]:
-    """Return what a later version must have added to a parsed line: its kind, or fields.
+    """Return what a later version has added to a parsed line: its kind of event, or fields.
 
     Example:
         >>> unknown_in({"v": 2, "event": "study-ended", "reason": "done", "at": 1.0, "cost": 3})
@@ -353,7 +353,7 @@ def unknown_in(record: Mapping[str, Any]) -> list[str]:
 
 
 def _number(value: Any) -> float:
-    """Return a metric as it was before JSON, which has no NaN and no infinity."""
+    """Return a metric from its JSON value; NaN and infinities are strings there."""
     if type(value) in (float, int):
         return value  # type: ignore[no-any-return] # mypy doesn't narrow by `in`
     if type(value) is str:

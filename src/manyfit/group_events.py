@@ -1,7 +1,7 @@
-"""What can happen in a call of `tune_groups`, as frozen values; `manyfit.events` writes them.
+"""The events of a call of `tune_groups`, as frozen values; `manyfit.events` encodes them.
 
-The journal of a call begins with `CallCreated`. Each driver that takes it over writes a
-`CallStarted`; rows up to the next one are its work. Of several rows of a group, the last counts.
+The journal of a call begins with `CallCreated`. Each driver that takes the call over writes a
+`CallStarted`, followed by its own events. If a group has several `GroupEnded`, the last counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class CallCreated:
-    """The first line: what is tuned, by which groups, and all that must never change.
+    """The first line: the space, the metric, the groups' columns and all that must never change.
 
     Attributes:
-        holdout: How the rows of a group are split, in words; None where the objective does it.
-        aggregate: In mode `"shared"`, what is tuned over groups; None in other modes.
-        group_timeout: Seconds a group; None for no limit.
+        holdout: How the rows of a group are split, in words; None if the objective does it.
+        aggregate: In mode `"shared"`, how the groups' losses are combined; None in other modes.
+        group_timeout: The limit for each group, in seconds; None for no limit.
     """
 
     name: str
@@ -37,18 +37,19 @@ class CallCreated:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """A driver took the call over; what may differ from driver to driver.
+    """A driver took the call over, with settings that may differ from those of earlier drivers.
 
     Attributes:
         keys: The types of the key columns, by name, as Arrow writes them.
-        n_trials: How many trials a group has; None where only time limits them.
-        output: Where rows are written, models included; empty if nowhere.
-        models: Whether models are kept; in the output alone where there is one and no folder.
+        n_trials: The number of trials of each group; None if only time limits them.
+        output: The path that rows, including models, are written to; empty if there is none.
+        models: Whether models are kept. With an output and no model folder, they are only in the
+            output.
         model_folder: The folder or URL that models go to; empty if there is none.
         trials: Whether the trials of each group are kept.
-        functions: Digests of the objective, and of a baseline, by name (see `fingerprint`); empty
-            where an older Manyfit didn't note them, which then holds for all that follows here.
-        settings: Digests of what else says how groups are tuned.
+        functions: Digests of the objective, and of a baseline, by name (see `fingerprint`). Empty
+            if an older Manyfit didn't record them.
+        settings: Digests of the other settings that affect how groups are tuned.
     """
 
     host: str
@@ -66,7 +67,7 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True)
 class GroupsDescribed:
-    """Groups are about to be tuned on these rows.
+    """Groups are about to be tuned on rows with these digests.
 
     Attributes:
         digests: Digests of their rows, by the text of their keys.
@@ -78,11 +79,12 @@ class GroupsDescribed:
 
 @dataclass(frozen=True, slots=True)
 class ClusterDescribed:
-    """In mode `"shared"`: what the trials of a cluster are judged on, from the first to the last.
+    """In mode `"shared"`: the data that all trials of a cluster are evaluated on.
 
     Attributes:
-        cluster: The text of its `shared_by` values; None where an older Manyfit didn't note it.
-        digests: Digests of its groups' rows, or their numbers in words, by the text of their keys.
+        cluster: The text of its `shared_by` values; None if an older Manyfit didn't record it.
+        digests: For each group, by the text of its key: a digest of its rows, or how many rows it
+            has, in words.
     """
 
     cluster: str | None
@@ -92,16 +94,16 @@ class ClusterDescribed:
 
 @dataclass(frozen=True, slots=True)
 class TrialScored:
-    """In mode `"shared"`: what a trial gave for each group, on record before the trial is told.
+    """In mode `"shared"`: a trial's loss for each group, recorded before the trial is told.
 
-    Only the first trial of a cluster, and trials better than all before, are scored.
+    It is written only for the first trial of a cluster and for trials better than all before.
 
     Attributes:
         cluster: The text of its `shared_by` values.
         number: The trial's number in the study of its cluster.
-        losses: By group, smaller is better.
-        rows: How many rows each group has.
-        excluded: Groups that fail whatever the params, and count no more; the first trial says so.
+        losses: The loss of each group; smaller is better.
+        rows: The number of rows of each group.
+        excluded: Groups that failed in the first trial; the following trials ignore them.
     """
 
     cluster: str
@@ -114,10 +116,10 @@ class TrialScored:
 
 @dataclass(frozen=True, slots=True)
 class GroupEvaluated:
-    """In mode `"transfer"`: one of the first groups was tried at what was best for others.
+    """In mode `"transfer"`: one of the first groups was evaluated at the best params of others.
 
     Attributes:
-        history: Its trials as JSON, `[[params, value or null, state], ...]`.
+        history: The trials of these params as JSON, `[[params, value or null, state], ...]`.
     """
 
     group: str
@@ -127,32 +129,34 @@ class GroupEvaluated:
 
 @dataclass(frozen=True, slots=True)
 class GroupEnded:
-    """How tuning one group went. A group that failed is told like the others.
+    """The result of tuning one group, whether or not it succeeded.
 
-    Later versions may add fields, each with a default, which older lines then have.
+    Later versions may add fields, each with a default that applies to older lines.
 
     Attributes:
         group: The text of its key, as `groups.record.keys.key_text` writes it.
         key: The values of its key columns: times and durations as whole numbers of the column's
             unit, decimals as text, bytes in base64 (see `CallStarted.keys`).
-        state: `COMPLETE`; `BASELINE`: what the group has is its baseline; `FAIL`.
-        reason: Why it isn't complete, in one line; or, if it is, what went wrong all the same.
-        rows: How many rows of data it has.
+        state: `COMPLETE`, `FAIL`, or `BASELINE` if the baseline is the group's result.
+        reason: Why it isn't complete, in one line; if it is complete, a problem that it had.
+        rows: The number of its rows of data.
         params: The best trial's, in stored form; None where none completed.
         value: The tuned metric of the best trial; None where none completed.
         metrics: All metrics of the best trial.
         baseline: The tuned metric of the baseline; None where that failed.
         baseline_metrics: All metrics of the baseline.
-        trials: How many trials ended; of them `pruned` and `failed`.
+        trials: The number of trials that ended.
+        pruned: The number of these that were pruned.
+        failed: The number of these that failed.
         seconds: Wall time in the worker.
-        fit_seconds: Of these, the time in the user's functions.
-        worker: Where it ran.
+        fit_seconds: The part of it that was spent in the user's functions.
+        worker: The worker that tuned it.
         error: The class of the exception that made it fail; empty if there was none.
-        traceback: That exception's, and below it the end of what the trial printed.
-        model: Where the call's file of models has its model: the first byte, how many there are,
-            and their CRC-32. None if none is kept there.
-        model_path: Where its model is kept, if elsewhere.
-        history: All trials as JSON; None unless asked for.
+        traceback: The traceback of that exception, followed by the end of the trial's output.
+        model: The position of its model in the call's file of models: the first byte, the number
+            of bytes and their CRC-32. None if the file has no model of the group.
+        model_path: The path of its model, if the model is a file of its own.
+        history: All trials as JSON; None unless the call keeps trials.
     """
 
     group: str
@@ -181,10 +185,10 @@ class GroupEnded:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """A driver stopped, and why.
+    """A driver stopped, for this reason.
 
     Attributes:
-        notes: What people should know of the result, in sentences.
+        notes: Sentences about the result that users should read.
     """
 
     reason: str

@@ -30,7 +30,7 @@ from manyfit.trial import Params, State, Trial
 Aggregate: TypeAlias = Literal["mean", "weighted", "median", "worst"]
 AGGREGATES: tuple[Aggregate, ...] = ("mean", "weighted", "median", "worst")
 
-# A trial is judged by a fifth of the groups, where that is enough of them to say something.
+# A trial is first evaluated on a fifth of the groups, or on `_FEWEST` if a fifth is fewer.
 _SHARE = 5
 _FEWEST = 8
 _RESAMPLES = 500
@@ -40,7 +40,7 @@ _WORST = 10  # the worst tenth
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a trial gave for one group: its loss, smaller is better, and how much it weighs."""
+    """A trial's loss for one group (smaller is better), and the group's rows as its weight."""
 
     loss: float
     rows: int
@@ -53,7 +53,7 @@ def aggregate(scores: Sequence[Score], how: Aggregate) -> float:
     """Return the loss of a trial over groups.
 
     Args:
-        scores: One a group; at least one.
+        scores: One for each group; at least one.
         how: `"mean"`; `"weighted"` by the groups' rows; `"median"`; `"worst"`: the mean of the
             worst tenth.
 
@@ -79,10 +79,10 @@ def _aggregated(losses: Any, weights: Any, how: Aggregate) -> Any:
 
 
 def is_hopeless(sample: Scores, best: Scores, how: Aggregate, seed: int) -> bool:
-    """Whether a trial that did so on a sample of groups can't beat the best one on all of them.
+    """Whether a trial with these scores on a sample of groups is unlikely to become the best.
 
-    Both are compared on the same groups, which are drawn again and again with replacement: it is
-    hopeless if it is worse in 99 % of such samples (Efron, "Bootstrap methods", 1979).
+    Both trials are compared on the same groups, resampled with replacement: a trial is hopeless if
+    it is worse in 99 % of the resamples (Efron, "Bootstrap methods", 1979).
     """
     shared = sorted(sample.keys() & best.keys())
     if len(shared) < _FEWEST:
@@ -95,14 +95,14 @@ def is_hopeless(sample: Scores, best: Scores, how: Aggregate, seed: int) -> bool
 
 
 class Joint:
-    """Tunes clusters of groups, all of them at the same pace: each pass is a trial of every one.
+    """Tunes clusters of groups at the same pace: each pass evaluates one trial of every cluster.
 
     Args:
         population: The groups.
-        job: What is done with each; `n_trials` is that of a cluster.
-        how: How the losses of groups make that of a trial.
-        record: Of the call; the clusters' studies are kept below it.
-        tracker: Told of the trials; by default nobody is.
+        job: How to tune each group; `n_trials` is the number of trials of each cluster.
+        how: How the losses of groups are combined into the loss of a trial.
+        record: The record of the call; the clusters' studies are kept in a folder in it.
+        tracker: Receives the events of the trials; none by default.
     """
 
     def __init__(
@@ -118,19 +118,19 @@ class Joint:
         self._how = how
         self._record = record
         self._tracker = tracker
-        self.notes: tuple[str, ...] = ()  # what people should know, once it has run
+        self.notes: tuple[str, ...] = ()  # sentences for users; set by `run`
         self._keys = population.keys()
         texts = texts_of(self._keys, job.by)
         self._cluster = dict(zip(texts, texts_of(self._keys, job.shared_by), strict=True))
         self._clusters = sorted(set(self._cluster.values()))
         self._sample = self._sampled(texts)
         known = [cluster for cluster in record.state.clusters if cluster is not None]
-        # A cluster's place names its study.
+        # A cluster's study is named after the cluster's index in this list.
         self._order = [*known, *(each for each in self._clusters if each not in known)]
         self._parts: dict[frozenset[str], Population] = {}
 
     def _sampled(self, texts: Sequence[str]) -> set[str]:
-        """Draw the groups that trials are judged by; none of a cluster that is small."""
+        """Draw the groups that trials are first evaluated on; small clusters have none."""
         found: set[str] = set()
         for cluster in self._clusters:
             groups = [text for text in texts if self._cluster[text] == cluster]
@@ -175,7 +175,7 @@ class Joint:
         return {cluster: trial for cluster, trial in asked.items() if trial is not None}
 
     def _pass(self, studies: Mapping[str, Study], asked: Mapping[str, Trial]) -> None:
-        """Evaluate a trial of each cluster: on the sample, and where that is promising, on all."""
+        """Evaluate a trial of each cluster on the sample, then on the rest if it may be best."""
         known = {c: scores for c, trial in asked.items() if (scores := self._known(c, trial))}
         for cluster, scores in known.items():
             self._tell_scores(studies[cluster], asked[cluster], scores)
@@ -201,7 +201,7 @@ class Joint:
             yield from table.to_pylist()
 
     def _part(self, chosen: frozenset[str]) -> Population:
-        """Return the population of some groups: mostly those of an earlier pass."""
+        """Return the population of some groups, cached because most passes have the same ones."""
         if len(chosen) == len(self._keys):
             return self._population
         if chosen not in self._parts:
@@ -231,7 +231,7 @@ class Joint:
         return ended
 
     def _value(self, scores: Scores) -> dict[str, float]:
-        """Return what a trial gives over all groups, as its metric."""
+        """Return the value of a trial over all groups, as its metric."""
         loss = aggregate(list(scores.values()), self._how)
         metric = self._job.metric
         return {metric.name: loss if metric.direction == "minimize" else -loss}
@@ -241,14 +241,14 @@ class Joint:
     ) -> dict[str, Score]:
         return {
             group: Score(self._job.metric.loss(row["value"]), row["rows"])
-            for group, row in sorted(rows.items())  # else their sum hangs on who came first
+            for group, row in sorted(rows.items())  # a float sum depends on the order
             if row["value"] is not None and group not in excluded
         }
 
     def _tell(
         self, study: Study, cluster: str, trial: Trial, rows: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        """Take the result of a trial in; a group that only this one fails on fails it."""
+        """Tell the study a trial's result: it fails if a group that isn't excluded failed."""
         failed = [group for group, row in rows.items() if row["state"] == FAIL]
         excluded = sorted(failed) if trial.number == 0 and len(failed) < len(rows) else []
         out = self._record.state.excluded.union(excluded)
@@ -271,23 +271,23 @@ class Joint:
         study.tell(trial, {**self._value(scores), "groups": len(scores)})
 
     def _remember(self) -> None:
-        """Have what a trial gave on disk before the trial counts: the next ones depend on both."""
+        """Write a trial's scores to disk before it is told: later trials depend on both."""
         self._record.commit()
 
     def _is_best(self, study: Study, scores: Scores) -> bool:
-        """Whether a trial that gave this is better than all before."""
+        """Whether a trial with these scores is better than all before."""
         metric = self._job.metric
         losses = [metric.loss(trial.value) for trial in study.result() if trial.value is not None]
         loss = metric.loss(self._value(scores)[metric.name])
         return math.isfinite(loss) and loss < min(losses, default=math.inf)
 
     def _known(self, cluster: str, trial: Trial) -> Scores | None:
-        """Return what a trial gave if an earlier driver has evaluated it, and died untold."""
+        """Return a trial's scores if an earlier driver evaluated it but died before telling it."""
         found = self._record.state.scored.get(cluster, ())
         return _scores_of(found[-1]) if found and found[-1].number == trial.number else None
 
     def _best(self, study: Study, cluster: str) -> Scores | None:
-        """Return what the best trial of a cluster gave; None if it has none."""
+        """Return the scores of a cluster's best trial; None if there is none."""
         trials = study.result().trials
         for event in reversed(self._record.state.scored.get(cluster, ())):
             is_told = event.number < 0 or trials[event.number].state is State.COMPLETE
@@ -307,7 +307,7 @@ def _scores_of(event: TrialScored) -> Scores:
 
 
 def _note(study: Study, cluster: str) -> str:
-    """Say so if most trials of a cluster failed, though some have completed."""
+    """Return a note if most trials of a cluster failed, though some completed."""
     why = why_so_few(study.result().trials)
     return why and f"shared params{_whose(cluster)}: {why}"
 
