@@ -72,7 +72,7 @@ class WorkDescribed:
 
     Attributes:
         objective: Digests of its code and of what the code refers to, by name (see `fingerprint`).
-        settings: The sampler, pruner and limits, in words.
+        settings: The sampler, the pruner and their settings, in words.
     """
 
     objective: Mapping[str, str]

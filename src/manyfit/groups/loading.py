@@ -1,4 +1,4 @@
-"""A call of `tune_groups` read from its record: its result, without the data."""
+"""Reads the result of a call of `tune_groups` from its record, without the data."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from manyfit.trackers.progress import counted
 def load_groups(name: str, *, folder: str | Path = ".manyfit") -> GroupsResult:
     """Read the result of a call of `tune_groups`, without its data and without running anything.
 
-    Also while it runs, and after a crash. The result is that of the call: `predict` works, as do
-    tables and plots. Choices that are not plain values (functions, classes) come back as their
-    labels.
+    It works even while the call runs or after a crash. The result equals that of the call:
+    `predict`, tables and plots work. Choices that are not plain values (functions, classes) are
+    returned as their labels.
 
     Args:
         name: The call's name.
@@ -28,7 +28,7 @@ def load_groups(name: str, *, folder: str | Path = ".manyfit") -> GroupsResult:
 
     Raises:
         ArgumentError: There is no such call; the message lists those there are.
-        NoResultError: The call was never begun.
+        NoResultError: The call never started.
         JournalCorruptError: Its record is damaged.
         JournalError: It can't be read, or a newer Manyfit wrote it.
 
@@ -49,7 +49,7 @@ def load_groups(name: str, *, folder: str | Path = ".manyfit") -> GroupsResult:
 
 
 def home_of(name: str, folder: str | Path) -> Path:
-    """Return the folder of a call that is on record.
+    """Return the folder of a recorded call.
 
     Raises:
         ArgumentError: There is no such call; the message lists those there are.
@@ -66,11 +66,11 @@ def home_of(name: str, folder: str | Path) -> Path:
 
 
 def result_of(state: CallState, folder: Path) -> GroupsResult:
-    """Return what is on record of a call as its result.
+    """Return the result of a recorded call.
 
     Args:
-        state: What is on record.
-        folder: The call's.
+        state: The state of the call, from its record.
+        folder: The folder of the call.
     """
     created = state.created
     rows, lost = _with_models(state.located(), folder)
@@ -91,13 +91,13 @@ def result_of(state: CallState, folder: Path) -> GroupsResult:
 
 
 def _with_models(rows: Table, folder: Path) -> tuple[Table, int]:
-    """Return rows with the models that the record keeps, and how many of these are lost."""
+    """Return rows with the models that the record keeps, and the number of models it has lost."""
     arrow = load("pyarrow")
     places = rows.column(MODEL_AT).to_pylist()
     if not any(places):
         return plain(rows), 0
     found = read_models(folder, places)
-    own = rows.column(MODEL).to_pylist()  # an older Manyfit's rows have their models themselves
+    own = rows.column(MODEL).to_pylist()  # rows of older Manyfits contain their models
     models = [model or mine for model, mine in zip(found, own, strict=True)]
     lost = sum(bool(place) and not model for place, model in zip(places, found, strict=True))
     index = rows.schema.get_field_index(MODEL)

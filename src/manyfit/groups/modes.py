@@ -1,4 +1,4 @@
-"""What is done with groups: each tuned on its own, all jointly, or the first for the others."""
+"""The modes of `tune_groups`: groups are tuned independently, jointly, or learn from the first."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,21 +20,20 @@ from manyfit.groups.search.portfolio import PortfolioSettings, Tuned, learn, wor
 
 # How many groups are tuned in full before the others: a tenth, within these bounds.
 _FIRST_SHARE, _FIRST_LEAST, _FIRST_MOST = 10, 12, 60
-# The others have so much less to try.
-_TRANSFERRED = 3
+_TRANSFERRED = 3  # the other groups have this many times fewer trials
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a mode works with.
+    """The objects that a mode works with.
 
     Attributes:
         population: All groups.
-        job: What is done with each.
-        record: Where rows go.
-        schema: Of rows.
-        mirrors: Told of what is on record.
-        resumed: What earlier calls of the same name left.
+        job: How to tune each group.
+        record: The record of the call, which receives the rows.
+        schema: The schema of the rows.
+        mirrors: The trackers, which receive the events that are on record.
+        resumed: The results of earlier calls of the same name.
     """
 
     population: Population
@@ -45,7 +44,7 @@ class Call:
     resumed: Resumed = NOTHING
 
     def done(self) -> Table:
-        """Return the rows on record of groups that need not be tuned again."""
+        """Return the recorded rows of groups that needn't be tuned again."""
         return without(settled(self.record.rows(self.schema)), self.resumed.again)
 
 
@@ -55,9 +54,9 @@ def independent(call: Call) -> None:
 
 
 def shared(call: Call, how: Aggregate) -> tuple[str, ...]:
-    """Tune all groups jointly, or each cluster of them; then fit each with what was found.
+    """Tune all groups, or each cluster of them, jointly; then fit each group with the best params.
 
-    Returns what people should know, in sentences.
+    Returns sentences about the result that users should read.
     """
     job = call.job
     call.population.hold()
@@ -77,9 +76,9 @@ def shared(call: Call, how: Aggregate) -> tuple[str, ...]:
 
 
 def transfer(call: Call) -> tuple[str, ...]:
-    """Tune some groups in full, and the others by what those teach.
+    """Tune some groups in full, learn from their trials, and tune the others with fewer trials.
 
-    Returns what people should know, in sentences.
+    Returns sentences about the result that users should read.
     """
     keys = call.population.keys()
     count = min(max(len(keys) // _FIRST_SHARE, _FIRST_LEAST), _FIRST_MOST)
@@ -99,7 +98,7 @@ def transfer(call: Call) -> tuple[str, ...]:
 
 
 def _run(call: Call, population: Population, job: GroupJob) -> None:
-    """Run what is not on record yet, or failed: by now the objective may be mended."""
+    """Tune the groups that have no result yet or failed: the objective may have been fixed."""
     done = call.done()
     if len(done):
         population = population.without(keys_in(done, job.by))
@@ -113,14 +112,14 @@ def _fit_default(objective: Callable[..., Any], params: Mapping[str, Any], *fram
 
 
 def _drawn(keys: Table, job: GroupJob, count: int) -> list[int]:
-    """Draw groups, the same on every backend."""
+    """Draw the indices of the first groups, which are the same on every backend."""
     texts = texts_of(keys, job.by)
     order = sorted(range(len(texts)), key=lambda place: group_seed(job.seed, texts[place]))
     return sorted(order[:count])
 
 
 def _learned(call: Call, first: Table) -> PortfolioSettings | None:
-    """Return what the first groups taught; None if they had too little in common."""
+    """Return a portfolio learned from the first groups; None if they have too little in common."""
     job, space = call.job, call.job.space
     texts = texts_of(first, job.by)
     rows = call.record.rows(call.schema).select(["group", "history"]).to_pylist()
@@ -138,7 +137,7 @@ def _learned(call: Call, first: Table) -> PortfolioSettings | None:
 def _evaluated(
     call: Call, first: Table, texts: Sequence[str], points: Points
 ) -> Mapping[str, str | None]:
-    """Return the trials of the first groups at what was best for others of them, by group."""
+    """Return, by group, the trials of the first groups at the best params of the others."""
     known = call.record.state.evaluated
     missing = [place for place, text in enumerate(texts) if text not in known]
     if missing:

@@ -1,4 +1,4 @@
-"""Tells the trackers of a call what is on record."""
+"""Passes the recorded events of a call to its trackers."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ class Mirrors:
         trackers: The trackers.
 
     Raises:
-        ArgumentError: One of them can't be told how groups have ended.
+        ArgumentError: The `close` of one of them doesn't accept an outcome.
     """
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
@@ -32,38 +32,38 @@ class Mirrors:
         self._opened: tuple[Tracker, ...] = ()
 
     def open(self, call: StudyInfo) -> None:
-        """Begin."""
+        """Open all trackers."""
         self._opened = self._trackers
         for tracker in self._opened:
             tracker.open(call, ())
 
     def record(self, event: Event, trial: Trial | None = None) -> None:
-        """Tell of an event that is on disk."""
+        """Pass on an event that is on disk."""
         for tracker in self._opened:
             tracker.record(event, trial)
 
     def close(self, reason: str, outcome: Outcome | None = None) -> None:
-        """End; does nothing after the first time."""
+        """Close all trackers; does nothing after the first time."""
         opened, self._opened = self._opened, ()
         for tracker in opened:
             tracker.close(reason, (), outcome)
 
 
 class SearchTracker:
-    """The tracker of a study within a call: the call's trackers are told of its trials.
+    """The tracker of a study within a call: it passes the study's events to the call's trackers.
 
     Args:
-        mirrors: The call's.
+        mirrors: The trackers of the call.
     """
 
     def __init__(self, mirrors: Mirrors) -> None:
         self._mirrors = mirrors
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
-        """Nothing: the call is open."""
+        """Do nothing: the call has opened its trackers."""
 
     def prepare(self, trial: Trial) -> Mapping[str, str]:  # noqa: ARG002 - the seam's signature
-        """Nothing to prepare."""
+        """Return no environment variables."""
         return {}
 
     def record(self, event: Event, trial: Trial | None) -> None:
@@ -71,4 +71,4 @@ class SearchTracker:
         self._mirrors.record(event, trial)
 
     def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:
-        """Nothing: the call goes on."""
+        """Do nothing: the call closes its trackers."""

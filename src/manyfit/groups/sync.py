@@ -1,4 +1,4 @@
-"""Finish the MLflow run of a call of `tune_groups` with what MLflow missed."""
+"""Writes to the MLflow run of a call of `tune_groups` what MLflow missed."""
 
 import contextlib
 from pathlib import Path
@@ -22,26 +22,26 @@ def sync_groups(
     experiment: str | None = None,
     wait: float = 600.0,
 ) -> Mirror | None:
-    """Write to MLflow what it lacks of a call over groups; nothing is run.
+    """Write to MLflow the results of a call over groups that it lacks; nothing is tuned.
 
-    Params, and whether each group has a run of its own, are as of the last call that was mirrored.
-    If none was, there are no runs of groups, and `n_trials` and the sampler are left out.
+    The run's params, and whether each group has its own run, are those of the last call that was
+    mirrored. If no call was, groups have no runs, and `n_trials` and the sampler are omitted.
 
     Args:
         name: The call's name.
         folder: The folder given to `tune_groups`.
-        tracking_uri: The server; by default the one that the call was mirrored to last, or else
+        tracking_uri: The server; by default the last one that the call was mirrored to, or
             MLflow's own choice.
-        experiment: The experiment's name, likewise.
-        wait: For how long to try, in seconds.
+        experiment: The experiment's name, with the same default.
+        wait: How long to try, in seconds.
 
     Returns:
-        Where all of it is; None where something is left to write, and a warning says what.
+        Where the results are; None if something wasn't written, and a warning says what.
 
     Raises:
         ArgumentError: There is no such call.
-        NoResultError: It was never begun.
-        StudyLockedError: It is running: its own driver writes to MLflow.
+        NoResultError: The call never started.
+        StudyLockedError: The call is running: its own driver writes to MLflow.
         JournalCorruptError: Its record is damaged.
         MissingExtraError: MLflow is not installed.
     """
