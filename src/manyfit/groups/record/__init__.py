@@ -1,1 +1,1 @@
-"""What is on disk of a call, and what a later call makes of it."""
+"""The record of a call on disk, and how a later call resumes from it."""

@@ -37,7 +37,7 @@ _FOLDER = "a folder that was not noted"
 
 
 def read_files(folder: Path) -> Iterator[GroupsEvent | Table]:
-    """Yield what is on record, as events; a table stands for the rows of the driver before it.
+    """Yield the record as events; a table stands for rows of the driver before it.
 
     Raises:
         JournalCorruptError: What says what is tuned is damaged.
@@ -105,7 +105,7 @@ def _started(
 
 
 def _shared(folder: Path, at: float) -> Iterator[GroupsEvent]:
-    """Yield what trials over groups were judged on, and what they gave."""
+    """Yield the data that trials over groups were evaluated on, and their scores."""
     clusters: dict[str | None, dict[str, str]] = {}
     path = folder / "shared" / "scores.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""Rows of groups, an Arrow table, as events, and back."""
+"""Converts rows of groups (an Arrow table) to events and back."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from manyfit.group_events import GroupEnded
 from manyfit.groups.record.row import COLUMN_NAMES, Schema, Table, row_schema, table_of
 from manyfit.metric import Metric
 
-# The columns that events have in another form, or not at all.
+# Columns that events have in another form or lack.
 _OTHER = ("params", "metrics", "baseline_metrics", "gain", "model")
 _PLAIN = tuple(name for name in COLUMN_NAMES if name not in _OTHER)
 # Types that are not written as the alias that pyarrow reads.
@@ -97,7 +97,7 @@ def rows_of(events: Sequence[GroupEnded], keys: Schema, metric: Metric) -> Table
 
 
 def _to_json(column: Any) -> list[Any]:
-    """Return the values of a key column as JSON has them: each comes back as it was."""
+    """Return the values of a key column in a JSON form that is read back without loss."""
     arrow = load("pyarrow")
     kind, types = column.type, arrow.types
     if types.is_temporal(kind):
@@ -129,12 +129,12 @@ def _of_json(values: list[Any], kind: Any) -> Any:
 
 
 def _whole(kind: Any) -> Any:
-    """Return the type of the whole numbers that a time or a duration is made of."""
+    """Return the integer type that a time or a duration is stored as."""
     arrow = load("pyarrow")
     return arrow.int32() if kind.bit_width == 32 else arrow.int64()
 
 
-# What rows of before have in columns that have come since.
+# The values of newer columns in rows that an older Manyfit wrote.
 DEFAULTS = {
     each.name: None if each.default is MISSING else each.default
     for each in fields(GroupEnded)
@@ -143,7 +143,7 @@ DEFAULTS = {
 
 
 def completed(rows: Table, schema: Schema) -> Table:
-    """Return rows that an older Manyfit wrote with the columns that have come since.
+    """Add the newer columns to rows that an older Manyfit wrote.
 
     Args:
         rows: Rows with key columns.

@@ -1,4 +1,4 @@
-"""What the trials of mode `"shared"` were judged on: only on the same rows can they be compared.
+"""The data that trials of mode `"shared"` were evaluated on; only equal data makes them comparable.
 
 A trial's value is that of the groups of a cluster, as they were then. So the groups, and digests of
 their rows, are on record from the first trial on.
@@ -18,13 +18,13 @@ from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.run.base import GroupKeys
 from manyfit.trackers.progress import counted
 
-# By group: its cluster, None where that isn't known, and what tells its rows from others.
+# By group: its cluster (None if unknown) and the digest of its rows.
 Judged: TypeAlias = Mapping[str, tuple[str | None, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How groups differ from those that the trials of their clusters were judged on.
+    """How groups differ from those that the trials of their clusters were evaluated on.
 
     Attributes:
         joined: Groups that were not there.
@@ -38,7 +38,7 @@ class Change:
 
     @classmethod
     def of(cls, before: Judged, now: Judged) -> "Change":
-        """Compare; clusters that are all new, or all gone, have no trials to compare."""
+        """Compare; skip clusters that are entirely new or gone: they have no trials."""
         old, new = ({cluster for cluster, _ in each.values()} for each in (before, now))
         both = before.keys() & now.keys()
         return cls(
@@ -106,7 +106,7 @@ def _refusal(change: Change, name: str, done: int | None) -> str:
 
 
 def _notes_of(change: Change) -> Iterator[str]:
-    """Yield sentences on groups that the params were not chosen for as they are."""
+    """Yield sentences on groups whose present rows the params were not chosen for."""
     way = "a call of another name chooses them anew"
     if change.joined:
         yield f"{counted(change.joined, 'group')} had no part in choosing the shared params: {way}"
@@ -128,5 +128,5 @@ def _now(population: GroupKeys, job: GroupJob, digests: Table | None) -> dict[st
 
 
 def mark_of(rows: int) -> str:
-    """Return what stands for a digest of rows where there is only their number."""
+    """Return a substitute for the digest of rows when only their number is known."""
     return counted(rows, "row")

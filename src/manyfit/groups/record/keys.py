@@ -1,4 +1,4 @@
-"""What names a group: the values of its key columns, as one text on every backend."""
+"""Keys of groups: the values of the key columns, as one text that is the same on every backend."""
 
 import datetime
 import decimal

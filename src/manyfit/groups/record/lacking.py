@@ -1,4 +1,4 @@
-"""What rows on record lack of what a call asks for, and where their models are."""
+"""Finds what recorded rows lack that a call asks for, and where their models are."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ def lacking(
     now: CallStarted,
     folder: Path,
 ) -> Iterator[tuple[str, set[str]]]:
-    """Yield what rows lack, and whose; a row that lacks several things is named once.
+    """Yield what rows lack, with their groups; a row that lacks several things is named once.
 
     Args:
         done: Rows on record, `located`.
@@ -67,7 +67,7 @@ def known(was: CallStarted, now: CallStarted) -> CallStarted:
 
 
 def output_of(call: CallStarted) -> str:
-    """Return the output that alone was given a driver's models; empty if there is none."""
+    """Return the output that has the only copy of a driver's models; empty if there is none."""
     return call.output if call.models and not call.model_folder else ""
 
 
@@ -76,7 +76,7 @@ def _most(call: CallStarted) -> float:
 
 
 def _is_here(row: _Row) -> bool:
-    """Whether a row has a model that is found without an output."""
+    """Whether a row has a model that can be read without an output."""
     return row["has_model"] or row["model_path"] is not None
 
 
@@ -97,7 +97,7 @@ def _rows(rows: Table, folder: Path | None = None) -> list[dict[str, Any]]:
 
 
 def misplaced(kept: Table, job: GroupJob) -> Iterator[str]:
-    """Yield a sentence if models of rows that stay are elsewhere than asked for."""
+    """Yield a sentence if models of rows that are kept are not where the call asks for them."""
     if not job.keep_models:
         return
     places = [_place(row) for row in _rows(kept) if _is_here(row)]
@@ -110,5 +110,5 @@ def misplaced(kept: Table, job: GroupJob) -> Iterator[str]:
 
 
 def _place(row: _Row) -> str:
-    """Return the folder of a row's model; empty where the row itself has it."""
+    """Return the folder of a row's model; empty if the row contains the model."""
     return str(row["model_path"] or "").rpartition("/")[0]

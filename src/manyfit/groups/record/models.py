@@ -1,4 +1,4 @@
-"""Where models of groups are kept: in a file of the record, or in a folder of the user's."""
+"""Stores models of groups in a file of the record, or in a folder of the user's."""
 
 import hashlib
 import logging
@@ -16,14 +16,14 @@ from manyfit.journal.copy import state_of
 from manyfit.journal.disk import make_folder, sync, write
 
 FILE = "models"  # in the folder of the record
-# Where a model is in the file: its first byte, how many there are, and their CRC-32.
+# A model's position in the file: the first byte, the number of bytes, and their CRC-32.
 Place: TypeAlias = Sequence[int]
 
 _log = logging.getLogger("manyfit")
 
 
 class ModelFile:
-    """The pickled models of a call, one after another; rows say where each is.
+    """The file of the pickled models of a call; rows have their positions.
 
     A driver that dies leaves bytes at the end that no row speaks of. They stay.
 
@@ -37,7 +37,7 @@ class ModelFile:
         self._size = 0
 
     def add(self, data: bytes) -> Place:
-        """Write a model; returns where it is, once `sync` has returned.
+        """Write a model and return its position, which is valid once `sync` has returned.
 
         Raises:
             JournalError: The disk refuses.
@@ -52,7 +52,7 @@ class ModelFile:
         return place
 
     def sync(self) -> None:
-        """Return once all that was added would survive a power cut; write a file anew that is gone.
+        """Make everything added survive a power cut; a file that was deleted is written again.
 
         Raises:
             JournalError: The disk refuses.
@@ -73,7 +73,7 @@ class ModelFile:
         return self._file
 
     def _write_again(self, old: int) -> None:
-        """Write what a deleted file had into a new one; it is there for as long as it is open."""
+        """Copy a deleted file, which can be read as long as it is open, to a new one."""
         make_folder(self._path.parent)
         self._file = open_held(self._path, 0o666, os.O_APPEND)
         place = 0
@@ -84,14 +84,14 @@ class ModelFile:
         _log.warning("%s was deleted while groups were tuned, and is written again", self._path)
 
     def close(self) -> None:
-        """Let go of the file. Safe to call twice."""
+        """Close the file. Safe to call twice."""
         if self._file is not None:
             close_held(self._file)
             self._file = None
 
 
 def read_models(folder: Path, places: Iterable[Place | None]) -> list[bytes | None]:
-    """Return models out of the record's file.
+    """Return models from the record's file.
 
     Args:
         folder: The record's.
@@ -116,7 +116,7 @@ def _whole(file: int, start: int, size: int, checksum: int) -> bytes | None:
 
 
 def model_name(group: str, data: bytes) -> str:
-    """Return the file name of a group's model: keys can hold anything, file names can't.
+    """Return the file name of a group's model, made of characters that file names may have.
 
     Other models of the group, those of other calls, have other names: none is ever overwritten.
 
@@ -129,7 +129,7 @@ def model_name(group: str, data: bytes) -> str:
 
 
 def store(folder: str, group: str, data: bytes) -> str:
-    """Write a pickled model into a folder or below a URL, whole or not at all; returns its path.
+    """Write a pickled model into a folder or below a URL, atomically, and return its path.
 
     Raises:
         OSError: There is no room, or no permission.

@@ -24,13 +24,13 @@ DELTA_LOG = "_delta_log"
 
 Place: TypeAlias = Parquet | Delta
 Column: TypeAlias = tuple[str, str]  # name and type
-# Small tables wait for company: so many rows, bytes or seconds.
+# Small tables are collected until they have this many rows or bytes, or for this many seconds.
 _MOST_ROWS, _MOST_BYTES, _LONGEST = 10_000, 64_000_000, 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where rows go.
+    """The place that rows are written to.
 
     Attributes:
         place: The folder or table; its path is absolute.
@@ -42,7 +42,7 @@ class Output:
 
     @classmethod
     def of(cls, given: str | Path | Place, home: Path) -> "Output":
-        """Return the output that a user means; a path is a Parquet folder's.
+        """Return the output that a user's argument means; a path means a Parquet folder.
 
         Args:
             given: The place.
@@ -69,11 +69,11 @@ class Output:
 
     @property
     def format(self) -> str:
-        """The place's format, as Spark calls it."""
+        """The name of the format in Spark."""
         return "delta" if isinstance(self.place, Delta) else "parquet"
 
     def _check_apart(self, home: Path) -> None:
-        """Check that rows and the record are not in one folder."""
+        """Check that rows and the record are in different folders."""
         path = self.place.path.removeprefix("file://")
         if "://" in path:
             return
@@ -91,7 +91,7 @@ class Output:
             ArgumentError: What is there already is something else.
             JournalError: It can't be read or written.
         """
-        # Delta itself sees to the types of its columns.
+        # Delta checks the types of its columns itself.
         keys = schema.names[: -len(COLUMN_NAMES)] if isinstance(self.place, Parquet) else []
         known = self._known(keys)
         if known is None:
@@ -163,7 +163,7 @@ class Output:
         return _columns(found, keys) or None
 
     def rows(self, schema: Schema) -> Table:
-        """Return what this call has written, without models."""
+        """Return the rows that this call has written, without models."""
         known = self._dataset(schema)
         names = [each for each in schema.names if each != MODEL and each in known.schema.names]
         ours = load("pyarrow.dataset").field(CALL) == self.call
@@ -204,7 +204,7 @@ class Output:
         if filesystem is None:
             folder = Path(path)
             folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f".{name}"  # readers pass over what begins with a dot
+            part = folder / f".{name}"  # readers ignore names that begin with a dot
             with part.open("wb") as file:
                 parquet.write_table(table, file)
                 file.flush()
@@ -215,7 +215,7 @@ class Output:
             parquet.write_table(table, f"{path}/{name}", filesystem=filesystem)
 
     def through(self, tables: Iterator[Table], most_bytes: int = _MOST_BYTES) -> Iterator[Table]:
-        """Write tables of rows, gathered into larger ones; yields them without models."""
+        """Write tables of rows, collected into larger ones; yields these without models."""
         held: list[Table] = []
         began = 0.0
         try:
@@ -254,7 +254,7 @@ def _exists(filesystem: Any, path: str) -> bool:
 
 
 def _make_folder(filesystem: Any, path: str) -> None:
-    """Make a folder on a file system of pyarrow's or fsspec's; on object stores there are none."""
+    """Make a folder on a file system of pyarrow or fsspec; object stores have no folders."""
     if hasattr(filesystem, "create_dir"):
         filesystem.create_dir(path)
     else:

@@ -1,4 +1,4 @@
-"""What earlier calls of the same name leave to a call: rows that count, and what people are told.
+"""Resumes from earlier calls of the same name: the rows that still count, and notes for users.
 
 A row that is on record counts whatever made it, unless this call asks for more than it has. So what
 differs from call to call is kept with the rows, and where rows of unlike calls stand side by side,
@@ -26,7 +26,7 @@ from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.run.base import GroupKeys, Population
 from manyfit.trackers.progress import counted
 
-# Settings of a job that may change between calls; so may the functions.
+# Settings of a job that may change between calls, as the functions may.
 _SETTINGS = ("sampler", "pruner", "stop", "start_with", "trial_timeout", "trial_memory")
 _FUNCTIONS = ("objective", "baseline")
 _ANOTHER = "a call of another name tunes all groups alike"
@@ -72,7 +72,7 @@ def started_by(job: GroupJob, keys: Schema) -> CallStarted:
 
 
 def resume(population: Population, job: GroupJob, record: GroupRecord, seed: int | None) -> Resumed:
-    """Put on record what the output has already, and find out what is on record.
+    """Record rows that only the output has, and return the results of earlier calls.
 
     Args:
         population: All groups.
@@ -114,7 +114,7 @@ def resume(population: Population, job: GroupJob, record: GroupRecord, seed: int
 
 
 def models_in_outputs(state: CallState) -> dict[str, str]:
-    """Return, by group on record, the output that alone was given its model."""
+    """Return, by recorded group, the output that has the only copy of its model."""
     made = {group: output_of(was) for group, was in state.calls_of(state.located()).items()}
     return {group: output for group, output in made.items() if output}
 
@@ -122,7 +122,7 @@ def models_in_outputs(state: CallState) -> dict[str, str]:
 def _recalled(
     population: Population, job: GroupJob, record: GroupRecord, schema: Schema
 ) -> set[str] | None:
-    """Take rows in that a driver has written and not put on record; returns all that are written.
+    """Record rows that a driver wrote but did not record; returns all written rows.
 
     None: there is no output.
     """
@@ -150,7 +150,7 @@ def _recalled(
 def _changed_work(
     kept: Mapping[str, CallStarted], record: GroupRecord, now: CallStarted
 ) -> Iterator[str]:
-    """Yield a sentence if rows, or trials, are there that another function or setting has made."""
+    """Yield a sentence if there are rows or trials that another function or setting produced."""
     ways = {id(was): was for was in kept.values()}
     changes = {key: _differences(was, now) for key, was in ways.items()}
     count = sum(bool(changes[id(was)]) for was in kept.values())
@@ -174,7 +174,7 @@ def _differences(was: CallStarted, now: CallStarted) -> list[str]:
 def _noted(
     record: GroupRecord, digests: Table | None, kept: Mapping[str, CallStarted]
 ) -> Mapping[str, bool]:
-    """Put digests of groups that will be tuned on record; returns which of the others differ."""
+    """Record digests of the groups that will be tuned; returns which of the other groups differ."""
     if digests is None:
         return {}
     known, now = dict(record.state.digests), _pairs(digests)
@@ -205,7 +205,7 @@ def _changed_data(
 
 
 def _digests(record: GroupRecord, digests: Table | None, schema: Schema) -> Mapping[str, str]:
-    """Return, by group, what tells the rows of earlier calls from others."""
+    """Return, by group, the digests of the rows in earlier calls."""
     if digests is not None:
         return record.state.digests
     columns = record.rows(schema).select(["group", "rows"])
@@ -213,7 +213,7 @@ def _digests(record: GroupRecord, digests: Table | None, schema: Schema) -> Mapp
 
 
 def _ended(made: Iterable[CallStarted]) -> int | None:
-    """Return the trials of shared params that have ended; None if that isn't known."""
+    """Return the trials of shared params that have ended; None if unknown."""
     return max((was.n_trials or 0 for was in made if was.functions), default=None)
 
 
@@ -231,7 +231,7 @@ def digests_of(groups: Sequence[str], digests: Sequence[str]) -> Table:
 
 
 def without(rows: Table, groups: frozenset[str]) -> Table:
-    """Return the rows of all groups but some."""
+    """Return the rows of all but the given groups."""
     arrow = load("pyarrow")
     wanted = [group not in groups for group in rows.column("group").to_pylist()]
     return rows.filter(arrow.array(wanted, arrow.bool_()))

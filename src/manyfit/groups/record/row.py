@@ -1,4 +1,4 @@
-"""What is recorded of a group: a value in the worker, and a line of an Arrow table elsewhere."""
+"""The result of a group: a dataclass in the worker, and a row of an Arrow table elsewhere."""
 
 import json
 import math
@@ -16,16 +16,16 @@ Schema: TypeAlias = Any
 Table: TypeAlias = Any
 
 COMPLETE = "COMPLETE"
-BASELINE = "BASELINE"  # not tuned, or in vain: what the group has is its baseline
+BASELINE = "BASELINE"  # not tuned, or to no avail: the baseline is the group's result
 FAIL = "FAIL"
-# In the reason of a group that is complete all the same.
+# In the reason of a group that is complete despite a problem.
 MOST_FAILED = "trials failed, most with"
 NO_MODEL = "its model can't be"
 
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """How tuning one group went.
+    """The result of tuning one group.
 
     Attributes:
         group: The group's key, as `keys.key_text` writes it.
@@ -81,11 +81,11 @@ class GroupRow:
 
 
 def from_json(line: str) -> GroupRow:
-    """Return the row of a line that `GroupRow.to_json` wrote."""
+    """Return the row from a line that `GroupRow.to_json` wrote."""
     return GroupRow(**json.loads(line))
 
 
-# Name, and type as Spark writes it.
+# Names, and types as Spark writes them.
 _COLUMNS = (
     ("group", "string"),
     ("state", "string"),
@@ -111,14 +111,14 @@ _COLUMNS = (
 )
 COLUMN_NAMES = tuple(name for name, _ in _COLUMNS)
 CALL = "call"  # in an output, the column that names the call: several may write to one place
-# What begins so in the table that people see is a param or a metric.
+# The prefixes of params and metrics in the table that users see.
 _FAMILIES = ("params_", "metrics_", "baseline_")
 # The columns that follow the keys, as Spark writes types.
 SPARK_COLUMNS = ", ".join(f"`{name}` {kind}" for name, kind in _COLUMNS)
 
 
 def key_names(by: Sequence[str]) -> tuple[str, ...]:
-    """Return what the key columns of the data are called among rows.
+    """Return the names that the key columns of the data have in rows.
 
     A name that rows have themselves, in whatever case, since Spark sees none, begins with `key_`.
 
@@ -134,7 +134,7 @@ def _is_taken(name: str) -> bool:
 
 
 def keys_in(rows: Table, by: Sequence[str]) -> Table:
-    """Return the key columns of rows, called as in the data."""
+    """Return the key columns of rows, with the names that they have in the data."""
     return rows.select(list(key_names(by))).rename_columns(list(by))
 
 
@@ -161,12 +161,12 @@ def as_moments(rows: Table, schema: Schema) -> Table:
 
 
 def has_failed(state: str, error: str | None) -> bool:
-    """Whether something went wrong with a group: it isn't just too small to be tuned."""
+    """Whether a group had a problem other than being too small to be tuned."""
     return state == FAIL or (state != COMPLETE and bool(error))
 
 
 def settled(rows: Table) -> Table:
-    """Return the rows of groups that have not failed: further calls leave these as they are."""
+    """Return the rows of groups that have not failed, which later calls don't tune again."""
     arrow = require("pyarrow", extra="arrow", purpose="tune_groups")
     pairs = zip(rows.column("state").to_pylist(), rows.column("error").to_pylist(), strict=True)
     return rows.filter(arrow.array([not has_failed(*pair) for pair in pairs], arrow.bool_()))

@@ -1,4 +1,4 @@
-"""Rows of groups written by Spark, where they are; models never come to the driver.
+"""Rows of groups that Spark writes from its executors; models never reach the driver.
 
 Jobs that append to one folder at the same time share its `_temporary`: the first to end removes it,
 with what the others have there. So a process writes one wave at a time, each job has a part of that
@@ -18,11 +18,11 @@ from manyfit.groups.record.output import DELTA_LOG, MODEL, Output
 from manyfit.groups.record.row import CALL, Table
 from manyfit.spark.jobs import spark_message
 
-_TRIES = 5  # at writing rows
+_TRIES = 5  # attempts to write rows
 _writing = threading.Lock()
-# What tells a row from another one of the same group.
+# The columns that distinguish rows of the same group.
 _IDENTITY = ["group", "seconds", "worker"]
-# The folder below `_temporary` is called after this number.
+# The name of the folder below `_temporary` is this number.
 _ATTEMPT = "mapreduce.job.application.attempt.id"
 
 
@@ -44,7 +44,7 @@ def append(output: Output, rows: Any, collect: Callable[[Any], Table]) -> Table:
     """
     kept = rows.persist()
     try:
-        count = kept.count()  # tunes them
+        count = kept.count()  # this tunes the groups
         problem: Exception | None = None
         for attempt in range(_TRIES):
             with _writing:
@@ -79,13 +79,13 @@ def _written(output: Output, spark: Any, *, merged: bool = False) -> Any:
 
 
 def _found(output: Output, rows: Any) -> Any:
-    """Return, without models, those rows that are in the output."""
+    """Return those of the rows that are in the output, without models."""
     there = _written(output, rows.sparkSession).select(_IDENTITY)
     return _slim(rows).join(there, _IDENTITY, "left_semi").select(rows.columns)
 
 
 def _missing(output: Output, rows: Any) -> Any:
-    """Return those rows that are not in the output."""
+    """Return those of the rows that are not in the output."""
     there = _written(output, rows.sparkSession).select(_IDENTITY)
     return rows.join(there, _IDENTITY, "left_anti").select(rows.columns)
 
@@ -147,10 +147,10 @@ def _has_files(path: str, spark: Any) -> bool:
 
 
 def write(output: Output, rows: Any) -> None:
-    """Append rows as one Spark job, apart from others until it is finished."""
+    """Append rows as one Spark job, in a temporary folder until the job has finished."""
     functions = load("pyspark.sql.functions")
     writer = rows.select(functions.lit(output.call).alias(CALL), "*").write.format(output.format)
-    writer = writer.option("mergeSchema", "true")  # Delta's: columns that have come since
+    writer = writer.option("mergeSchema", "true")  # an option of Delta: newer columns are added
     if isinstance(output.place, Parquet):
         writer = writer.option(_ATTEMPT, str(secrets.randbits(30)))
     writer.mode("append").save(output.place.path)

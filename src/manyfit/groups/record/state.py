@@ -1,4 +1,4 @@
-"""What a call's journal says: its events, folded."""
+"""The state of a call: the events of its journal, folded."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,14 +24,14 @@ from manyfit.groups.record.row import Schema, Table, as_moments, row_schema
 from manyfit.journal.file import FILE_NAME, read_events
 from manyfit.metric import Metric
 
-# Events of groups are made a table, which takes a tenth of their memory, so many at a time.
+# Events of groups are converted, this many at a time, to a table: a tenth of the memory.
 _AT_ONCE = 5_000
-_KEPT = 2  # scored trials of a cluster: the best one may be on record and not told yet
+_KEPT = 2  # scored trials of a cluster: the last may be recorded but not told yet
 MODEL_AT, CALL_AT = "model_at", "call_at"  # columns of `CallState.located` beside those of rows
 
 
 class CallState:
-    """What is on record of a call.
+    """The state of a call, from its record.
 
     Attributes:
         calls: What each driver that took the call over asked for.
@@ -55,12 +55,12 @@ class CallState:
         self.scored: dict[str, list[TrialScored]] = {}
         self.excluded: set[str] = set()
         self.evaluated: dict[str, str | None] = {}
-        self._ended: list[GroupEnded] = []  # of the last driver, and in no table yet
+        self._ended: list[GroupEnded] = []  # of the last driver, not in a table yet
         self._tables: list[Table] = []
 
     @classmethod
     def of(cls, items: Iterable[Any]) -> "CallState":
-        """Fold all that a record holds.
+        """Fold all events of a record.
 
         Raises:
             JournalCorruptError: It doesn't begin as the record of a call does.
@@ -71,7 +71,7 @@ class CallState:
         return state
 
     def apply(self, event: Any) -> None:
-        """Fold an event in, or a table of rows that stands for some.
+        """Fold an event, or a table of rows that stands for several events.
 
         Raises:
             JournalCorruptError: It can't have happened.
@@ -118,7 +118,7 @@ class CallState:
             self.scored[event.cluster] = [*found, event][-_KEPT:]
 
     def add(self, rows: Table, located: Any = None) -> None:
-        """Take in rows of the last driver, which may be an older Manyfit's.
+        """Add rows of the last driver, which may have been an older Manyfit.
 
         Args:
             rows: Rows that have ended.
@@ -139,7 +139,7 @@ class CallState:
 
     @property
     def is_begun(self) -> bool:
-        """Whether there is a first line."""
+        """Whether the journal has its first line."""
         return self._created is not None
 
     @property
@@ -201,7 +201,7 @@ class CallState:
 
 
 def plain(rows: Table) -> Table:
-    """Return `located` rows without where they are from."""
+    """Return `located` rows without the columns that say where they are from."""
     return rows.drop_columns([MODEL_AT, CALL_AT])
 
 
@@ -227,7 +227,7 @@ def _latest(rows: Table) -> Table:
 
 
 def places_of(places: Sequence[Place | None]) -> Any:
-    """Return where models are as an Arrow array."""
+    """Return the positions of models as an Arrow array."""
     return load("pyarrow").array(places, _place_type())
 
 

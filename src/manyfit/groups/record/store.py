@@ -1,4 +1,4 @@
-"""The record of a call over groups: a journal of events, and beside it the models that rows have.
+"""The record of a call over groups: a journal of events, and a file of models.
 
 Rows are written as they arrive and synced at least every second: that is what a crash of the
 machine may cost, while the death of the driver costs nothing. What is acted on (the call itself,
@@ -26,9 +26,9 @@ from manyfit.groups.record.state import CallState, places_of, plain
 from manyfit.journal.file import FileJournal
 
 _SYNC = 1.0
-# What a call under the same name may have otherwise than the first one.
+# The settings in which a later call of the same name may differ from the first.
 _FREE = ("name", "seed", "manyfit", "at")
-_IMPORTED = "groups-before.json"  # what `groups.json` is called once the journal has it all
+_IMPORTED = "groups-before.json"  # the new name of `groups.json`, once the journal has its contents
 
 
 class GroupRecord:
@@ -56,7 +56,7 @@ class GroupRecord:
         self, folder: Path, created: CallCreated, *, now: Callable[[], float] = time.monotonic
     ) -> None:
         check_kind(folder, groups=True)
-        created = cast("CallCreated", decode(encode(created)))  # lists, as JSON has them
+        created = cast("CallCreated", decode(encode(created)))  # sequences become lists, as in JSON
         self.folder = folder
         self.name = from_file_name(folder.name)
         self._now = now
@@ -76,12 +76,12 @@ class GroupRecord:
             raise
 
     def _sweep(self) -> None:
-        """Remove what worker processes exchanged and printed, also those of a driver that died."""
+        """Remove the temporary files and logs of workers, including those of a driver that died."""
         for name in ("scratch", "logs"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _import(self) -> None:
-        """Take a record in that an older Manyfit made; again if a driver died over it."""
+        """Import a record that an older Manyfit made; start over if an import was interrupted."""
         if not (self.folder / GROUPS_FILE).exists():
             return
         self.state = CallState()
@@ -120,7 +120,7 @@ class GroupRecord:
             self.commit()
 
     def append(self, rows: Table) -> list[GroupEnded]:
-        """Put rows on record, as the work of the driver that started last; returns them as events.
+        """Record rows of the driver that started last; returns them as events.
 
         Raises:
             JournalError: The disk refuses, or the folder is somebody else's by now.
@@ -137,19 +137,19 @@ class GroupRecord:
         return events
 
     def commit(self) -> None:
-        """Return once all that was put on record would survive a power cut.
+        """Make everything recorded so far survive a power cut.
 
         Raises:
             JournalError: The disk refuses, or the folder is somebody else's by now.
         """
         self._is_ours = False
-        self._journal.commit()  # raises where the folder is somebody else's
+        self._journal.commit()  # raises if another process has taken the folder
         self._models.sync()
         self._is_ours = True
         self._synced_at = self._now()
 
     def rows(self, schema: Schema) -> Table:
-        """Return what is on record, one row a group, in the order of their keys, without models.
+        """Return the recorded rows, one per group, in the order of the keys, without models.
 
         Raises:
             JournalCorruptError: The key columns on record are not those of the schema.
@@ -157,16 +157,16 @@ class GroupRecord:
         return plain(self.state.located(schema))
 
     def has_output(self, place: str) -> bool:
-        """Whether rows of this call's name at a place are its own."""
+        """Whether the rows with this call's name in an output are its own."""
         return any(call.output == place for call in self.state.calls)
 
     @property
     def first(self) -> CallStarted | None:
-        """What the first driver did; None if that isn't known."""
+        """The settings of the first driver whose functions are known; None if there is none."""
         return next((call for call in self.state.calls if call.functions), None)
 
     def close(self) -> None:
-        """Give the record up. Safe to call twice."""
+        """Close the record. Safe to call twice."""
         try:
             if self._is_ours:
                 self.commit()
