@@ -31,13 +31,13 @@ class ClusterContract:
         """Make ready what `make_cluster` needs; override it."""
 
     @pytest.fixture
-    def cluster(self, prepared: None) -> Cluster:  # noqa: ARG002 - for its effect
-        """The cluster of a test."""
+    def made(self, prepared: None) -> Cluster:  # noqa: ARG002 - for its effect
+        """The cluster of a test; by a name that hides no fixture of those who subclass this."""
         return self.make_cluster()
 
-    def test_a_task_says_what_its_function_returns(self, cluster: Cluster) -> None:
+    def test_a_task_says_what_its_function_returns(self, made: Cluster) -> None:
         """It runs in another process, with the settings and a place that has a name."""
-        ended = _run(cluster, "echo", secret=b"\0key", nested={"a": [1, None]})
+        ended = _run(made, "echo", secret=b"\0key", nested={"a": [1, None]})
         assert ended.error == ""
         assert ended.said is not None
         assert ended.said["pid"] != os.getpid()
@@ -47,63 +47,63 @@ class ClusterContract:
         assert isinstance(place["name"], str)
         assert isinstance(place["gpus"], list)
 
-    def test_a_function_that_raises(self, cluster: Cluster) -> None:
+    def test_a_function_that_raises(self, made: Cluster) -> None:
         """The task fails, and what is told has the exception's words."""
-        ended = _run(cluster, "fail")
+        ended = _run(made, "fail")
         assert ended.said is None
         assert "no such luck" in ended.error
 
-    def test_a_worker_without_manyfit(self, cluster: Cluster) -> None:
+    def test_a_worker_without_manyfit(self, made: Cluster) -> None:
         """A module that can't be imported is named, with the place, and no task fails."""
         ends: queue.SimpleQueue[TaskEnded] = queue.SimpleQueue()
-        cluster.start("manyfit_is_not_here:serve", {}, ends.put)
+        made.start("manyfit_is_not_here:serve", {}, ends.put)
         said = ends.get(timeout=PATIENCE).said
         assert said is not None
         assert "manyfit_is_not_here" in said["missing"]
         assert said["place"]["name"]
 
-    def test_a_broadcast_is_seen_by_tasks(self, cluster: Cluster) -> None:
+    def test_a_broadcast_is_seen_by_tasks(self, made: Cluster) -> None:
         """Its value is in the settings of a task as it was, until it is destroyed."""
-        if cluster.broadcast is None:
+        if made.broadcast is None:
             pytest.skip("it has none, and says so")
-        held = cluster.broadcast({"0.npy": b"data" * 1000})
-        ended = _run(cluster, "sizes", broadcasts={"digest": held})
+        held = made.broadcast({"0.npy": b"data" * 1000})
+        ended = _run(made, "sizes", broadcasts={"digest": held})
         assert ended.said == {"digest": {"0.npy": 4000}}
         held.destroy()
 
-    def test_a_task_can_dial_in(self, cluster: Cluster) -> None:
+    def test_a_task_can_dial_in(self, made: Cluster) -> None:
         """A task reaches this process by one of the addresses that it is told."""
-        with _Dialled(cluster) as dialled:
+        with _Dialled(made) as dialled:
             connection = dialled.accept()
             connection.sendall(b"!")
             connection.close()
             assert dialled.end().said == {"read": 1}
 
-    def test_a_cancelled_task_ends(self, cluster: Cluster) -> None:
+    def test_a_cancelled_task_ends(self, made: Cluster) -> None:
         """It is ended by the cluster, or by its driver's hanging up, and this is told once."""
-        with _Dialled(cluster) as dialled:
+        with _Dialled(made) as dialled:
             connection = dialled.accept()
-            cluster.cancel()
+            made.cancel()
             connection.close()
             deadline = time.monotonic() + PATIENCE
             while dialled.ends.empty() and time.monotonic() < deadline:
-                cluster.cancel()
+                made.cancel()
                 time.sleep(0.05)
             dialled.end()
             time.sleep(0.1)
             assert dialled.ends.empty()
 
-    def test_its_end_is_told(self, cluster: Cluster) -> None:
+    def test_its_end_is_told(self, made: Cluster) -> None:
         """While it is there, nothing is said; when it has ended, how; tasks then end at once."""
-        assert cluster.ended() is None
-        self.end(cluster)
+        assert made.ended() is None
+        self.end(made)
         deadline = time.monotonic() + PATIENCE
-        while cluster.ended() is None and time.monotonic() < deadline:
+        while made.ended() is None and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert " " in (cluster.ended() or "")
+        assert " " in (made.ended() or "")
         ends: queue.SimpleQueue[TaskEnded] = queue.SimpleQueue()
         with contextlib.suppress(Exception):  # it may as well raise what it likes
-            cluster.start("manyfit.testing.clusters:echo", {}, ends.put)
+            made.start("manyfit.testing.clusters:echo", {}, ends.put)
             assert ends.get(timeout=PATIENCE).said is None
 
 
