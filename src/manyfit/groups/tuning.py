@@ -154,6 +154,7 @@ def tune_groups(
         StudyChangedError: The record is of a call with other settings, the output has rows of
             another call of this name, or in mode `"shared"` new trials would be compared with
             others that were evaluated on other rows or groups.
+        JournalCorruptError: The record is damaged; the message says where.
         JournalError: The record, or the output, can't be written.
         ExecutorError: Workers can't be started, or the cluster is gone; the record is intact.
 

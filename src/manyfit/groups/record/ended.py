@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from manyfit.metric import Metric
 _OTHER = ("params", "metrics", "baseline_metrics", "gain", "model")
 _PLAIN = tuple(name for name in COLUMN_NAMES if name not in _OTHER)
 # Types that are not written as the alias that pyarrow reads.
-_DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")
+_DECIMAL = re.compile(r"(decimal\d+)\((\d+), (-?\d+)\)")
 _ZONED = re.compile(r"timestamp\[(\w+), tz=(.+)\]")
 
 
@@ -45,8 +46,7 @@ def keys_schema(types: Mapping[str, str]) -> Schema:
 
 def _type_of(arrow: Any, name: str, kind: str) -> Any:
     if found := _DECIMAL.fullmatch(kind):
-        bits, precision, scale = map(int, found.groups())
-        return (arrow.decimal128 if bits == 128 else arrow.decimal256)(precision, scale)
+        return getattr(arrow, found[1])(int(found[2]), int(found[3]))
     if found := _ZONED.fullmatch(kind):
         return arrow.timestamp(*found.groups())
     try:
@@ -106,9 +106,8 @@ def _to_json(column: Any) -> list[Any]:
         column = column.cast(arrow.string())
     values: list[Any] = column.to_pylist()
     if types.is_floating(kind):
-        return [
-            value if value is None or abs(value) < float("inf") else str(value) for value in values
-        ]
+        finite = (None if each is None else float(each) for each in values)
+        return [each if each is None or math.isfinite(each) else str(each) for each in finite]
     if types.is_binary(kind) or types.is_large_binary(kind):
         return [None if each is None else base64.b64encode(each).decode() for each in values]
     return values

@@ -20,9 +20,8 @@ from manyfit.group_events import CallCreated, CallStarted, GroupEnded, GroupsEve
 from manyfit.groups.record.arrow_files import read_files
 from manyfit.groups.record.ended import completed, events_of, keys_schema
 from manyfit.groups.record.models import ModelFile
-from manyfit.groups.record.output import without_model
 from manyfit.groups.record.row import Schema, Table, row_schema
-from manyfit.groups.record.state import CallState, places_of, plain
+from manyfit.groups.record.state import CallState, plain
 from manyfit.journal.file import FileJournal
 
 _SYNC = 1.0
@@ -130,10 +129,7 @@ class GroupRecord:
         places = [None if model is None else self._models.add(model) for model in models]
         events = events_of(rows, places)
         for event in events:
-            self._journal.append(event)
-        self.state.add(without_model(rows), places_of(places))
-        if self._now() - self._synced_at >= _SYNC:
-            self.commit()
+            self.put(event)
         return events
 
     def commit(self) -> None:
