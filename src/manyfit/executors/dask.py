@@ -56,10 +56,7 @@ class DaskExecutor(RemoteExecutor["DaskCluster"]):
         self._cluster.check()
         if threads := sum(self._cluster.client.nthreads().values()):
             return int(threads)
-        raise ArgumentError(
-            "this Dask cluster has no workers: start some, or give parallelism if they come when "
-            "there is work"
-        )
+        raise ArgumentError("this Dask cluster has no workers: start some, or give parallelism")
 
 
 class DaskCluster:

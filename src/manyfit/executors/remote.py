@@ -11,7 +11,7 @@ import abc
 import contextlib
 import queue
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 from manyfit._checks import check_number, check_optional
@@ -19,6 +19,7 @@ from manyfit.errors import ExecutorError
 from manyfit.executors.base import Capabilities, Handler
 from manyfit.remote.cluster import Cluster
 from manyfit.remote.equipment import Equipment, Packing
+from manyfit.remote.hub import Hub
 from manyfit.remote.pool import WorkerPool
 from manyfit.remote.study import ClusterStudy
 from manyfit.ship.chosen import Shippable
@@ -138,15 +139,9 @@ class RemoteExecutor(abc.ABC, Generic[_Cluster]):
         with contextlib.ExitStack() as undo:
             equipment = self._packing.equip(work, cluster)
             undo.callback(equipment.broadcasts.close)
+            hub, settings = self.listen(cluster, equipment, inbox)
             pool = WorkerPool(
-                cluster,
-                work,
-                equipment,
-                size=size,
-                inbox=inbox,
-                host=self._host,
-                port=self._port,
-                timings=self._timings,
+                cluster, work, equipment, size=size, inbox=inbox, hub=hub, settings=settings
             )
             undo.pop_all()
         study = ClusterStudy(pool, inbox, cluster, work.study, self._timings)
@@ -163,6 +158,27 @@ class RemoteExecutor(abc.ABC, Generic[_Cluster]):
             ObjectiveError: The objective can't be pickled; names what in it is to blame.
         """
         return self._packing.equip(work, self.cluster(work))
+
+    def listen(
+        self, cluster: _Cluster, equipment: Equipment, inbox: "queue.SimpleQueue[Any]"
+    ) -> tuple[Hub, dict[str, Any]]:
+        """Return a hub for tasks of the cluster, and the settings with which they dial it.
+
+        Raises:
+            ExecutorError: This process can't listen there.
+            MissingExtraError: cryptography is not installed.
+        """
+        reach = cluster.reach()
+        hub = Hub(reach.listen_at, self._port, inbox, self._timings)
+        return hub, {
+            "addresses": [
+                (host, hub.port) for host in ([self._host] if self._host else reach.hosts)
+            ],
+            "credentials": asdict(hub.credentials),
+            "imports": dict(equipment.listing.imports),
+            "broadcasts": dict(equipment.broadcasts.broadcasts),
+            "timings": asdict(self._timings),
+        }
 
     def submit(self, task: Task) -> None:
         """Give an attempt to an idle worker, on the machine with most of them."""

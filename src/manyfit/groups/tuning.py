@@ -16,6 +16,7 @@ from manyfit.archive import study_folder
 from manyfit.budget import Stop
 from manyfit.data.references import Delta, Parquet
 from manyfit.errors import ArgumentError, JournalError
+from manyfit.executors.remote import RemoteExecutor
 from manyfit.group_events import CallEnded
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Aggregate
@@ -68,7 +69,7 @@ def tune_groups(
     trial_timeout: float | None = None,
     trial_memory: int | None = None,
     parallelism: int | None = None,
-    executor: SparkExecutor | None = None,
+    executor: RemoteExecutor[Any] | None = None,
     keep_models: bool | str | Path = False,
     keep_trials: bool = False,
     output: str | Path | Parquet | Delta | None = None,
@@ -124,8 +125,9 @@ def tune_groups(
         trial_timeout: Seconds after which a trial is killed; its group goes on.
         trial_memory: Bytes that a worker process may hold; beyond that the trial is killed, too.
         parallelism: On pandas, the number of processes; by default the number of cores.
-        executor: On Spark, a `SparkExecutor` whose `ship`, `env`, `secrets` and `storage` say what
-            to send to workers; by default one that finds it automatically.
+        executor: For pandas, a `DaskExecutor` or a `SparkExecutor`: each task on its cluster tunes
+            a batch of groups; by default this machine does. On Spark, a `SparkExecutor` whose
+            `ship`, `env`, `secrets` and `storage` say what to send to workers.
         keep_models: Whether the result has each group's model; or a folder or URL for them. The
             model is that of the best trial; with folds it is fitted again on all rows.
         keep_trials: Whether the result has all trials of each group.
@@ -276,7 +278,7 @@ def _info_of(call: Call, mode: Mode, *, child_runs: bool) -> StudyInfo:
         n_trials=job.n_trials,
         parallelism=population.slots,
         notes=call.resumed.notes,
-        remote=not isinstance(population, LocalPopulation),
+        remote=population.remote,
         groups=groups,
     )
 
@@ -304,22 +306,31 @@ def _put_end(call: Call, reason: str, notes: Sequence[str] = ()) -> None:
 
 
 def _population(
-    data: Any, job: GroupJob, parallelism: int | None, executor: SparkExecutor | None, home: Path
+    data: Any,
+    job: GroupJob,
+    parallelism: int | None,
+    executor: Any,
+    home: Path,
 ) -> Population:
     if hasattr(data, "columns"):
         check_columns(list(data.columns), job.order_by)
     if is_frame(data, "pandas"):
-        if executor is not None:
-            raise ArgumentError("executor is for Spark DataFrames, but data is a pandas one")
         parallelism = check_optional("parallelism", parallelism, least=1, whole=True)
-        return LocalPopulation(data, job.by, job.shared_by, parallelism=parallelism, folder=home)
+        if not isinstance(executor, RemoteExecutor | None):
+            rule = "executor must be a DaskExecutor, a SparkExecutor or None"
+            raise ArgumentError(f"{rule}, but got {executor!r:.200}")
+        if executor is not None and parallelism is not None:
+            raise ArgumentError("parallelism is given by the executor: leave it to one of them")
+        return LocalPopulation(
+            data, job.by, job.shared_by, parallelism=parallelism, folder=home, executor=executor
+        )
     if is_frame(data, "pyspark.sql"):
         _check_order(job)
         if parallelism is not None:
             raise ArgumentError("parallelism is for pandas: on Spark it is the cluster's slots")
         if not isinstance(executor, SparkExecutor | None):
             raise ArgumentError(
-                f"executor must be a SparkExecutor or None, but got {executor!r:.200}"
+                f"on Spark, executor must be a SparkExecutor or None, but got {executor!r:.200}"
             )
         return SparkPopulation(
             data,

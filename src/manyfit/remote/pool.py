@@ -5,7 +5,7 @@ import queue
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from manyfit.errors import ExecutorError
@@ -17,7 +17,6 @@ from manyfit.remote.supervisor import Supervisor, UnreachableDriverError
 from manyfit.remote.watch import ClusterEnded
 from manyfit.remote.workers import Workers
 from manyfit.ship.preflight import check
-from manyfit.worker.timings import USUAL, Timings
 from manyfit.worker.work import Task, Work
 
 logger = logging.getLogger("manyfit")
@@ -42,13 +41,8 @@ class WorkerPool:
         equipment: What workers receive, and must have.
         size: The number of attempts that run at once.
         inbox: The queue for messages of workers and the cluster, which `take` handles.
-        host: The host of this process for workers; None for that of `cluster.reach()`.
-        port: The port to listen at; 0 for any free port.
-        timings: Intervals and timeouts.
-
-    Raises:
-        ExecutorError: This process can't listen there.
-        MissingExtraError: cryptography is not installed.
+        hub: The hub that workers connect to; closed here.
+        settings: What they need for that; see `manyfit.remote.worker.serve`.
     """
 
     live_reports = True
@@ -61,25 +55,16 @@ class WorkerPool:
         *,
         size: int,
         inbox: "queue.SimpleQueue[Message]",
-        host: str | None = None,
-        port: int = 0,
-        timings: Timings = USUAL,
+        hub: Hub,
+        settings: Mapping[str, Any],
     ) -> None:
+        timings = hub.timings
         self._listing = equipment.listing
         self._timings = timings
         self._began = time.monotonic()
         self._said: set[str] = set()
-        reach = cluster.reach()
-        self._hub = Hub(reach.listen_at, port, inbox, timings)
+        self._hub = hub
         self._workers = Workers(self._hub, work, equipment.setup, size, self._inspect)
-        hosts = reach.hosts if host is None else (host,)
-        settings = {
-            "addresses": [(each, self._hub.port) for each in hosts],
-            "credentials": asdict(self._hub.credentials),
-            "imports": dict(self._listing.imports),
-            "broadcasts": dict(equipment.broadcasts.broadcasts),
-            "timings": asdict(timings),
-        }
         self._supervisor = Supervisor(cluster, settings, inbox.put, timings)
         for _ in range(size):
             self._supervisor.start()

@@ -109,12 +109,8 @@ class Supervisor:
             ExecutorError: No task can succeed.
         """
         self._begun -= 1
+        check_said(ended.said)
         match ended.said:
-            case {"missing": why, "place": place}:
-                raise ExecutorError(
-                    f"Manyfit can't be imported on {place['name']}: {why}. Install it on the "
-                    "workers, in the Python that runs there (on Spark, PYSPARK_PYTHON)"
-                )
             case {"unreachable": why} if first:
                 raise UnreachableDriverError(why)
             case {"unreachable": why} | {"left": why, "for_good": True}:
@@ -164,3 +160,17 @@ class Supervisor:
             time.sleep(_LOOK)
             if self._running < running:
                 running, patience = self._running, time.monotonic() + self._timings.home
+
+
+def check_said(said: Mapping[str, Any] | None) -> None:
+    """Refuse what a task says where Manyfit is missing.
+
+    Raises:
+        ExecutorError: It is; says where, and what to do.
+    """
+    match said:
+        case {"missing": why, "place": place}:
+            raise ExecutorError(
+                f"Manyfit can't be imported on {place['name']}: {why}. Install it on the workers, "
+                "in the Python that runs there (on Spark, PYSPARK_PYTHON)"
+            )

@@ -18,7 +18,9 @@ from typing import Any
 
 import cloudpickle
 
+from manyfit.executors.remote import RemoteExecutor
 from manyfit.remote.cluster import Reach, TaskEnded, call
+from manyfit.worker.work import Work
 
 _BOOT = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
@@ -202,6 +204,26 @@ class ProcessCluster:
     def ended(self) -> str | None:
         """Return whether `stop` was called."""
         return "the cluster was stopped" if self._stopped else None
+
+
+class ProcessClusterExecutor(RemoteExecutor[ProcessCluster]):
+    """An executor whose workers are tasks of a `ProcessCluster`.
+
+    Args:
+        cluster: Where they run.
+        parallelism: How many trials, or batches of groups, run at once.
+        **options: As `RemoteExecutor` has them.
+    """
+
+    def __init__(self, cluster: ProcessCluster, parallelism: int = 2, **options: Any) -> None:
+        super().__init__(parallelism, **options)
+        self._cluster = cluster
+
+    def cluster(self, work: Work) -> ProcessCluster:  # noqa: ARG002 - one for all works
+        return self._cluster
+
+    def slots(self) -> int:
+        return self.parallelism
 
 
 def _here() -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any, Protocol, TypeAlias
 from manyfit.errors import ArgumentError
 from manyfit.groups.job import GroupJob
 from manyfit.groups.record.output import Output
-from manyfit.groups.record.row import Schema, Table
+from manyfit.groups.record.row import GroupRow, Schema, Table
+from manyfit.groups.run.batch_runner import GroupBatch
 from manyfit.trial import Params
 
 # Stored params, by the text of the `shared_by` values.
@@ -54,6 +55,20 @@ def check_names(columns: Sequence[str]) -> None:
             )
 
 
+class Runner(Protocol):
+    """A slot that tunes one batch of groups after another, here or on a cluster."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has a batch that is not done."""
+
+    def submit(self, batch: GroupBatch) -> None:
+        """Begin a batch; returns before the process is up."""
+
+    def poll(self) -> list[GroupRow]:
+        """Return the rows of groups that ended since, in order, without waiting."""
+
+
 class GroupKeys(Protocol):
     """The groups of a data set: their keys, and what tells whether their rows have changed."""
 
@@ -87,6 +102,10 @@ class Population(GroupKeys, Protocol):
     @property
     def slots(self) -> int | None:
         """The number of groups tuned at once; None if unknown."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether groups are tuned on other machines."""
 
     def part(self, keys: Table) -> "Population":
         """Return the population of these groups only."""

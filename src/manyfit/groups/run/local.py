@@ -1,4 +1,4 @@
-"""Tunes the groups of a pandas DataFrame, in worker processes on this machine."""
+"""Tunes the groups of a pandas DataFrame, in worker processes here or on a cluster."""
 
 import heapq
 import time
@@ -8,19 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from manyfit._names import from_file_name
 from manyfit._optional import load, require
 from manyfit.data.shared import Shared, share
 from manyfit.digest import digest
 from manyfit.errors import ArgumentError
+from manyfit.executors.remote import RemoteExecutor
 from manyfit.groups.job import GroupJob
 from manyfit.groups.record.keys import texts_of
 from manyfit.groups.record.output import Output
 from manyfit.groups.record.resume import digests_of
 from manyfit.groups.record.row import GroupRow, Schema, Table, row_schema, to_table
-from manyfit.groups.run.base import Points, check_columns
+from manyfit.groups.run.base import Points, Runner, check_columns
 from manyfit.groups.run.batch import SHARED, Portion, TuneBatch
 from manyfit.groups.run.batch_runner import BatchRunner, GroupBatch, wait
 from manyfit.groups.run.plan import FIXED
+from manyfit.groups.run.remote import RemoteRunners
 from manyfit.metric import Metric
 from manyfit.worker.limits import usable_cpus
 from manyfit.worker.payload import Payload, pack
@@ -48,11 +51,13 @@ class LocalPopulation:
         frame: The rows.
         by: The key columns.
         shared_by: Further columns for `keys`.
-        parallelism: The number of processes.
+        parallelism: The number of processes on this machine.
         folder: The folder for logs and exchanged files.
+        executor: The cluster, and what is sent there; None for this machine.
 
     Raises:
         ArgumentError: A column is missing, or can't be a key.
+        ExecutorError: The cluster has ended.
     """
 
     def __init__(
@@ -63,9 +68,9 @@ class LocalPopulation:
         *,
         parallelism: int | None = None,
         folder: Path,
+        executor: RemoteExecutor[Any] | None = None,
     ) -> None:
         check_columns(list(frame.columns), (*by, *shared_by))
-        self._parallelism = parallelism or usable_cpus()
         self._by = tuple(by)
         self._shared_by = tuple(name for name in shared_by if name not in self._by)
         codes = _codes(frame, self._by)
@@ -73,7 +78,11 @@ class LocalPopulation:
         edges = np.flatnonzero(np.diff(codes[order], prepend=-1, append=-1))
         starts = edges[:-1] if len(codes) else np.empty(0, dtype=np.intp)
         rows = frame.iloc[order].reset_index(drop=True)
-        self._runners = _Runners(rows, folder, max(1, usable_cpus() // self._parallelism))
+        self._runners: _Runners | RemoteRunners = (
+            _Runners(rows, folder, parallelism or usable_cpus())
+            if executor is None
+            else RemoteRunners(rows, executor, from_file_name(folder.name))
+        )
         keys = rows[[*self._by, *self._shared_by]].iloc[starts]
         self._start(_key_table(keys), starts, np.diff(edges))
 
@@ -95,7 +104,11 @@ class LocalPopulation:
     @property
     def slots(self) -> int:
         """The number of processes."""
-        return self._parallelism
+        return self._runners.slots
+
+    @property
+    def remote(self) -> bool:
+        return isinstance(self._runners, RemoteRunners)
 
     def count(self) -> int:
         return len(self._texts)
@@ -154,7 +167,7 @@ class LocalPopulation:
         if not self._texts:
             return
         try:
-            runners = self._runners.runners(job, min(self._parallelism, len(self._texts)))
+            runners = self._runners.runners(job, min(self.slots, len(self._texts)))
             rows = self._drive(runners, job, points)
             yield from (
                 rows if job.output is None or points is not None else job.output.through(rows)
@@ -166,7 +179,7 @@ class LocalPopulation:
             self._runners.close()
 
     def _drive(
-        self, runners: list[BatchRunner], job: GroupJob, points: Points | None
+        self, runners: Sequence[Runner], job: GroupJob, points: Points | None
     ) -> Iterator[Table]:
         clusters = texts_of(self._keys, job.shared_by)
         batches = self._batches(len(runners), clusters, points)
@@ -180,7 +193,7 @@ class LocalPopulation:
             if rows:
                 yield self._table(rows, job.metric)
             else:
-                wait(runners, 1.0)
+                self._runners.wait(1.0)
 
     def _batches(
         self, processes: int, clusters: Sequence[str], points: Points | None
@@ -217,15 +230,16 @@ class _Runners:
     Args:
         frame: All rows, sorted by group.
         folder: The folder for logs and exchanged files.
-        cpus: The number of threads of each.
+        slots: The number of processes.
     """
 
-    def __init__(self, frame: Any, folder: Path, cpus: int) -> None:
+    def __init__(self, frame: Any, folder: Path, slots: int) -> None:
         self.is_held = False
         self.frame = frame
+        self.slots = slots
         self._shared: Shared | None = None
         self._folder = folder
-        self._cpus = cpus
+        self._cpus = max(1, usable_cpus() // slots)
         self._job: GroupJob | None = None
         self._payload: Payload | None = None
         self._runners: list[BatchRunner] = []
@@ -242,6 +256,10 @@ class _Runners:
         while len(self._runners) < count:
             self._runners.append(BatchRunner(Slot(self._payload), self._folder, job))
         return self._runners[:count]
+
+    def wait(self, seconds: float) -> None:
+        """Wait until one of them has something to say or must be looked at."""
+        wait(self._runners, seconds)
 
     def _packed(self, job: GroupJob) -> Payload:
         if self._shared is None:

@@ -119,6 +119,10 @@ class SparkPopulation:
         slots = self.session.slots()
         return max(1, int(slots.now or min(slots.dependable or 2, 1_000)))
 
+    @property
+    def remote(self) -> bool:
+        return True
+
     def count(self) -> int:
         """Return the number of groups, with a Spark job the first time."""
         return self._sizes().groups
