@@ -6,6 +6,7 @@ import pytest
 
 from manyfit import MlflowTracker
 from manyfit.testing.groups import group_ended, groups_info, tell_groups
+from manyfit.testing.trackers import RecordingTracker, Story
 from manyfit.trackers import mlflow, mlflow_courier, mlflow_patience
 from manyfit.trackers.base import Outcome
 
@@ -88,6 +89,18 @@ class TestRun:
         assert "groups 3" in run.tags["mlflow.note.content"]
         assert set(run.files) == {"space.json", "table.csv", "figures.html"}
         assert len(server.runs) == 1
+
+    def test_trials_of_all_groups(self, tracker, server, tmp_path):
+        """A trial of mode `"shared"` has no run, and the call's run ends as others do."""
+        story = Story(aside := RecordingTracker(), folder=tmp_path)
+        story.run(2)
+        tracker.open(groups_info(tmp_path, mode="shared"), ())
+        for event in aside.events:
+            tracker.record(event, story.trials[event.number])
+        tracker.record(group_ended("north", 1), None)
+        tracker.close("all groups are done", (), Outcome(["Groups sales"]))
+        (run,) = server.runs.values()
+        assert (run.status, run.curve("groups_done")[-1]) == ("FINISHED", (1, 1.0))
 
     @pytest.mark.parametrize(
         ("reason", "status"),

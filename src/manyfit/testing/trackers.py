@@ -23,7 +23,7 @@ from manyfit.events import (
 )
 from manyfit.metric import Metric
 from manyfit.space import Choice, Float, Space
-from manyfit.testing.groups import groups_info, tell_groups
+from manyfit.testing.groups import group_ended, groups_info, tell_groups
 from manyfit.trackers.base import Outcome, StudyInfo, Tracker
 from manyfit.trial import (
     Attempt,
@@ -250,6 +250,19 @@ class TrackerContract:
         """Groups that end in every state are taken, and the outcome; so is the same call again."""
         tell_groups(tracker, folder=tmp_path)
         tell_groups(tracker, folder=tmp_path, before=2)
+
+    def test_takes_trials_of_all_groups(self, tracker: Tracker, tmp_path: Path) -> None:
+        """In mode `"shared"`, trials are told before groups, and their search ends before them."""
+        aside = RecordingTracker()
+        story = Story(aside, folder=tmp_path)
+        story.run(2)
+        story.end()
+        tracker.open(groups_info(tmp_path, mode="shared"), ())
+        for event in aside.events:
+            number = getattr(event, "number", None)
+            tracker.record(event, None if number is None else story.trials[number])
+        tracker.record(group_ended("north", 1), None)
+        tracker.close("all groups are done", (), Outcome(["Groups sales"]))
 
     def test_takes_groups_that_were_cut_off(self, tracker: Tracker, tmp_path: Path) -> None:
         """A call that raised has no outcome."""

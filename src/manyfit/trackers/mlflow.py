@@ -118,7 +118,7 @@ class MlflowTracker:
             return
         if isinstance(event, GroupEnded):
             self._courier.count(event)
-        elif trial is not None:
+        elif trial is not None and not self._courier.has_groups:  # a trial of all groups has no run
             self._courier.update(trial)
 
     def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:

@@ -97,6 +97,11 @@ class Courier:
         """Whether anything is, or will be, written."""
         return self._thread.is_alive()
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether it carries a call over groups, which has no runs of trials."""
+        return self._tally is not None
+
     def start(self, trial: Trial) -> None:
         """Record a trial that is about to start.
 
