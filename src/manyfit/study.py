@@ -42,6 +42,7 @@ from manyfit.samplers.base import Sampler
 from manyfit.space import Space
 from manyfit.trackers.auto import Trackers, make_trackers
 from manyfit.trackers.base import StudyInfo
+from manyfit.trackers.mirrors import Mirrors
 from manyfit.trial import Params, Trial
 from manyfit.worker.work import Limits, Objective, Work
 
@@ -386,13 +387,12 @@ class Study:
             on_driver_thread=can is not None and can.on_driver_thread,
             outside=frozenset(self._engine.outside),
         )
-        self._recorder.trackers = make_trackers(self._tracker, progress)
-        for tracker in self._recorder.trackers:
-            tracker.open(info, tuple(self._engine.trials))
+        mirrors = Mirrors(make_trackers(self._tracker, progress))
+        mirrors.open(info, tuple(self._engine.trials))
+        self._recorder.trackers = (mirrors,)
 
     def _close_trackers(self) -> None:
-        trackers, self._recorder.trackers = self._recorder.trackers, ()
-        for tracker in trackers:
+        for tracker in self._recorder.trackers:
             tracker.close(self._reason, tuple(self._engine.trials))
 
 

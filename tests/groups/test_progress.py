@@ -107,6 +107,15 @@ class TestTrackers:
         with pytest.raises(ArgumentError, match="progress must be"):
             tuned(progress="loud")
 
+    @pytest.mark.parametrize("mode", ["independent", "shared"])
+    def test_one_that_raises(self, tuned, mode, caplog):
+        """No group is lost to a tracker of one's own, and the user is told once."""
+        tracker = RecordingTracker()
+        tracker.record = lambda event, trial: 1 / 0
+        found = tuned(mode=mode, tracker=tracker)
+        assert (found.count("COMPLETE"), tracker.reason) == (6, "all groups are done")
+        assert caplog.text.count("tracker RecordingTracker raised ZeroDivisionError") == 1
+
     def test_a_tracker_of_studies_alone(self, tuned):
         """One whose `close` takes no outcome is refused before anything runs."""
 

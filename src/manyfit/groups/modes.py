@@ -10,13 +10,14 @@ from manyfit._own import own_values
 from manyfit.group_events import GroupEvaluated
 from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Aggregate, Joint
-from manyfit.groups.progress import Mirrors, SearchTracker
+from manyfit.groups.progress import SearchTracker
 from manyfit.groups.record.keys import group_seed, key_text, texts_of
 from manyfit.groups.record.resume import NOTHING, Resumed, without
 from manyfit.groups.record.row import Schema, Table, keys_in, settled
 from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.run.base import Points, Population
 from manyfit.groups.search.portfolio import PortfolioSettings, Tuned, learn, worth_sharing
+from manyfit.trackers.mirrors import Mirrors
 
 # How many groups are tuned in full before the others: a tenth, within these bounds.
 _FIRST_SHARE, _FIRST_LEAST, _FIRST_MOST = 10, 12, 60
@@ -104,7 +105,7 @@ def _run(call: Call, population: Population, job: GroupJob) -> None:
         population = population.without(keys_in(done, job.by))
     for rows in population.run(job):
         for event in call.record.append(rows):
-            call.mirrors.record(event)
+            call.mirrors.record(event, None)
 
 
 def _fit_default(objective: Callable[..., Any], params: Mapping[str, Any], *frames: Any) -> Any:

@@ -6,47 +6,25 @@ from collections.abc import Mapping, Sequence
 from manyfit.errors import ArgumentError
 from manyfit.events import Event
 from manyfit.trackers.base import Outcome, StudyInfo, Tracker
+from manyfit.trackers.mirrors import Mirrors
 from manyfit.trial import Trial
 
 
-class Mirrors:
-    """The trackers of one call.
-
-    Args:
-        trackers: The trackers.
+def hear_the_end(trackers: Sequence[Tracker]) -> Sequence[Tracker]:
+    """Return the trackers, all of which can be told how groups have ended.
 
     Raises:
-        ArgumentError: The `close` of one of them doesn't accept an outcome.
+        ArgumentError: One of them can't.
     """
-
-    def __init__(self, trackers: Sequence[Tracker]) -> None:
-        for tracker in trackers:
-            try:
-                inspect.signature(tracker.close).bind("", (), None)
-            except TypeError as error:
-                raise ArgumentError(
-                    "tune_groups calls tracker.close(reason, trials, outcome), but close of "
-                    f"{type(tracker).__name__} doesn't take these: {error}"
-                ) from error
-        self._trackers = tuple(trackers)
-        self._opened: tuple[Tracker, ...] = ()
-
-    def open(self, call: StudyInfo) -> None:
-        """Open all trackers."""
-        self._opened = self._trackers
-        for tracker in self._opened:
-            tracker.open(call, ())
-
-    def record(self, event: Event, trial: Trial | None = None) -> None:
-        """Pass on an event that is on disk."""
-        for tracker in self._opened:
-            tracker.record(event, trial)
-
-    def close(self, reason: str, outcome: Outcome | None = None) -> None:
-        """Close all trackers; does nothing after the first time."""
-        opened, self._opened = self._opened, ()
-        for tracker in opened:
-            tracker.close(reason, (), outcome)
+    for tracker in trackers:
+        try:
+            inspect.signature(tracker.close).bind("", (), None)
+        except TypeError as error:
+            raise ArgumentError(
+                "tune_groups calls tracker.close(reason, trials, outcome), but close of "
+                f"{type(tracker).__name__} doesn't take these: {error}"
+            ) from error
+    return trackers
 
 
 class SearchTracker:

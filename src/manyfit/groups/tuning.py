@@ -22,7 +22,7 @@ from manyfit.groups.job import GroupJob
 from manyfit.groups.joint import Aggregate
 from manyfit.groups.loading import result_of
 from manyfit.groups.modes import Call, independent, shared, transfer
-from manyfit.groups.progress import Mirrors
+from manyfit.groups.progress import hear_the_end
 from manyfit.groups.record.output import Output
 from manyfit.groups.record.resume import resume
 from manyfit.groups.record.row import row_schema
@@ -43,6 +43,7 @@ from manyfit.spark.executor import SparkExecutor
 from manyfit.spark.watch import explained
 from manyfit.trackers.auto import Trackers, make_trackers
 from manyfit.trackers.base import GroupsInfo, StudyInfo
+from manyfit.trackers.mirrors import Mirrors
 from manyfit.trial import Params
 
 
@@ -199,7 +200,7 @@ def tune_groups(
         seed=seed,
     )
     home = study_folder(name if name is not None else _new_name(), folder)
-    mirrors = Mirrors(make_trackers(tracker, progress))
+    mirrors = Mirrors(hear_the_end(make_trackers(tracker, progress)))
     population = _population(data, job, parallelism, executor, home)
     place = None if output is None else Output.of(output, home)
     job = replace(job, output=place)
@@ -210,7 +211,7 @@ def tune_groups(
             schema = row_schema(population.keys_schema)
             resumed = resume(population, job, record, seed)
             call = Call(population, job, record, schema, mirrors, resumed)
-            mirrors.open(_info_of(call, mode, child_runs=child_runs))
+            mirrors.open(_info_of(call, mode, child_runs=child_runs), ())
             return _tune(call, mode, aggregate)
     finally:
         population.close()
@@ -233,9 +234,9 @@ def _tune(call: Call, mode: Mode, how: Aggregate) -> GroupsResult:
         reason = f"the driver ended with {type(error).__name__}{said}"
         with contextlib.suppress(JournalError):
             _put_end(call, reason)
-        call.mirrors.close(reason)
+        call.mirrors.close(reason, ())
         raise
-    call.mirrors.close(reason, outcome_of(result))
+    call.mirrors.close(reason, (), outcome_of(result))
     return result
 
 
@@ -302,7 +303,7 @@ def _result(call: Call, mode: Mode, reason: str, notes: tuple[str, ...]) -> Grou
 def _put_end(call: Call, reason: str, notes: Sequence[str] = ()) -> None:
     ended = CallEnded(redact(reason), time.time(), notes)
     call.record.put(ended, sync=True)
-    call.mirrors.record(ended)
+    call.mirrors.record(ended, None)
 
 
 def _population(
