@@ -8,7 +8,7 @@ import pytest
 from manyfit.budget import Budget, Target
 from manyfit.driver import Driver, trial_seed
 from manyfit.engine import Engine
-from manyfit.errors import JournalError
+from manyfit.errors import ArgumentError, JournalError
 from manyfit.events import (
     AttemptFinished,
     AttemptLost,
@@ -127,6 +127,25 @@ class TestRunning:
         seeds = {(task.number, task.seed) for task in study.executor.submitted}
         assert seeds == {(number, trial_seed(0, number)) for number in range(3)}
         assert len({seed for _, seed in seeds}) == 3
+
+    def test_an_executor_runs_one_study_at_a_time(self, runner):
+        """A second study that is to use it is refused, and the first one doesn't notice."""
+        refused = []
+
+        def script(task):
+            other = runner(script, n_trials=1)
+            other.executor = study.executor
+            with pytest.raises(ArgumentError, match=r"runs the trials of 'study' .* of its own"):
+                other.run()
+            refused.append(task.number)
+            return finishes(task, 1.0)
+
+        study = runner(script, n_trials=2)
+        assert study.run() == "all 2 trials done"
+        assert refused == [0, 1]
+        later = runner(script, n_trials=2)
+        later.executor = study.executor
+        assert later.run() == "all 2 trials done"
 
     def test_a_lost_attempt_is_made_again(self, runner):
         """A worker's death costs an attempt, not the trial."""

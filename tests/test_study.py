@@ -356,7 +356,7 @@ class TestRefusing:
             ({"n_trials": 1, "direction": "min"}, "direction must be 'minimize' or 'maximize'"),
             ({"n_trials": 1, "executor": "spark"}, "executor must be 'inline', 'processes'"),
             *(
-                ({"n_trials": 1, "executor": given}, "executor must be .* or an Executor, but got")
+                ({"n_trials": 1, "executor": given}, "executor must be .* an Executor, .* but got")
                 for given in (None, 5, ["threads"], manyfit.SparkExecutor, Float(0, 1))
             ),
             ({"n_trials": 1, "stop": [manyfit.Target]}, "stop must be Target"),

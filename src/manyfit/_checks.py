@@ -1,6 +1,7 @@
-"""Checks of arguments: numbers, and objects with methods."""
+"""Checks of arguments: numbers, text, and objects with methods."""
 
 import math
+import os
 from numbers import Integral, Real
 from typing import Any
 
@@ -76,6 +77,28 @@ def check_optional(name: str, value: Any, **rules: Any) -> Any:
         True
     """
     return None if value is None else check_number(name, value, also="None", **rules)
+
+
+def check_text(name: str, value: Any, meaning: str) -> str | None:
+    """Return a text that isn't empty, or None; a path becomes text.
+
+    Args:
+        name: The argument's name.
+        value: The argument.
+        meaning: What it must be, for the message.
+
+    Raises:
+        ArgumentError: It is anything else, or blank.
+
+    Example:
+        >>> check_text("host", 8, "a name or an address")
+        Traceback (most recent call last):
+        manyfit.errors.ArgumentError: host must be a name or an address, or None, but got 8
+    """
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if text is None or (isinstance(text, str) and text.strip()):
+        return text
+    raise ArgumentError(f"{name} must be {meaning}, or None, but got {value!r:.200}")
 
 
 def has_methods(value: object, *names: str) -> bool:

@@ -9,13 +9,17 @@ Everything runs on the caller's thread. The clock is injected, so a test can run
 milliseconds.
 """
 
+import contextlib
 import hashlib
 import logging
 import signal
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 from manyfit.clock import Clock
 from manyfit.commands import Abandon, Ask, Command, EndStudy, Start, StopAttempt
+from manyfit.errors import ArgumentError
 from manyfit.events import (
     AttemptEvent,
     AttemptLost,
@@ -52,6 +56,27 @@ def trial_seed(study_seed: int, number: int) -> int:
     """
     digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
+
+
+# The studies that run in this process, by the identity of their executor.
+_studies: dict[int, str] = {}
+_using_studies = threading.Lock()
+
+
+@contextlib.contextmanager
+def _kept_from_others(executor: Executor, study: str) -> Iterator[None]:
+    """Refuse an executor that another study uses: each would get the other's results as its own."""
+    with _using_studies:
+        if (other := _studies.get(id(executor))) is not None:
+            raise ArgumentError(
+                f"this {type(executor).__name__} runs the trials of {other!r} at this moment: give "
+                "each of the studies that run at the same time an executor of its own"
+            )
+        _studies[id(executor)] = study
+    try:
+        yield
+    finally:
+        del _studies[id(executor)]
 
 
 class Driver:
@@ -100,8 +125,13 @@ class Driver:
             ObjectiveError: The objective can't be sent to workers; nothing has run.
             ExecutorError: Workers can't be started.
             JournalError: The journal can't be written; no trial runs unrecorded.
+            ArgumentError: The executor runs another study at this moment.
             KeyboardInterrupt: As `heed` does.
         """
+        with _kept_from_others(self._executor, self._work.study):
+            return self._run()
+
+    def _run(self) -> str:
         self._started = self._clock.monotonic()
         try:
             self._executor.open(self._work)

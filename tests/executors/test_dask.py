@@ -99,14 +99,14 @@ def test_a_closed_client(dask_cluster, tune, tmp_path, parallelism):
 
 
 def test_no_workers(own_cluster, tune):
-    """Without workers parallelism must be given; a worker that comes later is used."""
-    cluster = own_cluster(0)
+    """Without workers parallelism must be given; one that comes later is used, with data."""
+    cluster, data = own_cluster(0), manyfit.share(x=np.ones(2_000_000))
     with Client(cluster, set_as_default=False) as client:
         with pytest.raises(ArgumentError, match=r"no workers: start some, or give parallelism"):
             tune(lambda params: params["x"], DaskExecutor(client))
         executor = DaskExecutor(client, 2)
         threading.Timer(0.5, cluster.scale, args=(1,)).start()
-        result = tune(lambda params: params["x"], executor)
+        result = tune(lambda params: params["x"] * data["x"][-1], executor)
     assert result.count(State.COMPLETE) == 4
 
 
@@ -165,6 +165,22 @@ def test_a_dask_worker_is_killed(own_cluster, tune, tmp_path):
     assert result.count(State.COMPLETE) == 8
     assert isinstance(result[1].attempts[0].end, Lost)
     assert len(result[1].attempts) == 2
+
+
+def test_the_only_worker_with_the_data_is_killed(own_cluster, tune):
+    """Dask forgets data with the last worker that has them: the next worker gets them again."""
+    data = manyfit.share(x=np.ones(2_000_000))
+
+    def objective(params):
+        trial = manyfit.current_trial()
+        if (trial.number, trial.attempt) == (1, 1):
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+        return params["x"] * data["x"][-1]
+
+    with Client(own_cluster(1), set_as_default=False) as client:
+        result = tune(objective, DaskExecutor(client, timings=QUICK))
+    assert result.count(State.COMPLETE) == 4
 
 
 @pytest.fixture

@@ -245,7 +245,7 @@ class TestShip:
         with pytest.raises(ArgumentError, match=repr(entry)):
             self.names("alone", entry)
 
-    @pytest.mark.parametrize("ship", ["shop", types.ModuleType("shop")], ids=type)
+    @pytest.mark.parametrize("ship", ["shop", types.ModuleType("shop"), 5], ids=type)
     def test_a_single_thing_is_refused(self, ship):
         """A forgotten pair of brackets is no list of letters."""
         with pytest.raises(ArgumentError, match="must be a list"):

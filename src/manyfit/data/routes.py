@@ -36,7 +36,9 @@ def choose_route(size: int, *, broadcast: bool, storage: str | None) -> Route:
     if size <= INLINE_LIMIT:
         return Route("inline", f"{amount} travel with the work: {_at_most(INLINE_LIMIT)}")
     if broadcast and size <= BROADCAST_LIMIT:
-        return Route("broadcast", f"{amount} are broadcast by Spark: {_at_most(BROADCAST_LIMIT)}")
+        return Route(
+            "broadcast", f"{amount} are broadcast to each machine: {_at_most(BROADCAST_LIMIT)}"
+        )
     why = (
         f"they are more than the {megabytes(BROADCAST_LIMIT)} for a broadcast"
         if broadcast

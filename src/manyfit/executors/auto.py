@@ -48,7 +48,10 @@ def make_executor(
         return _WORDS[executor](min(wanted, n_trials or wanted))
     if isinstance(executor, str) or not has_methods(executor, *_METHODS):
         words = ", ".join(repr(word) for word in sorted(_WORDS))
-        raise ArgumentError(f"executor must be {words} or an Executor, but got {executor!r:.200}")
+        raise ArgumentError(
+            f"executor must be {words} or an Executor, such as manyfit.SparkExecutor(spark) or "
+            f"manyfit.DaskExecutor(client), but got {executor!r:.200}"
+        )
     if parallelism not in (None, executor.parallelism):
         raise ArgumentError(
             f"parallelism={parallelism} contradicts the executor's own "

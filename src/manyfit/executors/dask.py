@@ -2,8 +2,8 @@
 
 import contextlib
 import secrets as randomness
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from manyfit._optional import require
@@ -72,7 +72,7 @@ class DaskCluster:
         self._futures: set[Any] = set()
 
     def broadcast(self, value: Any) -> "_Broadcast":
-        return _Broadcast(self.client.scatter([value], broadcast=True, hash=False)[0])
+        return _Broadcast(self.client, value)
 
     def reach(self) -> Reach:
         kind, _, address = str(self.client.scheduler.address).partition("://")
@@ -82,9 +82,26 @@ class DaskCluster:
     def start(
         self, entry: str, settings: Mapping[str, Any], tell: Callable[[TaskEnded], None]
     ) -> None:
-        held = settings.get("broadcasts", {})
-        futures = [each.future for each in held.values()]
+        held: Mapping[str, _Broadcast] = settings.get("broadcasts", {})
         function = _task(entry, settings, tuple(held))
+
+        def begin_when_there_is_a_worker(ended: TaskEnded) -> None:
+            if ended.said is None:
+                tell(ended)
+                return
+            try:
+                self._submit(function, [each.scattered() for each in held.values()], tell)
+            except Exception as error:  # noqa: BLE001 - Dask's comms raise what they like
+                tell(TaskEnded(None, reason_of(error)))
+
+        if all(each.is_held for each in held.values()):
+            self._submit(function, [each.scattered() for each in held.values()], tell)
+        else:  # data can be scattered to workers only, which may come at any time
+            self._submit(dict, [], begin_when_there_is_a_worker)
+
+    def _submit(
+        self, function: Callable[..., Any], futures: list[Any], tell: Callable[[TaskEnded], None]
+    ) -> None:
         key = f"manyfit-{randomness.token_hex(8)}"
         future = self.client.submit(function, *futures, key=key, pure=False)
         self._futures.add(future)
@@ -112,12 +129,31 @@ class DaskCluster:
             raise cluster_error(reason, study)
 
 
-@dataclass(frozen=True, slots=True)
 class _Broadcast:
-    future: Any
+    """A value at every Dask worker; Dask forgets it with the last worker that has it."""
+
+    def __init__(self, client: Any, value: Any) -> None:
+        self._client = client
+        self._value = value
+        self._future: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a Dask worker has it, as far as the client knows."""
+        return self._future is not None and self._future.status == "finished"
+
+    def scattered(self) -> Any:
+        """Return the value's future; scatters it if no worker has it."""
+        with self._lock:
+            if not self.is_held:
+                (self._future,) = self._client.scatter([self._value], broadcast=True, hash=False)
+            return self._future
 
     def destroy(self) -> None:
-        self.future.release()
+        self._value = None
+        if self._future is not None:
+            self._future.release()
 
 
 def _end_of(future: Any) -> TaskEnded:

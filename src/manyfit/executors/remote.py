@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
-from manyfit._checks import check_number, check_optional
+from manyfit._checks import check_number, check_optional, check_text
 from manyfit.errors import ExecutorError
 from manyfit.executors.base import Capabilities, Handler
 from manyfit.remote.cluster import Cluster
@@ -83,7 +83,7 @@ class RemoteExecutor(abc.ABC, Generic[_Cluster]):
     ) -> None:
         self._asked: int | None = check_optional("parallelism", parallelism, least=1, whole=True)
         self._port = check_number("port", port, least=0, most=65535, whole=True)
-        self._host = host
+        self._host = check_text("host", host, "a name or an address")
         self._packing = Packing.of(storage, ship, env, secrets)
         self._timings = timings
         self._opened: Opened[_Cluster] | None = None

@@ -100,10 +100,16 @@ def call(entry: str, settings: Mapping[str, Any]) -> Callable[..., dict[str, Any
     """Return a function that makes the call of a task; it is pickled by value.
 
     If a worker lacks Manyfit, a function pickled by reference would fail without a useful message.
+    The task calls the function with its `place`, and by keyword with settings that only it has.
 
     Args:
         entry: The entry, as for `Cluster.start`.
         settings: The settings, without what only the task knows.
+
+    Example:
+        >>> task = call("builtins:dict", {"x": 1})
+        >>> task({"host": "a", "name": "a/1", "gpus": []}, broadcasts={})["broadcasts"]
+        {}
     """
 
     # Everything is inside, because names of this module would be looked up in the worker's Manyfit.

@@ -4,10 +4,11 @@ import logging
 import os
 import re
 import secrets as randomness
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from manyfit._checks import check_text
 from manyfit._redact import is_secret_name
 from manyfit.data.shared import in_transit
 from manyfit.errors import ArgumentError
@@ -71,7 +72,8 @@ class Packing:
         Raises:
             ArgumentError: A name or a value breaks a rule, or a secret isn't set.
         """
-        return cls(storage, ship, _checked_env(env or {}), _values_of(secrets))
+        place = check_text("storage", storage, "a folder or a URL")
+        return cls(place, ship, _checked_env({} if env is None else env), _values_of(secrets))
 
     def equip(self, work: Work, cluster: Cluster) -> Equipment:
         """Pack everything for a work; the caller closes its broadcasts.
@@ -107,7 +109,9 @@ class Packing:
         )
 
 
-def _checked_env(env: Mapping[Any, Any]) -> dict[str, str]:
+def _checked_env(env: Any) -> dict[str, str]:
+    if not isinstance(env, Mapping):
+        raise ArgumentError(f"env must map names to strings, but got {env!r:.200}")
     checked = {}
     for name, value in env.items():
         if not isinstance(name, str) or not isinstance(value, str):
@@ -117,12 +121,18 @@ def _checked_env(env: Mapping[Any, Any]) -> dict[str, str]:
                 f"{name} in env looks like a secret: set it in this process's environment and name "
                 f"it in secrets=[{name!r}], so that its value is kept out of what is written"
             )
+        if not name or "=" in name or "\0" in name + value:
+            raise ArgumentError(
+                f"env can't have a variable {name!r} with the value {value!r:.100}: a name may be "
+                "neither empty nor contain '=', and neither of them a NUL character"
+            )
         checked[name] = value
     return checked
 
 
-def _values_of(secrets: Sequence[str]) -> dict[str, str]:
-    if isinstance(secrets, str) or not all(isinstance(name, str) for name in secrets):
+def _values_of(secrets: Any) -> dict[str, str]:
+    is_list = isinstance(secrets, Collection) and not isinstance(secrets, str | Mapping)
+    if not is_list or not all(isinstance(name, str) for name in secrets):
         raise ArgumentError("secrets must be a list of names of environment variables")
     if missing := [name for name in secrets if name not in os.environ]:
         raise ArgumentError(

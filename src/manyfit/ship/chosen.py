@@ -27,7 +27,7 @@ def chosen(ship: Iterable[Shippable], places: Places) -> dict[str, Path]:
     Raises:
         ArgumentError: An entry doesn't exist, or two files have the same name.
     """
-    if isinstance(ship, str | os.PathLike | ModuleType):
+    if isinstance(ship, str | os.PathLike | ModuleType) or not isinstance(ship, Iterable):
         raise ArgumentError(f"ship must be a list of modules and paths, but got {ship!r} alone")
     files: dict[str, Path] = {}
     for entry in ship:

@@ -19,6 +19,11 @@ from manyfit.spark.task import task_function
 
 logger = logging.getLogger("manyfit")
 
+_NO_ARROW = (
+    "Install pyarrow on the workers, in the Python that Spark runs there (PYSPARK_PYTHON, "
+    "spark.pyspark.python), or set these to the Python that has it"
+)
+
 
 class SparkCluster:
     """The slots of a session, for the tasks of one study.
@@ -97,4 +102,5 @@ class SparkCluster:
 def _as_task(ended: JobEnded) -> TaskEnded:
     if ended.error is None:
         return TaskEnded(ended.answer)
-    return TaskEnded(None, spark_message(ended.error))
+    said = spark_message(ended.error)
+    return TaskEnded(None, f"{said}\n{_NO_ARROW}" if "No module named 'pyarrow'" in said else said)

@@ -6,7 +6,7 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from manyfit._checks import check_number
+from manyfit._checks import check_number, check_text
 from manyfit.errors import ArgumentError
 from manyfit.executors.base import Handler
 from manyfit.executors.remote import Opened, RemoteExecutor
@@ -88,7 +88,7 @@ class SparkExecutor(RemoteExecutor[SparkCluster]):
         )
         self._gpus = check_number("gpus_per_trial", gpus_per_trial, least=0)
         self._session = Session(spark, timings)
-        self._channel = channel
+        self._channel = check_text("channel", channel, "a folder or a URL")
         self._is_to_survey = False
 
     def slots(self) -> int:
