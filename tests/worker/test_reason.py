@@ -34,6 +34,13 @@ def error(name, text):
 
 
 CALLING = "An error occurred while calling o120.fit.\n: "
+GONE = "Cannot call methods on a stopped SparkContext.\nIt was created at:"
+STOPPED = (
+    f"java.lang.IllegalStateException: {GONE}\n\n"
+    "org.apache.spark.api.java.JavaSparkContext.<init>(JavaSparkContext.scala:59)\n"
+    "\nThe currently active SparkContext was created at:\n\n(No active SparkContext.)\n         \n"
+    f"{FRAMES}"
+)
 STACK = "\n\nJVM stacktrace:\norg.apache.spark.SparkException"
 INVALID = "parameter regParam given invalid value -1.0."
 LABELS = "[USER_RAISED_EXCEPTION] Labels MUST be in [0, 100), but got -3.0 SQLSTATE: P0001"
@@ -74,6 +81,11 @@ LABELS = "[USER_RAISED_EXCEPTION] Labels MUST be in [0, 100), but got -3.0 SQLST
             f"IllegalArgumentException: LogisticRegression {INVALID}",
         ),
         ("SparkRuntimeException", f"{LABELS}{STACK}{FRAMES}", f"SparkRuntimeException: {LABELS}"),
+        (
+            "Py4JJavaError",
+            f"{CALLING}{STOPPED}",
+            f"IllegalStateException: {GONE.replace(chr(10), ' ')}",
+        ),
         ("Py4JError", "", "Py4JError"),
     ],
 )

@@ -7,9 +7,10 @@ _SPARKS = ("py4j", "pyspark")
 
 # The exception of Python code in a Spark task: the line after its frames.
 _RAISED = re.compile(r"Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)+(\S.*)")
-# Java's exceptions, each up to its frames; the last is the root cause.
+# Java's exceptions, each up to its frames or a blank line; the last is the root cause. Each line
+# can match in one way only: while a pattern tries many, no other thread of this process runs.
 _THROWN = re.compile(
-    r"^(?:Caused by)?: ((?:.+\n?)+?)(?=\s+at |\s+\.\.\. \d+ more|\Z)", re.MULTILINE
+    r"^(?:Caused by)?: (.+(?:\n(?![ \t]+at |[ \t]+\.\.\. \d+ more|Caused by: ).+)*)", re.MULTILINE
 )
 _OF_TASK = re.compile(r"^.*Lost task .*? \(TID \d+\) \(.*?\): ", re.DOTALL)
 _PACKAGE = re.compile(r"^(?:[a-z][\w$]*\.)+(?=[A-Z])")
