@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import manyfit
 from manyfit import ArgumentError, DaskExecutor, ExecutorError, State
 from manyfit.trial import Lost
 from manyfit.worker.timings import Timings
+from manyfit.worker.work import Work
 
 pytestmark = pytest.mark.integration
 
@@ -110,6 +112,23 @@ def test_no_workers(own_cluster, tune):
     assert result.count(State.COMPLETE) == 4
 
 
+def test_a_cancel_ends_the_tasks_of_one_work(own_cluster, tmp_path):
+    """What another work of the same executor has started goes on."""
+    cluster, ends = own_cluster(0), {"kept": queue.SimpleQueue(), "cancelled": queue.SimpleQueue()}
+    work = Work(
+        print, manyfit.Space({"x": manyfit.Float(0.0, 1.0)}), manyfit.Metric("loss"), "it", tmp_path
+    )
+    with Client(cluster, set_as_default=False) as client:
+        executor = DaskExecutor(client, 1)
+        works = {name: executor.cluster(work) for name in ends}
+        for name, each in works.items():
+            each.start("manyfit.testing.clusters:echo", {}, ends[name].put)
+        works["cancelled"].cancel()
+        assert ends["cancelled"].get(timeout=60).said is None
+        cluster.scale(1)
+        assert ends["kept"].get(timeout=60).said["pid"]
+
+
 def test_a_driver_that_workers_cannot_dial(client, tune):
     """The study ends before its first trial, and names the argument."""
     executor = DaskExecutor(client, 2, host="127.0.0.99", timings=QUICK)
@@ -157,6 +176,7 @@ def test_a_dask_worker_is_killed(own_cluster, tune, tmp_path):
 
     def kill():
         until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
+        until(lambda: manyfit.load_study("it", folder=tmp_path / "studies")[1].attempts)
         os.kill(int((tmp_path / "worker").read_text()), signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()

@@ -50,7 +50,7 @@ class DaskExecutor(RemoteExecutor["DaskCluster"]):
 
     def cluster(self, work: Work) -> "DaskCluster":
         self._cluster.check(work.study)
-        return self._cluster
+        return DaskCluster(self._cluster.client, self._timings)  # its `cancel` is this work's
 
     def slots(self) -> int:
         self._cluster.check()
