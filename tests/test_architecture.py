@@ -47,7 +47,7 @@ SECTIONS = (
         "sync",
         "tuning",
     ),
-    ("cli", "groups", "optuna", "spark_ml", "testing"),
+    ("__main__", "cli", "groups", "optuna", "spark_ml", "testing"),
 )
 # The decisions and the worker stand beside each other: neither knows the other.
 APART = (("worker", ("samplers", "pruners", "commands", "engine")),)

@@ -457,3 +457,11 @@ def test_a_count_that_is_none_is_a_usage_error(folder, capsys, count):
     with pytest.raises(SystemExit, match="2"):
         main(["show", "fashion", "--folder", str(folder), "--trials", count])
     assert "argument --trials: must be a whole number, 0 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["manyfit", "manyfit.cli"])
+def test_python_m(module, folder):
+    """The command line is also there without its script."""
+    command = [sys.executable, "-m", module, "list", "--folder", str(folder)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "fashion" in shown.stdout

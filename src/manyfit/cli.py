@@ -372,3 +372,7 @@ def _best(result: StudyResult) -> Trial | None:
 
 def _listed(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in metrics.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
