@@ -91,12 +91,12 @@ def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
 
 
 def run_within(
-    work: Work, task: Task, channel: Channel, place: Place, secrets: Sequence[str] = ()
+    work: Work, task: Task, channel: Channel, place: Place, secrets: Sequence[str]
 ) -> AttemptEvent:
     """Run an attempt as part of another task in this process, and return its ending.
 
     It is meant for objectives that take milliseconds: they use the output and the environment of
-    the enclosing task.
+    the enclosing task. Their errors and notes are redacted like its output: of these `secrets`.
 
     Raises:
         KeyboardInterrupt: On the driver's thread, as for `run_task`.

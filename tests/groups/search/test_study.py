@@ -1,6 +1,7 @@
 """One group's small study."""
 
 import json
+import os
 import pickle
 import warnings
 from collections import Counter
@@ -39,6 +40,13 @@ class Notes:
 
     def note(self, event):
         self.events.append(event)
+
+
+class Unpicklable:
+    """A model that tells what it shouldn't."""
+
+    def __reduce__(self):
+        raise TypeError(f"can't pickle {os.environ['MF_PASSWORD']}")
 
 
 def square(group, params):
@@ -305,6 +313,20 @@ class TestFailures:
 
         with pytest.warns(UserWarning, match="hm"):
             assert tuned(objective, n_trials=1).state == "COMPLETE"
+
+    def test_secrets_are_kept_out(self, monkeypatch):
+        """What a fit raises, notes or returns as a model shows no secret of the environment."""
+        monkeypatch.setenv("MF_PASSWORD", "hunter2 hunter2")
+        notes = Notes()
+
+        def fit(group, params):
+            if len(notes.begun) == 1:
+                raise ValueError(f"can't log in with {os.environ['MF_PASSWORD']}")
+            return {"loss": 1.0, "note": os.environ["MF_PASSWORD"]}, Unpicklable()
+
+        row = tuned(fit, notes=notes, keep_models=True, n_trials=2)
+        assert row.reason.count("[redacted]") == 2
+        assert "hunter2" not in f"{row} {notes.events}"
 
 
 @pytest.fixture(scope="module")

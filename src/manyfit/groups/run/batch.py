@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from manyfit._redact import redact
 from manyfit.data.formats import FORMATS
 from manyfit.data.shared import Shared
 from manyfit.events import AttemptEvent, decode, encode
@@ -177,7 +178,7 @@ class TuneBatch:
         try:
             return replace(row, model=None, model_path=store(folder, row.group, row.model))
         except OSError as error:
-            return replace(row, model=None).because(f"{NO_MODEL} stored: {error}")
+            return replace(row, model=None).because(redact(f"{NO_MODEL} stored: {error}"))
 
     def _rows(self, folder: Path) -> Callable[[int, int], Any]:
         """Return a function that returns a range of rows as a frame of its own."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import cloudpickle
 
+from manyfit._redact import redact, secret_values
 from manyfit.budget import Budget
 from manyfit.commands import Abandon, Ask, EndStudy, Start, StopAttempt
 from manyfit.driver import trial_seed
@@ -47,7 +48,7 @@ from manyfit.worker.channel import ENDINGS, Channel, Stop
 from manyfit.worker.reason import message
 from manyfit.worker.seeds import seeded
 from manyfit.worker.task import Place, run_within
-from manyfit.worker.work import Task, Work
+from manyfit.worker.work import Task, Work, secret_params
 
 BASELINE_TRIAL = -1  # the number of a baseline that is a function, not a trial
 _MOST_ATTEMPTS = 2
@@ -124,6 +125,7 @@ class _GroupStudy:
         self._model: Kept | None = None  # of the best trial so far
         self._modelled = -1  # that trial's number
         self._place = Place("", _no_capture, alone=True, killable=True)
+        self._secrets = secret_values()
 
     def run(self) -> GroupRow:
         """Run all trials; returns the row, without what only the caller knows."""
@@ -182,7 +184,8 @@ class _GroupStudy:
         work = Work(objective, space, self._job.metric, "", Path())
         self._notes.begin(task.number)
         with tagged(self._tags(task.number if is_trial else "baseline")):
-            ending = self._notes.told(run_within(work, task, channel, self._place))
+            secrets = (*self._secrets, *secret_params(work, task))
+            ending = self._notes.told(run_within(work, task, channel, self._place, secrets))
         self._notes.note(ending)
         return ending
 
@@ -337,7 +340,7 @@ def kept(model: Callable[[], Any]) -> Kept:
         found = model()
         return Kept() if found is None else Kept(cloudpickle.dumps(found))
     except Exception as error:  # noqa: BLE001 - the user's code, or a model's own pickling
-        why = f"{type(error).__name__}: {message(error)}"
+        why = redact(f"{type(error).__name__}: {message(error)}")
         return Kept(problem=f"{NO_MODEL} kept: {why}")
 
 
