@@ -7,11 +7,12 @@ from typing import Any
 import mlflow
 import pytest
 
-from manyfit import Float, load_study, tune
+from manyfit import Float, MlflowTracker, load_study, tune
 from manyfit.cli import main
 from manyfit.errors import ArgumentError, StudyLockedError
 from manyfit.journal.file import FileJournal
 from manyfit.sync import sync_study
+from manyfit.trackers.mlflow_ledger import Place, last_place
 
 pytestmark = [
     pytest.mark.integration,
@@ -27,7 +28,7 @@ def unmirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     for name in ("EXPERIMENT_ID", "EXPERIMENT_NAME", "RUN_ID"):
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
 
-    def run(objective: Callable[[dict[str, Any]], float]) -> None:
+    def run(objective: Callable[[dict[str, Any]], float], tracker: Any = None) -> None:
         tune(
             objective,
             {"x": Float(0.0, 1.0)},
@@ -37,7 +38,7 @@ def unmirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
             seed=0,
             executor="inline",
             folder=tmp_path,
-            tracker=None,
+            tracker=tracker,
             progress=None,
         )
 
@@ -66,6 +67,15 @@ def test_all_is_written_once(
             assert run.data.params == {"x": str(trial.params["x"])}
             assert run.data.metrics == {"loss": trial.value}
             assert run.info.start_time == round(trial.attempts[0].started_at * 1000)
+
+
+def test_a_server_that_never_answered(unmirrored: Callable[..., None], tmp_path: Path) -> None:
+    """What it missed is kept for it, in the experiment that was asked for, and goes to no other."""
+    away = MlflowTracker("http://127.0.0.1:9", "fashion", wait=1)
+    unmirrored(lambda params: float(params["x"]), away)
+    assert last_place(tmp_path / "missed") == Place("http://127.0.0.1:9", "fashion", "0")
+    assert sync_study("missed", folder=tmp_path, wait=0) is None
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_what_a_killed_driver_ran_runs_no_more(

@@ -29,8 +29,8 @@ def sync_study(
     Args:
         name: The study's name.
         folder: The folder given to `tune`.
-        tracking_uri: The server; by default the one to which the study was last mirrored, or else
-            MLflow's own default.
+        tracking_uri: The server; by default the last one to which the study was mirrored, or was to
+            be mirrored when it didn't answer; if there is none, MLflow's own default.
         experiment: The experiment's name, with the same default.
         wait: Seconds for which to try.
 
@@ -79,8 +79,10 @@ def last_mirror(
         wait: How long to try, in seconds.
     """
     place = last_place(folder)
-    tracker = MlflowTracker(tracking_uri or (place and place[0]), experiment, wait=wait)
-    is_same = place is not None and experiment is None and tracking_uri in (None, place[0])
-    known = {EXPERIMENT_ID: place[1]} if place is not None and is_same else {}
+    known: dict[str, str] = {}
+    if place is not None and experiment is None and tracking_uri in (None, place.server):
+        experiment = place.name or None
+        known = {} if experiment else {EXPERIMENT_ID: place.experiment}
+    server = tracking_uri or (place.server if place else None)
     with environment(known) if known else contextlib.nullcontext():
-        yield tracker
+        yield MlflowTracker(server, experiment, wait=wait)

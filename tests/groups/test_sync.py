@@ -58,7 +58,7 @@ def runs(folder):
     return {run.info.run_name: run for run in client.search_runs(["0"])}
 
 
-def test_all_is_written_once(tuned, tmp_path, capsys, caplog):
+def test_all_of_a_call_is_written_once(tuned, tmp_path, capsys, caplog):
     """From the command line, for a call whose server was dead; the second time changes nothing."""
     result = tuned(MlflowTracker("http://127.0.0.1:9", wait=0), child_runs=True)
     assert "manyfit sync missed" in caplog.text
@@ -81,6 +81,15 @@ def test_all_is_written_once(tuned, tmp_path, capsys, caplog):
             assert found[key].data.metrics["loss"] == row["value"]
             assert found[key].data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert load_groups("missed", folder=tmp_path) == result
+
+
+def test_a_server_that_never_answered_a_call(tuned, tmp_path, caplog):
+    """What it missed is kept for it, and goes to no other."""
+    tuned(MlflowTracker("http://127.0.0.1:9", wait=1))
+    caplog.clear()
+    assert sync_groups("missed", folder=tmp_path, wait=0) is None
+    assert "MLflow has not taken everything in time" in caplog.text
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_a_call_that_was_never_mirrored(tuned, tmp_path):

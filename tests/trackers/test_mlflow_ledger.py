@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from manyfit.trackers.mlflow_ledger import FILE, Ledger, Page, Run, had_child_runs
+from manyfit.trackers.mlflow_ledger import (
+    FILE,
+    Ledger,
+    Page,
+    Place,
+    Run,
+    had_child_runs,
+    last_place,
+)
 
 
 def write(folder: Path, server: str = "A", parent: str = "p") -> Ledger:
@@ -52,6 +60,21 @@ def test_two_servers_at_once(tmp_path: Path) -> None:
         ledger.close()
         assert Ledger(tmp_path, name).page == ledger.page
     assert Ledger(tmp_path, "B").page.runs[1] == Run("B1", "")
+
+
+def test_where_a_study_went_last(tmp_path: Path) -> None:
+    """The last server, whether it answered or not; a page knows nothing of one that did not."""
+    assert last_place(tmp_path) is None
+    write(tmp_path, "http://ann:hunter2@A")
+    assert last_place(tmp_path) == Place("http://A", "", "1")
+    for _ in range(2):
+        ledger = Ledger(tmp_path, "http://ann:hunter2@B")
+        ledger.aim("fashion", "0")
+        ledger.close()
+        assert last_place(tmp_path) == Place("http://B", "fashion", "0")
+        assert Ledger(tmp_path, "http://B").page == Page()
+    write(tmp_path, "http://B")
+    assert last_place(tmp_path) == Place("http://B", "", "1")
 
 
 def test_what_a_call_over_groups_asked(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ def sync_groups(
     Args:
         name: The call's name.
         folder: The folder given to `tune_groups`.
-        tracking_uri: The server; by default the last one that the call was mirrored to, or
-            MLflow's own choice.
+        tracking_uri: The server; by default the last one that the call was mirrored to, or was to
+            be when it didn't answer; if there is none, MLflow's own choice.
         experiment: The experiment's name, with the same default.
         wait: How long to try, in seconds.
 

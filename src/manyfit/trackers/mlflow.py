@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from manyfit.trackers import mlflow_settings as settings
 from manyfit.trackers.base import Outcome, StudyInfo
 from manyfit.trackers.mlflow_copy import Copy
 from manyfit.trackers.mlflow_courier import Courier
+from manyfit.trackers.mlflow_ledger import Ledger
 from manyfit.trackers.mlflow_relay import Relay
 from manyfit.trackers.mlflow_server import Experiment, Server, import_mlflow
 from manyfit.trackers.mlflow_uris import absolute, is_local, without_user
@@ -158,6 +160,8 @@ def _connector(
     def connect() -> Server:
         uri = absolute(tracking_uri or import_mlflow().get_tracking_uri(), folder)
         outer = active.info.run_id if active and experiment is None else None
+        with closing(Ledger(home, uri)) as ledger:
+            ledger.aim(chosen.name, chosen.known_id)
         relay = Relay(uri, home) if remote and is_local(uri) else None
         return Server(uri, chosen, outer, relay, remote=remote)
 

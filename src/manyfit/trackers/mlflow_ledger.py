@@ -9,6 +9,7 @@ r"""Notes on what is already in MLflow: `mlflow.jsonl`, next to the journal.
     {"group": "[\"north\"]", "run": "b1...", "artifacts": "mlflow-artifacts:/..."}
     {"group": "[\"north\"]", "written": "5f..."}          all of it is written, as digested here
     {"asked": {"n_trials": "20"}, "child_runs": false}      the params of a call over groups
+    {"aimed": "http://...", "name": "fashion", "experiment": "0"}   before the server has answered
 
 A line with a trial or a group also has the parent run's id, since a study may have several servers.
 It only saves work: anything not noted is searched on the server, or written again, which changes
@@ -21,7 +22,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from manyfit.trackers.mlflow_uris import without_user
 
@@ -31,6 +32,20 @@ FILE = "mlflow.jsonl"
 
 # The key of a child run: a trial's number, or the text of a group's key.
 Key: TypeAlias = int | str
+
+
+class Place(NamedTuple):
+    """Where a study was mirrored to last, or was to be, if the server did not answer.
+
+    Attributes:
+        server: The tracking URI, without credentials.
+        name: The experiment's name; empty if its id is to be used.
+        experiment: Its id.
+    """
+
+    server: str
+    name: str
+    experiment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,10 @@ class Ledger:
         """Note the params of a call over groups, before anything is written."""
         self.asked = params
         self._write({"asked": params, "child_runs": child_runs})
+
+    def aim(self, name: str, experiment: str) -> None:
+        """Note where the study is to go, so that it goes there if the server is away now."""
+        self._write({"aimed": self._server, "name": name, "experiment": experiment})
 
     def begin(self, experiment: str, parent: str) -> None:
         """Note the parent run; a different one begins a new page."""
@@ -144,10 +163,16 @@ class Ledger:
             logger.debug("can't write %s: %s", self._path, error)
 
 
-def last_place(folder: Path) -> tuple[str, str] | None:
-    """Return the server and the experiment's id that a study was last mirrored to, if any."""
-    found = [line for line in lines(folder / FILE) if "server" in line and "experiment" in line]
-    return (str(found[-1]["server"]), str(found[-1]["experiment"])) if found else None
+def last_place(folder: Path) -> Place | None:
+    """Return where a study was, or was to be, mirrored to last, if anywhere."""
+    place = None
+    for line in lines(folder / FILE):
+        match line:
+            case {"server": str(server), "experiment": str(experiment)}:
+                place = Place(server, "", experiment)
+            case {"aimed": str(server), "name": str(name), "experiment": str(experiment)}:
+                place = Place(server, name, experiment)
+    return place
 
 
 def had_child_runs(folder: Path) -> bool:
