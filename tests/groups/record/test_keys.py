@@ -23,7 +23,7 @@ def test_different_keys_have_different_texts(one, other):
     assert json.loads(key_text(one)) == one
 
 
-@pytest.mark.parametrize("value", [None, float("nan"), np.nan, pd.NaT, np.datetime64("NaT", "ns")])
+@pytest.mark.parametrize("value", [None, float("nan"), pd.NA, pd.NaT, np.datetime64("NaT", "ns")])
 def test_missing_values_are_one_key(value):
     """Whatever a library writes for a missing value, it is null."""
     assert key_text([value]) == "[null]"

@@ -128,6 +128,7 @@ class TestPopulation:
             pd.Series([1 + 2j, 3]),
             pd.Series([pd.Period("2024"), pd.Period("2025")], dtype=object),
             pd.to_datetime([1, 2], unit="ns"),
+            pd.Series(["\ud800", "b"]),
         ],
     )
     def test_values_that_cant_be_keys(self, tmp_path, keys):

@@ -175,7 +175,7 @@ def _groups(result: TunedGroups, data: Any) -> Iterator[tuple[str, Any]]:
     keys = data[by].take(order[starts]) if len(order) else data[by].iloc[:0]
     try:
         table = arrow.Table.from_pandas(keys, preserve_index=False)
-    except (arrow.ArrowInvalid, arrow.ArrowTypeError) as error:
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError, UnicodeError) as error:
         raise ArgumentError(f"the key columns hold what can't be a key: {error}") from error
     yield from zip(key_texts(table, _schema(result)), parts, strict=True)
 

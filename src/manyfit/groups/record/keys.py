@@ -61,7 +61,9 @@ def group_seed(seed: int, text: str) -> int:
 
 
 def _plain(value: Any) -> Any:
-    if value is None or value != value:  # noqa: PLR0124 - NaN and NaT, of whichever library
+    if value is None or type(value).__name__ == "NAType":  # pandas' NA, which has no truth value
+        return None
+    if value != value:  # noqa: PLR0124 - NaN and NaT, of whichever library
         return None
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64):
         value = value.item()

@@ -313,7 +313,7 @@ def _key_table(frame: Any) -> Table:
             arrow.field(each.name, _key_type(arrow, each.name, each.type)) for each in table.schema
         ]
         return table.cast(arrow.schema(fields))
-    except (arrow.ArrowException, TypeError) as error:
+    except (arrow.ArrowException, TypeError, UnicodeError) as error:
         raise ArgumentError(
             f"the key columns have values that can't be keys: {error}. Convert them, astype(str), "
             "or round times to microseconds, dt.round('us')"
