@@ -34,6 +34,7 @@ def test_missing_values_are_one_key(value):
     [
         ([3, np.int64(3), np.int8(3)], "[3]"),
         ([1.5, np.float32(1.5)], "[1.5]"),
+        ([0.0, -0.0, np.float32(-0.0)], "[0.0]"),
         ([True, np.bool_(True)], "[true]"),
         (["ö, \U0001f600"], '["ö, \U0001f600"]'),
         (

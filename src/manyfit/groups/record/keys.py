@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
+        return value + 0.0 if math.isfinite(value) else str(value)  # -0.0 is 0.0, as to pandas
     return _text(value)
 
 
