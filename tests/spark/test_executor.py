@@ -1,6 +1,7 @@
 """What the executor on Spark does beyond the contract, on a real cluster."""
 
 import contextlib
+import itertools
 import logging
 import os
 import threading
@@ -388,13 +389,16 @@ def test_more_cores_on_local_spark_take_more_slots(spark, tune):
 
 def test_nothing_looks_failed(spark, tune):
     """A study leaves no failed job in Spark's UI: its workers end by themselves."""
-    tracker = spark.sparkContext.statusTracker()
-    before = {*tracker.getJobIdsForGroup(None)}
+    context = spark.sparkContext
+    tracker = context.statusTracker()
+    context.setLocalProperty("spark.jobGroup.id", "before the study")
+    context.parallelize([0], 1).count()
+    context.setLocalProperty("spark.jobGroup.id", None)
+    before = max(tracker.getJobIdsForGroup("before the study"))
     tune(lambda params: params["x"], SparkExecutor(spark))
-    jobs = {*tracker.getJobIdsForGroup(None)} - before
+    jobs = itertools.takewhile(bool, map(tracker.getJobInfo, itertools.count(before + 1)))
 
-    assert len(jobs) == 4
-    assert {tracker.getJobInfo(job).status for job in jobs} == {"SUCCEEDED"}
+    assert [job.status for job in jobs] == ["SUCCEEDED"] * 4
 
 
 def test_gpus_on_local_spark_are_refused(spark, tune):
