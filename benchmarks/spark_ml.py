@@ -62,7 +62,7 @@ class Work:
 
     Args:
         numbers: Names of columns.
-        sizes: How many components the words may come down to; the first stage counts so many words
+        sizes: Choices for the number of components; the first stage counts as many words
             instead if nothing is to be shared.
         shared: Whether settings have stages in common.
         iterations: How many the model may take. Few are no solution where it mixes penalties, while

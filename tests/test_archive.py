@@ -78,7 +78,7 @@ class TestLoading:
 
     @pytest.mark.parametrize("reader", ["load", "resume"])
     def test_a_journal_that_contradicts_itself(self, quiet, reader):
-        """Lines that were cut out, of a record without checksums, are noticed, whoever reads."""
+        """Lines that were cut out, of a record without checksums, are noticed by every reader."""
         with Study(SPACE, name="s", **quiet) as study:
             study.tell(study.ask(), 1.0)
         journal = quiet["folder"] / "s" / "journal.jsonl"

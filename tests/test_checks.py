@@ -71,7 +71,7 @@ def test_real_numbers(make, value):
 
 
 def test_the_unit_is_named():
-    """Whoever writes another one reads which it is."""
+    """The message names the unit, and what else is accepted."""
     message = "timeout must be a number of seconds, at least 0, or None, but got '1h' \\(str\\)"
     with pytest.raises(ArgumentError, match=message):
         check_number("timeout", "1h", least=0, unit="seconds", also="None")

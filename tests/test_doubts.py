@@ -46,7 +46,7 @@ def test_only_the_first_value_is_looked_at(caplog):
 
 @pytest.mark.parametrize("own_loop", [False, True], ids=["tune", "ask"])
 def test_both_ways_to_run_a_study(tmp_path, caplog, own_loop):
-    """Whoever runs the trials; a direction that looks wrong is told in either way, too."""
+    """`tune` and `ask` both tell of a wrong direction and of a missing metric."""
     options = {"metric": "accuracy", "folder": tmp_path, "tracker": None}
     if own_loop:
         with Study({"x": Float(0, 1)}, **options) as study:

@@ -440,7 +440,7 @@ class TestResuming:
         assert len(study.events(DriverStarted)) == 2
 
     def test_a_late_result_of_a_lost_attempt_is_dropped(self, runner):
-        """A result counts once, whoever brings it."""
+        """The result of an attempt that was lost no longer counts."""
 
         def script(task):
             if task.attempt == 1:

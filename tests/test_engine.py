@@ -163,7 +163,7 @@ class TestEnding:
         assert isinstance(study.decide(free=1), EndStudy) is ended
 
     def test_no_improvement_counts_from_the_best_trial(self):
-        """The study ends when so many trials in a row brought nothing better, failures included."""
+        """The study ends after this many trials in a row without improvement, failures included."""
         study = engine(budget=Budget(stop=(NoImprovement(2),)))
         finish(study, 1.0)
         finish(study, 0.5)
@@ -275,7 +275,7 @@ class TestEnding:
 
 class TestAskingAhead:
     def test_asks_while_no_slot_is_free_for_as_many_as_may_wait(self):
-        """With all slots busy, so many proposals are made ready, and no more."""
+        """With all slots busy, proposals for the slots ahead are made ready, and no more."""
         study = engine()
         ask(study)
         start(study)
@@ -439,7 +439,7 @@ class TestRepeating:
         assert study.decide(free=1).reason.endswith("have been tried, and 4 repeats")
 
     def test_none_follows_a_timeout_or_a_failed_search(self):
-        """Whoever ran out of time, or gave up, is not kept by repeats."""
+        """A study that ran out of time, or gave up, has no repeats."""
         study = engine(budget=Budget(n_trials=1, timeout=5, repeats=3))
         finish(study, 0.1)
         assert isinstance(study.decide(free=1, elapsed=4), Ask)
@@ -453,7 +453,7 @@ class TestRepeating:
         assert isinstance(study.decide(free=1), EndStudy)
 
     def test_a_fatal_error_in_one_ends_the_study(self):
-        """A FatalError is heeded whoever raises it; other failures of repeats end nothing."""
+        """A FatalError ends the study from any trial; other failures of repeats end nothing."""
         study = self.study([0.1])
         study.apply(study.decide(free=1).event(0.0))
         start(study, 1)
@@ -484,7 +484,7 @@ class TestRepeating:
 
 class TestLag:
     def test_waits_for_the_trials_a_proposal_builds_on(self):
-        """With a lag of 2 trial 2 is asked for once trial 0 has ended, whoever else has."""
+        """With a lag of 2, trial 2 is asked for once trial 0 has ended, whichever others have."""
         study = engine(lag=2)
         for number in (0, 1):
             ask(study)

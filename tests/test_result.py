@@ -81,7 +81,7 @@ class TestBest:
         assert result(*trials).best_by("acc", "maximize").number == 2
 
     def test_best_by_an_unknown_metric_lists_the_known_ones(self):
-        """A typo is answered with what there is."""
+        """A typo is answered with the names that exist."""
         with pytest.raises(NoResultError, match=r"usable 'auc'; they have \['acc', 'loss'\]"):
             result(done(0, 1.0, acc=0.5)).best_by("auc")
 

@@ -161,7 +161,7 @@ def test_sigkill_of_workers_costs_attempts_only(tmp_path, round_):
 class TestInterrupt:
     @pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_the_first_order_ends_in_order(self, tmp_path, order):
-        """The study stops asking, cuts off what runs, returns what there is, says how to go on."""
+        """The study stops asking, ends running trials, returns its result and says how to go on."""
         if signal.getsignal(order) is signal.SIG_IGN:
             pytest.skip("this process ignores the order, as under nohup, and so do its children")
         driver = start(tmp_path, n_trials=10_000)
@@ -239,7 +239,7 @@ class TestInterrupt:
         assert trial.attempts[0].end.counts is False
 
     def test_a_second_ctrl_c_is_immediate(self, tmp_path):
-        """Whoever insists is not kept waiting, and leaves no worker behind."""
+        """A second order ends it at once, and leaves no worker behind."""
         code = """
             import sys, time, manyfit
             def train(params):

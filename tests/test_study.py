@@ -645,7 +645,7 @@ class TestAskAndTell:
         ],
     )
     def test_the_result_says_how_far_it_is(self, quiet, n_trials, told, before, after):
-        """While it is open, when it is closed, and to whoever reads the record."""
+        """It says so while it is open, when it is closed, and on record."""
         with Study({"a": Choice([1, 2, 3])}, name="s", n_trials=n_trials, **quiet) as study:
             for _ in range(told):
                 if (trial := study.ask()) is not None:
@@ -676,7 +676,7 @@ class TestAskAndTell:
             assert study.fail(study.ask(), "the robot fell over").reason == "the robot fell over"
 
     def test_threads_share_a_study(self, quiet):
-        """Each trial is given out once, whoever asks, and what each thread tells is on record."""
+        """Each trial is given to one thread, and what each thread tells is on record."""
         given, gate = Counter(), threading.Barrier(8)
 
         def work(study):
@@ -721,7 +721,7 @@ class TestAskAndTell:
 
     @pytest.mark.parametrize("what", [None, 0, {"x": 0.5}])
     def test_what_is_told_of_is_a_trial(self, quiet, what):
-        """Whoever tells of None, which `ask` gives at the end, or of a number, reads what to do."""
+        """Telling None, which `ask` returns at the end, or a number, is refused with what to do."""
         with Study(SPACE, name="s", n_trials=1, **quiet) as study:
             study.ask()
             for call in (study.tell, study.prune, study.fail):

@@ -65,7 +65,7 @@ def test_it_is_a_mapping(data: Shared) -> None:
 
 
 def test_an_unknown_name(data: Shared) -> None:
-    """A typo is a KeyError that lists what there is."""
+    """A typo is a KeyError that lists the names."""
     with pytest.raises(
         KeyError, match="nothing is shared as 'X'; the names are x, y, frame, names"
     ):
@@ -112,7 +112,7 @@ def test_a_closure_is_small(data: Shared) -> None:
 
 
 def test_what_travels_is_known(data: Shared) -> None:
-    """Whoever pickles work learns which sets it needs, each once, also those deep inside."""
+    """Pickling work finds which sets it needs, each once, also those deep inside."""
     other = share(z=1)
     with in_transit() as found:
         cloudpickle.dumps({"deep": [lambda: data, (other, data)]})

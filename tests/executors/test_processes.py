@@ -434,7 +434,7 @@ def test_megabytes_of_output(rig, megabytes):
 
 
 def test_a_full_disk(rig, tmp_path):
-    """Whoever prints never learns of it: the trial ends as it would have, and so does the next."""
+    """The caller of print sees no error: this trial and the next end as they would have."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "00000-1.log").symlink_to("/dev/full")
 

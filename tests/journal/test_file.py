@@ -606,7 +606,7 @@ class TestGoingAway:
         assert "was damaged while the study ran" in record.getMessage()
 
     def test_without_the_lock_file_it_is_held_all_the_same(self, tmp_path: Path) -> None:
-        """Whoever takes the lock file for stale and deletes it lets nobody in."""
+        """Deleting the lock file, as if it were stale, lets nobody in."""
         with FileJournal(tmp_path) as journal:
             (tmp_path / "lock").unlink()
 

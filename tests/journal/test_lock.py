@@ -80,7 +80,7 @@ def test_the_same_process_is_kept_out(path: Path) -> None:
 
 
 def test_deleting_the_file_lets_nobody_in(path: Path) -> None:
-    """Whoever takes the file for stale and removes it has not taken the lock away."""
+    """Removing the file, as if it were stale, doesn't take the lock away."""
     lock = StudyLock(path)
     path.unlink()
 
@@ -99,7 +99,7 @@ def test_release_lets_the_next_one_in(path: Path) -> None:
 
 
 def test_releasing_twice_leaves_the_next_holder_alone(path: Path) -> None:
-    """A second release doesn't take the lock away from whoever has it by then."""
+    """A second release doesn't take the lock away from its next holder."""
     first = StudyLock(path)
     first.release()
     second = StudyLock(path)

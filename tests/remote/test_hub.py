@@ -308,7 +308,7 @@ class Canary:
     ids=["http", "tls", "ones", "zeros", "pickle"],
 )
 def test_garbage_is_hung_up_on(hub, worker, stranger, caplog, said):
-    """Whoever speaks something else is hung up on without a word, and the rest go on."""
+    """A client of another protocol is disconnected without an answer; the others go on."""
     assert is_hung_up_on(stranger(said))
     assert still_works(hub, worker)
     assert not Canary.sang
@@ -359,7 +359,7 @@ def test_a_connection_that_is_taken_over(hub, worker, stranger):
 
 
 def test_a_slow_stranger(opened, worker, stranger):
-    """Whoever says a right greeting byte by byte is given no longer than anybody else."""
+    """A client that sends a right greeting byte by byte is given no longer than others."""
     hub = opened(handshake=0.5)
     connection, began = stranger(to=hub), time.monotonic()
     with pytest.raises(ConnectionError):
@@ -381,7 +381,7 @@ def step_into(connection, credentials, step):
 
 @pytest.mark.parametrize("step", ["half a greeting", "a greeting", "encrypted"])
 def test_a_handshake_that_stalls(opened, worker, stranger, step):
-    """Whoever goes no further, even with the driver's attention, is given no longer than others."""
+    """A client that stops at any step of the handshake is given no longer than others."""
     hub = opened(handshake=0.3)
     false = Credentials(hub.credentials.secret, bytes(32))
     connection, began = stranger(to=hub), time.monotonic()

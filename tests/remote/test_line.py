@@ -257,7 +257,7 @@ def test_another_service_is_no_driver():
 
 
 def test_a_driver_that_says_nothing_is_given_up():
-    """Whoever accepts and is silent holds a worker up for no longer than it is given."""
+    """A server that accepts and is silent delays a worker no longer than the handshake may take."""
     with contextlib.closing(Driver(pause=1.0)) as silent:
         began = time.monotonic()
         with pytest.raises(UnreachableError, match="timed out"):

@@ -194,7 +194,7 @@ def test_two_credentials_are_none(variables, server):
 
 
 def test_a_head_without_end_is_cut_off(variables):
-    """Whoever never comes to the point is hung up on."""
+    """A client that never completes its request is disconnected."""
     with connect(variables) as connection:
         connection.connect()
         with pytest.raises(ConnectionError):

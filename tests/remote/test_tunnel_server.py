@@ -26,7 +26,7 @@ def begin(hub, message, blob=b""):
 
 
 def heard(line, size=1):
-    """The bytes that come, once there are so many or the line is gone."""
+    """Return the bytes that arrived, once there are `size` of them or the line is gone."""
     data, deadline = b"", time.monotonic() + 10
     while len(data) < size and line.gone is None and time.monotonic() < deadline:
         data += b"".join(frame.blob for frame in line.receive())

@@ -126,7 +126,7 @@ def test_getting_to_know_each_other_however_the_stream_is_cut(size):
 
 
 def test_the_first_frame_may_come_with_the_answer():
-    """Whoever is trusted may send at once: what comes in one piece with the answer is not lost."""
+    """A trusted end may send at once: data in one piece with the answer are not lost."""
     driver, worker = driver_end(), worker_end()
     driver.feed(worker.outgoing())
     worker.feed(driver.outgoing())

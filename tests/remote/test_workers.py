@@ -29,7 +29,7 @@ from manyfit.ship.facts import facts
 from manyfit.testing.rig import PARAMS, SPACE
 from manyfit.worker.work import Task, Work
 
-KIT = WorkerSetup("study", "token", b"pickled work")
+SETUP = WorkerSetup("study", "token", b"pickled work")
 
 
 class Office:
@@ -41,10 +41,10 @@ class Office:
         self.hub = Hub("127.0.0.1", 0, self.inbox)
         self.problem = None
         work = Work(lambda _: 0.0, SPACE, Metric("loss"), "study", folder)
-        self.workers = Workers(self.hub, work, KIT, most, lambda _facts, _where: self.problem)
+        self.workers = Workers(self.hub, work, SETUP, most, lambda _facts, _where: self.problem)
 
     def take(self, n=1):
-        """Take so many news in."""
+        """Take in `n` messages."""
         for _ in range(n):
             self.workers.take(self.inbox.get(timeout=10))
 

@@ -79,7 +79,7 @@ def test_auto_leaves_very_many_params_to_tpe():
 
 @pytest.mark.parametrize("given", ["random", "tpe", Own(), optuna.samplers.RandomSampler()])
 def test_only_a_gaussian_process_learns_from_earlier_studies(given):
-    """Whoever can't use them says so, before anything runs."""
+    """A sampler that can't use them is refused before anything runs."""
     with pytest.raises(ArgumentError, match="prior_from needs a sampler that can learn"):
         make_sampler(given, SMALL, LOSS, 0, [Earlier([{"n": 1}], [0.5])])
 

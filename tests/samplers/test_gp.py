@@ -133,7 +133,7 @@ class TestFinds:
         assert all(best(GPSampler(NESTED, LOSS, seed), trap, 50) < 0.1 for seed in range(2))
 
     def test_through_noise(self):
-        """Noise as large as a fifth of what there is to gain doesn't lead it astray."""
+        """Noise as large as a fifth of the possible gain doesn't mislead it."""
         rng = np.random.default_rng(0)
         points = study(
             GPSampler(PLANE, LOSS, 0),

@@ -102,7 +102,7 @@ def tune(tmp_path):
 
 
 def after(trials, folder, action):
-    """Do something once so many trials have begun; returns the objective that says they have."""
+    """Do something once `trials` trials have begun; returns the objective that marks each one."""
 
     def objective(params):
         (folder / f"begun-{manyfit.current_trial().number}").touch()

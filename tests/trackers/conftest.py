@@ -67,7 +67,7 @@ class MemoryServer:
         self._fuse: int | None = None
 
     def fails_after(self, calls: int) -> None:
-        """Go away once, after so many more calls."""
+        """Go away once, after `calls` more calls."""
         self._fuse = calls
 
     def begin(

@@ -43,7 +43,7 @@ def test_none() -> None:
 
 @pytest.mark.parametrize("word", ["mlflow", 3, object(), RecordingTracker, MlflowTracker])
 def test_other_things_are_refused(word: Any) -> None:
-    """The message says what there is, and what was given."""
+    """The message lists the choices, and what was given."""
     for given in (word, [RecordingTracker(), word]):
         with pytest.raises(ArgumentError, match="tracker must be 'auto', a Tracker, a sequence of"):
             make_trackers(given, None)

@@ -78,7 +78,7 @@ def test_where_a_study_went_last(tmp_path: Path) -> None:
 
 
 def test_what_a_call_over_groups_asked(tmp_path: Path) -> None:
-    """It belongs to the run that was begun then, and is known to whoever finishes the run."""
+    """It belongs to the run that began then, and is known to the driver that finishes the run."""
     for asked in ({"n_trials": "20"}, {"n_trials": "40"}):
         ledger = Ledger(tmp_path, "A")
         ledger.ask(asked, child_runs=True)

@@ -155,7 +155,7 @@ def test_a_folder_of_the_driver(
 def test_a_server_without_a_tracker(
     mlflow_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the driver's environment says of it holds for workers, whoever mirrors the study."""
+    """The driver's environment variables hold for workers, whichever tracker mirrors the study."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_process.uri)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "alone")
     mlflow.MlflowClient(mlflow_process.uri).create_experiment("alone")
@@ -312,7 +312,7 @@ def test_it_can_not_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_a_password_is_on_no_command_line(database: str, tmp_path: Path) -> None:
-    """Whoever lists processes doesn't see where the database is."""
+    """A list of processes doesn't show where the database is."""
     with closing(Relay(f"{database}?hunter22", tmp_path)) as relay:
         relay.start(str(tmp_path))
         while not processes_with(str(socket_of(relay))):

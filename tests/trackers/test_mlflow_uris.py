@@ -28,7 +28,7 @@ def test_a_tracking_uri_means_the_same_everywhere(uri: str, expected: str) -> No
 
 @pytest.mark.parametrize("uri", ["sqlite:////a.db", "file:///a", "postgresql://host/db"])
 def test_databases_and_folders_are_local(uri: str) -> None:
-    """They are read and written by whoever has them, with no server in between."""
+    """Clients read and write them directly, with no server in between."""
     assert is_local(uri)
 
 

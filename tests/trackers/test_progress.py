@@ -227,7 +227,7 @@ def test_what_is_outside_the_space_is_not_counted(tmp_path: Path) -> None:
 
 
 def test_the_opening_on_a_cluster(told: Told, tmp_path: Path) -> None:
-    """How many run at a time is what was asked for, not what there is."""
+    """The number of trials at a time is the one asked for."""
     story = on_a_cluster(told, tmp_path, slots=8, n_trials=1)
     history = [Trial(0, {}, attempts=(Attempt(1, "a:1", 0.0, end=Pruned("no")),))]
     assert progress.opening(story.study, history) == [

@@ -306,7 +306,7 @@ def test_words_for_progress() -> None:
 
 @pytest.mark.parametrize("word", ["fancy", "", 3, object()])
 def test_other_words_are_refused(word: Any) -> None:
-    """The message says what there is, and what was given."""
+    """The message lists the choices, and what was given."""
     with pytest.raises(ArgumentError, match=re.escape(f"but got {word!r}")):
         make_progress(word)
 

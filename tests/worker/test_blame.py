@@ -127,7 +127,7 @@ def test_an_object_that_raises_has_no_parts():
 
 
 def test_names_of_objectives_and_types():
-    """An objective is called by its function, through partial, or else by its type."""
+    """An objective is called by its function, through partial, otherwise by its type."""
     assert name_of(functools.partial(functools.partial(name_of))) == "name_of"
     assert name_of(named("a.b.Trainer")) == "Trainer"
     assert kind_of(5) == "int"

@@ -98,7 +98,7 @@ def files_of(folder, limit, used, stat, version):
     ],
 )
 def test_memory_limits(machine, groups, files, found):
-    """Each group has its own; files that the kernel may drop leave their memory to be had."""
+    """Each group has its own; reclaimable file cache counts as available."""
     assert list(memory_limits(machine(groups, files))) == found
 
 

@@ -1,4 +1,4 @@
-"""Lines go home whole, whoever writes them."""
+"""Lines reach the driver whole, whichever thread writes them."""
 
 import json
 import os

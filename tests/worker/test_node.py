@@ -200,7 +200,7 @@ def test_one_janitor_waits_for_all(
 
 @needs_proc
 def test_a_killed_janitor_is_replaced(root: Path) -> None:
-    """Whoever joins after the janitor's death starts another, so the folder goes all the same."""
+    """A process that joins after the janitor's death starts another; the folder is removed."""
     first = NodeFolder("study", root)
     assert soon(lambda: len(janitors(first.path)) == 1)
     os.kill(janitors(first.path)[0], signal.SIGKILL)
@@ -293,7 +293,7 @@ def test_a_root_that_others_may_write_to(root: Path) -> None:
 
 
 def test_a_root_that_is_a_link(root: Path, tmp_path: Path) -> None:
-    """A link in place of the root is refused: whoever put it there could move its end."""
+    """A link in place of the root is refused: its owner could redirect it."""
     (tmp_path / "elsewhere").mkdir()
     root.symlink_to(tmp_path / "elsewhere")
 

@@ -73,7 +73,7 @@ def test_secrets_stay_on_the_terminal(tmp_path, make_terminal):
 
 
 def test_a_disk_without_room(tmp_path, make_terminal):
-    """Whoever prints never learns of it; the terminal still shows what the log can't take."""
+    """The caller of print sees no error; the terminal shows what the log can't take."""
     terminal = make_terminal()
     (tmp_path / "logs").touch()
     with in_driver(tmp_path / "logs" / "log", (), alone=True):
@@ -94,7 +94,7 @@ def test_a_disk_that_has_room_again(tmp_path, make_terminal):
 
 
 def test_a_terminal_that_is_gone(tmp_path, monkeypatch):
-    """A trial goes on when whoever watched it has hung up, and its log has what it says."""
+    """A trial goes on when its terminal is closed, and its log has what it prints."""
 
     class Gone(io.StringIO):
         def write(self, _):

@@ -244,7 +244,7 @@ def open_binary(path: str) -> Any:
 
 
 def filesystem_of(path: str) -> tuple[Any, str]:
-    """Return a file system for a path: pyarrow's own if it has one, or else fsspec's."""
+    """Return a file system for a path: pyarrow's own if it has one, otherwise fsspec's."""
     if "://" not in path:
         return None, path
     try:

@@ -13,7 +13,7 @@ from manyfit.worker.timings import USUAL, Timings
 
 
 class Runner(Protocol):
-    """Runs the attempts of a study: a pool of workers, or else a task for each attempt."""
+    """Runs the attempts of a study: in a pool of workers, or each attempt in a task of its own."""
 
     @property
     def events(self) -> deque[AttemptEvent]:

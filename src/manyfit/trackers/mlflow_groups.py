@@ -53,7 +53,7 @@ class GroupsCopy(Runs):
         known = self.page.parent if self.page.asked == self._params else None
         tags = rows.call_tags(self._study, self._groups)
         self._call_run = self._open(known, tags, adopt=self._groups.child_runs)
-        # At once: whoever looks at a run that goes on wants to know what it is.
+        # At once, so that the page of a run in progress says what it is.
         for batch in batches(params=self._params):
             self._write_batch(self._parent, batch, "the call")
 

@@ -29,7 +29,7 @@ def cpu_quota(root: Path = _ROOT) -> float:
 
 
 def memory_limits(root: Path = _ROOT) -> Iterator[tuple[int, int]]:
-    """Yield the bytes of memory that each group may use, and those still to be had in it.
+    """Yield each group's memory limit and the memory still available in it, in bytes.
 
     Args:
         root: Where `proc` and `sys` are.

@@ -78,7 +78,7 @@ def usable_cpus() -> int:
 
 
 def machine_memory() -> tuple[int, int]:
-    """Return the bytes of memory that this machine has, and those that are still to be had.
+    """Return this machine's memory and its available memory, in bytes.
 
     In a container, those of the container.
     """

@@ -220,7 +220,7 @@ class TestRuns:
             tune(objective)
 
     def test_closing_ends_the_processes(self, tmp_path):
-        """Whoever stops listening leaves nothing running."""
+        """A caller that stops iterating leaves nothing running."""
         population = LocalPopulation(frame(), ["g"], folder=tmp_path)
         others = set(psutil.Process().children(recursive=True))  # of other tests' servers
         run = population.run(job(lambda group, params: time.sleep(0.05) or 1.0, n_trials=20))

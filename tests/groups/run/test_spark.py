@@ -302,7 +302,7 @@ class TestWork:
         assert sorted(found) == sorted(groups)
 
     def test_closing_ends_the_jobs(self, spark, tmp_path):
-        """Whoever stops listening, or presses Ctrl-C, leaves the cluster free."""
+        """A caller that stops iterating, or presses Ctrl-C, leaves the cluster free."""
 
         def objective(group, params):
             import time

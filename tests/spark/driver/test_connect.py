@@ -219,7 +219,7 @@ spark.stop()
 
 @contextlib.contextmanager
 def study(url, folder, need):
-    """Run a study in a process of its own, whose trials count as needing so many slots."""
+    """Run a study in a process of its own, whose trials need this many slots each."""
     folder.mkdir(exist_ok=True)
     chosen = {name: value for name, value in options(str(folder)).items() if name != "space"}
     given = [url, str(folder), str(need), json.dumps(chosen)]

@@ -76,7 +76,7 @@ def test_slots_that_nobody_knows():
 
 
 def test_given_slots_hold():
-    """What the user says is not compared with what there is."""
+    """The number that the user gives is not compared with the cluster's."""
     session = FakeSession(100)
     gate = gate_to(session, slots=3)
     enter(gate, 2, 2, 4)
@@ -197,7 +197,7 @@ def test_parallelism_follows_what_is_promised(now, most, limit):
 
 # ── admission ─────────────────────────────────────────────────────────────────────────────────────
 
-# What happens to an admission: somebody comes and needs so many, somebody leaves, slots change.
+# What happens at a gate: a trial comes and needs some slots, a trial leaves, slots change.
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("enter"), st.integers(0, 6)),
@@ -210,7 +210,7 @@ EVENTS = st.lists(
 
 @given(events=EVENTS, slots=st.integers(0, 6))
 def test_it_never_promises_more_than_there_is(events, slots):
-    """Whoever is let in finds its slots; order is kept; nobody is lost or let in twice."""
+    """An admitted trial finds its slots; order is kept; no trial is lost or admitted twice."""
     admission = Admission(slots)
     came, admitted = 0, []
     for what, number in events:
@@ -237,7 +237,7 @@ def test_it_never_promises_more_than_there_is(events, slots):
 
 @given(needs=st.lists(st.integers(1, 4), max_size=20), slots=st.integers(4, 9))
 def test_all_that_can_run_do(needs, slots):
-    """When whoever runs leaves some time, everybody's turn comes, first come first served."""
+    """If running trials end, every waiting one is admitted, in the order of arrival."""
     admission = Admission(slots)
     for number, need in enumerate(needs):
         admission.enter((number, 1), need)

@@ -267,6 +267,6 @@ def without_model(rows: Table) -> Table:
 
 
 def _no_models(count: int) -> tuple[Any, Any]:
-    """Return the field and the values of so many models that are elsewhere."""
+    """Return the field and `count` null values, for models that are elsewhere."""
     arrow = load("pyarrow")
     return arrow.field(MODEL, arrow.binary()), arrow.nulls(count, arrow.binary())

@@ -55,7 +55,7 @@ class RemoteRunners:
         self._tasks: _Tasks | None = None
 
     def runners(self, job: GroupJob, count: int) -> "list[RemoteRunner]":
-        """Return so many slots for a job: those of the last run, if that was the same.
+        """Return `count` slots for a job: those of the last run, if its job was the same.
 
         Raises:
             ObjectiveError: The objective can't be sent to workers; names what is to blame.

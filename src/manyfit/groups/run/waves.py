@@ -20,7 +20,7 @@ _AT_ONCE = 2  # waves at a time besides the large groups, so that no slot idles 
 # short and slots end at about the same time.
 _LONG = 30.0
 _LAST = 0.4  # a rest below this fraction of the longest wave is run as one wave
-_READINGS = 20.0  # each wave reads all rows: it should take so many times as long as that
+_READINGS = 20.0  # each wave reads all rows; it should take this many times as long as reading them
 _TASK = 1.5
 _CANCEL = 10.0  # how long it may take until cancelled jobs have ended (s)
 
