@@ -95,6 +95,33 @@ def test_a_cancel_is_repeated(inbox):
     assert not jobs.running
 
 
+def test_a_session_that_gives_no_answer(inbox):
+    """It isn't asked again and again, which would leave a thread each time; a next cancel asks."""
+    session, asked = FakeSession(), queue.SimpleQueue()
+
+    def silent(tag):
+        asked.put(tag)
+        raise TimeoutError("it gave no answer for 20 s")
+
+    session.cancel = silent
+    jobs = SparkJobs(session)
+    jobs.start(session.wait, inbox.put, tag="a", title="A")
+    for _ in range(2):
+        jobs.cancel("a")
+        assert asked.get(timeout=5) == "a"
+        until_none_named("manyfit-cancel")
+    assert asked.empty()
+    session.done.set()
+    assert str(inbox.get(timeout=5).error) == "cancelled"
+
+
+def until_none_named(name):
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(5)
+            assert not thread.is_alive()
+
+
 def test_only_what_is_named_is_cancelled(inbox):
     """Other functions go on; one that has ended is cancelled no more."""
     session, release = FakeSession(), threading.Event()

@@ -4,7 +4,7 @@ Workers, trials, waves of groups and the jobs of objectives on the driver are al
 and waited for here.
 """
 
-import contextlib
+import logging
 import re
 import threading
 import time
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from manyfit.spark.session import Session
+
+logger = logging.getLogger("manyfit")
 
 # Pause between two cancels (s). One cancel is not enough: Spark ignores a tag that no running job
 # carries, and a function may run several jobs in turn.
@@ -92,7 +94,8 @@ class SparkJobs:
     def cancel(self, *tags: str) -> None:
         """Cancel the jobs of some functions until these end; returns at once.
 
-        A thread does it, since a Connect client whose server is gone waits for minutes.
+        A thread does it, since a Connect client whose server is gone waits for minutes. It gives up
+        when the session doesn't answer: by the next call, it may.
         """
         with self._lock:
             running = self._running()
@@ -119,8 +122,14 @@ class SparkJobs:
     def _cancel(self, threads: Mapping[str, threading.Thread]) -> None:
         while running := {tag: thread for tag, thread in threads.items() if thread.is_alive()}:
             for tag in running:
-                with contextlib.suppress(Exception):  # a stopped session raises errors of any type
+                try:
                     self._session.cancel(tag)
+                except TimeoutError:  # each question to such a session leaves a thread that waits
+                    with self._lock:
+                        self._cancelled -= threads.keys()
+                    return
+                except Exception as error:  # noqa: BLE001 - a stopped session raises any type
+                    logger.debug("jobs tagged %s can't be cancelled: %s", tag, error)
             next(iter(running.values())).join(_AGAIN)
 
     def _run(self, function: Callable[[], Any], tag: str, title: str, pool: str | None) -> JobEnded:
