@@ -5,12 +5,13 @@ Tests that use them are marked `integration`.
 
 A process has one classic session at a time, so `spark` and `standalone_spark` can't both be in one
 test; from one test to the next, the session changes in a second. `connect_spark` goes with either.
-Who kills a worker of the `cluster` adds another for the tests that follow, and nobody stops a
+A test that kills a worker of the `cluster` adds another for the tests that follow; none stops a
 session. What runs on workers must not be a function of a test's module: they don't have that.
 """
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,14 @@ class ClassicSession:
         """End the session, if there is one."""
         self._stack.close()
         self._master = None
+
+
+@pytest.fixture
+def hangup() -> Iterator[None]:
+    """SIGHUP ends processes, also if this run ignores it, as under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

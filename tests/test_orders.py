@@ -12,7 +12,7 @@ ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
-def handlers():
+def handlers(hangup):
     """No test leaves a handler behind."""
     before = {order: signal.getsignal(order) for order in ORDERS}
     yield before

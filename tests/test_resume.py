@@ -158,12 +158,11 @@ def test_sigkill_of_workers_costs_attempts_only(tmp_path, round_):
     assert max(starts.values()) <= 2
 
 
+@pytest.mark.usefixtures("hangup")
 class TestInterrupt:
     @pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_the_first_order_ends_in_order(self, tmp_path, order):
         """The study stops asking, ends running trials, returns its result and says how to go on."""
-        if signal.getsignal(order) is signal.SIG_IGN:
-            pytest.skip("this process ignores the order, as under nohup, and so do its children")
         driver = start(tmp_path, n_trials=10_000)
         journal = tmp_path / "s" / "journal.jsonl"
         wait_for(lambda: journal.exists() and journal.read_text().count('"finished"') > 5)
