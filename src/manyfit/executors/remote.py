@@ -140,6 +140,7 @@ class RemoteExecutor(abc.ABC, Generic[_Cluster]):
             equipment = self._packing.equip(work, cluster)
             undo.callback(equipment.broadcasts.close)
             hub, settings = self.listen(cluster, equipment, inbox)
+            undo.callback(hub.close)
             pool = WorkerPool(
                 cluster, work, equipment, size=size, inbox=inbox, hub=hub, settings=settings
             )

@@ -74,6 +74,25 @@ class GroupJob:
             self, points=fixed, start_with=(), baseline=None, keep_models=False, output=None
         )
 
+    @classmethod
+    def without_objective(
+        cls, metric: Metric, *, seed: int, seconds: float | None, trial_timeout: float | None
+    ) -> "GroupJob":
+        """Return what a `BatchRunner` needs of a job whose objective only its process has."""
+        return cls(
+            (),
+            _elsewhere,
+            Space({}),
+            metric,
+            seed=seed,
+            seconds=seconds,
+            trial_timeout=trial_timeout,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that `without_objective` takes, as plain data."""
+        return {"seed": self.seed, "seconds": self.seconds, "trial_timeout": self.trial_timeout}
+
     def limits(self, cpus: int) -> Limits:
         """Return the limits of a worker process; single trials are timed by its runner."""
         return Limits(memory=self.trial_memory, cpus=cpus)
@@ -81,3 +100,7 @@ class GroupJob:
     def folder_of_models(self) -> str | None:
         """Return the folder of models; None if they stay in rows, or aren't kept."""
         return self.keep_models if isinstance(self.keep_models, str) else None
+
+
+def _elsewhere(*_: Any) -> None:
+    """Stand in for the objective."""

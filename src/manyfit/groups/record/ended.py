@@ -21,6 +21,12 @@ _PLAIN = tuple(name for name in COLUMN_NAMES if name not in _OTHER)
 # Types that are not written as the alias that pyarrow reads.
 _DECIMAL = re.compile(r"(decimal\d+)\((\d+), (-?\d+)\)")
 _ZONED = re.compile(r"timestamp\[(\w+), tz=(.+)\]")
+# The values of newer columns in rows that an older Manyfit wrote.
+DEFAULTS = {
+    each.name: None if each.default is MISSING else each.default
+    for each in fields(GroupEnded)
+    if each.default is not MISSING or each.default_factory is not MISSING
+} | {"gain": None}
 
 
 def types_of(keys: Schema) -> dict[str, str]:
@@ -131,14 +137,6 @@ def _whole(kind: Any) -> Any:
     """Return the integer type that a time or a duration is stored as."""
     arrow = load("pyarrow")
     return arrow.int32() if kind.bit_width == 32 else arrow.int64()
-
-
-# The values of newer columns in rows that an older Manyfit wrote.
-DEFAULTS = {
-    each.name: None if each.default is MISSING else each.default
-    for each in fields(GroupEnded)
-    if each.default is not MISSING or each.default_factory is not MISSING
-} | {"gain": None}
 
 
 def completed(rows: Table, schema: Schema) -> Table:

@@ -195,7 +195,7 @@ class _Tasks:
         self._settings = {
             **settings,
             "token": self._equipment.setup.token,
-            "job": {"seed": job.seed, "seconds": job.seconds, "trial_timeout": job.trial_timeout},
+            "job": job.settings(),
         }
 
     def runners(self, count: int) -> list[RemoteRunner]:

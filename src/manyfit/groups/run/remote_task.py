@@ -19,7 +19,6 @@ from manyfit.remote.remote_slot import RemoteSlot
 from manyfit.remote.setup import unpacked
 from manyfit.remote.wire import Credentials, Frame
 from manyfit.ship.facts import facts
-from manyfit.space import Space
 from manyfit.worker.timings import Timings
 
 _IDLE = 5.0  # seconds that a slot is kept for the next task
@@ -38,7 +37,8 @@ def tune(settings: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         settings: `addresses`, `credentials`, fields of `timings`, `imports` to look for and
             `broadcasts` by digest, as a worker has them; the `token` of the setup, the `key` of the
-            batch, `job` (`seed`, `seconds`, `trial_timeout`), and `place`.
+            batch, what `GroupJob.without_objective` takes of the
+            `job`, and `place`.
     """
     try:
         addresses = [tuple(address) for address in settings["addresses"]]
@@ -69,8 +69,8 @@ def tune(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tune(line: Line, slot: RemoteSlot, order: Mapping[str, Any], job: Mapping[str, Any]) -> None:
-    stand_in = GroupJob((), _elsewhere, Space({}), Metric("groups"), **job)
-    runner = BatchRunner(slot.slot, slot.folder, stand_in)
+    known = GroupJob.without_objective(Metric("groups"), **job)
+    runner = BatchRunner(slot.slot, slot.folder, known)
     portions = tuple(Portion(*portion) for portion in order["portions"])
     runner.submit(GroupBatch(portions, points=order["points"]))
     try:
@@ -88,10 +88,6 @@ def _tune(line: Line, slot: RemoteSlot, order: Mapping[str, Any], job: Mapping[s
     except BaseException:
         runner.close()
         raise
-
-
-def _elsewhere(*_: Any) -> None:
-    """Stand for the objective, which is known to the worker process alone."""
 
 
 def _next(line: Line) -> Frame:

@@ -313,9 +313,7 @@ class _Fitting:
             "dropped": [_HASH, _CELL, _BIN],
             "points": None if told is None else broadcasts.parcel(told),
             "metric": (job.metric.name, job.metric.direction),
-            "seconds": job.seconds,
-            "trial_timeout": job.trial_timeout,
-            "seed": job.seed,
+            "job": job.settings(),
         }
 
     def take_back(self, settings: Mapping[str, Any]) -> None:

@@ -14,7 +14,6 @@ from manyfit.metric import Metric
 from manyfit.remote.remote_slot import RemoteSlot
 from manyfit.remote.sealed import opened
 from manyfit.remote.setup import unpacked
-from manyfit.space import Space
 
 # The most that is sent to the worker process at once; more gains nothing.
 _MOST_ROWS = 20_000
@@ -31,30 +30,18 @@ def tune(batches: Iterator[Any], settings: Mapping[str, Any]) -> Iterator[Any]:
         batches: Rows, sorted, with those of a group adjacent.
         settings: Parcels of the packed `setup` and of the `points` (None if there are none), the
             setup's `token`, `broadcasts` by digest, `place`, `by`, `shared_by`, `dropped` columns,
-            and the job's `metric`, `trial_timeout`, `seconds` and `seed`.
+            the `metric`, and what `GroupJob.without_objective` takes of the `job`.
     """
     runner: BatchRunner | None = None
     points = settings["points"]
     settings = {**settings, "points": None if points is None else opened(points)}
     by = tuple(settings["by"])
-    job = GroupJob(
-        by,
-        _elsewhere,
-        Space({}),
-        Metric(*settings["metric"]),
-        seconds=settings["seconds"],
-        trial_timeout=settings["trial_timeout"],
-        seed=settings["seed"],
-    )
+    job = GroupJob.without_objective(Metric(*settings["metric"]), **settings["job"])
     for table in gathered(batches, by):
         if runner is None:
             remote_slot = _remote_slot_of(settings)
             runner = BatchRunner(remote_slot.slot, remote_slot.folder, job)
         yield from _tuned(runner, job.metric, table, settings)
-
-
-def _elsewhere(*_: Any) -> None:
-    """Stand in for the objective, which only the worker process has."""
 
 
 def _remote_slot_of(settings: Mapping[str, Any]) -> RemoteSlot:
@@ -169,7 +156,3 @@ def naive(table: Table) -> Table:
             column = compute.local_timestamp(table.column(place))
             table = table.set_column(place, field.name, column)
     return table
-
-
-def _rows(table: Table) -> Iterator[tuple[Any, ...]]:
-    return zip(*(column.to_pylist() for column in table.columns), strict=True)
