@@ -28,7 +28,7 @@ SECTIONS = (
         "same_failure",
         "budget",
     ),
-    ("samplers", "pruners", "commands", "engine", "prefixes"),
+    ("samplers", "pruners", "commands", "engine", "prefixes", "advice"),
     ("worker",),
     ("data", "ship", "digest", "fingerprint"),
     ("remote",),

@@ -1,0 +1,1 @@
+"""Advice on a study: before it runs, and on its results."""
