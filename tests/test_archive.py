@@ -56,6 +56,7 @@ class TestLoading:
             loaded = manyfit.load_study("s", folder=quiet["folder"])
 
         assert loaded.count(manyfit.State.RUNNING) == 1
+        assert loaded.space == study.result().space == study.space
         assert "running, or was killed" in loaded.reason
 
     def test_choices_that_are_no_plain_values_come_back_as_labels(self, quiet):

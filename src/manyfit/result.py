@@ -12,6 +12,7 @@ from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.metric import Direction, Metric
 from manyfit.repeats import Repeated, best_trial, repeated
+from manyfit.space import Space
 from manyfit.trial import Attempt, Failed, Lost, State, Trial, gist, log_name
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class StudyResult:
             these; `best`, indexing and iterating return copies, which you may change.
         outside: Numbers of trials outside the space, because the space has changed since. They stay
             recorded, and are never best.
+        space: The space searched; None for a result that wasn't made from a record.
     """
 
     name: str
@@ -62,6 +64,7 @@ class StudyResult:
     reason: str
     trials: Sequence[Trial]
     outside: frozenset[int] = frozenset()
+    space: Space | None = None
 
     @property
     def best(self) -> Trial:
