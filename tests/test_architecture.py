@@ -58,7 +58,7 @@ HOMES = {
     "optuna": ("samplers/optuna.py", "optuna.py"),
     "plotly": ("groups/result/plots.py",),
     "mlflow": ("trackers/mlflow_server.py", "trackers/mlflow_app.py", "worker/autologging.py"),
-    "rich": ("trackers/terminal*.py", "cli.py"),
+    "rich": ("trackers/terminal*.py", "cli/*.py"),
     "IPython": ("trackers/terminal.py",),
     "psutil": ("worker/limits.py",),
     "threadpoolctl": ("worker/limits.py", "samplers/threads.py"),
