@@ -7,6 +7,7 @@ import pytest
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.metric import Metric
 from manyfit.result import StudyResult
+from manyfit.space import Int, Space
 from manyfit.trial import (
     Attempt,
     Failed,
@@ -34,7 +35,8 @@ def done(number, value, **metrics):
 
 def result(*trials, direction="minimize", outside=()):
     metric = Metric("loss", direction)
-    return StudyResult("fashion", Path("/r"), metric, "ended", trials, frozenset(outside))
+    space = Space({"x": Int(0, 99)})
+    return StudyResult("fashion", Path("/r"), metric, space, "ended", trials, frozenset(outside))
 
 
 class TestBest:

@@ -265,6 +265,7 @@ def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResu
         name=name,
         folder=folder,
         metric=engine.metric,
+        space=engine.space,
         reason=reason,
         trials=tuple(map(shown, engine.trials)),
         outside=frozenset(engine.outside),

@@ -50,6 +50,8 @@ class StudyResult:
         name: The study's name.
         folder: The study's own folder, with its journal and logs.
         metric: The metric tuned.
+        space: The space searched; of a study on record, with labels for options and constants that
+            are not plain values.
         reason: Why the study ended, in one line.
         trials: All trials by number, with `params` as the objective received them. Don't change
             these; `best`, indexing and iterating return copies, which you may change.
@@ -61,6 +63,7 @@ class StudyResult:
     name: str
     folder: Path
     metric: Metric
+    space: Space
     reason: str
     trials: Sequence[Trial]
     outside: frozenset[int] = frozenset()

@@ -6,9 +6,12 @@ import pytest
 
 from manyfit.metric import Metric
 from manyfit.result import StudyResult
+from manyfit.space import Space
 from manyfit.trial import Attempt, End, Failed, Finished, Measurement, Pruned, Trial
 from summary import saved, summary
 
+METRIC = Metric("val_loss")
+SPACE = Space({})
 METRICS = {
     f"{part}_{name}": value
     for part, values in {"train": (0.2, 0.93), "val": (0.3, 0.88), "test": (0.4, 0.86)}.items()
@@ -34,7 +37,7 @@ def _record(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def say(*trials: Trial, folder: Path = Path("/else/where/fashion")) -> str:
-    return summary(StudyResult("fashion", folder, Metric("val_loss"), "all done", trials))
+    return summary(StudyResult("fashion", folder, METRIC, SPACE, "all done", trials))
 
 
 def test_best_params_with_the_metrics_of_each_part() -> None:
