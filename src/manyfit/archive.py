@@ -269,7 +269,6 @@ def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResu
         reason=reason,
         trials=tuple(map(shown, engine.trials)),
         outside=frozenset(engine.outside),
-        space=engine.space,
     )
 
 

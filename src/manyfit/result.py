@@ -57,7 +57,6 @@ class StudyResult:
             these; `best`, indexing and iterating return copies, which you may change.
         outside: Numbers of trials outside the space, because the space has changed since. They stay
             recorded, and are never best.
-        space: The space searched; None for a result that wasn't made from a record.
     """
 
     name: str
@@ -67,7 +66,6 @@ class StudyResult:
     reason: str
     trials: Sequence[Trial]
     outside: frozenset[int] = frozenset()
-    space: Space | None = None
 
     @property
     def best(self) -> Trial:
