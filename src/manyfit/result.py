@@ -117,9 +117,9 @@ class StudyResult:
             MissingExtraError: pandas is not installed.
         """
         pandas = _optional.require("pandas", extra="pandas", purpose="StudyResult.table()")
-        rows = [_row(trial) for trial in self.trials]
+        rows = [row_of(trial) for trial in self.trials]
         columns = {column: None for row in rows for column in row}
-        frame: pd.DataFrame = pandas.DataFrame(rows, columns=_ordered(columns))
+        frame: pd.DataFrame = pandas.DataFrame(rows, columns=ordered(columns))
         return frame.astype({"value": "float64", "seconds": "float64"}) if rows else frame
 
     def leaders(self) -> "pd.DataFrame":
@@ -309,7 +309,8 @@ def _hosts(attempts: Iterable[Attempt]) -> tuple[str, ...]:
     return tuple(sorted({match[0] for match in found if match}))
 
 
-def _row(trial: Trial) -> dict[str, Any]:
+def row_of(trial: Trial) -> dict[str, Any]:
+    """Return a trial as a row of `StudyResult.table`."""
     return {
         "number": trial.number,
         "state": trial.state.value,
@@ -324,8 +325,8 @@ def _row(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _ordered(columns: dict[str, None]) -> list[str]:
-    """Return columns with params before metrics, even if the first trial lacks some of them."""
+def ordered(columns: Iterable[str]) -> list[str]:
+    """Return the columns of rows, params before metrics, even if the first row lacks some."""
     fixed = ["number", "state", "reason", "value", "seconds", "attempt", "origin"]
     params = [column for column in columns if column.startswith("params_")]
     metrics = [column for column in columns if column.startswith("metrics_")]

@@ -22,15 +22,22 @@ COMMANDS = (listing, show, sync)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns 0, or 2 for a study or trial that isn't there or is damaged.
 
-    `sync` returns 1 if something is left to write.
+    `sync` returns 1 if something is left to write. A Ctrl-C returns 130, as shells do.
     """
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.run(Page(), arguments)
     except ManyfitError as error:
-        Console(stderr=True).print(Text(printable(f"manyfit: {error}")), soft_wrap=True)
+        _complain(str(error))
         return 2
+    except KeyboardInterrupt:
+        _complain("interrupted. Nothing on record is lost: run the same command to go on")
+        return 130
     return code
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True).print(Text(printable(f"manyfit: {text}")), soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:

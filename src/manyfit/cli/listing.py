@@ -2,17 +2,13 @@
 
 import argparse
 import shlex
-from collections.abc import Sequence
-
-import numpy as np
+from typing import Any
 
 from manyfit.archive import is_of_groups, load_study, study_folder, study_names
-from manyfit.cli.page import Commands, Page, cell, table
-from manyfit.cli.rows import best_of
+from manyfit.cli.page import Commands, Page, add_forms
+from manyfit.cli.rows import counts, groups_row, study_row
 from manyfit.errors import JournalCorruptError, ManyfitError
 from manyfit.groups.loading import load_groups
-from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL
-from manyfit.trial import State
 
 
 def register(commands: Commands, folder: argparse.ArgumentParser) -> None:
@@ -22,48 +18,50 @@ def register(commands: Commands, folder: argparse.ArgumentParser) -> None:
         parents=[folder],
         help="list the studies, the latest first, then the calls of tune_groups",
     )
+    add_forms(parser)
     parser.set_defaults(run=run)
 
 
 def run(page: Page, arguments: argparse.Namespace) -> int:
     """Print the tables; a record that can't be read has a line that says so."""
-    _list(page, arguments.folder)
+    rows = [_row(name, arguments.folder) for name in study_names(arguments.folder)]
+    if arguments.json:
+        page.as_json(rows)
+    elif arguments.csv:
+        page.as_csv(rows)
+    elif not rows:
+        page.say(f"No studies in {arguments.folder}.")
+    else:
+        _print(page, [row for row in rows if row["kind"] == "study"], "study", "best")
+        _print(page, [row for row in rows if row["kind"] == "groups"], "groups of", "median")
     return 0
 
 
-def _list(page: Page, folder: str) -> None:
-    studies = table("study", "metric", "best", "trials", "complete", "pruned", "failed", "state")
-    calls = table(
-        "groups of", "metric", "median", "groups", "complete", "baseline", "failed", "state"
-    )
-    for name in study_names(folder):
-        of_groups = is_of_groups(study_folder(name, folder))
-        try:
-            row = _line_of_groups(name, folder) if of_groups else _line_of_study(name, folder)
-        except ManyfitError as error:
-            row = (name, *[""] * 6, _trouble(name, error))
-        (calls if of_groups else studies).add_row(*map(cell, row))
-    for each in (studies, calls):
-        if each.row_count:
-            page.print(each)
-    if not studies.row_count + calls.row_count:
-        page.say(f"No studies in {folder}.")
+def _print(page: Page, rows: list[dict[str, Any]], head: str, value: str) -> None:
+    unit = "trials" if value == "best" else "groups"
+    lines = [
+        (
+            row["name"],
+            row.get("metric"),
+            row.get(value),
+            counts(row) if unit in row else "",
+            row["reason"],
+        )
+        for row in rows
+    ]
+    if lines:
+        page.as_table((head, "metric", value, unit, "state"), lines, prose=(unit, "state"))
 
 
-def _line_of_study(name: str, folder: str) -> Sequence[object]:
-    result = load_study(name, folder=folder)
-    counts = [result.count(state) for state in (State.COMPLETE, State.PRUNED, State.FAIL)]
-    best = best_of(result)
-    value = "" if best is None else f"{best.value:g}"
-    return (name, result.metric.name, value, len(result), *counts, result.reason)
-
-
-def _line_of_groups(name: str, folder: str) -> Sequence[object]:
-    result = load_groups(name, folder=folder)
-    counts = [result.count(state) for state in (COMPLETE, BASELINE, FAIL)]
-    values = result.summary.values
-    value = f"{np.median(values):g}" if len(values) else ""
-    return (name, result.metric.name, value, len(result), *counts, result.reason)
+def _row(name: str, folder: str) -> dict[str, Any]:
+    of_groups = is_of_groups(study_folder(name, folder))
+    try:
+        if of_groups:
+            return groups_row(load_groups(name, folder=folder))
+        return study_row(load_study(name, folder=folder))
+    except ManyfitError as error:
+        kind = "groups" if of_groups else "study"
+        return {"name": name, "kind": kind, "reason": _trouble(name, error)}
 
 
 def _trouble(name: str, error: ManyfitError) -> str:

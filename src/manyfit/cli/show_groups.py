@@ -1,33 +1,57 @@
 """`manyfit show NAME` of a call of `tune_groups`."""
 
 import argparse
+import json
 
-from manyfit.cli.page import Page, cell, table
+from manyfit.cli.page import Page
+from manyfit.cli.rows import group_records, group_rows, groups_record
 from manyfit.errors import ArgumentError
 from manyfit.groups.loading import load_groups
-from manyfit.groups.result.table import keys_of, label
+from manyfit.groups.result.result import GroupsResult
+from manyfit.groups.result.table import label
 from manyfit.trackers.progress import counted
+
+_COLUMNS = ("state", "value", "baseline", "gain", "trials", "seconds")
 
 
 def show_groups(page: Page, arguments: argparse.Namespace) -> None:
-    """Print the call: its result in words, its failures, and its first groups."""
-    if arguments.trial is not None:
-        raise ArgumentError(f"{arguments.name!r} is a call of tune_groups, which has no trial N")
+    """Print a call: in words with its first groups, or all of it as JSON, or its groups as CSV.
+
+    Raises:
+        ArgumentError: One trial was asked for: trials have numbers within their group only.
+    """
     result = load_groups(arguments.name, folder=arguments.folder)
+    if arguments.trial is not None:
+        raise ArgumentError(
+            f"{result.name!r} is a call of tune_groups: each of its {len(result)} groups has a "
+            f"trial {arguments.trial} of its own. 'manyfit show {result.name}' shows the groups, "
+            "with --csv all of them; in Python, load_groups(name).params_of(key) has a group's "
+            "best params"
+        )
+    if arguments.json:
+        page.as_json(groups_record(result, result.rows.slice(0, arguments.trials)))
+    elif arguments.csv:
+        page.as_csv(group_rows(result, result.rows.slice(0, arguments.trials)))
+    else:
+        _show(page, result, 10 if arguments.trials is None else arguments.trials)
+
+
+def _show(page: Page, result: GroupsResult, n_groups: int) -> None:
     page.say(str(result))
     for failure in result.failures():
         first = ", ".join(map(label, failure.keys))
         page.say(f"\n{counted(failure.count, 'group')} FAIL {failure.reason} ({first})")
         if failure.traceback:
             page.say(failure.traceback.rstrip(), "dim")
-    names = ("state", "value", "baseline", "gain", "trials", "seconds", "params")
-    groups = table(*result.by, *names)
-    rows = result.rows.slice(0, arguments.trials)
-    columns = [rows.column(name).to_pylist() for name in names]
-    for key, values in zip(keys_of(rows, result.by), zip(*columns, strict=True), strict=True):
-        parts = key if isinstance(key, tuple) else (key,)
-        groups.add_row(*(cell("" if each is None else each) for each in (*parts, *values)))
-    if len(rows):
-        page.print(groups)
+    rows = [
+        [
+            *record["key"],
+            *(record[name] for name in _COLUMNS),
+            None if record["params"] is None else json.dumps(record["params"], ensure_ascii=False),
+        ]
+        for record in group_records(result, result.rows.slice(0, n_groups))
+    ]
+    if rows:
+        page.as_table([*result.by, *_COLUMNS, "params"], rows, prose=("params",))
     if len(result) > len(rows):
         page.print(f"{len(result) - len(rows)} more: --trials {len(result)} shows all.")

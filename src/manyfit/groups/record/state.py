@@ -218,12 +218,24 @@ def read_state(folder: Path) -> CallState:
 
 
 def _latest(rows: Table) -> Table:
-    """Return the last row of each group, in the order of their keys."""
-    groups = rows.column("group").to_pylist()
-    places = {group: place for place, group in enumerate(groups)}
-    if len(places) == len(groups) and all(map(str.__le__, groups, groups[1:])):
+    """Return the last row of each group, in the order of their keys: 9 before 10, missing last."""
+    arrow, compute = load("pyarrow"), load("pyarrow.compute")
+    places = {group: place for place, group in enumerate(rows.column("group").to_pylist())}
+    if len(places) < len(rows):
+        rows = rows.take(list(places.values()))
+    names = rows.schema.names[: rows.schema.get_field_index("group")]
+    if not names:
         return rows
-    return rows.take([places[group] for group in sorted(places)])
+    columns = [rows.column(name) for name in names]
+    plain = [each.cast(_plain_type(arrow, each.type)) for each in columns]
+    keys = arrow.table(plain, names=list(map(str, range(len(names)))))
+    order = compute.sort_indices(keys, [(name, "ascending") for name in keys.schema.names])
+    return rows if order.to_pylist() == list(range(len(rows))) else rows.take(order)
+
+
+def _plain_type(arrow: Any, kind: Any) -> Any:
+    """Return the type of a category's values, since Arrow doesn't sort categories."""
+    return kind.value_type if arrow.types.is_dictionary(kind) else kind
 
 
 def places_of(places: Sequence[Place | None]) -> Any:
