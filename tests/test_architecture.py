@@ -47,7 +47,7 @@ SECTIONS = (
         "sync",
         "tuning",
     ),
-    ("__main__", "cli", "groups", "optuna", "spark_ml", "testing"),
+    ("__main__", "cli", "groups", "optuna", "sklearn", "spark_ml", "testing"),
 )
 # The decisions and the worker stand beside each other: neither knows the other.
 APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
@@ -73,6 +73,7 @@ HOMES = {
         "groups/result/table.py",
         "groups/apply/apply.py",
     ),
+    "sklearn": ("sklearn/*.py",),
     "pyspark": ("spark/session.py", "spark/task.py", "groups/*/spark*.py", "spark_ml/*.py"),
 }
 # What imports the module that its first argument names.

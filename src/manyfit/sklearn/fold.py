@@ -1,0 +1,167 @@
+"""One fold: fits an estimator on its training rows, scores it on the others, and takes the time."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import _safe_indexing as rows_of  # one of the names that sklearn.utils exports
+from sklearn.utils import get_tags
+
+from manyfit.errors import FatalError
+from manyfit.sklearn.scoring import Scoring, ScoringError
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What an estimator is fitted and scored on.
+
+    Attributes:
+        X: The rows, in anything that scikit-learn can index.
+        y: The targets; None for none.
+        fit_params: What `fit` receives besides; what has a value for each row is split like `X`.
+        score_params: What scorers receive besides, likewise.
+    """
+
+    X: Any
+    y: Any
+    fit_params: Mapping[str, Any]
+    score_params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """The rows of a split, by position."""
+
+    number: int
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]
+
+
+@dataclass(slots=True)
+class FoldResult:
+    """The scores of a fold and the seconds that it took.
+
+    Attributes:
+        test: The scores by name; NaN for a scorer that failed.
+        train: The scores on the training rows, if they are asked for.
+        fit_time: Seconds of the fit, or until it failed.
+        score_time: Seconds of the scoring of the test rows; 0 if the fit failed.
+        error: The exception of the fit, or of the only scorer.
+        fit_failed: Whether it was the fit that failed.
+        failed_scorers: The tracebacks of scorers that failed, by name.
+    """
+
+    test: dict[str, float] = field(default_factory=dict)
+    train: dict[str, float] = field(default_factory=dict)
+    fit_time: float = 0.0
+    score_time: float = 0.0
+    error: Exception | None = None
+    fit_failed: bool = False
+    failed_scorers: dict[str, str] = field(default_factory=dict)
+
+
+def fit_fold(
+    estimator: Any, data: Data, fold: Fold, scoring: Scoring, *, train_scores: bool
+) -> FoldResult:
+    """Fit an estimator on the training rows of a fold, and score it.
+
+    Exceptions of the fit and of scorers are part of the result.
+
+    Args:
+        estimator: An unfitted estimator, which is fitted.
+        data: All rows.
+        fold: The split.
+        scoring: The scores to compute.
+        train_scores: Whether the training rows are scored, too.
+
+    Raises:
+        FatalError: The estimator raised it, to end the study.
+        ScoringError: A scorer returned something other than a number.
+    """
+    result = FoldResult()
+    X, y = split(estimator, data, fold.train)
+    X_test, y_test = split(estimator, data, fold.test, fold.train)
+    started = time.perf_counter()
+    try:
+        fit(estimator, X, y, params_of(data.fit_params, data, fold.train))
+    except FatalError:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is the user's estimator
+        result.error, result.fit_failed = error, True
+    result.fit_time = time.perf_counter() - started
+    if not result.fit_failed:
+        started = time.perf_counter()
+        params = params_of(data.score_params, data, fold.test)
+        result.test = _scores(scoring, (estimator, X_test, y_test), params, result)
+        result.score_time = time.perf_counter() - started
+        if train_scores:
+            params = params_of(data.score_params, data, fold.train)
+            result.train = _scores(scoring, (estimator, X, y), params, result)
+    return result
+
+
+def fit(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> None:
+    """Fit an estimator, without `y` if there is none."""
+    if y is None:
+        estimator.fit(X, **params)
+    else:
+        estimator.fit(X, y, **params)
+
+
+def split(
+    estimator: Any, data: Data, rows: NDArray[np.intp], columns: NDArray[np.intp] | None = None
+) -> tuple[Any, Any]:
+    """Return `X` and `y` of some rows; of a precomputed kernel, the columns of the training rows.
+
+    Raises:
+        ValueError: A precomputed kernel isn't a square array.
+    """
+    y = None if data.y is None else rows_of(data.y, rows)
+    if not get_tags(estimator).input_tags.pairwise:
+        return rows_of(data.X, rows), y
+    if not hasattr(data.X, "shape"):
+        raise ValueError(
+            "Precomputed kernels or affinity matrices have to be passed as arrays or sparse "
+            "matrices."
+        )
+    if data.X.shape[0] != data.X.shape[1]:
+        raise ValueError("X should be a square kernel matrix")
+    return data.X[np.ix_(rows, rows if columns is None else columns)], y
+
+
+def params_of(params: Mapping[str, Any], data: Data, rows: NDArray[np.intp]) -> dict[str, Any]:
+    """Return params, and of those that have a value for each row, the values of some rows."""
+    count = length_of(data.X)
+    return {
+        name: rows_of(value, rows) if length_of(value) == count else value
+        for name, value in params.items()
+    }
+
+
+def length_of(value: Any) -> int | None:
+    """Return the number of rows of an array, a frame, a sparse matrix or a list; otherwise None."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return int(shape[0]) if shape else None
+    return len(value) if isinstance(value, list | tuple) or hasattr(value, "__array__") else None
+
+
+def _scores(
+    scoring: Scoring,
+    fitted: tuple[Any, Any, Any],
+    params: Mapping[str, Any],
+    result: FoldResult,
+) -> dict[str, float]:
+    try:
+        found = scoring(*fitted, params)
+    except (FatalError, ScoringError):
+        raise
+    except Exception as error:  # noqa: BLE001 - it is the user's scorer
+        result.error = error
+        return {}
+    failed = {name: value for name, value in found.items() if isinstance(value, str)}
+    result.failed_scorers |= failed
+    return {name: float("nan") if name in failed else float(v) for name, v in found.items()}

@@ -1,0 +1,143 @@
+"""The objective of a search: fits and scores an estimator on one fold after another."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn import config_context
+
+from manyfit.errors import FatalError
+from manyfit.sklearn.estimators import configured
+from manyfit.sklearn.fold import Data, Fold, FoldResult, fit_fold
+from manyfit.sklearn.scoring import ONLY, Scoring, ScoringError
+from manyfit.sklearn.spaces import SettingsSpace
+from manyfit.worker.context import report
+
+# The notes of a trial that completed although a fit or a scorer failed, and their length.
+FIT_ERROR, SCORE_ERROR = "fit_error", "score_error"
+_MOST_NOTE = 900
+
+
+@dataclass(frozen=True)
+class FoldsObjective:
+    """Evaluates the settings of a trial on all folds; returns the means of the scores.
+
+    Each fold is reported when it is done, so that a hopeless trial can end before the others.
+
+    Args:
+        estimator: The estimator, which is copied for each fold.
+        candidates: Turns the params of a trial into settings of the estimator.
+        data: A mapping with the data and the folds: it may be shared among the trials of a machine.
+        scoring: The scores to compute.
+        metric: The name under which the tuned metric is reported and returned.
+        train_scores: Whether the training rows are scored, too.
+        error_score: What stands for the score of a fold that failed; `"raise"` ends the study.
+        all_folds: Whether a trial whose mean is already NaN goes on to the other folds.
+        config: The configuration of scikit-learn.
+    """
+
+    estimator: Any
+    candidates: SettingsSpace
+    data: Mapping[str, Any]
+    scoring: Scoring
+    metric: str
+    train_scores: bool
+    error_score: Any
+    all_folds: bool
+    config: Mapping[str, Any]
+
+    def __call__(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Evaluate the params of a trial.
+
+        Raises:
+            FatalError: The search can't go on; the cause is what the user is to see.
+            Exception: A fold failed, and its score is NaN.
+        """
+        settings = self.candidates.settings(params)
+        results: list[FoldResult] = []
+        with config_context(**self.config):
+            for fold in self.data["folds"]:
+                results.append(self._evaluate(settings, fold))
+                report(fold.number, **self._reported(fold.number, results[-1]))
+                if not self.all_folds:
+                    self._raise_failure(results[-1:])
+        self._raise_failure(results)
+        return self._summary(results)
+
+    def _evaluate(self, settings: Mapping[str, Any], fold: Fold) -> FoldResult:
+        data = Data(*(self.data[name] for name in ("X", "y", "fit_params", "score_params")))
+        try:
+            estimator = configured(self.estimator, settings)
+            result = fit_fold(estimator, data, fold, self.scoring, train_scores=self.train_scores)
+            if not result.error and self.scoring.tuned is None and ONLY not in result.test:
+                self.scoring.to_tune(result.test)
+        except ScoringError as error:
+            raise FatalError(str(error)) from error
+        if result.error is not None and self.error_score == "raise":
+            raise FatalError(str(result.error)) from result.error
+        return self._with_error_scores(result)
+
+    def _with_error_scores(self, result: FoldResult) -> FoldResult:
+        """Enter the error score where a fit or a scorer failed."""
+        failed = (*result.failed_scorers, *(self.scoring.names if result.error else ()))
+        score = math.nan if self.error_score == "raise" else float(self.error_score)
+        result.test |= dict.fromkeys(failed, score)
+        if self.train_scores:
+            result.train |= dict.fromkeys(failed, score)
+        return result
+
+    def _tuned(self, result: FoldResult) -> float:
+        """Return the tuned score of a fold."""
+        scores = result.test
+        if not scores:
+            return float(self.error_score)
+        name = self.scoring.tuned or (ONLY if ONLY in scores else self.scoring.to_tune(scores))
+        return scores[name]
+
+    def _reported(self, number: int, result: FoldResult) -> dict[str, float]:
+        tuned = self._tuned(result)
+        return {
+            # Without it, a pruner doesn't judge the fold: what failed ends by its own exception.
+            **({self.metric: tuned} if math.isfinite(tuned) else {}),
+            f"split{number}_fit_time": result.fit_time,
+            f"split{number}_score_time": result.score_time,
+            **{f"split{number}_test_{name}": value for name, value in result.test.items()},
+            **{f"split{number}_train_{name}": value for name, value in result.train.items()},
+            **({f"split{number}_fit_failed": 1.0} if result.fit_failed else {}),
+        }
+
+    def _raise_failure(self, results: Sequence[FoldResult]) -> None:
+        """Raise the first exception that made the mean NaN."""
+        for result in results:
+            if result.error is not None and math.isnan(self._tuned(result)):
+                raise result.error
+
+    def _summary(self, results: Sequence[FoldResult]) -> dict[str, Any]:
+        means = {
+            f"mean_{kind}_{name}": _mean([getattr(each, kind).get(name) for each in results])
+            for kind in ("test", "train")
+            for name in getattr(results[0], kind)
+        }
+        return {
+            **means,
+            self.metric: float(np.mean([self._tuned(each) for each in results])),
+            "mean_fit_time": _mean([each.fit_time for each in results]),
+            "mean_score_time": _mean([each.score_time for each in results]),
+            **self._notes(results),
+        }
+
+    def _notes(self, results: Sequence[FoldResult]) -> dict[str, str]:
+        notes = {}
+        for result in results:
+            if result.error is not None:
+                kind = FIT_ERROR if result.fit_failed else SCORE_ERROR
+                notes[kind] = f"{type(result.error).__name__}: {result.error}"[:_MOST_NOTE]
+            for text in result.failed_scorers.values():
+                notes[SCORE_ERROR] = text[-_MOST_NOTE:]
+        return notes
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    return float(np.mean([math.nan if value is None else value for value in values]))
