@@ -28,7 +28,7 @@ SECTIONS = (
         "same_failure",
         "budget",
     ),
-    ("samplers", "pruners", "commands", "engine", "prefixes", "advice"),
+    ("samplers", "pruners", "commands", "engine", "prefixes", "front_plan", "advice"),
     ("worker",),
     ("data", "ship", "digest", "fingerprint"),
     ("remote",),

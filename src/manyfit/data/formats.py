@@ -135,26 +135,54 @@ def _viewed(array: npt.NDArray[Any], dtype: "np.dtype[Any]") -> npt.NDArray[Any]
     return array.view(dtype)
 
 
-def _write_object(value: object, path: Path) -> None:
-    buffers: list[pickle.PickleBuffer] = []
-    with path.open("wb") as file:
-        head = _pickled(value, buffers)
-        parts = [head, *(buffer.raw() for buffer in buffers)]
-        file.write(struct.pack(f"<{len(parts) + 1}Q", len(parts), *(p.nbytes for p in parts)))
-        for part in parts:
-            file.write(bytes(-file.tell() % _ALIGNMENT))
-            file.write(part)
+@dataclass(frozen=True)
+class PickledObject:
+    """An object in the parts of its file: the pickle, and the arrays it refers to, not copied.
+
+    Example:
+        >>> path = Path(getfixture("tmp_path")) / "object"
+        >>> pickled = PickledObject.of({"x": np.arange(3)})
+        >>> pickled.write(path)
+        >>> open_object(path)["x"].flags.writeable, open_object(path, private=True)["x"]
+        (False, array([0, 1, 2]))
+    """
+
+    parts: tuple[memoryview, ...]
+
+    @classmethod
+    def of(cls, value: object) -> "PickledObject":
+        """Pickle an object; what its own hooks raise passes through."""
+        buffers: list[pickle.PickleBuffer] = []
+        stream = io.BytesIO()
+        _Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
+        return cls((stream.getbuffer(), *(buffer.raw() for buffer in buffers)))
+
+    @property
+    def size(self) -> int:
+        """The number of bytes, but for the header and the gaps between parts."""
+        return sum(part.nbytes for part in self.parts)
+
+    def write(self, path: Path) -> None:
+        """Write the file."""
+        parts = self.parts
+        with path.open("wb") as file:
+            file.write(struct.pack(f"<{len(parts) + 1}Q", len(parts), *(p.nbytes for p in parts)))
+            for part in parts:
+                file.write(bytes(-file.tell() % _ALIGNMENT))
+                file.write(part)
 
 
-def _pickled(value: object, buffers: list[pickle.PickleBuffer]) -> memoryview:
-    stream = io.BytesIO()
-    _Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
-    return stream.getbuffer()
+def open_object(path: Path, *, private: bool = False) -> Any:
+    """Open a file of `PickledObject`, mapped into memory.
 
-
-def _open_object(path: Path) -> Any:
+    Args:
+        path: The file.
+        private: Whether the arrays may be changed; no other process and no later call sees that.
+            Without it they are read-only.
+    """
+    access = mmap.ACCESS_COPY if private else mmap.ACCESS_READ
     with path.open("rb") as file:
-        memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        memory = memoryview(mmap.mmap(file.fileno(), 0, access=access))
     (count,) = struct.unpack_from("<Q", memory)
     sizes = struct.unpack_from(f"<{count}Q", memory, 8)
     parts = []
@@ -163,11 +191,15 @@ def _open_object(path: Path) -> Any:
         position += -position % _ALIGNMENT
         parts.append(memory[position : position + size])
         position += size
-    return pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301 - the driver's, checked by its sum
+    return pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301 - written by this study
+
+
+def _write_object(value: object, path: Path) -> None:
+    PickledObject.of(value).write(path)
 
 
 FORMATS = {
     "numpy": Format(".npy", _write_array, _open_array),
     "table": Format(".arrow", _write_table, _open_table),
-    "object": Format(".pickle", _write_object, _open_object),
+    "object": Format(".pickle", _write_object, open_object),
 }

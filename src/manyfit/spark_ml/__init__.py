@@ -4,7 +4,7 @@ from manyfit._optional import require
 
 require("pyspark.ml", extra="spark", purpose="manyfit.spark_ml")
 
-from manyfit.spark_ml.fronts import Savings  # noqa: E402 - PySpark is needed for it
+from manyfit.front_plan import Savings  # noqa: E402 - PySpark is needed for it
 from manyfit.spark_ml.result import PipelineResult  # noqa: E402
 from manyfit.spark_ml.tuning import tune_pipeline  # noqa: E402
 from manyfit.spark_ml.validated import ManyfitValidatorModel  # noqa: E402

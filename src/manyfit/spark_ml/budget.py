@@ -3,8 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
-from manyfit._checks import is_number
-from manyfit.errors import ArgumentError
+from manyfit.front_plan import bytes_allowed
 from manyfit.spark.session import Session
 
 if TYPE_CHECKING:
@@ -25,13 +24,7 @@ def budget_of(cache: bool | int, spark: "SparkSession") -> int:
     Raises:
         ArgumentError: `cache` is neither True, False nor a positive number of bytes.
     """
-    if isinstance(cache, bool):
-        return int(_OURS * _storage(Session(spark)))
-    if not is_number(cache, whole=True) or cache < 1:
-        raise ArgumentError(
-            f"cache must be True, False or a positive number of bytes, but got {cache!r}"
-        )
-    return int(cache)
+    return bytes_allowed(cache, lambda: int(_OURS * _storage(Session(spark))))
 
 
 def _storage(session: Session) -> float:

@@ -9,10 +9,11 @@ from pathlib import Path as File
 from typing import Any, Self
 
 from manyfit.errors import UndefinedMetricError
+from manyfit.front_plan import FrontPlan, Savings
 from manyfit.prefixes import Demand, Path, Shelf
 from manyfit.spark.session import Session
 from manyfit.spark_ml.frames import Rows
-from manyfit.spark_ml.fronts import Front, Fronts, Savings
+from manyfit.spark_ml.fronts import Front, Fronts
 from manyfit.spark_ml.scores import Scores, of_fold, summarized
 from manyfit.spark_ml.split import Split
 from manyfit.spark_ml.stages import Configurations, Stage
@@ -55,7 +56,7 @@ class FoldObjective:
         self._models = models
         shelf = Shelf(budget)
         self._rows = Rows(split, shelf)
-        self._fronts = Fronts(demand, shelf, self._rows) if shares else None
+        self._fronts = Fronts(FrontPlan(demand, shelf), self._rows) if shares else None
 
     @property
     def savings(self) -> Savings | None:

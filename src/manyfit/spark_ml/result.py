@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from manyfit.front_plan import Savings
 from manyfit.result import StudyResult
 from manyfit.spark.session import Session
 from manyfit.spark.watch import explained
-from manyfit.spark_ml.fronts import Savings
 from manyfit.spark_ml.stages import Configurations
 
 if TYPE_CHECKING:

@@ -114,7 +114,7 @@ def make_once(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
         return target
     turn = folder / _TURNS / hashlib.sha256("/".join(parts).encode()).hexdigest()
     turn.parent.mkdir(exist_ok=True)
-    with _turn(turn):
+    with turn_at(turn):
         if not target.exists():
             _make(target, make)
     return target
@@ -197,11 +197,30 @@ def _remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """Wait until no other thread or process is in this block with the same path."""
+def turn_at(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Let one thread of all processes at a time into the block with the same path.
+
+    The kernel ends a turn with its process, so that the next one never waits in vain.
+
+    Args:
+        path: The lock's file, which is made if it is missing.
+        wait: Whether to wait for the turn; if not, the block is told whether it has it.
+
+    Example:
+        >>> with turn_at(Path(getfixture("tmp_path")) / "turn", wait=False) as mine:
+        ...     mine
+        True
+    """
     lock = open_held(path, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield _locked(lock, wait)
     finally:
         close_held(lock)
+
+
+def _locked(lock: int, wait: bool) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
