@@ -11,7 +11,7 @@ BENCHMARKS = ROOT / "benchmarks"
 
 # The tree, top to bottom: a module imports only from its own section or from above.
 SECTIONS = (
-    ("_version", "errors", "_optional", "_redact", "_text", "_names", "_held", "clock", "orders"),
+    ("_version", "errors", "_optional", "_redact", "_text", "_html", "_names", "_held", "clock"),
     (
         "space",
         "domain",
@@ -22,11 +22,13 @@ SECTIONS = (
         "_tree",
         "metric",
         "trial",
+        "trial_table",
         "group_events",
         "events",
         "repeats",
         "same_failure",
         "budget",
+        "orders",
     ),
     ("samplers", "pruners", "commands", "engine", "prefixes", "front_plan", "advice"),
     ("worker",),

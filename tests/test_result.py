@@ -1,4 +1,5 @@
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -303,12 +304,25 @@ class TestReading:
         assert "x = 0" in text
         assert "/r" in text
 
-    def test_is_shown_in_short(self):
-        """A notebook's last expression is a line, not every trial in full."""
-        assert repr(result(done(0, 1.5))) == (
-            "<StudyResult fashion: 1 trial, ended; best loss 1.5 (trial 0)>"
-        )
-        assert repr(result()) == "<StudyResult fashion: 0 trials, ended>"
+    def test_repr_is_the_same(self):
+        """The last expression of a notebook or a console says in a few lines what matters."""
+        assert repr(result(done(0, 1.5))) == str(result(done(0, 1.5)))
+        assert repr(result()) == "Study fashion: ended\n  trials  none\n  record  /r"
+
+    def test_a_notebook_shows_a_table(self):
+        """The best trials come first, and no name, value or reason is taken for HTML."""
+        failed = trial(2, Failed("<script>alert(1)</script>\x1b[2J"))
+        page = result(done(0, 1.5), done(1, 0.25), failed)._repr_html_()
+
+        assert [*re.findall(r"<tr><td>(\d+)</td>", page)] == ["1", "0", "2"]
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[2J" in page
+        assert "<script" not in page
+
+    def test_a_notebook_shows_ten(self):
+        """The number of the others is told; a study without trials has no table."""
+        many = [done(number, float(number)) for number in range(15)]
+        assert "  5 more trials: table() has all" in result(*many)._repr_html_()
+        assert "<table>" not in result()._repr_html_()
 
     def test_prints_without_any_result(self):
         """A study of which nothing completed can be printed as well."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from manyfit import _optional
+from manyfit._html import page_of
 from manyfit._own import own_values
 from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
@@ -14,10 +15,13 @@ from manyfit.metric import Direction, Metric
 from manyfit.repeats import Repeated, best_trial, repeated
 from manyfit.space import Space
 from manyfit.trial import Attempt, Failed, Lost, State, Trial, gist, log_name
+from manyfit.trial_table import ranked, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# The number of trials that a notebook shows.
+_MOST_ROWS = 10
 # The reason of a failure, the trial's number, and the attempt.
 _Case: TypeAlias = tuple[str, int, Attempt]
 
@@ -243,22 +247,30 @@ class StudyResult:
         return _copy_of(self.trials[number])
 
     def __repr__(self) -> str:
-        trials = "1 trial" if len(self.trials) == 1 else f"{len(self.trials)} trials"
-        best = f"; best {self.metric.name} {self._shown(self.best)}" if self._has_best else ""
-        return f"<StudyResult {self.name}: {trials}, {self.reason}{best}>"
+        return "\n".join([self._title, *self._lines()])
 
-    def __str__(self) -> str:
+    def _repr_html_(self) -> str:
+        """Return the summary and the ten best trials, as a notebook shows them."""
+        columns, rows = table_of(ranked(self.trials, self.metric)[:_MOST_ROWS], self.metric)
+        more = len(self.trials) - len(rows)
+        lines = [*self._lines(), *([f"  {more} more trials: table() has all"] if more else [])]
+        return page_of(self._title, lines, columns, rows)
+
+    @property
+    def _title(self) -> str:
+        return f"Study {self.name}: {self.reason}"
+
+    def _lines(self) -> list[str]:
         counts = ", ".join(
             f"{count} {state.value}" for state in State if (count := self.count(state))
         )
         outside = f"; {len(self.outside)} outside the space" if self.outside else ""
-        lines = [f"Study {self.name}: {self.reason}", f"  trials  {counts or 'none'}{outside}"]
+        lines = [f"  trials  {counts or 'none'}{outside}"]
         if self._has_best:
             best = self.best
             lines.append(f"  best    {self.metric.name} {self._shown(best)}")
             lines += [f"    {n} = {redact_value(n, v)!r}" for n, v in best.params.items()]
-        lines.append(f"  record  {self.folder}")
-        return "\n".join(lines)
+        return [*lines, f"  record  {self.folder}"]
 
     def _shown(self, best: Trial) -> str:
         found = next((each for each in self.repeated if each.number == best.number), None)

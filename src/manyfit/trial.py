@@ -278,6 +278,9 @@ class Trial:
 
     def __repr__(self) -> str:
         value = "" if self.value is None else f", value {self.value:g}"
+        if self.value is not None:
+            others = (f", {k} {v:g}" for k, v in self.metrics.items() if v != self.value)
+            value += _cut("".join(others), 2 * _MOST_SHOWN)
         steps = len(self.measurements)
         reports = f", {steps} report{'s' if steps > 1 else ''}" if steps else ""
         params = ", ".join(

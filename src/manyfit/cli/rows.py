@@ -27,18 +27,6 @@ def best_of(result: StudyResult) -> Trial | None:
         return None
 
 
-def ranked(result: StudyResult) -> list[Trial]:
-    """Return trials: completed ones by value, then others by their last report, then repeats."""
-
-    def rank(trial: Trial) -> tuple[bool, bool, float, int]:
-        last = trial.metrics.get(result.metric.name, float("nan"))
-        is_repeat = trial.repeat_of is not None
-        unfinished = trial.state is not State.COMPLETE
-        return is_repeat, unfinished, result.metric.loss(last), trial.number
-
-    return sorted(result, key=rank)
-
-
 def study_row(result: StudyResult) -> dict[str, Any]:
     """Return a study in one row."""
     best = best_of(result)

@@ -3,15 +3,14 @@
 import argparse
 from collections.abc import Iterator, Sequence
 
-from manyfit._redact import redact_value
 from manyfit.archive import is_of_groups, load_study, study_folder
 from manyfit.cli.page import Commands, Page, add_forms, count
-from manyfit.cli.rows import best_of, ranked, study_record, trial_row
+from manyfit.cli.rows import best_of, study_record, trial_row
 from manyfit.cli.show_groups import show_groups
 from manyfit.cli.show_trial import listed, show_trial
 from manyfit.result import Failure, StudyResult, ordered
 from manyfit.trackers.progress import counted
-from manyfit.trial import Trial
+from manyfit.trial_table import ranked, table_of
 
 # The number of trials, or ranges of trials, that are listed before the rest is counted.
 _MOST_NAMED = 8
@@ -47,7 +46,7 @@ def run(page: Page, arguments: argparse.Namespace) -> int:
     if arguments.trial is not None:
         show_trial(page, result, result[arguments.trial], arguments)
         return 0
-    trials = ranked(result)
+    trials = ranked(result, result.metric)
     if arguments.json:
         page.as_json(study_record(result, trials[: arguments.trials]))
     elif arguments.csv:
@@ -81,24 +80,12 @@ def _show(page: Page, result: StudyResult, n_trials: int) -> None:
 
 
 def _show_trials(page: Page, result: StudyResult, n_trials: int) -> None:
-    names = list(dict.fromkeys(name for trial in result for name in trial.params))
-    searched = [trial for trial in ranked(result) if trial.repeat_of is None]
-    columns = ("trial", "state", result.metric.name, "seconds", *names, "reason")
-    rows = [_cells(trial, result.metric.name, names) for trial in searched[:n_trials]]
+    searched = [trial for trial in ranked(result, result.metric) if trial.repeat_of is None]
+    columns, rows = table_of(searched[:n_trials], result.metric)
     if rows:
         page.as_table(columns, rows, prose=("reason",))
     if len(searched) > n_trials:
         page.print(f"{len(searched) - n_trials} more: --trials {len(searched)} shows all.")
-
-
-def _cells(trial: Trial, metric: str, names: Sequence[str]) -> list[object]:
-    seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
-    params = [redact_value(name, trial.params.get(name)) for name in names]
-    return [
-        *(trial.number, trial.state.value, trial.metrics.get(metric), seconds),
-        *params,
-        trial.reason,
-    ]
 
 
 def _where(failure: Failure, result: StudyResult) -> str:

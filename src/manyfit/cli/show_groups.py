@@ -1,17 +1,14 @@
 """`manyfit show NAME` of a call of `tune_groups`."""
 
 import argparse
-import json
 
 from manyfit.cli.page import Page
-from manyfit.cli.rows import group_records, group_rows, groups_record
+from manyfit.cli.rows import group_rows, groups_record
 from manyfit.errors import ArgumentError
 from manyfit.groups.loading import load_groups
 from manyfit.groups.result.result import GroupsResult
-from manyfit.groups.result.table import label
+from manyfit.groups.result.table import first_groups, label
 from manyfit.trackers.progress import counted
-
-_COLUMNS = ("state", "value", "baseline", "gain", "trials", "seconds")
 
 
 def show_groups(page: Page, arguments: argparse.Namespace) -> None:
@@ -43,15 +40,8 @@ def _show(page: Page, result: GroupsResult, n_groups: int) -> None:
         page.say(f"\n{counted(failure.count, 'group')} FAIL {failure.reason} ({first})")
         if failure.traceback:
             page.say(failure.traceback.rstrip(), "dim")
-    rows = [
-        [
-            *record["key"],
-            *(record[name] for name in _COLUMNS),
-            None if record["params"] is None else json.dumps(record["params"], ensure_ascii=False),
-        ]
-        for record in group_records(result, result.rows.slice(0, n_groups))
-    ]
+    columns, rows = first_groups(result.rows.slice(0, n_groups), result.by)
     if rows:
-        page.as_table([*result.by, *_COLUMNS, "params"], rows, prose=("params",))
+        page.as_table(columns, rows, prose=("params",))
     if len(result) > len(rows):
         page.print(f"{len(result) - len(rows)} more: --trials {len(result)} shows all.")

@@ -292,7 +292,18 @@ class TestWords:
         assert "gain    median 0.2, mean 0.2; 1 of 2 groups gained" in text
         assert "60 trials in 10 s of worker time, 45% of it in your functions" in text
         assert "slowest s0, with 60.0% of that time" in text
-        assert repr(found) == "<GroupsResult m4: 3 groups, all groups are done>"
+        assert repr(found) == text
+
+    def test_a_notebook_shows_a_table(self):
+        """The first groups, as text that is never taken for HTML."""
+        found = simple(
+            lambda key: row(key, value=0.5),
+            lambda key: row(key, FAIL, reason="no"),
+            *[lambda key: row(key, value=1.0)] * 9,
+        )
+        page = found._repr_html_()
+        assert "<td>s0</td><td>COMPLETE</td><td>0.5</td>" in page
+        assert "  1 more groups: table has all" in page
 
     def test_notes(self):
         """Notes are told."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import cloudpickle
 
+from manyfit._html import page_of
 from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.groups.apply import apply
@@ -18,7 +19,15 @@ from manyfit.groups.record.row import COMPLETE, NO_MODEL, Table, has_failed, key
 from manyfit.groups.result import plots
 from manyfit.groups.result.advice import compare
 from manyfit.groups.result.summary import Summary, sentences
-from manyfit.groups.result.table import Key, frame_of, keys_of, label, localised, stored_params
+from manyfit.groups.result.table import (
+    Key,
+    first_groups,
+    frame_of,
+    keys_of,
+    label,
+    localised,
+    stored_params,
+)
 from manyfit.metric import Metric
 from manyfit.space import Space
 from manyfit.trial import gist
@@ -26,7 +35,7 @@ from manyfit.trial import gist
 if TYPE_CHECKING:
     import pandas as pd
 
-_FEW = 10  # keys listed for a cause of failure
+_FEW = 10  # keys listed for a cause of failure, and groups that a notebook shows
 # At most this many groups are searched for a key similar to a mistyped one.
 _MOST_COMPARED = 20_000
 
@@ -326,20 +335,28 @@ class GroupsResult:
         return int(self.rows.num_rows)
 
     def __repr__(self) -> str:
-        count = "1 group" if len(self) == 1 else f"{len(self):,} groups"
-        return f"<GroupsResult {self.name}: {count}, {self.reason}>"
+        return "\n".join([self._title, *self._lines()])
 
-    def __str__(self) -> str:
-        lines = [f"Groups {self.name} ({self.mode}): {self.reason}"]
-        lines += [f"  {word:7} {text}" for word, text in sentences(self.summary, self.metric)]
+    def _repr_html_(self) -> str:
+        """Return the summary and the first ten groups, as a notebook shows them."""
+        columns, rows = first_groups(self.rows.slice(0, _FEW), self.by)
+        more = len(self) - len(rows)
+        lines = [*self._lines(), *([f"  {more:,} more groups: table has all"] if more else [])]
+        return page_of(self._title, lines, columns, rows)
+
+    @property
+    def _title(self) -> str:
+        return f"Groups {self.name} ({self.mode}): {self.reason}"
+
+    def _lines(self) -> list[str]:
+        lines = [f"  {word:7} {text}" for word, text in sentences(self.summary, self.metric)]
         slow = self.summary.slowest
         if slow is not None and len(self) > 1:
             (key,) = keys_of(self.rows.slice(slow, 1), self.by)
             share = f"{self.summary.slowest_share:.1%}"
             lines.append(f"  {'slowest':7} {label(key)}, with {share} of that time")
         lines.append(f"  {'record':7} {self.folder}")
-        lines += [f"  {'note':7} {note}" for note in self.notes]
-        return "\n".join(lines)
+        return lines + [f"  {'note':7} {note}" for note in self.notes]
 
 
 def _shown(key: Key) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from manyfit._optional import load, require
+from manyfit._redact import redact_value
 from manyfit.domain import Float, Int
 from manyfit.groups.record.row import Table, key_names, keys_in
 from manyfit.metric import Metric
@@ -18,6 +19,7 @@ from manyfit.space import Space
 Key: TypeAlias = Any
 
 _OUTCOME = ("state", "reason", "rows", "value", "baseline", "gain")
+_SHOWN = ("state", "value", "baseline", "gain", "trials", "seconds")  # in tables for people
 _WORK = ("trials", "pruned", "failed", "seconds", "fit_seconds", "worker", "error", "model_path")
 
 
@@ -70,6 +72,25 @@ def keys_of(rows: Table, by: Sequence[str]) -> list[Key]:
     """Return each row's key: a value, or a tuple for several key columns."""
     columns = [column.to_pylist() for column in keys_in(rows, by).columns]
     return columns[0] if len(by) == 1 else list(zip(*columns, strict=True))
+
+
+def first_groups(rows: Table, by: Sequence[str]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return the columns and the rows of a table for people; a missing value is None.
+
+    The columns are the keys, state, value, baseline, gain, trials, seconds and the params as JSON.
+    """
+    columns = [rows.column(name).to_pylist() for name in _SHOWN]
+    params = map(_as_text, stored_params(rows))
+    keys = [key if isinstance(key, tuple) else (key,) for key in keys_of(rows, by)]
+    found = zip(keys, zip(*columns, strict=True), params, strict=True)
+    return (*by, *_SHOWN, "params"), [(*key, *values, text) for key, values, text in found]
+
+
+def _as_text(params: dict[str, Any] | None) -> str | None:
+    if params is None:
+        return None
+    shown = {name: redact_value(name, value) for name, value in params.items()}
+    return json.dumps(shown, ensure_ascii=False)
 
 
 def localised(value: Any, kind: Any) -> Any:

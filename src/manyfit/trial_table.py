@@ -1,0 +1,47 @@
+"""Trials as a table for people: the best first, without credentials."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from manyfit._redact import redact_value
+from manyfit.metric import Metric
+from manyfit.trial import State, Trial
+
+
+def ranked(trials: Iterable[Trial], metric: Metric) -> list[Trial]:
+    """Return trials: completed ones by value, then others by their last report, then repeats."""
+
+    def rank(trial: Trial) -> tuple[bool, bool, float, int]:
+        last = trial.metrics.get(metric.name, float("nan"))
+        unfinished = trial.state is not State.COMPLETE
+        return trial.repeat_of is not None, unfinished, metric.loss(last), trial.number
+
+    return sorted(trials, key=rank)
+
+
+def table_of(
+    trials: Sequence[Trial], metric: Metric
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return the columns and the rows of a table of trials; a missing value is None.
+
+    The columns are trial, state, the metric, seconds, the params, and reason if any trial has one.
+
+    Example:
+        >>> table_of([Trial(0, {"x": 0.5})], Metric("loss"))
+        (('trial', 'state', 'loss', 'seconds', 'x'), [(0, 'WAITING', None, None, 0.5)])
+    """
+    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    has_reasons = any(trial.reason for trial in trials)
+    columns = ("trial", "state", metric.name, "seconds", *names, *["reason"] * has_reasons)
+    rows = [
+        (
+            trial.number,
+            trial.state.value,
+            trial.metrics.get(metric.name),
+            None if trial.seconds is None else round(trial.seconds, 1),
+            *(redact_value(name, trial.params.get(name)) for name in names),
+            *[trial.reason] * has_reasons,
+        )
+        for trial in trials
+    ]
+    return columns, rows
