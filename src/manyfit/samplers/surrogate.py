@@ -97,7 +97,7 @@ def kernel(theta: Theta, one: Points, other: Points) -> Array:
     """Return the covariances of the function at all pairs of points."""
     additive, joint, _ = theta.variances
     count = one.typical
-    squares = squared_distances(_scaled(theta, one), _scaled(theta, other))
+    squares = squared_distances(scaled(theta, one), scaled(theta, other))
     process = (additive / count) * _alone(theta, one, other)
     process += joint * matern(_SQRT5 * np.sqrt(squares / count))
     return process + _WEIGHT[1] ** 2 * (one.trends @ other.trends.T)
@@ -128,7 +128,7 @@ def _alone(theta: Theta, one: Points, other: Points) -> Array:
     return total + same @ other.corners.T + (apart * active) @ other.active[:, numbers:].T
 
 
-def _scaled(theta: Theta, points: Points) -> Array:
+def scaled(theta: Theta, points: Points) -> Array:
     """Return points of a Euclidean space in which squared distances are sums over all params."""
     numbers = points.numbers.shape[1]
     far = math.sqrt(2.0) * theta.lengths[numbers:]

@@ -34,7 +34,9 @@ from manyfit.worker.work import Task, Work, secrets_of
 Capture: TypeAlias = Callable[[Path, Sequence[str]], AbstractContextManager[None]]
 
 # Frames of these folders are left out of tracebacks: they call the objective.
-_OWN_FRAMES = tuple(str(Path(__file__).parents[1] / name) for name in ("worker", "groups", "sklearn"))
+_OWN_FRAMES = tuple(
+    str(Path(__file__).parents[1] / name) for name in ("worker", "groups", "sklearn")
+)
 _MOST_TRACEBACK = 100_000
 
 
