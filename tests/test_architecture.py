@@ -49,7 +49,7 @@ SECTIONS = (
         "sync",
         "tuning",
     ),
-    ("__main__", "cli", "groups", "optuna", "sklearn", "spark_ml", "testing"),
+    ("__main__", "cli", "groups", "joblib", "optuna", "sklearn", "spark_ml", "testing"),
 )
 # The decisions and the worker stand beside each other: neither knows the other.
 APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
@@ -61,6 +61,7 @@ HOMES = {
     "plotly": ("groups/result/plots.py",),
     "mlflow": ("trackers/mlflow_server.py", "trackers/mlflow_app.py", "worker/autologging.py"),
     "rich": ("trackers/terminal*.py", "cli/*.py"),
+    "joblib": ("joblib/__init__.py", "joblib/backend.py"),
     "IPython": ("trackers/terminal.py",),
     "psutil": ("worker/limits.py",),
     "threadpoolctl": ("worker/limits.py", "samplers/threads.py"),

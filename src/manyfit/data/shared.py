@@ -199,6 +199,11 @@ def in_transit() -> Iterator[list[Shared]]:
         _travelling.reset(token)
 
 
+def alive(digest: str) -> Shared | None:
+    """Return the shared data of this process with a digest, if they are still held by somebody."""
+    return next((each for each in list(_arrived.values()) if each.digest == digest), None)
+
+
 def digest_of(items: tuple[Item, ...]) -> str:
     """Return the digest of a set: of the names, kinds, sizes and checksums of its files."""
     text = json.dumps([asdict(item) for item in items], sort_keys=True)

@@ -21,6 +21,7 @@ from manyfit.data.shared import Item, Shared, digest_of
 from manyfit.errors import ExecutorError
 from manyfit.worker.node import NodeFolder
 
+SHARED = "shared"  # the folder of all sets, in the study's folder on a machine
 _BLOCK = 1 << 20
 
 Fetch = Callable[[Item], Iterator[bytes]]
@@ -54,8 +55,8 @@ def stock(node: NodeFolder, manifest: Mapping[str, Any], fetch: Fetch) -> Path:
             f"the manifest of shared data is damaged: its digest is {digest}, "
             f"but it should be {manifest['digest']}"
         )
-    node.once(f"shared/{digest}", lambda folder: _fill(folder, items, fetch))
-    return node.path / "shared"
+    node.once(f"{SHARED}/{digest}", lambda folder: _fill(folder, items, fetch))
+    return node.path / SHARED
 
 
 def _fill(folder: Path, items: tuple[Item, ...], fetch: Fetch) -> None:

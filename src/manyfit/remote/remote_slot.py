@@ -1,21 +1,23 @@
 """Unpacks a setup on a worker's machine: code, data, environment, and a slot that uses them."""
 
+import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from manyfit._redact import SECRET_NAMES
-from manyfit.data.shared import VARIABLE, Item
-from manyfit.data.stock import fetch_from_storage, stock
+from manyfit.data.shared import VARIABLE
+from manyfit.data.stock import SHARED, Fetch, fetch_from_storage, stock
 from manyfit.remote.setup import SharedItem, WorkerSetup
 from manyfit.ship.bundle import unbundle
 from manyfit.trial import log_name
 from manyfit.worker.active_run import environment
+from manyfit.worker.exchange import given_file
 from manyfit.worker.node import NodeFolder
 from manyfit.worker.payload import Payload
 from manyfit.worker.slot import Slot
-from manyfit.worker.work import Site
+from manyfit.worker.work import Exchange, Site, Task
 
 # Seconds for an idle child to exit by itself.
 _GRACE = 1.0
@@ -44,8 +46,8 @@ class RemoteSlot:
             self.env = {**setup.env, **setup.secrets, SECRET_NAMES: ",".join(setup.secrets)}
             with _alone, environment(self.env):  # storage may want credentials
                 for shared in setup.shared:
-                    fetch = _fetching(shared, broadcasts)
-                    self.env[VARIABLE] = str(stock(self._node, shared.manifest, fetch))
+                    stock(self._node, shared.manifest, _fetching(shared, broadcasts))
+            self.env[VARIABLE] = str(self._node.path / SHARED)
             if place["gpus"]:
                 self.env["CUDA_VISIBLE_DEVICES"] = ",".join(place["gpus"])
             site = Site(self._node.path, setup.limits, self.env, tuple(path), place["name"])
@@ -64,6 +66,25 @@ class RemoteSlot:
         """Return the file of an attempt's log, while it runs."""
         return self._node.path / "logs" / log_name(number, attempt)
 
+    def receive(self, task: Task, given: bytes, fetching: Callable[[str], Fetch]) -> None:
+        """Put the files of a task's exchange in their places.
+
+        Args:
+            task: A task with an exchange.
+            given: The contents of its file.
+            fetching: Returns a function that fetches a file of the shared data with a digest.
+
+        Raises:
+            ManyfitError: Shared data are unavailable, or arrived damaged.
+            OSError: The disk is full, for example.
+        """
+        exchange = task.exchange or Exchange(needs=[], gone=[])
+        for digest in exchange["gone"]:
+            shutil.rmtree(self._node.path / SHARED / digest, ignore_errors=True)
+        for manifest in exchange["needs"]:
+            stock(self._node, manifest, fetching(manifest["digest"]))
+        given_file(self._node.path, task.number).write_bytes(given)
+
     def close(self) -> None:
         """End running attempts, and leave the folder, which is removed after the last process."""
         self.slot.leave()
@@ -72,9 +93,7 @@ class RemoteSlot:
         self._node.close()
 
 
-def _fetching(
-    shared: SharedItem, broadcasts: Mapping[str, Any]
-) -> Callable[[Item], Iterator[bytes]]:
+def _fetching(shared: SharedItem, broadcasts: Mapping[str, Any]) -> Fetch:
     """Return a function that fetches one file to this machine."""
     if shared.route == "storage":
         return fetch_from_storage(shared.url or "")

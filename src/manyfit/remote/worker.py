@@ -16,11 +16,13 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from manyfit._redact import redact, secret_values
 from manyfit.errors import ManyfitError
-from manyfit.events import AttemptEvent, encode
+from manyfit.events import AttemptEvent, AttemptLost, encode
+from manyfit.remote.exchange import fetching_from_driver, send_result
 from manyfit.remote.follow import Follower
 from manyfit.remote.line import Line, UnreachableError, dial
 from manyfit.remote.remote_slot import RemoteSlot
@@ -67,6 +69,7 @@ class _Worker:
         self._settings = settings
         self._remote_slot: RemoteSlot | None = None
         self._follower: Follower | None = None
+        self._exchanging: tuple[Path, Task] | None = None  # the machine's folder, and the task
         self._timings = line.timings
         self._tunnel = Tunnel(lambda: _dial(settings), line.timings)
         self._leaving = ""
@@ -114,7 +117,7 @@ class _Worker:
             case {"setup": message}:
                 self._prepare(message, frame.blob)
             case {"task": fields, "secrets": secrets} if slot is not None:
-                self._start(slot, Task(**fields), secrets)
+                self._start(slot, Task(**fields), secrets, frame.blob)
             case {"stop": [number, attempt, reason]} if _is_at(slot, number, attempt):
                 slot.stop(reason)
             case {"kill": [number, attempt, reason]} if _is_at(slot, number, attempt):
@@ -137,14 +140,27 @@ class _Worker:
         self._leaving, self._for_good = why, True
         self._line.send({"broken": redact(why)})
 
-    def _start(self, slot: Slot, task: Task, secrets: Sequence[str]) -> None:
+    def _start(self, slot: Slot, task: Task, secrets: Sequence[str], given: bytes) -> None:
         if self._remote_slot is None:
             raise ManyfitError("a task came before the setup")
+        if task.exchange is not None and not self._receive(self._remote_slot, task, given):
+            return
         env = {**os.environ, **self._remote_slot.env, **task.env}
         task = replace(task, env={**task.env, **self._tunnel.variables(env)})
         slot.submit(task, secrets)
         known = (*secret_values({**os.environ, **self._remote_slot.env, **task.env}), *secrets)
         self._follower = Follower(self._remote_slot.log_of(task.number, task.attempt), known)
+
+    def _receive(self, remote_slot: RemoteSlot, task: Task, given: bytes) -> bool:
+        """Put a task's files in their places. Returns whether it can start; if not, it is lost."""
+        try:
+            remote_slot.receive(task, given, fetching_from_driver(lambda: _dial(self._settings)))
+        except (ManyfitError, OSError, UnreachableError) as error:
+            reason = redact(f"what it needs didn't arrive: {error}")
+            self._line.send({"event": encode(_lost(task, reason))})
+            return False
+        self._exchanging = remote_slot.folder, task
+        return True
 
     def _tell(self) -> None:
         """Send new events, and the log before the ending."""
@@ -164,6 +180,10 @@ class _Worker:
             if log := self._follower.all():
                 self._line.send({"whole log": [event.number, event.attempt]}, log)
             self._follower = None
+        if isinstance(event, ENDINGS) and self._exchanging is not None:
+            folder, task = self._exchanging
+            self._exchanging = None
+            send_result(self._line, folder, task)
         self._line.send({"event": encode(event)})
 
     def _beat(self) -> None:
@@ -172,6 +192,10 @@ class _Worker:
             total, available = machine_memory()
             used = private_memory(pid) if pid is not None else 0
             self._line.send({"beat": {"used": used, "total": total, "available": available}})
+
+
+def _lost(task: Task, reason: str) -> AttemptLost:
+    return AttemptLost(task.number, task.attempt, reason, counts=True, at=time.time())
 
 
 def _is_at(slot: Slot | None, number: int, attempt: int) -> TypeGuard[Slot]:

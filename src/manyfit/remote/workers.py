@@ -12,6 +12,7 @@ from typing import Any
 
 from manyfit.errors import ExecutorError
 from manyfit.events import AttemptEvent, AttemptLost
+from manyfit.remote.exchange import piece_of, take_result
 from manyfit.remote.hub import Hub, News
 from manyfit.remote.memory import lost_because, too_little
 from manyfit.remote.messages import NonsenseError, event_in, facts_in, memory_in, place_in
@@ -19,6 +20,7 @@ from manyfit.remote.setup import WorkerSetup
 from manyfit.remote.tunnel import MLFLOW, URI, own_address
 from manyfit.remote.worker_table import Worker, WorkerTable
 from manyfit.worker.channel import ENDINGS
+from manyfit.worker.exchange import given_file
 from manyfit.worker.logs import extend_log, write_log
 from manyfit.worker.work import Task, Work, secret_params
 
@@ -120,6 +122,8 @@ class Workers:
             match news.frame.message:
                 case {"hello": place, "facts": facts} if worker is None:
                     self._welcome(news.connection, place_in(place), facts_in(facts))
+                case {"fetch": asked} if worker is None:
+                    self._hub.send(news.connection, *piece_of(asked))
                 case message if worker is not None:
                     self._hear(worker, message, news.frame.blob)
         except NonsenseError as error:
@@ -152,6 +156,8 @@ class Workers:
                 extend_log(self._work.folder, number, attempt, blob)
             case {"whole log": [number, attempt]} if worker.is_at(number, attempt):
                 write_log(self._work.folder, number, attempt, blob)
+            case {"result": [number, attempt]} if worker.is_at(number, attempt):
+                take_result(self._work.folder, number, attempt, blob)
             case {"beat": memory}:
                 worker.memory = memory_in(memory)
                 self._weigh(worker)
@@ -204,4 +210,10 @@ class Workers:
             task = self._waiting.popleft()
             self._table.assign(worker, task)
             order = {"task": asdict(task), "secrets": secret_params(self._work, task)}
-            self._hub.send(worker.connection, order)
+            self._hub.send(worker.connection, order, self._given(task))
+
+    def _given(self, task: Task) -> bytes:
+        """Return the contents of the file that a task is given."""
+        if task.exchange is None:
+            return b""
+        return given_file(self._work.folder, task.number).read_bytes()

@@ -50,7 +50,7 @@ def blame(work: Work, error: Exception) -> str:
     name = name_of(work.objective)
     if _pickles(work.objective):
         return f"the space or the metric can't be sent to a worker process: {_said(error)}"
-    path, culprit = _trace(work.objective)
+    path, culprit = trace(work.objective)
     what = f"its {' → its '.join(path)} is" if path else "it is"
     advice = _advice(culprit) or "Create it inside the objective"
     return (
@@ -96,7 +96,7 @@ def _pickles(value: object) -> bool:
     return True
 
 
-def _trace(value: object) -> tuple[list[str], object]:
+def trace(value: object) -> tuple[list[str], object]:
     """Find the innermost part that can't be pickled; returns the path to it, and the part.
 
     The search stops at a type for which there is advice, although a lock inside it may be the

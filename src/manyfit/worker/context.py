@@ -13,6 +13,7 @@ from manyfit.errors import TrialStopped
 from manyfit.events import Reported
 from manyfit.metric import to_report
 from manyfit.worker.channel import Channel, Stop
+from manyfit.worker.exchange import scratch_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,7 @@ class CurrentTrial:
     @property
     def scratch(self) -> Path:
         """A folder of the trial's own, made on first use; later attempts find its contents."""
-        path = self._folder / "scratch" / str(self.number)
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        return scratch_of(self._folder, self.number)
 
 
 def current_trial() -> CurrentTrial | None:

@@ -1,5 +1,6 @@
 """Pickles the work for worker processes, or names the part that can't be pickled."""
 
+import contextlib
 import functools
 import importlib.machinery
 import inspect
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import cloudpickle
@@ -117,15 +119,22 @@ def pack(work: Work) -> bytes:
     Raises:
         ObjectiveError: Something in it can't be pickled.
     """
-    module = _unfindable_module(work.objective)
+    with unfindable_by_value(work.objective):
+        try:
+            data: bytes = cloudpickle.dumps(work)
+        except Exception as error:
+            raise ObjectiveError(blame(work, error)) from error
+        return data
+
+
+@contextlib.contextmanager
+def unfindable_by_value(function: object) -> Iterator[None]:
+    """Have cloudpickle pickle a function's module by value if a new process wouldn't find it."""
+    module = _unfindable_module(function)
     if module is not None:
         cloudpickle.register_pickle_by_value(module)
     try:
-        data: bytes = cloudpickle.dumps(work)
-    except Exception as error:
-        raise ObjectiveError(blame(work, error)) from error
-    else:
-        return data
+        yield
     finally:
         if module is not None:
             cloudpickle.unregister_pickle_by_value(module)

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 from manyfit._redact import is_secret_name, secret_values
 from manyfit.metric import Metric
@@ -55,6 +55,18 @@ class Work:
     n_trials: int | None = None
 
 
+class Exchange(TypedDict):
+    """Files that go with a task and come back; `worker.exchange` has their paths.
+
+    Attributes:
+        needs: Manifests of the shared data that its machine must have, besides those of the work.
+        gone: Digests of shared data that no task needs any more.
+    """
+
+    needs: list[dict[str, Any]]
+    gone: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One attempt of one trial: plain data, safe to send as JSON.
@@ -66,6 +78,8 @@ class Task:
         seed: A seed derived from the study's seed and the trial's number; the same for every
             attempt.
         env: Environment variables to set while it runs.
+        exchange: The files that go with it and come back; None for an objective that is told all
+            in `params`, and returns only metrics.
     """
 
     number: int
@@ -73,6 +87,7 @@ class Task:
     params: Params
     seed: int
     env: Mapping[str, str] = field(default_factory=dict)
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)

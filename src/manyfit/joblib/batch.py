@@ -1,0 +1,211 @@
+"""A batch of calls on its way to a worker and back: pickled, with large arrays left out.
+
+::
+
+    BatchedCalls ──pickle──► given ──► worker: calls ──pickle──► result-1 ──► values, or the error
+         └── large arrays ──► shared files, mapped there (`manyfit.data`)
+"""
+
+import contextlib
+import io
+import pickle
+import traceback
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import numpy.typing as npt
+
+from manyfit.data.shared import Shared, in_transit, share
+from manyfit.worker.blame import kind_of, trace
+from manyfit.worker.context import current_trial
+from manyfit.worker.exchange import given_file, result_file
+from manyfit.worker.payload import unfindable_by_value
+
+_ARRAY = "array"  # the name of the only value of a set
+
+
+# ── in the driver ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Arrays:
+    """Shares the large arrays of calls: each once, and equal ones once.
+
+    An array is written when a call is first given it, so the calls of one `Parallel` see it as it
+    was then. The next `Parallel` compares it with what was shared: a changed array is shared anew.
+    """
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, tuple[weakref.ref[npt.NDArray[Any]], Shared]] = {}
+        self._used: dict[str, Shared] = {}  # in this call of `Parallel`
+        self._kept: dict[str, Shared] = {}  # in the one before
+
+    def share(self, array: npt.NDArray[Any]) -> Shared:
+        """Return an array as shared data."""
+        known = self._by_id.get(id(array))
+        if known is not None and known[0]() is array:
+            return known[1]
+        shared = share(**{_ARRAY: array})
+        shared = self._used.get(shared.digest) or self._kept.get(shared.digest) or shared
+        self._used[shared.digest] = shared
+        self._by_id[id(array)] = weakref.ref(array), shared
+        return shared
+
+    def end_call(self) -> None:
+        """Forget which arrays were shared, and the files that this call didn't use."""
+        self._by_id.clear()
+        self._kept, self._used = self._used, {}
+
+
+class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc] # it has no types
+    def __init__(self, file: io.BytesIO, arrays: Arrays, max_nbytes: float, mmap_mode: str) -> None:
+        super().__init__(file, protocol=5)
+        self._arrays = arrays
+        self._most = max_nbytes
+        self._mode = mmap_mode
+
+    def reducer_override(self, value: Any) -> Any:
+        is_array = type(value) in (np.ndarray, np.memmap) and not value.dtype.hasobject
+        if is_array and value.nbytes > self._most:
+            return _mapped, (self._arrays.share(value), self._mode)
+        return super().reducer_override(value)
+
+
+def packed(
+    calls: Any,
+    functions: Sequence[Any],
+    arrays: Arrays,
+    *,
+    max_nbytes: float = 1 << 20,
+    mmap_mode: str = "r",
+) -> tuple[bytes, list[Shared]]:
+    """Pickle a batch of calls; returns it with the shared data that it refers to.
+
+    Args:
+        calls: A callable without arguments, which returns a list.
+        functions: The functions that it calls. Those of modules that a new process wouldn't find
+            are pickled by value.
+        arrays: Shares arrays larger than `max_nbytes`.
+        max_nbytes: The most bytes of an array that stays in the pickle.
+        mmap_mode: How arrays are mapped: `"r"`, or `"c"` for pages that are copied when written to.
+
+    Raises:
+        pickle.PicklingError: Something in it can't be pickled; the message names it.
+    """
+    file = io.BytesIO()
+    with contextlib.ExitStack() as stack:
+        found = stack.enter_context(in_transit())
+        for function in functions:
+            stack.enter_context(unfindable_by_value(function))
+        try:
+            _Pickler(file, arrays, max_nbytes, mmap_mode).dump(calls)
+        except Exception as error:
+            raise pickle.PicklingError(_unsendable(functions[0], calls, error)) from error
+    return file.getvalue(), found
+
+
+def _unsendable(function: Any, calls: Any, error: Exception) -> str:
+    path, culprit = trace(getattr(calls, "items", calls))
+    name = getattr(function, "__qualname__", kind_of(function))
+    return (
+        f"a call of {name} can't be sent to a worker: it has a {kind_of(culprit)} "
+        f"({' → '.join(path)}), which can't be pickled ({type(error).__name__}: {error}). Create "
+        "it inside the function"
+    )
+
+
+# ── in the worker ─────────────────────────────────────────────────────────────────────────────────
+
+
+class RunBatch:
+    """The objective of a worker process: runs one batch of calls per attempt.
+
+    Args:
+        uses: Objects whose code and packages workers must have; they don't travel themselves.
+    """
+
+    def __init__(self, uses: Sequence[Any] = ()) -> None:
+        self._uses = uses
+
+    def __reduce__(self) -> Any:
+        return RunBatch, ()
+
+    def __call__(self, _params: dict[str, Any]) -> float:
+        """Run the batch in the attempt's folder; returns the number of results, 0 if one failed."""
+        trial = current_trial()
+        if trial is None:
+            raise RuntimeError("a batch of calls is run by a worker process")
+        folder = trial.scratch.parents[1]
+        outcome = _outcome(given_file(folder, trial.number))
+        result_file(folder, trial.number, trial.attempt).write_bytes(_sendable(outcome))
+        return float(len(outcome.values))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a batch ended.
+
+    Attributes:
+        values: What its calls returned, if all did.
+        error: What one of them raised.
+        traceback: The traceback of that, as text.
+    """
+
+    values: list[Any]
+    error: BaseException | None = None
+    traceback: str = ""
+
+    def result(self) -> list[Any]:
+        """Return the values, or raise the error, whose cause shows where it was raised."""
+        if self.error is not None:
+            self.error.__cause__ = RemoteTraceback(self.traceback)
+            raise self.error
+        return self.values
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - as in multiprocessing and concurrent.futures
+    """The traceback of an exception in a worker: its cause, so that Python prints both."""
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0]}"""'
+
+
+def _outcome(given: Path) -> Outcome:
+    try:
+        return Outcome(pickle.loads(given.read_bytes())())  # noqa: S301 - the driver's
+    except BaseException as error:  # noqa: BLE001 - it is the user's code
+        return _failed(error)
+
+
+def _failed(error: BaseException) -> Outcome:
+    frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    text = "".join(traceback.format_exception(type(error), error, frames))
+    return Outcome([], error.with_traceback(None), text)
+
+
+def _sendable(outcome: Outcome) -> bytes:
+    """Pickle an outcome; what can't be pickled is replaced by an exception that says so."""
+    try:
+        data: bytes = cloudpickle.dumps(outcome)
+        if outcome.error is not None:
+            pickle.loads(data)  # noqa: S301 - many exceptions can be pickled, but not unpickled
+    except Exception as error:  # noqa: BLE001 - objects raise what they like from their own hooks
+        if outcome.error is None:
+            kinds = ", ".join(sorted({kind_of(value) for value in outcome.values})[:5])
+            said = f"what the calls returned ({kinds}) can't be pickled"
+            outcome = _failed(pickle.PicklingError(f"{said} ({type(error).__name__}: {error})"))
+        else:
+            said = f"{kind_of(outcome.error)}: {outcome.error}"
+            outcome = Outcome([], RuntimeError(said), outcome.traceback)
+        data = cloudpickle.dumps(outcome)
+    return data
+
+
+def _mapped(shared: Shared, mode: Any) -> npt.NDArray[Any]:
+    (file,) = shared.items_by_file
+    array: npt.NDArray[Any] = np.lib.format.open_memmap(shared.path(file), mode=mode)
+    return array.view(np.ndarray)  # still mapped, but not of the subclass memmap
