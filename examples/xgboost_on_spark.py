@@ -24,7 +24,7 @@ ROUNDS, TREES = 3, 20
 SPACE = {
     "learning_rate": Float(0.03, 0.5, log=True),
     "max_depth": Int(2, 8),
-    "min_child_weight": Float(1.0, 20.0, log=True),
+    "colsample_bytree": Float(0.4, 1.0),
     "subsample": Float(0.5, 1.0),
 }
 

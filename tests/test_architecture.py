@@ -45,6 +45,7 @@ SECTIONS = (
         "prior",
         "asking",
         "arguments",
+        "reviewing",
         "study",
         "sync",
         "tuning",

@@ -10,6 +10,8 @@ if sys.platform == "win32":
     raise ImportError("Manyfit runs on Linux and macOS; on Windows, use it in WSL")
 
 if TYPE_CHECKING:
+    from manyfit.advice.advice import Advice
+    from manyfit.advice.suggest import suggest_space
     from manyfit.archive import load_study, study_names
     from manyfit.budget import NoImprovement, Target
     from manyfit.data.references import Delta, NumpyFile, Parquet, TFRecord
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from manyfit.pruners.median import MedianPruner
     from manyfit.repeats import Repeated
     from manyfit.result import Failure, StudyResult
+    from manyfit.reviewing import review
     from manyfit.ship.listing import ShippingList, shipping_list
     from manyfit.space import Choice, Float, Int, Space
     from manyfit.spark.driver.executor import DriverExecutor
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from manyfit.worker.context import current_trial, report
 
 __all__ = [
+    "Advice",
     "ArgumentError",
     "AshaPruner",
     "BaselinePruner",
@@ -101,15 +105,19 @@ __all__ = [
     "load_groups",
     "load_study",
     "report",
+    "review",
     "share",
     "shipping_list",
     "study_names",
+    "suggest_space",
     "tune",
     "tune_groups",
 ]
 
 # Names are imported on first use: `import manyfit` is light, and workers load only what they need.
 _HOMES = {
+    "advice.advice": ("Advice",),
+    "advice.suggest": ("suggest_space",),
     "archive": ("load_study", "study_names"),
     "budget": ("NoImprovement", "Target"),
     "data.references": ("Delta", "NumpyFile", "Parquet", "TFRecord"),
@@ -143,6 +151,7 @@ _HOMES = {
     "pruners.folds": ("FoldPruner",),
     "pruners.median": ("MedianPruner",),
     "repeats": ("Repeated",),
+    "reviewing": ("review",),
     "result": ("Failure", "StudyResult"),
     "ship.listing": ("ShippingList", "shipping_list"),
     "space": ("Choice", "Float", "Int", "Space"),

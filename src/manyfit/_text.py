@@ -1,6 +1,7 @@
-"""Text on its way to a terminal, which takes some characters for commands."""
+"""Text for people, on its way to a terminal that takes some characters for commands."""
 
 import re
+from collections.abc import Iterable
 
 # Control characters but tab and newline; those that turn the direction of text; and lone halves of
 # characters, which no encoding has.
@@ -17,3 +18,14 @@ def printable(text: str) -> str:
         red: \x1b[31m
     """
     return _COMMANDS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def listed(phrases: Iterable[str]) -> str:
+    """Return phrases as a list in a sentence.
+
+    Example:
+        >>> listed(["C"]), listed(["C", "gamma", "degree"])
+        ('C', 'C, gamma and degree')
+    """
+    *others, last = phrases
+    return f"{', '.join(others)} and {last}" if others else last

@@ -20,6 +20,8 @@ from manyfit.space import Space
 _SMALL = 100
 # The Gaussian process was measured up to this many params: it beats TPE, at about 75 ms a proposal.
 _MOST_PARAMS = 100
+# https://optuna.readthedocs.io/en/stable/reference/samplers/generated/optuna.samplers.TPESampler.html
+_TPE_STARTUP = 10
 
 
 def make_sampler(
@@ -62,6 +64,23 @@ def make_sampler(
         f"sampler must be one of {_words()}, an instance of an optuna sampler, or an object with "
         f"the methods tell and ask, but got {sampler!r:.200}"
     )
+
+
+def startup(word: str, space: Space) -> int | None:
+    """Return the number of trials that a sampler proposes without regard to results.
+
+    None for a sampler that doesn't learn, or whose number isn't fixed.
+
+    Example:
+        >>> from manyfit.space import Int
+        >>> space = Space({"depth": Int(1, 9)})
+        >>> startup("gp", space), startup("tpe", space), startup("grid", space)
+        (6, 10, None)
+    """
+    name = _best_word(space) if word == "auto" else word
+    if name == "gp":
+        return int(load("manyfit.samplers.gp").startup(space))
+    return _TPE_STARTUP if name == "tpe" else None
 
 
 def _of_word(

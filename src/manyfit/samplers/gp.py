@@ -205,6 +205,11 @@ class GPSampler:
         return self._transfer.with_trends(self._cube.points(rows))
 
 
+def startup(space: Space) -> int:
+    """Return the number of trials that are proposed before the model is."""
+    return _STARTUP + _EACH_BRANCH * _forks(space)
+
+
 def _forks(space: Space) -> int:
     """Return the number of branches of the space, not counting the first of each choice."""
     choices = [domain for domain in space.params.values() if isinstance(domain, Choice)]

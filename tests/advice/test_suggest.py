@@ -1,0 +1,125 @@
+"""First spaces for estimators."""
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import SplineTransformer, StandardScaler
+from sklearn.svm import SVC
+
+from manyfit import ArgumentError, Float, review, suggest_space
+from manyfit.advice.catalogue.names import FAMILIES
+
+TRANSFORMERS = ("decomposition", "feature_selection", "preprocessing", "text", "impute")
+LEARNERS = {
+    name: family
+    for family in FAMILIES
+    if family.library not in ("keras", "pyspark")
+    if family.module.split(".")[-1] not in TRANSFORMERS
+    for name in family.classes
+    if "Rank" not in name
+}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Return 80 rows of four positive features, and a label of two values."""
+    x = np.random.default_rng(0).uniform(0, 1, (80, 4))
+    return x, (x[:, 0] + x[:, 1] > 1).astype(int)
+
+
+@pytest.mark.filterwarnings("ignore")  # three rounds are too few, and other such
+@pytest.mark.parametrize("name", LEARNERS)
+def test_an_estimator_can_be_fitted_in_the_corners(name, rows):
+    """An estimator accepts the extreme values of the space that is suggested for it."""
+    family = LEARNERS[name]
+    estimator = getattr(pytest.importorskip(family.module), name)()
+    space = suggest_space(estimator)
+    quick = {} if family.length is None else {family.length: 3}
+    quiet = {"verbose": False} if family.library in ("lightgbm", "catboost") else {}
+
+    assert 1 <= len(space.params) <= 7
+    for corner in (0.0, 1.0):
+        params = space.materialize(space.decode([corner] * len(space.params)))
+        estimator.set_params(**{**params, **quick, **quiet}).fit(*rows)
+        assert np.isfinite(estimator.predict(rows[0])).all()
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_suggested_space_passes_the_review(name):
+    """Nothing is said of a space that Manyfit itself suggests."""
+    estimator = getattr(pytest.importorskip(LEARNERS[name].module), name)()
+
+    assert review(suggest_space(estimator), metric="loss", n_trials=30, parallelism=4) == ()
+
+
+class TestPipelines:
+    def test_names_are_those_of_set_params(self):
+        """Params of steps have prefixes, and the last step comes first."""
+        steps = make_pipeline(SplineTransformer(), StandardScaler(), Ridge())
+        space = suggest_space(steps)
+
+        assert list(space.params) == [
+            "ridge__alpha",
+            "splinetransformer__n_knots",
+            "splinetransformer__degree",
+        ]
+        steps.set_params(**space.materialize(space.sample(np.random.default_rng(0))))
+
+    def test_parts_of_parts(self):
+        """Estimators inside other estimators are found at any depth."""
+        columns = ColumnTransformer([("curve", make_pipeline(SplineTransformer()), [0])])
+        whole = Pipeline([("columns", columns), ("model", CalibratedClassifierCV(SVC()))])
+        space = suggest_space(whole)
+
+        assert next(iter(space.params)) == "model__estimator__C"
+        assert "columns__curve__splinetransformer__n_knots" in space.params
+        assert set(space.params) <= set(whole.get_params())
+
+    def test_seven_params_at_most(self):
+        """Of a long pipeline, the first steps are left out."""
+        steps = [(f"s{place}", SplineTransformer()) for place in range(9)]
+
+        assert len(suggest_space(Pipeline([*steps, ("last", Ridge())])).params) == 7
+
+
+class TestConstants:
+    def test_early_stopping_is_switched_on(self):
+        """The number of rounds isn't tuned: the estimator finds it by itself."""
+        space = suggest_space(HistGradientBoostingClassifier())
+
+        assert space.constants == {"early_stopping": True, "max_iter": 500, "n_iter_no_change": 20}
+        assert "max_iter" not in space.params
+
+    def test_what_is_set_stays(self):
+        """A constant never replaces a value that the user has chosen."""
+        chosen = HistGradientBoostingClassifier(max_iter=70, early_stopping=False)
+
+        assert suggest_space(chosen).constants == {"n_iter_no_change": 20}
+
+    def test_subclasses(self):
+        """A class derived from a known one has its space, whatever its own `__init__` takes."""
+
+        class Mine(RandomForestRegressor):
+            def __init__(self, extra=1):
+                super().__init__()
+                self.extra = extra
+
+        assert suggest_space(Mine()).params["max_features"] == Float(0.1, 1.0)
+
+
+class TestRefusals:
+    def test_a_class(self):
+        """A class is refused, with what to do."""
+        with pytest.raises(ArgumentError, match="got the class Ridge: call it first"):
+            suggest_space(Ridge)
+
+    @pytest.mark.parametrize("stranger", [LinearRegression(), BaseEstimator(), 3, None, "svm"])
+    def test_nothing_to_tune(self, stranger):
+        """An estimator of which nothing is known is named, with what is known."""
+        with pytest.raises(ArgumentError, match=r"nothing is known of the params of .*sklearn"):
+            suggest_space(stranger)
