@@ -13,7 +13,10 @@ from manyfit._own import own_values
 from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.metric import Direction, Metric
+from manyfit.plots.methods import StudyPictures
 from manyfit.repeats import Repeated, best_trial, repeated
+from manyfit.reports.study import study_html
+from manyfit.reports.writing import write
 from manyfit.space import Space
 from manyfit.trial import Attempt, Failed, Lost, State, Trial, gist, log_name
 from manyfit.trial_table import ranked, table_of
@@ -51,7 +54,7 @@ class Failure:
 
 
 @dataclass(frozen=True, repr=False)
-class StudyResult:
+class StudyResult(StudyPictures):
     """The trials of a study at the time the result was made.
 
     Attributes:
@@ -191,6 +194,22 @@ class StudyResult:
         """
         found: Importances = _optional.load("manyfit.advice.importance").importances(self._record)
         return found
+
+    def report(self, path: str | Path) -> Path:
+        """Write a report as one HTML file, which needs no network; returns its path.
+
+        It has the best trial and how sure that is, pictures, all trials as a table, tracebacks, and
+        how to reproduce the study. It may be of a study that runs, or has no trial yet. Credentials
+        are redacted.
+
+        Args:
+            path: The file, which is replaced.
+
+        Raises:
+            ArgumentError: `path` is a folder.
+            OSError: The file can't be written.
+        """
+        return write(path, study_html(self))
 
     def failures(self) -> tuple[Failure, ...]:
         """Return the failed trials, grouped by reason, the most frequent group first.

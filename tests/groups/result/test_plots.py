@@ -10,9 +10,9 @@ from manyfit import Choice, Float, Int, Metric, Space
 from manyfit.errors import ArgumentError
 from manyfit.groups.record.keys import key_text
 from manyfit.groups.record.row import BASELINE, FAIL, GroupRow, row_schema, to_table
-from manyfit.groups.result.bins import histogram, log_ticks
 from manyfit.groups.result.plots import page
 from manyfit.groups.result.result import GroupsResult
+from manyfit.plots.bins import histogram, log_ticks
 
 METRIC = Metric("mase")
 SPACE = Space(

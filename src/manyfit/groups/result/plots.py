@@ -12,9 +12,9 @@ from manyfit._optional import require
 from manyfit._redact import redact
 from manyfit.errors import ArgumentError
 from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL
-from manyfit.groups.result.bins import Histogram, histogram
 from manyfit.groups.result.summary import numbers
 from manyfit.groups.result.table import TunedGroups, keys_of, label, stored_params
+from manyfit.plots.bins import Histogram, histogram
 from manyfit.trackers.progress import counted, duration, number
 
 # Colours that colour-blind readers can tell apart.
@@ -78,7 +78,7 @@ def params(result: TunedGroups, name: str | None = None) -> Any:
     _dress(figure, "Best params", f"of {counted_groups(len(found))}", 170 + 250 * lines)
     for place, each in enumerate(names):
         where = {"row": place // columns + 1, "col": place % columns + 1}
-        _draw_histogram(figure, histogram(domains[each], values[each]), where)
+        _draw_histogram(figure, histogram(domains[each], values[each], each), where)
     return figure
 
 

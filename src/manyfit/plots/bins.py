@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manyfit._redact import redact_value
 from manyfit.choice import Domain
 from manyfit.domain import Float, Int
 
@@ -39,10 +40,11 @@ class Histogram:
     ticks: tuple[tuple[float, str], ...] = ()
 
 
-def histogram(domain: Domain, values: Sequence[Any]) -> Histogram:
+def histogram(domain: Domain, values: Sequence[Any], name: str = "") -> Histogram:
     """Return the bars of stored values of a param; options that no group chose have an empty bar.
 
-    Values outside the domain, because the space has changed, are left out.
+    Values outside the domain, because the space has changed, are left out. Options of a param whose
+    name is that of a credential are hidden.
 
     Example:
         >>> from manyfit.space import Choice, Float
@@ -54,7 +56,7 @@ def histogram(domain: Domain, values: Sequence[Any]) -> Histogram:
     """
     values = [value for value in values if domain.contains(value)]
     if not isinstance(domain, Float | Int) or (domain.size is not None and domain.size <= _FEW):
-        return _by_value(domain, values)
+        return _by_value(domain, values, name)
     low, high = float(domain.low), float(domain.high)
     data = np.array(values, dtype=np.float64)
     if domain.log:
@@ -71,9 +73,9 @@ def histogram(domain: Domain, values: Sequence[Any]) -> Histogram:
     )
 
 
-def _by_value(domain: Domain, values: Sequence[Any]) -> Histogram:
+def _by_value(domain: Domain, values: Sequence[Any], name: str) -> Histogram:
     options = list(domain.labels if not isinstance(domain, Float | Int) else domain.values())
-    names = [_name(option) for option in options]
+    names = [_name(redact_value(name, option)) for option in options]
     places = [float(place) for place in range(len(options))]
     chosen = Counter(map(json.dumps, values))  # 1, True and "1" are three options
     counts = [chosen[json.dumps(option)] for option in options]

@@ -1,0 +1,1 @@
+"""Pictures: what is drawn (`chart` and its makers), apart from how (`figure`, `svg`)."""

@@ -1,0 +1,94 @@
+"""Axes of values and of params: linear, logarithmic, or one place per option."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from manyfit._redact import redact_value
+from manyfit.choice import Choice, Domain
+from manyfit.metric import Metric
+from manyfit.plots.chart import Axis, on_one_line
+
+# Positive values whose better three quarters span this ratio are on a logarithmic axis.
+_SPREAD = 100.0
+# Values further than this many interquartile ranges from the quartiles are beyond the axis.
+_FAR = 5.0
+_MARGIN = 0.05
+_LARGEST = 1e300  # differences of larger values overflow
+
+
+def value_axis(metric: Metric, values: Sequence[float]) -> Axis:
+    """Return the axis of a metric; a few values much worse than the others are beyond it.
+
+    Example:
+        >>> value_axis(Metric("loss"), [1.0, 1.1, 1.2, 1.3, 500.0]).ends[1] < 3.0
+        True
+        >>> value_axis(Metric("loss"), [0.001, 0.01, 0.1, 1.0]).log
+        True
+    """
+    data = np.array([value for value in values if np.isfinite(value)]).clip(-_LARGEST, _LARGEST)
+    if not len(data):
+        return Axis(metric.name)
+    if data.min() > 0 and np.quantile(data, 0.75) / data.min() > _SPREAD:
+        return Axis(metric.name, log=True)
+    first, third = np.quantile(data, [0.25, 0.75])
+    reach = _FAR * (third - first) or np.ptp(data)
+    low, high = max(data.min(), first - reach), min(data.max(), third + reach)
+    low, high = (low, data.max()) if metric.direction == "maximize" else (data.min(), high)
+    margin = _MARGIN * (high - low) or abs(high) * _MARGIN or 1.0
+    return Axis(metric.name, ends=(float(low - margin), float(high + margin)))
+
+
+def within(axis: Axis, values: Sequence[float]) -> list[float]:
+    """Return values, of which those beyond an axis are at its edge."""
+    if axis.ends is None:
+        return list(values)
+    low, high = axis.ends
+    return [min(max(value, low), high) for value in values]
+
+
+@dataclass(frozen=True, slots=True)
+class ParamScale:
+    """The axis of a param, and the places of its stored values.
+
+    Example:
+        >>> from manyfit.domain import Float
+        >>> scale = ParamScale("kind", Choice(["a", "b"]))
+        >>> scale.place("b"), scale.axis.ticks
+        (1.0, ((0.0, 'a'), (1.0, 'b')))
+        >>> ParamScale("rate", Float(0.01, 1.0, log=True)).axis.log
+        True
+    """
+
+    name: str
+    domain: Domain
+
+    @property
+    def axis(self) -> Axis:
+        """The axis."""
+        if isinstance(self.domain, Choice):
+            texts = [self.shown(each) for each in self.domain.labels]
+            ticks = tuple((float(place), text) for place, text in enumerate(texts))
+            return Axis(self.name, ticks=ticks, ends=(-0.5, len(texts) - 0.5), grid=False)
+        low, high = float(self.domain.low), float(self.domain.high)
+        return Axis(self.name, log=self.domain.log, ends=(low, high))
+
+    def place(self, value: Any) -> float:
+        """Return the coordinate of a value."""
+        if isinstance(self.domain, Choice):
+            place = self.domain.place(value)
+            return float("nan") if place is None else float(place)
+        return float(value)
+
+    def unit(self, value: Any) -> float:
+        """Return where on the axis a value is, from 0 to 1."""
+        if isinstance(self.domain, Choice):
+            return (self.place(value) + 0.5) / len(self.domain.labels)
+        return self.domain.encode(value)
+
+    def shown(self, value: Any) -> str:
+        """Return a value as a short text, without credentials."""
+        text = f"{value:.4g}" if isinstance(value, float) else str(redact_value(self.name, value))
+        return on_one_line(text, 24)
