@@ -209,16 +209,16 @@ class Engine:
             case StopRequested(number, _, reason):
                 self._to_stop.pop(number, None)
                 self.trials[number] = _with_last(trial, stop_reason=reason)
-            case AttemptFinished(_, _, metrics, seconds, at, notes):
+            case AttemptFinished(_, _, metrics, _, _, notes):
                 if self.metric.name not in metrics:
                     raise IllegalEventError(f"{event} lacks the tuned metric, {self.metric.name}")
-                self._close(trial, Finished(metrics[self.metric.name], metrics, notes), at, seconds)
-            case AttemptPruned(_, _, reason, seconds, at):
-                self._close(trial, Pruned(reason), at, seconds)
-            case AttemptFailed(_, _, reason, error, traceback, fatal, seconds, at):
-                self._close(trial, Failed(reason, error, traceback, fatal), at, seconds)
+                self._close(trial, Finished(metrics[self.metric.name], metrics, notes), event)
+            case AttemptPruned(_, _, reason):
+                self._close(trial, Pruned(reason), event)
+            case AttemptFailed(_, _, reason, error, traceback, fatal):
+                self._close(trial, Failed(reason, error, traceback, fatal), event)
             case _:
-                self._close(trial, Lost(event.reason, event.counts), event.at, None)
+                self._lose(trial, Lost(event.reason, event.counts), event.at)
 
     def _apply_reported(self, trial: Trial, event: Reported) -> None:
         last = trial.attempts[-1]
@@ -233,14 +233,20 @@ class Engine:
         if reason is not None and last.stop_reason is None:
             self._to_stop[event.number] = reason
 
-    def _close(self, trial: Trial, end: End, at: float, seconds: float | None) -> None:
-        trial = _with_last(trial, end=end, ended_at=at, seconds=seconds)
-        self._running.discard(trial.number)
-        self._to_stop.pop(trial.number, None)
-        if not isinstance(end, Lost):
-            self._end(trial)
-            return
-        self.trials[trial.number] = trial
+    def _close(
+        self, trial: Trial, end: End, event: AttemptFinished | AttemptPruned | AttemptFailed
+    ) -> None:
+        self._release(trial.number)
+        measured = {"seconds": event.seconds, "usage": event.usage}
+        self._end(_with_last(trial, end=end, ended_at=event.at, **measured))
+
+    def _release(self, number: int) -> None:
+        self._running.discard(number)
+        self._to_stop.pop(number, None)
+
+    def _lose(self, trial: Trial, end: Lost, at: float) -> None:
+        self._release(trial.number)
+        trial = self.trials[trial.number] = _with_last(trial, end=end, ended_at=at)
         if trial.number not in self.outside:
             self._waiting.add(trial.number)
             self._count_losses(trial)

@@ -123,7 +123,11 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFinished:
-    """The objective returned usable metrics, and perhaps notes: results that aren't numbers."""
+    """The objective returned usable metrics, and perhaps notes: results that aren't numbers.
+
+    Attributes:
+        usage: What the attempt used of its machine (see `worker.usage`); empty if that is unknown.
+    """
 
     number: int
     attempt: int
@@ -131,6 +135,7 @@ class AttemptFinished:
     seconds: float
     at: float
     notes: Mapping[str, str] = field(default_factory=dict)
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,7 @@ class AttemptPruned:
     reason: str
     seconds: float
     at: float
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +162,7 @@ class AttemptFailed:
     fatal: bool
     seconds: float
     at: float
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +274,9 @@ _FLOAT_MAPS = {
 }
 # Fields that are omitted if they have their default, since a call may have very many groups.
 _LEFT_OUT: dict[type[Event], Mapping[str, Any]] = {
-    AttemptFinished: {"notes": {}},
+    AttemptFinished: {"notes": {}, "usage": {}},
+    AttemptPruned: {"usage": {}},
+    AttemptFailed: {"usage": {}},
     GroupEnded: {
         each.name: {} if each.default is MISSING else each.default
         for each in fields(GroupEnded)

@@ -167,7 +167,11 @@ _STATES: dict[type[End | None], State] = {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to run a trial, on one worker; `seconds` is measured there, monotonically."""
+    """One attempt to run a trial, on one worker.
+
+    `seconds` is measured there, monotonically, and `usage` is what the attempt used of the machine:
+    `cpu_seconds`, and `peak_memory` in bytes, if they are known.
+    """
 
     number: int
     worker: str
@@ -177,6 +181,7 @@ class Attempt:
     end: End | None = None
     ended_at: float | None = None
     seconds: float | None = None
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -3,7 +3,7 @@
 import zlib
 from pathlib import Path
 
-from manyfit.events import AttemptFinished, WorkDescribed
+from manyfit.events import AttemptFinished, AttemptPruned, WorkDescribed
 from manyfit.journal.file import FileJournal, read_events
 
 GOLDEN = Path(__file__).with_name("journal_v2.jsonl")
@@ -21,23 +21,32 @@ NOTED = AttemptFinished(
     at=1767484803.5,
     notes={"checkpoint": "/models/8", "größe": "[64, 32]"},
 )
+MEASURED = AttemptPruned(
+    9,
+    1,
+    "hopeless",
+    seconds=1.5,
+    at=1767484805.5,
+    usage={"cpu_seconds": 2.25, "peak_memory": 268435456},
+)
 
 
 def test_its_events_are_those_of_version_1_and_what_the_driver_ran() -> None:
     """Each line is read as the event it has always been."""
-    first, second, described, *others, _asked, _started, noted = read_events(GOLDEN)
+    first, second, described, *others, _asked, _started, noted = [*read_events(GOLDEN)][:44]
 
     before = list(read_events(GOLDEN.with_name("journal_v1.jsonl")))
     assert repr([first, second, *others]) == repr(before)  # NaN doesn't equal itself
     assert described == DESCRIBED
     assert noted == NOTED
+    assert [*read_events(GOLDEN)][-1] == MEASURED
 
 
 def test_it_is_never_repaired(tmp_path: Path) -> None:
     """A driver that opens it finds nothing to mend."""
     (tmp_path / "journal.jsonl").write_bytes(GOLDEN.read_bytes())
     with FileJournal(tmp_path) as journal:
-        assert len(list(journal.read())) == 44
+        assert len(list(journal.read())) == 47
 
     assert (tmp_path / "journal.jsonl").read_bytes() == GOLDEN.read_bytes()
 

@@ -6,7 +6,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
@@ -29,6 +29,7 @@ from manyfit.worker.context import Context, CurrentTrial, entered
 from manyfit.worker.reason import message, one_line, reason_of
 from manyfit.worker.seeds import seeded
 from manyfit.worker.shipped import hint_for
+from manyfit.worker.usage import Usage
 from manyfit.worker.work import Task, Work, secrets_of
 
 Capture: TypeAlias = Callable[[Path, Sequence[str]], AbstractContextManager[None]]
@@ -86,7 +87,10 @@ def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
             # Otherwise a warning shown in one trial would not be shown in later ones.
             stack.enter_context(warnings.catch_warnings())
         attempt = _Attempt(work, task, channel, place, secrets)
+        usage = Usage(own_process=place.killable) if place.alone else None
         ending = attempt.run()
+        if usage is not None and not isinstance(ending, AttemptLost):
+            ending = replace(ending, usage=usage.now())
     channel.send(ending)
     if attempt.interrupt is not None:
         raise attempt.interrupt
