@@ -39,6 +39,8 @@ _OWN_FRAMES = tuple(
     str(Path(__file__).parents[1] / name) for name in ("worker", "groups", "sklearn")
 )
 _MOST_TRACEBACK = 100_000
+# The endings that say what an attempt used.
+_MEASURED = (AttemptFinished, AttemptPruned, AttemptFailed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def run_task(work: Work, task: Task, channel: Channel, place: Place) -> None:
         attempt = _Attempt(work, task, channel, place, secrets)
         usage = Usage(own_process=place.killable) if place.alone else None
         ending = attempt.run()
-        if usage is not None and not isinstance(ending, AttemptLost):
+        if usage is not None and isinstance(ending, _MEASURED):
             ending = replace(ending, usage=usage.now())
     channel.send(ending)
     if attempt.interrupt is not None:

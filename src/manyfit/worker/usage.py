@@ -27,7 +27,7 @@ class Usage:
         if own_process:
             with contextlib.suppress(OSError):  # not Linux, or not allowed
                 # It resets the high-water mark: https://docs.kernel.org/filesystems/proc.html
-                (_OWN / "clear_refs").write_text("5")
+                (_OWN / "clear_refs").write_text("5", encoding="ascii")
         self._before = _cpu_seconds()
 
     def now(self) -> dict[str, float]:
@@ -44,7 +44,7 @@ def _cpu_seconds() -> float:
 
 def _peak_memory() -> int:
     with contextlib.suppress(OSError):
-        if found := _PEAK.search((_OWN / "status").read_text()):
+        if found := _PEAK.search((_OWN / "status").read_text(encoding="utf-8")):
             return 1024 * int(found[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
