@@ -15,8 +15,8 @@ demo: .venv/$(if $(filter spark,$(EXECUTOR)),.spark,.demo) ## Tune a classifier 
 	$(python) demo/fashion.py --executor $(EXECUTOR) $(ARGS)
 
 test: .venv/.dev ## Check the code and run the tests. A part of them: make test ARGS="-k space"
-	@$(MAKE) --no-print-directory --jobs 2 check .venv/.archive
-	$(python) -m pytest -n logical --maxprocesses 4 $(ARGS)
+	@$(MAKE) --no-print-directory --jobs 2 check .venv/.archive .venv/.compiled
+	$(python) -m pytest -n logical --maxprocesses 5 $(ARGS)
 
 soak: .venv/.dev $(soak_needs) ## Run what takes hours: before a release, or at night. One part: make soak PART=kills
 	$(python) scripts/soak.py $(PART)
@@ -58,6 +58,11 @@ clean: ## Remove what the targets made, but no study and no record
 # Spark starts in half the time with it: worth it for the tests, which start it many times.
 .venv/.archive: .venv/.dev
 	$(python) demo/archive.py
+	@touch $@
+
+# Otherwise each process of the tests would compile what all of them import.
+.venv/.compiled: .venv/.dev
+	-@$(python) -m pytest --collect-only -qq -n 0 > /dev/null
 	@touch $@
 
 # What only `make soak` needs: gigabytes of frameworks.

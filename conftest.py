@@ -22,8 +22,9 @@ import manyfit
 pytest.register_assert_rewrite("manyfit.testing")
 
 ROOT = Path(__file__).parent
-# Each of these groups has a cluster of its own. Side by side, they are the longest part of a run.
-CLUSTER, LOCAL, DASK = "cluster", "local", "dask"
+# Each of these groups has a cluster or a JVM of its own, and takes minutes, half of which it waits.
+# Side by side, they are the longest part of a run: so they start first, in this order.
+VALIDATOR, CLUSTER, SPARK_ML, LOCAL, DASK = LONG = "validator", "cluster", "ml", "local", "dask"
 GROUPS = {
     "cluster": CLUSTER,
     "standalone_spark": CLUSTER,
@@ -33,6 +34,8 @@ GROUPS = {
     "classic": LOCAL,
     "dask_cluster": DASK,
 }
+# Sessions in one process would keep these for longer than all other groups take.
+PARTS = {"tests/spark_ml/test_validator.py": VALIDATOR, "tests/spark_ml/": SPARK_ML}
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
 # What pytest, MLflow's databases, TensorFlow's AutoGraph and Dask leave in the temporary folder.
@@ -69,9 +72,9 @@ def pytest_addoption(parser):
     parser.addoption("--soak", metavar="PART", help="run one part of `make soak`, and nothing else")
 
 
-def pytest_xdist_auto_num_workers():
-    """Run one process more than there are cores: tests of Spark wait for it half of their time."""
-    return psutil.cpu_count() + 1
+def pytest_xdist_auto_num_workers(config):
+    """Run three processes more than there are cores for tests that wait half of their time."""
+    return psutil.cpu_count() + (0 if "not integration" in config.option.markexpr else 3)
 
 
 # ── which tests ───────────────────────────────────────────────────────────────────────────────────
@@ -120,15 +123,18 @@ def group_of(item):
     params = item.callspec.params.values() if hasattr(item, "callspec") else ()
     names = [*item.fixturenames, *(param for param in params if isinstance(param, str))]
     asked = {GROUPS[name] for name in names if name in GROUPS}
+    if asked == {LOCAL}:
+        parts = (part for path, part in PARTS.items() if item.nodeid.startswith(path))
+        return next(parts, LOCAL)
     if asked:
-        return next(group for group in (CLUSTER, LOCAL, DASK) if group in asked)
+        return min(asked, key=LONG.index)
     return item.nodeid.partition("[")[0].rpartition("::")[0]
 
 
 def rank(group, slow, sizes):
     """Order groups, the longest first: so all processes end at about the same time."""
-    first = (group != CLUSTER, group != LOCAL, group != DASK, group not in slow)
-    return (*first, -sizes[group])
+    place = LONG.index(group) if group in LONG else len(LONG)
+    return (place, group not in slow, -sizes[group])
 
 
 # ── what is left ──────────────────────────────────────────────────────────────────────────────────
