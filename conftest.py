@@ -23,8 +23,9 @@ pytest.register_assert_rewrite("manyfit.testing")
 
 ROOT = Path(__file__).parent
 # Each of these groups has a cluster or a JVM of its own, and takes minutes, half of which it waits.
-# Side by side, they are the longest part of a run: so they start first, in this order.
-VALIDATOR, CLUSTER, SPARK_ML, LOCAL, DASK = LONG = "validator", "cluster", "ml", "local", "dask"
+# They are the longest part of a run, so they start first. One local session would be the last to
+# end; three would cost more than they save, since Java needs a minute to become fast.
+CLUSTER, LOCAL, LOCAL_TOO, DASK = LONG = "cluster", "local", "local too", "dask"
 GROUPS = {
     "cluster": CLUSTER,
     "standalone_spark": CLUSTER,
@@ -34,8 +35,7 @@ GROUPS = {
     "classic": LOCAL,
     "dask_cluster": DASK,
 }
-# Sessions in one process would keep these for longer than all other groups take.
-PARTS = {"tests/spark_ml/test_validator.py": VALIDATOR, "tests/spark_ml/": SPARK_ML}
+SECOND = ("tests/spark_ml/test_validator.py", "tests/groups/")  # of the second local session
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
 # What pytest, MLflow's databases, TensorFlow's AutoGraph and Dask leave in the temporary folder.
@@ -123,9 +123,8 @@ def group_of(item):
     params = item.callspec.params.values() if hasattr(item, "callspec") else ()
     names = [*item.fixturenames, *(param for param in params if isinstance(param, str))]
     asked = {GROUPS[name] for name in names if name in GROUPS}
-    if asked == {LOCAL}:
-        parts = (part for path, part in PARTS.items() if item.nodeid.startswith(path))
-        return next(parts, LOCAL)
+    if asked == {LOCAL} and item.nodeid.startswith(SECOND):
+        return LOCAL_TOO
     if asked:
         return min(asked, key=LONG.index)
     return item.nodeid.partition("[")[0].rpartition("::")[0]

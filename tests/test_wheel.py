@@ -20,9 +20,11 @@ EXTRAS = {
     "dask": "distributed",
     "delta": "deltalake",
     "demo": "keras",
+    "joblib": "joblib",
     "mlflow": "mlflow",
     "pandas": "pandas",
     "plots": "plotly",
+    "sklearn": "sklearn",
     "spark": "pyspark",
     "storage": "fsspec",
     "tensorflow": "tensorflow",
@@ -31,7 +33,7 @@ NEEDED = {"cloudpickle", "numpy", "optuna", "psutil", "rich", "scipy", "threadpo
 # Python runs it before anything else: what an extra brings is not to be found.
 ALONE = f"""
 import sys
-sys.modules.update(dict.fromkeys({[*EXTRAS.values(), "sklearn", "jax"]!r}))
+sys.modules.update(dict.fromkeys({[*EXTRAS.values(), "jax"]!r}))
 """
 
 OBJECTIVE = """

@@ -141,8 +141,15 @@ def at_a_random_moment(name, kill):
     return thread
 
 
-@pytest.mark.soak("kills", also_in_test=True)
-@pytest.mark.parametrize("kill", [kill_child, kill_python_worker, kill_executor])
+# `make test` kills children of workers in tests/remote, and executors with their machine below.
+@pytest.mark.parametrize(
+    "kill",
+    [
+        pytest.param(kill_child, marks=pytest.mark.soak("kills")),
+        pytest.param(kill_python_worker, marks=pytest.mark.soak("kills", also_in_test=True)),
+        pytest.param(kill_executor, marks=pytest.mark.soak("kills")),
+    ],
+)
 def test_a_process_of_the_cluster_is_killed(standalone_spark, tmp_path, name, kill, round_):
     """SIGKILL costs the attempts that it hit, and nothing else."""
     killer = at_a_random_moment(name, kill)

