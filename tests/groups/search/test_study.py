@@ -337,6 +337,7 @@ def client(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's own, about what it imports
+@pytest.mark.integration  # MLflow takes seconds to import
 class TestMLflow:
     """What fits log to MLflow themselves."""
 
