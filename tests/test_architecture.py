@@ -40,6 +40,7 @@ SECTIONS = (
         "driver",
         "described",
         "doubts",
+        "plan",
         "plots",
         "reports",
         "result",
@@ -74,6 +75,7 @@ HOMES = {
     "deltalake": ("data/references.py", "groups/record/output.py"),
     "pandas": (
         "result.py",
+        "plan/plan.py",
         "digest.py",
         "groups/run/local.py",
         "groups/result/table.py",

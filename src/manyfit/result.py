@@ -13,6 +13,7 @@ from manyfit._own import own_values
 from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
 from manyfit.metric import Direction, Metric
+from manyfit.plan.planning import StudyPlans
 from manyfit.plots.methods import StudyPictures
 from manyfit.repeats import Repeated, best_trial, repeated
 from manyfit.reports.study import study_html
@@ -54,7 +55,7 @@ class Failure:
 
 
 @dataclass(frozen=True, repr=False)
-class StudyResult(StudyPictures):
+class StudyResult(StudyPictures, StudyPlans):
     """The trials of a study at the time the result was made.
 
     Attributes:

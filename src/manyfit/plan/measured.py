@@ -1,0 +1,142 @@
+"""What trials cost, as their study has measured it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from manyfit.errors import NoResultError
+from manyfit.trial import Attempt, Trial
+
+# A machine is considered busy if its trials used at least this share of its cores.
+_BUSY = 0.9
+# The number of times that work and demand are computed from each other.
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The costs of a study's trials.
+
+    Attributes:
+        seconds: What each trial would have taken on an idle machine, by the trial's number.
+        cores: The number of cores that a trial uses while it runs alone; None if that is unknown.
+        memory: The bytes that the largest trial held; None if that is unknown.
+        start: Seconds until the first worker is ready.
+        gap: Seconds from the end of a trial until its slot begins the next one.
+    """
+
+    seconds: dict[int, float]
+    cores: float | None
+    memory: int | None
+    start: float
+    gap: float
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], cores: int) -> "Measured":
+        """Return the costs of trials that ran on one machine, or on machines of equal size.
+
+        Args:
+            trials: The trials, by number.
+            cores: The number of cores of a machine.
+
+        Raises:
+            NoResultError: No trial has run to an end of its own.
+        """
+        runs = [_Run.of(trial) for trial in trials if trial.state.is_finished and trial.seconds]
+        if not runs:
+            raise NoResultError("a plan needs trials that have ended, and this study has none")
+        known = [run for run in runs if run.cpu is not None]
+        demand = _demand(known, cores) if known else None
+        alone = {run.number: _alone(run, runs, demand or 0.0, cores) for run in runs}
+        memory = max((run.memory for run in runs if run.memory is not None), default=None)
+        return cls(alone, demand, memory, _start(trials), _gap(runs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The last attempt of a trial."""
+
+    number: int
+    worker: str
+    begin: float
+    end: float
+    cpu: float | None
+    memory: int | None
+
+    @classmethod
+    def of(cls, trial: Trial) -> "_Run":
+        last: Attempt = trial.attempts[-1]
+        memory = last.usage.get("peak_memory")
+        return cls(
+            trial.number,
+            last.worker,
+            last.started_at,
+            last.started_at + (last.seconds or 0.0),
+            last.usage.get("cpu_seconds"),
+            None if memory is None else int(memory),
+        )
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.begin
+
+    @property
+    def machine(self) -> str:
+        return self.worker.partition(":")[0].partition("/")[0]
+
+
+def _demand(runs: Sequence[_Run], cores: int) -> float:
+    """Return the cores that a typical trial uses alone.
+
+    If the cores were busy, trials that each use part of a core can't be told from trials that had
+    to share it. They are then assumed to be able to use one core each.
+    """
+    demand = median(_share(run.cpu, run.seconds) for run in runs)
+    crowd = median(_crowd(run, runs) for run in runs)
+    if demand * crowd < _BUSY * cores:
+        return demand
+    demand = max(demand, 1.0)
+    for _ in range(_ROUNDS):
+        shares = [_share(run.cpu, _alone(run, runs, demand, cores)) for run in runs]
+        demand = max(1.0, median(shares))
+    return demand
+
+
+def _share(cpu: float | None, seconds: float) -> float:
+    return (cpu or 0.0) / max(seconds, 1e-6)
+
+
+def _alone(run: _Run, runs: Sequence[_Run], demand: float, cores: int) -> float:
+    """Return the seconds that a run would have taken if no other had shared its cores."""
+    if run.seconds <= 0:
+        return 0.0
+    return run.seconds * min(1.0, cores / max(demand * _crowd(run, runs), 1e-9))
+
+
+def _crowd(run: _Run, runs: Sequence[_Run]) -> float:
+    """Return the number of runs on a run's machine during it, on average; at least 1."""
+    if run.seconds <= 0:
+        return 1.0
+    beside = (
+        max(0.0, min(run.end, other.end) - max(run.begin, other.begin))
+        for other in runs
+        if other.machine == run.machine
+    )
+    return max(1.0, sum(beside) / run.seconds)
+
+
+def _start(trials: Sequence[Trial]) -> float:
+    """Return the seconds from asking for the first trial until it began."""
+    first = min(trials, key=lambda trial: trial.attempts[0].started_at if trial.attempts else 1e99)
+    return max(0.0, first.attempts[0].started_at - first.asked_at) if first.attempts else 0.0
+
+
+def _gap(runs: Sequence[_Run]) -> float:
+    """Return the typical seconds between two runs of the same worker."""
+    last: dict[str, float] = {}
+    gaps = []
+    for run in sorted(runs, key=lambda run: run.begin):
+        if run.worker in last:
+            gaps.append(max(0.0, run.begin - last[run.worker]))
+        last[run.worker] = run.end
+    return median(gaps) if gaps else 0.0

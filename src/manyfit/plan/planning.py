@@ -1,0 +1,217 @@
+"""`result.plan()` simulates a study with different numbers of slots, and says what follows."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import mean
+from typing import Any, Protocol
+
+from manyfit._checks import check_number, check_optional
+from manyfit.advice.record import Record
+from manyfit.errors import ArgumentError
+from manyfit.metric import Metric
+from manyfit.plan.machines import Fleet
+from manyfit.plan.measured import Measured
+from manyfit.plan.plan import Plan, PlanRow
+from manyfit.plan.simulate import Simulated, simulate
+from manyfit.plan.world import World
+from manyfit.trial import Trial
+from manyfit.worker.limits import machine_memory, usable_cpus
+
+SLOTS = (1, 2, 4, 8, 16, 32, 64, 128)
+# From the knee on, twice the slots save less than this share of the time.
+_SAVES = 0.25
+# An idle share of paid machine time from which giving machines back early is worth mentioning.
+_IDLE = 0.15
+
+
+class Recorded(Protocol):
+    """A result, as plans read it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def trials(self) -> Sequence[Trial]: ...
+    @property
+    def _record(self) -> Record: ...
+
+
+class StudyPlans:
+    """The plans of a study's result, as a method."""
+
+    def plan(
+        self: Recorded,
+        n_trials: int | None = None,
+        *,
+        slots: Sequence[int] = SLOTS,
+        cores: int | None = None,
+        memory: int | None = None,
+        price: float | None = None,
+        draws: int = 3,
+        seed: int = 0,
+    ) -> Plan:
+        """Predict time, cost and quality of such a study, for different numbers of slots.
+
+        The study runs again in virtual time, with the real driver, sampler and pruner. Simulated
+        trials return values of landscapes that fit the trials on record, and take as long as those
+        did. Trials that use the cores of one machine at the same time slow one another down. A plan
+        takes seconds to a minute.
+
+        Trials that ran in threads, or on the driver, haven't recorded what they used: the plan then
+        assumes that they don't slow one another down, and says so.
+
+        Args:
+            n_trials: The number of trials of the planned study, from its beginning; by default as
+                many as this one has.
+            slots: The numbers of trials that run at once.
+            cores: The cores of a machine; by default those of this one, on which the trials on
+                record are assumed to have run.
+            memory: The memory of a machine, in bytes; by default that of this one.
+            price: The price of a machine per hour, in any currency.
+            draws: The number of landscapes: more are more precise.
+            seed: Determines the landscapes.
+
+        Raises:
+            ArgumentError: An argument breaks a rule.
+            NoResultError: No trial has ended by itself.
+
+        Example:
+            >>> result.plan(200, slots=[2, 8], cores=8, price=0.5)  # doctest: +SKIP
+            Plan of 200 trials, from the record of credit
+              slots  machines       time  best loss  used  cost
+                  2         1  33 min 4 s     0.2113   98%  0.28
+                  8         1  8 min 52 s     0.2121   91%  0.07  ← knee
+        """
+        count = check_optional("n_trials", n_trials, least=1, whole=True)
+        count = count or max(1, len(self._record.trials))
+        each = [check_number("slots", number, least=1, whole=True) for number in slots]
+        if not each:
+            raise ArgumentError("slots must have at least one number, but got none")
+        check_number("draws", draws, least=1, whole=True)
+        check_number("seed", seed, least=0, whole=True)
+        check_optional("price", price, least=0)
+        size = _Size.of(cores, memory)
+        measured = Measured.of(self.trials, size.cores)
+        wanted = sorted({min(number, count) for number in each})
+        # The same landscapes for all numbers of slots, so that differences are theirs.
+        worlds = [World(self._record, measured, seed + draw) for draw in range(draws)]
+        fleets = [size.fleet(number, measured) for number in wanted]
+        runs = {f.slots: [simulate(world, f, count) for world in worlds] for f in fleets}
+        rows = tuple(_rows(runs, size.room(measured), self._record.metric, price))
+        return Plan(
+            self.name,
+            self._record.metric,
+            count,
+            rows,
+            size.room(measured),
+            _knee(rows),
+            tuple(_notes(rows, measured, size)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """The size of a machine."""
+
+    cores: int
+    memory: int
+
+    @classmethod
+    def of(cls, cores: int | None, memory: int | None) -> "_Size":
+        given = check_optional("cores", cores, least=1, whole=True)
+        room = check_optional("memory", memory, above=0, unit="bytes")
+        return cls(given or usable_cpus(), room or machine_memory()[0])
+
+    def room(self, measured: Measured) -> int:
+        """Return how many trials a machine has room for."""
+        by_cores = max(1, int(self.cores / max(1.0, measured.cores or 1.0)))
+        return max(1, min(by_cores, self.by_memory(measured)))
+
+    def by_memory(self, measured: Measured) -> int:
+        return 1 << 30 if not measured.memory else int(self.memory // measured.memory)
+
+    def fleet(self, slots: int, measured: Measured) -> Fleet:
+        return Fleet(
+            slots,
+            self.room(measured),
+            math.inf if measured.cores is None else self.cores,
+            measured.cores or 1.0,
+            measured.start,
+            measured.gap,
+        )
+
+
+def _rows(
+    runs: dict[int, list[Simulated]], each: int, metric: Metric, price: float | None
+) -> Iterator[PlanRow]:
+    sign = 1.0 if metric.direction == "minimize" else -1.0
+    first = mean(run.best for run in next(iter(runs.values())))
+    for slots, found in runs.items():
+        seconds = [run.seconds for run in found]
+        machines = math.ceil(slots / each)
+        best = mean(run.best for run in found)
+        hours = machines * mean(seconds) / 3600
+        scaled = mean(run.machine_seconds for run in found) / 3600
+        yield PlanRow(
+            slots=slots,
+            machines=machines,
+            seconds=mean(seconds),
+            low=min(seconds),
+            high=max(seconds),
+            best=sign * best,
+            behind=best - first,
+            used=mean(run.used for run in found),
+            cost=None if price is None else price * hours,
+            scaled_cost=None if price is None else price * scaled,
+        )
+
+
+def _knee(rows: Sequence[PlanRow]) -> int:
+    for row, more in pairwise(rows):
+        doublings = math.log2(more.slots / row.slots)
+        if more.seconds > row.seconds * (1 - _SAVES) ** doublings:
+            return row.slots
+    return rows[-1].slots
+
+
+def _notes(rows: Sequence[PlanRow], measured: Measured, size: _Size) -> Iterator[str]:
+    if measured.cores is None:
+        yield (
+            "The study didn't record what its trials used of a machine: the plan assumes that they "
+            "don't slow one another down."
+        )
+    else:
+        held = f" and {_bytes(measured.memory)}" if measured.memory else ""
+        yield (
+            f"A trial uses {measured.cores:.1f} cores{held}; a machine of {size.cores} cores and "
+            f"{_bytes(size.memory)} has room for {size.room(measured)} at a time."
+        )
+    by_memory = size.by_memory(measured)
+    by_cores = int(size.cores / max(1.0, measured.cores or 1.0))
+    if by_memory < 1:
+        yield "The largest trial needs more memory than such a machine has."
+    elif by_memory < by_cores:
+        yield (
+            f"Memory is what limits it: {by_cores} trials would find cores. A machine with more "
+            "memory per core is cheaper than more machines."
+        )
+    yield from _scaling(rows)
+
+
+def _scaling(rows: Sequence[PlanRow]) -> Iterator[str]:
+    """Say whether machines that are given back early would save money."""
+    for row in rows:
+        if row.cost is None or row.scaled_cost is None or row.machines < 2 or row.cost <= 0:
+            continue
+        saved = 1 - row.scaled_cost / row.cost
+        if saved > _IDLE:
+            yield (
+                f"With {row.slots} slots, autoscaling saves {saved:.0%} of the cost: machines wait "
+                "for the last trials."
+            )
+            return
+
+
+def _bytes(size: Any) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -1,0 +1,157 @@
+"""Plans: what more slots would bring a study, by its record."""
+
+import json
+
+import pytest
+
+from manyfit import ArgumentError, Float, Metric, NoResultError, Space, Study
+from manyfit.cli import main
+from manyfit.plan.measured import Measured
+from manyfit.result import StudyResult
+from manyfit.trial import Attempt, Finished, Lost, Measurement, Trial
+
+SPACE = Space({"x": Float(0.0, 1.0)})
+GB = 10**9
+
+
+def trial(
+    number: int, *, begin: float, seconds: float, cpu: float | None = None, worker: str = "a:1"
+) -> Trial:
+    """Return a trial that took some seconds, and reported half way."""
+    x = (number * 0.618) % 1.0
+    loss = (x - 0.3) ** 2
+    usage = {} if cpu is None else {"cpu_seconds": cpu, "peak_memory": 2.0 * GB}
+    attempt = Attempt(
+        1,
+        worker,
+        begin,
+        (Measurement(0, {"loss": loss + 0.1}, begin + seconds / 2),),
+        end=Finished(loss, {"loss": loss}),
+        ended_at=begin + seconds,
+        seconds=seconds,
+        usage=usage,
+    )
+    return Trial(number, {"x": x}, asked_at=begin, attempts=(attempt,))
+
+
+def result(trials, tmp_path) -> StudyResult:
+    return StudyResult("credit", tmp_path, Metric("loss"), SPACE, "done", tuple(trials))
+
+
+def one_by_one(count=12, cpu=10.0, seconds=10.0):
+    return [trial(n, begin=10.0 * n, seconds=seconds, cpu=cpu) for n in range(count)]
+
+
+class TestTime:
+    def test_slots_with_cores_of_their_own_divide_it(self, tmp_path):
+        """Trials of ten seconds on one core each: twice the slots, half the time."""
+        plan = result(one_by_one(), tmp_path).plan(64, slots=[1, 2, 8], cores=8, draws=1)
+
+        assert [row.seconds for row in plan.rows] == pytest.approx([640, 320, 80], rel=0.35)
+        assert plan.knee == 8
+
+    def test_slots_that_share_cores_do_not(self, tmp_path):
+        """On one core, trials that need it all take turns."""
+        plan = result(one_by_one(), tmp_path).plan(
+            16, slots=[1, 4], cores=1, memory=100 * GB, draws=1
+        )
+
+        one, four = plan.rows
+        assert (one.machines, four.machines) == (1, 4)  # so that they needn't
+        assert four.seconds == pytest.approx(one.seconds / 4, rel=0.35)
+
+    def test_trials_that_wait_need_no_core(self, tmp_path):
+        """Trials that used a tenth of a core: many fit one machine."""
+        plan = result(one_by_one(cpu=1.0), tmp_path).plan(
+            32, slots=[1, 8], cores=8, memory=100 * GB, draws=1
+        )
+
+        assert plan.rows[1].seconds < plan.rows[0].seconds / 4
+        assert plan.rows[1].machines == 1
+
+    def test_it_is_repeatable(self, tmp_path):
+        """The same seed gives the same plan."""
+        study = result(one_by_one(), tmp_path)
+
+        assert str(study.plan(20, slots=[4])) == str(study.plan(20, slots=[4]))
+
+
+class TestMachines:
+    def test_memory_limits_the_slots_of_a_machine(self, tmp_path):
+        """Trials of 2 GB: three fit 7 GB, though there are eight cores."""
+        plan = result(one_by_one(), tmp_path).plan(
+            12, slots=[6], cores=8, memory=7 * GB, price=1.0, draws=1
+        )
+
+        assert (plan.slots_per_machine, plan.rows[0].machines) == (3, 2)
+        assert any("Memory is what limits it" in note for note in plan.notes)
+        assert plan.rows[0].cost == pytest.approx(2 * plan.rows[0].seconds / 3600)
+
+    def test_usage_that_was_not_recorded_is_said(self, tmp_path):
+        """Records of earlier versions, and trials in threads, have none."""
+        trials = [trial(n, begin=10.0 * n, seconds=10.0) for n in range(3)]
+
+        plan = result(trials, tmp_path).plan(4, slots=[1], draws=1)
+
+        assert "didn't record what its trials used" in plan.notes[0]
+
+
+class TestMeasured:
+    def test_trials_that_shared_a_core(self):
+        """Two at a time on one core: each would have taken half as long alone."""
+        trials = [
+            trial(n, begin=20.0 * (n // 2), seconds=20.0, cpu=10.0, worker=f"a:{n % 2}")
+            for n in range(8)
+        ]
+
+        measured = Measured.of(trials, cores=1)
+
+        assert measured.seconds[3] == pytest.approx(10.0)
+        assert measured.cores == pytest.approx(1.0)
+
+    def test_other_machines_share_nothing(self):
+        """Trials of two machines at the same time didn't slow each other down."""
+        trials = [
+            trial(n, begin=20.0 * (n // 2), seconds=20.0, cpu=20.0, worker=f"host{n % 2}:1")
+            for n in range(8)
+        ]
+
+        assert Measured.of(trials, cores=1).seconds[3] == pytest.approx(20.0)
+
+    def test_start_and_gap(self):
+        """The wait for the first trial, and that between two of a worker."""
+        trials = [trial(n, begin=12.0 * n, seconds=10.0, cpu=10.0) for n in range(4)]
+
+        measured = Measured.of(trials, cores=1)
+
+        assert (measured.start, measured.gap) == (0.0, 2.0)
+
+
+class TestBadInput:
+    def test_a_study_without_ended_trials(self, tmp_path):
+        """There is nothing to learn durations from."""
+        lost = Trial(0, {"x": 0.5}, attempts=(Attempt(1, "a:1", 0.0, end=Lost("killed")),))
+
+        with pytest.raises(NoResultError, match="trials that have ended"):
+            result([lost], tmp_path).plan(4)
+
+    @pytest.mark.parametrize(
+        "wrong", [{"slots": []}, {"slots": [0]}, {"draws": 0}, {"price": -1}, {"memory": 0}]
+    )
+    def test_arguments_are_checked(self, wrong, tmp_path):
+        """Before anything is simulated."""
+        with pytest.raises(ArgumentError, match=next(iter(wrong))):
+            result(one_by_one(2), tmp_path).plan(4, **wrong)
+
+
+def test_the_command_line(tmp_path, capsys):
+    """It has the same rows, as text and as JSON."""
+    with Study(SPACE, metric="loss", name="credit", folder=tmp_path, tracker=None) as study:
+        for _ in range(4):
+            study.tell(study.ask(), 0.5)
+    arguments = ["plan", "credit", "--folder", str(tmp_path), "--trials", "6", "--slots", "1", "2"]
+
+    assert main(arguments) == 0
+    assert "Plan of 6 trials, from the record of credit" in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    assert [row["slots"] for row in json.loads(capsys.readouterr().out)["rows"]] == [1, 2]
