@@ -62,7 +62,7 @@ ADAPTERS = (("executors", "spark"), ("journal",), ("trackers",))
 # The files that import a package, by its name or by a string.
 HOMES = {
     "optuna": ("samplers/optuna.py", "optuna.py"),
-    "plotly": ("plots/figure.py", "groups/result/plots.py"),
+    "plotly": ("plots/figure.py",),
     "mlflow": ("trackers/mlflow_server.py", "trackers/mlflow_app.py", "worker/autologging.py"),
     "rich": ("trackers/terminal*.py", "cli/*.py"),
     "joblib": ("joblib/__init__.py", "joblib/backend.py"),

@@ -53,7 +53,7 @@ def runs(folder: Path) -> dict[str, Any]:
 def test_all_is_written_once(
     unmirrored: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From the command line, with all that the record has; the second time changes nothing."""
+    """From the command line, with all on record and a report; the second time changes nothing."""
     unmirrored(lambda params: float(params["x"]))
     for _ in range(2):
         assert main(["sync", "missed", "--folder", str(tmp_path)]) == 0
@@ -67,6 +67,9 @@ def test_all_is_written_once(
             assert run.data.params == {"x": str(trial.params["x"])}
             assert run.data.metrics == {"loss": trial.value}
             assert run.info.start_time == round(trial.attempts[0].started_at * 1000)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    kept = {item.path for item in client.list_artifacts(found["missed"].info.run_id)}
+    assert kept == {"report.html", "space.json"}
 
 
 def test_a_server_that_never_answered(unmirrored: Callable[..., None], tmp_path: Path) -> None:

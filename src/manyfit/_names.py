@@ -1,6 +1,13 @@
-"""Names of files in any locale: they are UTF-8, though under LC_ALL=C Python expects ASCII."""
+"""Names of studies and of files; these are UTF-8, though under LC_ALL=C Python expects ASCII."""
 
 import os
+import secrets
+import time
+
+
+def new_name(kind: str) -> str:
+    """Return a name that no other study has, with date and time: `study-20260131-235959-a1b2`."""
+    return f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def to_file_name(name: str) -> str:

@@ -36,6 +36,9 @@ from manyfit.trial import Trial
 
 logger = logging.getLogger("manyfit")
 
+# Reasons of studies and calls that have not ended.
+NOT_STARTED = "not started"
+NOT_ENDED = "not ended: its driver is running, or was killed"
 GROUPS_FILE = "groups.json"  # in records of `tune_groups` from before it kept a journal
 _MOST_NAME = 200  # bytes; file systems allow 255 or so
 
@@ -49,7 +52,7 @@ class Header:
     metric: Metric | None = None
     driver: DriverStarted | None = None
     work: WorkDescribed | None = None
-    reason: str = "not started"
+    reason: str = NOT_STARTED
     asked: int = 0
 
     def take_in(self, event: Event) -> None:
@@ -76,7 +79,7 @@ class Header:
                 self.work = event
             case DriverStarted():
                 self.driver = event
-                self.reason = "not ended: its driver is running, or was killed"
+                self.reason = NOT_ENDED
             case StudyEnded(reason):
                 self.reason = reason
             case TrialAsked():

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from manyfit._names import new_name
 from manyfit.archive import Header, check_kind, materialized, replay, result_of, study_folder
 from manyfit.arguments import (
     check_objective,
@@ -36,6 +37,7 @@ from manyfit.prior import earlier_studies
 from manyfit.pruners.auto import make_pruner, prunes
 from manyfit.pruners.base import PrunerSettings
 from manyfit.recorder import Recorder
+from manyfit.reports.study import study_html
 from manyfit.result import StudyResult
 from manyfit.samplers.auto import make_sampler
 from manyfit.samplers.base import Sampler
@@ -124,7 +126,7 @@ class Study:
         max_attempts, seed, lag = checked_choices(max_attempts, on_space_change, seed, lag)
         self.space = Space.of(space)
         self.metric = Metric(metric, direction)
-        self.name = name if name is not None else _new_name()
+        self.name = name if name is not None else new_name("study")
         self.folder = study_folder(self.name, folder)
         check_kind(self.folder, groups=False)
         self.seed = secrets.randbits(32) if seed is None else seed
@@ -386,6 +388,7 @@ class Study:
             remote=can is not None and can.remote,
             on_driver_thread=can is not None and can.on_driver_thread,
             outside=frozenset(self._engine.outside),
+            files=lambda: {"report.html": study_html(self.result())},
         )
         mirrors = Mirrors(make_trackers(self._tracker, progress))
         mirrors.open(info, tuple(self._engine.trials))
@@ -394,7 +397,3 @@ class Study:
     def _close_trackers(self) -> None:
         for tracker in self._recorder.trackers:
             tracker.close(self._reason, tuple(self._engine.trials))
-
-
-def _new_name() -> str:
-    return time.strftime("study-%Y%m%d-%H%M%S-") + secrets.token_hex(2)

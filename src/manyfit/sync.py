@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from manyfit._names import from_file_name
-from manyfit.archive import on_record, study_folder
+from manyfit.archive import on_record, result_of, study_folder
 from manyfit.events import AttemptLost
 from manyfit.journal.file import FileJournal
+from manyfit.reports.study import study_html
 from manyfit.trackers.base import StudyInfo
 from manyfit.trackers.mlflow import Mirror, MlflowTracker
 from manyfit.trackers.mlflow_ledger import last_place
@@ -61,6 +62,7 @@ def sync_study(
             n_trials=0,
             parallelism=None,
             outside=frozenset(engine.outside),
+            files=lambda: {"report.html": study_html(result_of(engine, name, path, header.reason))},
         )
         tracker.open(info, tuple(engine.trials))
         return tracker.finish(header.reason, tuple(engine.trials))

@@ -142,7 +142,7 @@ class TestOutcome:
     def test_files(self):
         """The table, the worst groups, failures and pictures are files."""
         files = outcome_of(result(row(0), row(1, FAIL, reason="no", traceback="T"))).files()
-        assert set(files) == {"table.csv", "worst.csv", "failures.json", "figures.html"}
+        assert set(files) == {"table.csv", "worst.csv", "failures.json", "report.html"}
         assert '"traceback": "T"' in files["failures.json"]
         assert files["table.csv"].count("\n") == 3
 

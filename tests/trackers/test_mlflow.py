@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,17 @@ def test_a_database_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert env["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/mlflow.db"
     _, runs = runs_of(env["MLFLOW_TRACKING_URI"], "Default")
     assert list(runs) == [0]
+
+
+def test_a_report_that_cannot_be_made(
+    database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It costs the report alone: the mirror is complete, and the user is told once."""
+    tracker = MlflowTracker(database, experiment="broken")
+    tracker.open(replace(Story(folder=tmp_path).study, files=lambda: {"a": str(1 / 0)}), ())
+    assert tracker.finish("all trials are done", ()) is not None
+    assert runs_of(database, "broken")[0].info.status == "FINISHED"
+    assert "MLflow gets no report and no tables (ZeroDivisionError" in caplog.text
 
 
 def test_credentials_of_a_server_are_not_handed_on(

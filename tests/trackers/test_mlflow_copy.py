@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from manyfit.testing.trackers import Story
+from manyfit.trackers.base import Outcome
 from manyfit.trackers.mlflow_copy import Copy
 from manyfit.trackers.mlflow_ledger import Ledger
 from manyfit.trackers.mlflow_remote import AwayError
@@ -380,13 +381,15 @@ def test_a_parent_that_was_deleted_is_made_anew(
 
 
 def test_the_study_ends(open_copy: Any, server: Any, tmp_path: Path) -> None:
-    """The parent run is FINISHED, with the best trial and the reason."""
+    """The parent run is FINISHED, with the best trial, the reason and the report."""
     story = Story(folder=tmp_path)
     copy = open_copy(server, story)
     story.run(2)
-    copy.end("all trials are done", tuple(story.trials.values()))
+    outcome = Outcome(files=lambda: {"report.html": "<html>"})
+    copy.end("all trials are done", tuple(story.trials.values()), outcome)
     parent = server.parent
     assert parent.status == "FINISHED"
+    assert parent.files["report.html"] == "<html>"
     assert parent.tags["manyfit.best.trial"] == "1"
     assert parent.tags["manyfit.reason"] == "all trials are done"
     assert parent.curve("best_loss") == [(1, 1.0), (2, 0.5)]

@@ -1,7 +1,6 @@
 """`tune_groups`: one model per group, in one call."""
 
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from manyfit._checks import check_optional
-from manyfit._names import from_file_name
+from manyfit._names import from_file_name, new_name
 from manyfit._redact import redact
 from manyfit.archive import study_folder
 from manyfit.budget import Stop
@@ -199,7 +198,7 @@ def tune_groups(
         keep_trials=keep_trials,
         seed=seed,
     )
-    home = study_folder(name if name is not None else _new_name(), folder)
+    home = study_folder(name if name is not None else new_name("groups"), folder)
     mirrors = Mirrors(hear_the_end(make_trackers(tracker, progress)))
     population = _population(data, job, parallelism, executor, home)
     place = None if output is None else Output.of(output, home)
@@ -351,7 +350,3 @@ def _check_order(job: GroupJob) -> None:
         raise ArgumentError(
             f"holdout={job.holdout} needs order_by: the rows of a Spark DataFrame have no order"
         )
-
-
-def _new_name() -> str:
-    return time.strftime("groups-%Y%m%d-%H%M%S-") + secrets.token_hex(2)

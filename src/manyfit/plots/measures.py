@@ -35,6 +35,14 @@ class Share(Protocol):
         """The upper end."""
 
 
+class Importances(Protocol):
+    """How much params matter."""
+
+    @property
+    def params(self) -> Sequence[Share]:
+        """The share of each param, the largest first."""
+
+
 def importances(study: Studied, shares: Sequence[Share]) -> Chart:
     """Return how much each param matters, with intervals.
 

@@ -1,11 +1,18 @@
 """The pictures of a study's result, as methods."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from manyfit.errors import ArgumentError
 from manyfit.plots import measures, params, study, work
 from manyfit.plots.figure import figure
 from manyfit.plots.study import Studied
+
+
+class Weighed(Studied, Protocol):
+    """A study whose params are weighed."""
+
+    def importances(self) -> measures.Importances:
+        """Return how much each param matters."""
 
 
 class StudyPictures:
@@ -21,6 +28,10 @@ class StudyPictures:
     def plot_curves(self: Studied) -> Any:
         """Return a figure of what trials reported of the tuned metric, step by step."""
         return figure(study.curves(self))
+
+    def plot_importances(self: Weighed) -> Any:
+        """Return a figure of how much each param matters, with 95 % intervals: `importances`."""
+        return figure(measures.importances(self, self.importances().params))
 
     def plot_slices(self: Studied, *names: str) -> Any:
         """Return a figure of the values over each param, with the model's mean and 95 % band.

@@ -22,9 +22,10 @@ from manyfit.plots.pixels import Scale, ends
 
 # In pixels of the drawing.
 _WIDTH, _WIDE, _NARROW = 560, 1140, 360
-_LETTER = 6.3  # the width of a letter of an axis
+_LETTER = 6.9  # the width of a letter of an axis
 _TOP, _RIGHT, _BELOW, _TITLE = 10, 12, 42, 16
 _MOST_TICK = 22  # letters
+_SLANTED = 110
 _UNDER_WORDS = 0.6  # the opacity of cells, so that words in them can be read
 
 
@@ -103,6 +104,8 @@ class _Drawing:
         self._x.start = 8 + title + min(_LETTER * widest, 0.4 * width)
         self._x.end = width - _RIGHT
         self._slanted = self._needs_slant()
+        if self._slanted:  # room to the left, for the label of the first tick
+            self._x.start = max(self._x.start, _SLANTED)
         below = _BELOW - (0 if panel.x.title else 12) + (44 if self._slanted else 0)
         self._y.start, self._y.end = height - below, _TOP + (_TITLE if panel.title else 0)
 

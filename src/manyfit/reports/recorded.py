@@ -1,64 +1,73 @@
-"""How to reproduce a study, from its journal."""
+"""How to reproduce a study, or a call of `tune_groups`, from its journal."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from manyfit.errors import JournalError
 from manyfit.events import (
     DriverStarted,
-    Event,
     SpaceChanged,
     StudyCreated,
     StudyEnded,
     WorkDescribed,
 )
+from manyfit.group_events import CallCreated, CallEnded, CallStarted
 from manyfit.journal.file import FILE_NAME, read_events
 from manyfit.trackers.progress import counted
 
 
 def facts(folder: Path) -> list[tuple[str, str]]:
-    """Return what a study's record says of how it was made, a title and a text for each.
+    """Return what a record says of how it was made, a title and a text for each.
 
     Args:
-        folder: The study's own folder.
+        folder: The folder of a study or a call.
     """
     found = [("record", str(folder))]
     if not (folder / FILE_NAME).exists():
         return found
-    last: dict[type, Event] = {}
+    last: dict[type, object] = {}
     drivers = 0
     try:
         for event in read_events(folder / FILE_NAME):
-            drivers += isinstance(event, DriverStarted)
+            drivers += isinstance(event, DriverStarted | CallStarted)
             last[type(event)] = event
     except JournalError as error:
         return [*found, ("damaged", str(error))]
-    for event in last.values():
-        found += _facts_of(event)
+    for each in last.values():
+        found += _facts_of(each)
     if drivers > 1:
         found.append(("resumed", counted(drivers - 1, "time")))
     return found
 
 
-def _facts_of(event: Event) -> Iterator[tuple[str, str]]:
+def _facts_of(event: object) -> Iterator[tuple[str, str]]:
     match event:
-        case StudyCreated():
+        case StudyCreated() | CallCreated():
             yield "created", f"{moment(event.at)}, by Manyfit {event.manyfit}"
             yield "seed", str(event.seed)
         case WorkDescribed():
-            for name, setting in event.settings.items():
-                yield name, setting
-            for name, digest in event.objective.items():
-                yield f"digest of {name}", digest
+            yield from event.settings.items()
+            yield from _digests(event.objective, "")
+        case CallStarted():
+            yield from _driver(event)
+            for function, digests in event.functions.items():
+                yield from _digests(digests, f" ({function})")
         case DriverStarted():
-            yield "driver", f"{event.host}, process {event.pid}, from {moment(event.at)}"
+            yield from _driver(event)
         case SpaceChanged():
             yield "space changed", moment(event.at)
-        case StudyEnded():
+        case StudyEnded() | CallEnded():
             yield "ended", moment(event.at)
-        case _:
-            return
+
+
+def _driver(event: CallStarted | DriverStarted) -> Iterator[tuple[str, str]]:
+    yield "driver", f"{event.host}, process {event.pid}, from {moment(event.at)}"
+
+
+def _digests(digests: Mapping[str, str], of: str) -> Iterator[tuple[str, str]]:
+    for name, digest in digests.items():
+        yield f"digest of {name}{of}", digest
 
 
 def moment(at: float) -> str:

@@ -9,9 +9,9 @@ from manyfit._redact import REDACTED, is_secret_name, redact_value
 from manyfit.choice import Choice, Domain
 from manyfit.plots import measures, params, work
 from manyfit.plots.chart import Chart
+from manyfit.plots.methods import Weighed
 from manyfit.plots.study import (
     ROLES,
-    Studied,
     best_of,
     completed,
     curves,
@@ -50,7 +50,7 @@ class Alike(Protocol):
         """The output of the first one."""
 
 
-class Reported(Studied, Protocol):
+class Reported(Weighed, Protocol):
     """The part of a `StudyResult` that a report shows."""
 
     @property
@@ -186,17 +186,19 @@ def _range(domain: Domain) -> str:
 # ── in pictures, rows and tracebacks ──────────────────────────────────────────────────────────
 
 
-def charts(study: Studied) -> Iterator[Chart]:
+def charts(study: Weighed) -> Iterator[Chart]:
     """Yield the pictures of a study; those that have nothing to show say so."""
-    names = list(study.space.params)
+    shares = study.importances().params
+    names = [each.params[0] for each in shares] or list(study.space.params)
     model = params.model_of(study)
     yield history(study)
     yield curves(study)
+    yield measures.importances(study, shares)
+    yield measures.correlation(study)
     yield params.slices(study, model, names)
     yield params.contour(study, model, names)
-    yield measures.correlation(study)
-    yield params.parallel(study, names)
     yield work.durations(study)
+    yield params.parallel(study, names)
     yield work.timeline(study)
     yield params.failures(study)
 

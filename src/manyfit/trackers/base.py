@@ -55,6 +55,8 @@ class StudyInfo:
             recorded and are ignored; they are never best.
         on_driver_thread: Whether no event of a trial arrives between its start and its end.
         groups: The properties of a call of `tune_groups`; None for a study.
+        files: Returns the texts to keep with a study that has ended, by file name; for groups,
+            `Outcome` has them.
     """
 
     name: str
@@ -69,6 +71,7 @@ class StudyInfo:
     on_driver_thread: bool = False
     outside: Container[int] = ()
     groups: GroupsInfo | None = None
+    files: Callable[[], Mapping[str, str]] = dict
 
     def counting(self, trials: Iterable[Trial]) -> list[Trial]:
         """Return the trials that count, which are those inside the space."""

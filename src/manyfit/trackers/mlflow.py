@@ -1,5 +1,6 @@
 """Mirrors a study, or a call over groups, to MLflow: a run, with a child per trial or group."""
 
+import logging
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 from manyfit._checks import check_number
 from manyfit._optional import expect
+from manyfit._redact import redact
 from manyfit.events import Event
 from manyfit.group_events import GroupEnded
 from manyfit.trackers import mlflow_settings as settings
@@ -21,6 +23,8 @@ from manyfit.trackers.mlflow_relay import Relay
 from manyfit.trackers.mlflow_server import Experiment, Server, import_mlflow
 from manyfit.trackers.mlflow_uris import absolute, is_local, without_user
 from manyfit.trial import Trial
+
+logger = logging.getLogger("manyfit.mlflow")
 
 
 class Mirror(NamedTuple):
@@ -88,6 +92,7 @@ class MlflowTracker:
         self._experiment = experiment
         self._wait = wait
         self._courier: Courier | None = None
+        self._files: Callable[[], Mapping[str, str]] = dict
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
         """Begin to connect, in the background."""
@@ -95,6 +100,7 @@ class MlflowTracker:
         serves = study.remote and study.groups is None
         connect = _connector(self._tracking_uri, self._experiment, study.folder, remote=serves)
         settings.hold()
+        self._files = study.files
         self._courier = Courier(study, history, connect, self._wait)
 
     def prepare(self, trial: Trial) -> Mapping[str, str]:
@@ -134,8 +140,10 @@ class MlflowTracker:
         if self._courier is None:
             return None
         courier, self._courier = self._courier, None
+        if outcome is None and not courier.has_groups:
+            outcome = Outcome(files=self._files)
         if outcome is not None:
-            files = outcome.files()  # now, so that the wait is the server's alone
+            files = _texts(outcome)  # now, so that the wait is the server's alone
             outcome = replace(outcome, files=lambda: files)
         try:
             is_written = courier.close(reason, trials, outcome)
@@ -145,6 +153,20 @@ class MlflowTracker:
             return None
         server = courier.copy.server
         return Mirror(without_user(server.uri), server.experiment_name)
+
+
+def _texts(outcome: Outcome) -> Mapping[str, str]:
+    """Return the files of an outcome; none, with a warning, if they can't be made."""
+    try:
+        return outcome.files()
+    except Exception as error:  # noqa: BLE001 - no page is worth the rest of a mirror
+        logger.warning(
+            "MLflow gets no report and no tables (%s: %s); all else is written, and the record is "
+            "complete.",
+            type(error).__name__,
+            redact(str(error)),
+        )
+        return {}
 
 
 def _connector(

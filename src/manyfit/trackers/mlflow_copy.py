@@ -19,6 +19,7 @@ class Copy(Runs):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._is_stored = False  # what is kept with the study
         self._written: set[int] = set()  # of those that are finished: all but status and artifacts
 
     def key(self, number: int, attempt: int) -> str:
@@ -29,7 +30,8 @@ class Copy(Runs):
         """Find or create the parent run; find runs that a killed driver created and didn't note."""
         known = self.page.runs
         lacks = any(trial.number not in known for trial in history)
-        self._open(self.page.parent, rows.study_tags(self._study), adopt=lacks)
+        tags = rows.study_tags(self._study)
+        self._study_run = self._open(self.page.parent, tags, adopt=lacks)
 
     def start(self, trial: Trial, prepared_at: float | None = None) -> Run:
         """Set a trial's run to RUNNING, and create it if necessary.
@@ -75,7 +77,7 @@ class Copy(Runs):
             self._written.discard(number)
         return trial.state.is_finished
 
-    def end(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:  # noqa: ARG002 - of groups
+    def end(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:
         """End the parent run, and runs left RUNNING by trials that never started."""
         self._adopt_doubtful()
         for trial in trials:
@@ -84,6 +86,9 @@ class Copy(Runs):
         self._store_space()
         tags = rows.summary(self._study, trials, reason)
         self._sum_up(rows.batches(rows.best_so_far(self._study, trials), tags=tags))
+        if outcome is not None and not self._is_stored:
+            self._upload(self._study_run, outcome.files())
+            self._is_stored = True
         self.remote.set_status(self._parent, rows.study_status(trials, reason), time.time())
 
     def _key_tag(self, trial: Trial) -> dict[str, str]:

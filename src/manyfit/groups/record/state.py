@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from manyfit._optional import load
-from manyfit.archive import GROUPS_FILE, metric_of
+from manyfit.archive import GROUPS_FILE, NOT_ENDED, NOT_STARTED, metric_of
 from manyfit.errors import JournalCorruptError, NoResultError
 from manyfit.group_events import (
     CallCreated,
@@ -48,7 +48,7 @@ class CallState:
     def __init__(self) -> None:
         self._created: CallCreated | None = None
         self.calls: list[CallStarted] = []
-        self.reason = "not started"
+        self.reason = NOT_STARTED
         self.notes: tuple[str, ...] = ()
         self.digests: dict[str, str] = {}
         self.clusters: dict[str | None, dict[str, str]] = {}
@@ -86,7 +86,7 @@ class CallState:
             case CallStarted():
                 self._gather()
                 self.calls.append(event)
-                self.reason = "not ended: its driver is running, or was killed"
+                self.reason = NOT_ENDED
             case CallEnded(reason):
                 self.reason, self.notes = reason, tuple(event.notes)
             case GroupEvaluated(group, history):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from manyfit._redact import redact
 from manyfit.groups.record.ended import events_of
 from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL
-from manyfit.groups.result import plots
+from manyfit.groups.result.report import groups_html
 from manyfit.groups.result.table import label
 from manyfit.trackers.auto import is_installed
 from manyfit.trackers.base import Outcome
@@ -25,12 +25,12 @@ _MOST_ROWS = 200_000
 
 
 def outcome_of(result: "GroupsResult") -> Outcome:
-    """Return the outcome of a result, with plots if plotly is installed."""
+    """Return the outcome of a result."""
     return Outcome(
         lines=str(result).splitlines(),
         metrics=_metrics(result),
         tags={f"manyfit.{state.lower()}": str(result.count(state)) for state in _STATES},
-        files=lambda: {**_tables(result), **_failures(result), **_pictures(result)},
+        files=lambda: {**_tables(result), **_failures(result), "report.html": groups_html(result)},
         groups=lambda: events_of(result.rows),
     )
 
@@ -84,10 +84,3 @@ def _failures(result: "GroupsResult") -> dict[str, str]:
         for failure in result.failures()
     ]
     return {"failures.json": redact(json.dumps(found, indent=1, ensure_ascii=False))}
-
-
-def _pictures(result: "GroupsResult") -> dict[str, str]:
-    """Return a page with all plots, which contains plotly's code (four megabytes) once."""
-    if not is_installed("plotly") or not len(result):
-        return {}
-    return {"figures.html": plots.page(result)}

@@ -18,6 +18,7 @@ from manyfit.groups.record.models import fetch
 from manyfit.groups.record.row import COMPLETE, NO_MODEL, Table, has_failed, keys_in
 from manyfit.groups.result import plots
 from manyfit.groups.result.advice import compare
+from manyfit.groups.result.report import groups_html
 from manyfit.groups.result.summary import Summary, sentences
 from manyfit.groups.result.table import (
     Key,
@@ -29,6 +30,8 @@ from manyfit.groups.result.table import (
     stored_params,
 )
 from manyfit.metric import Metric
+from manyfit.plots.figure import figure
+from manyfit.reports.writing import write
 from manyfit.space import Space
 from manyfit.trial import gist
 
@@ -302,7 +305,7 @@ class GroupsResult:
         Raises:
             MissingExtraError: plotly is not installed.
         """
-        return plots.gains(self)
+        return figure(plots.gains(self))
 
     def plot_params(self, name: str | None = None) -> Any:
         """Return a plotly figure of the distribution of the best params over groups.
@@ -314,7 +317,7 @@ class GroupsResult:
             ArgumentError: There is no such param.
             MissingExtraError: plotly is not installed.
         """
-        return plots.params(self, name)
+        return figure(plots.params(self, name))
 
     def plot_slowest(self, n: int = 20) -> Any:
         """Return a plotly figure of the slowest groups, and the time of their fits.
@@ -322,7 +325,22 @@ class GroupsResult:
         Raises:
             MissingExtraError: plotly is not installed.
         """
-        return plots.slowest(self, n)
+        return figure(plots.slowest(self, n))
+
+    def report(self, path: str | Path) -> Path:
+        """Write a report as one HTML file, which needs no network; returns its path.
+
+        It has figures over all groups, notes, pictures, a table of all groups, and causes of
+        failure with tracebacks. It may be of a call that runs. Credentials are redacted.
+
+        Args:
+            path: The file, which is replaced.
+
+        Raises:
+            ArgumentError: `path` is a folder.
+            OSError: The file can't be written.
+        """
+        return write(path, groups_html(self))
 
     # ── in words ──────────────────────────────────────────────────────────────────────────────
 
