@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from manyfit import Choice, Float, Metric, Space, StudyResult
 from manyfit.testing.samplers import finished, trial
-from manyfit.trial import Failed
+from manyfit.trial import Failed, Finished
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -215,3 +216,22 @@ def test_a_phone(page):
         mobile=True,
     )
     assert page.run("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.soak("throughput")
+def test_a_thousand_trials_open_in_two_seconds(page, tmp_path):
+    """Of a study with learning curves, as a browser on this machine has it."""
+    rng = np.random.default_rng(0)
+    trials = [
+        trial(
+            n,
+            {"rate": float(rng.random()), HOSTILE: "b"},
+            Finished(value, {"loss": value}),
+            *np.linspace(3.0, value, 20),
+        )
+        for n, value in enumerate(rng.random(1000).tolist())
+    ]
+    result = StudyResult("study", tmp_path, Metric("loss"), SPACE, "done", tuple(trials))
+    path = result.report(tmp_path / "study.html")
+    assert path.stat().st_size < 3_000_000
+    assert min(page.open(path) for _ in range(3)) < 2.0

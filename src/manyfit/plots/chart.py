@@ -12,12 +12,12 @@ Tell: TypeAlias = Callable[[int], str]
 # The meaning of a colour; marks whose meanings differ also differ in shape, place or label.
 Role: TypeAlias = Literal["complete", "pruned", "failed", "running", "best", "quiet"]
 
-# The palette of Okabe and Ito ("Color universal design", 2008), which colour-blind readers can tell
-# apart; the second colour of each is for a dark background.
+# After Okabe and Ito, "Color universal design" (2008), a palette that colour-blind readers can
+# tell apart; darker for light paper, and lighter, the second of each, for dark.
 COLOURS: dict[Role, tuple[str, str]] = {
     "complete": ("#0072b2", "#56b4e9"),
     "pruned": ("#b97d00", "#e69f00"),
-    "failed": ("#d55e00", "#f0804a"),
+    "failed": ("#9c3a00", "#f0804a"),
     "running": ("#a3568a", "#cc79a7"),
     "best": ("#007f5c", "#2fc79b"),
     "quiet": ("#6b7683", "#9aa5b1"),
