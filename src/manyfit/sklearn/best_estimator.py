@@ -80,7 +80,7 @@ class BestEstimatorMixin:
         return getattr(self.best_estimator_, method)(X)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "cv_results_")
+        return hasattr(self, "cv_results_" if self.refit is False else "best_estimator_")
 
     @property
     def n_features_in_(self) -> int:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
 
+from manyfit.errors import UndefinedMetricError
 from manyfit.sklearn.objective import FIT_ERROR, SCORE_ERROR
-from manyfit.trial import State, Trial
+from manyfit.trial import Failed, State, Trial
 
 _LINE = "-" * 80
 
@@ -68,8 +69,8 @@ def warn_of_failures(trials: Sequence[Trial], error_score: float) -> None:
     Raises:
         ValueError: All fits failed.
     """
-    failed = {trial.number: _count(trial, "_fit_failed") for trial in trials}
-    fits = sum(_count(trial, "_fit_time") for trial in trials)
+    failed = {trial.number: _failed_fits(trial) for trial in trials}
+    fits = sum(max(_count(trial, "_fit_time"), failed[trial.number]) for trial in trials)
     causes: dict[str, int] = {}
     for trial in trials:
         if failed[trial.number]:
@@ -93,22 +94,22 @@ def warn_of_failures(trials: Sequence[Trial], error_score: float) -> None:
             "not expected, you can try to debug them by setting error_score='raise'.\n\n"
             f"Below are more details about the failures:\n{details}",
             FitFailedWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
 def warn_of_scorers(trials: Sequence[Trial], error_score: float) -> None:
-    """Warn of scorers that raised, and of candidates that ended without a fit that failed."""
+    """Warn of scorers that raised. A score that is NaN isn't one of them."""
     for trial in trials:
         text = trial.notes.get(SCORE_ERROR)
-        if text is None and trial.state is State.FAIL and not _count(trial, "_fit_failed"):
+        if trial.state is State.FAIL and not _failed_fits(trial) and not _is_nan(trial):
             text = trial.traceback or trial.reason
         if text is not None:
             warnings.warn(
                 "Scoring failed. The score on this train-test partition for these parameters will "
                 f"be set to {error_score}. Details: \n{text}",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
 
@@ -124,6 +125,17 @@ def _measured(
         }
         row |= {**missing, **measurement.metrics}
     return row
+
+
+def _failed_fits(trial: Trial) -> int:
+    """Return the number of fits that failed; at least one if a trial failed before any."""
+    never_fitted = trial.state is State.FAIL and not trial.measurements
+    return max(_count(trial, "_fit_failed"), int(never_fitted))
+
+
+def _is_nan(trial: Trial) -> bool:
+    end = trial.attempts[-1].end if trial.attempts else None
+    return isinstance(end, Failed) and end.error == UndefinedMetricError.__name__
 
 
 def _count(trial: Trial, ending: str) -> int:
@@ -165,7 +177,7 @@ def _warn_of_others(trials: Sequence[Trial], means: NDArray[np.float64], kind: s
     ended = np.array([trial.state is not State.PRUNED for trial in trials])
     if np.any(~np.isfinite(means[ended])):
         warnings.warn(
-            f"One or more of the {kind} scores are non-finite: {means}", UserWarning, stacklevel=4
+            f"One or more of the {kind} scores are non-finite: {means}", UserWarning, stacklevel=5
         )
 
 

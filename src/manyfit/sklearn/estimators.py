@@ -19,10 +19,11 @@ def settings_space(estimator: Any, given: Any) -> SettingsSpace:
         given: What the user wrote; see `SettingsSpace`.
 
     Raises:
-        TypeError: As for `SettingsSpace`.
+        TypeError: As for `SettingsSpace`, or a param of the estimator can't be copied.
         ValueError: As for `SettingsSpace`, or the estimator doesn't take one of the settings; the
             message has the nearest name.
     """
+    _check_copy(estimator)
     known = dict(estimator.get_params())
     for name, holder in _estimators_in(given):
         known |= {f"{name}__{param}": value for param, value in holder.get_params().items()}
@@ -53,6 +54,21 @@ def _estimators_in(given: Any) -> Iterator[tuple[str, Any]]:
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, list | tuple)
+
+
+def _check_copy(estimator: Any) -> None:
+    try:
+        clone(estimator)
+    except Exception as error:
+        for name, value in estimator.get_params().items():
+            try:
+                clone(value, safe=False)
+            except Exception as cause:  # noqa: BLE001 - values raise what they like
+                raise TypeError(
+                    f"{name} of {type(estimator).__name__} can't be copied or pickled, which every "
+                    f"fit needs ({type(cause).__name__}: {cause})"
+                ) from error
+        raise
 
 
 def _check(estimator: Any, settings: Mapping[str, Any]) -> None:

@@ -120,16 +120,27 @@ def split(
         ValueError: A precomputed kernel isn't a square array.
     """
     y = None if data.y is None else rows_of(data.y, rows)
-    if not get_tags(estimator).input_tags.pairwise:
+    if not check_kernel(estimator, data.X):
         return rows_of(data.X, rows), y
-    if not hasattr(data.X, "shape"):
+    return data.X[np.ix_(rows, rows if columns is None else columns)], y
+
+
+def check_kernel(estimator: Any, X: Any) -> bool:
+    """Return whether an estimator takes a precomputed kernel.
+
+    Raises:
+        ValueError: It does, and `X` isn't a square array.
+    """
+    if not get_tags(estimator).input_tags.pairwise:
+        return False
+    if not hasattr(X, "shape"):
         raise ValueError(
             "Precomputed kernels or affinity matrices have to be passed as arrays or sparse "
             "matrices."
         )
-    if data.X.shape[0] != data.X.shape[1]:
+    if X.shape[0] != X.shape[1]:
         raise ValueError("X should be a square kernel matrix")
-    return data.X[np.ix_(rows, rows if columns is None else columns)], y
+    return True
 
 
 def params_of(params: Mapping[str, Any], data: Data, rows: NDArray[np.intp]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
@@ -13,7 +14,8 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch, indexable
 from sklearn.utils.metadata_routing import process_routing
 
-from manyfit.sklearn.fold import Data, Fold, length_of
+from manyfit.digest import digest_of
+from manyfit.sklearn.fold import Data, Fold, check_kernel, length_of
 from manyfit.sklearn.scoring import Scoring
 
 
@@ -53,8 +55,18 @@ class Inputs:
             for name, value in params.items()
         }
         routed = _routed(search, scoring, params)
-        data = Data(X, y, routed.estimator.fit, routed.scorer.score)
+        data = Data(X, y, dict(routed.estimator.fit), dict(routed.scorer.score))
+        check_kernel(search.estimator, X)
         return cls(data, _folds(search, X, y, routed.splitter.split))
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """Digests of the data and of the folds: scores of others can't be compared."""
+        rows, data = length_of(self.data.X), self.data
+        return {
+            "search.data": f"{rows} rows, {_digest(data)}",
+            "search.folds": f"{len(self.folds)} folds, {_digest(self.folds)}",
+        }
 
 
 def check_no_params(search: Any, method: str, params: Mapping[str, Any]) -> None:
@@ -111,11 +123,20 @@ def _folds(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> tuple[Fold
             f"{expected} splits, got {len(splits)}"
         )
     if not splits:
-        raise ValueError("No fits were performed. Was the CV iterator empty?")
+        raise ValueError(
+            "No fits were performed. Was the CV iterator empty? Were there no candidates?"
+        )
     return tuple(
         Fold(number, _positions(train), _positions(test))
         for number, (train, test) in enumerate(splits)
     )
+
+
+def _digest(value: Any) -> str:
+    try:
+        return str(joblib.hash(value))[:16]
+    except Exception:  # noqa: BLE001 - what can't be pickled raises what it likes
+        return digest_of(value)
 
 
 def _positions(rows: Any) -> NDArray[np.intp]:

@@ -15,6 +15,9 @@ from manyfit.sklearn.scoring import ONLY, Scoring, ScoringError
 from manyfit.sklearn.spaces import SettingsSpace
 from manyfit.worker.context import report
 
+# The name under which the tuned score is reported, and its mean returned. It says nothing of the
+# direction, which would be doubted: larger is better, even where the score is a negated error.
+METRIC = "mean_test_score"
 # The notes of a trial that completed although a fit or a scorer failed, and their length.
 FIT_ERROR, SCORE_ERROR = "fit_error", "score_error"
 _MOST_NOTE = 900
@@ -31,7 +34,6 @@ class FoldsObjective:
         candidates: Turns the params of a trial into settings of the estimator.
         data: A mapping with the data and the folds: it may be shared among the trials of a machine.
         scoring: The scores to compute.
-        metric: The name under which the tuned metric is reported and returned.
         train_scores: Whether the training rows are scored, too.
         error_score: What stands for the score of a fold that failed; `"raise"` ends the study.
         all_folds: Whether a trial whose mean is already NaN goes on to the other folds.
@@ -42,7 +44,6 @@ class FoldsObjective:
     candidates: SettingsSpace
     data: Mapping[str, Any]
     scoring: Scoring
-    metric: str
     train_scores: bool
     error_score: Any
     all_folds: bool
@@ -100,7 +101,7 @@ class FoldsObjective:
         tuned = self._tuned(result)
         return {
             # Without it, a pruner doesn't judge the fold: what failed ends by its own exception.
-            **({self.metric: tuned} if math.isfinite(tuned) else {}),
+            **({METRIC: tuned} if math.isfinite(tuned) else {}),
             f"split{number}_fit_time": result.fit_time,
             f"split{number}_score_time": result.score_time,
             **{f"split{number}_test_{name}": value for name, value in result.test.items()},
@@ -122,7 +123,7 @@ class FoldsObjective:
         }
         return {
             **means,
-            self.metric: float(np.mean([self._tuned(each) for each in results])),
+            METRIC: float(np.mean([self._tuned(each) for each in results])),
             "mean_fit_time": _mean([each.fit_time for each in results]),
             "mean_score_time": _mean([each.score_time for each in results]),
             **self._notes(results),

@@ -2,6 +2,8 @@
 
 import contextlib
 import multiprocessing
+import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,20 +15,38 @@ from sklearn.utils import check_random_state
 
 from manyfit._checks import check_optional
 from manyfit.data.shared import share
-from manyfit.errors import ArgumentError, FatalError
+from manyfit.digest import digest
+from manyfit.errors import ArgumentError, FatalError, StudyChangedError
 from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Executor
 from manyfit.pruners.folds import FoldPruner
 from manyfit.result import StudyResult
 from manyfit.sklearn.inputs import Inputs
-from manyfit.sklearn.objective import FoldsObjective
-from manyfit.sklearn.scoring import ONLY, Scoring
+from manyfit.sklearn.objective import METRIC, FoldsObjective
+from manyfit.sklearn.scoring import Scoring
 from manyfit.sklearn.spaces import SettingsSpace
+from manyfit.sklearn.verbose import FitLines
 from manyfit.study import Study
 from manyfit.trial import Failed, Params, Trial
 from manyfit.worker.context import current_trial
 
 _LARGEST_SEED = 2**31 - 1
+
+
+class Interrupted(KeyboardInterrupt):
+    """A Ctrl-C ended the search.
+
+    Attributes:
+        result: The trials so far.
+    """
+
+    def __init__(self, result: StudyResult) -> None:
+        done = sum(trial.state.is_finished for trial in result.trials)
+        super().__init__(
+            f"{done} {'trial is' if done == 1 else 'trials are'} done and on record. To go on, fit "
+            f"again with name={result.name!r} and folder={str(result.folder.parent)!r}"
+        )
+        self.result = result
 
 
 @dataclass(frozen=True)
@@ -52,41 +72,68 @@ class Search:
             ArgumentError: An argument breaks a rule; nothing has run.
             ObjectiveError: The estimator, or something else, can't be sent to a worker.
             StudyChangedError: The study of this name has another space, metric or data.
+            Interrupted: On a Ctrl-C.
             Exception: A fit failed and `error_score` is "raise", or a scorer returned no number.
         """
-        options, space = self.options, self.candidates.space
+        options = self.options
         n_trials = self._n_trials()
         executor = make_executor(
             _where(options.executor), parallelism=options.parallelism, n_trials=n_trials
         )
-        seed = _seed_of(options.random_state)
-        lag = executor.parallelism if seed is not None and executor.parallelism > 1 else None
         objective = self._objective(executor)
-        with (
-            self._folder() as folder,
-            Study(
-                space,
-                metric=objective.metric,
-                direction="maximize",
-                name=options.name,
-                folder=folder,
-                seed=seed,
-                sampler=options.sampler,
-                pruner=self._pruner(lag),
-                lag=lag,
-                tracker=self._tracker(),
-            ) as study,
-        ):
-            result = study.tune(
-                objective,
-                n_trials=n_trials,
-                timeout=options.timeout,
-                executor=executor,
-                max_failures=n_trials if options.sampler == "grid" else None,
-                progress="auto" if options.verbose else None,
+        if options.verbose > 0:
+            folds = len(self.inputs.folds)
+            print(
+                f"Fitting {folds} folds for each of {n_trials} candidates, totalling "
+                f"{folds * n_trials} fits"
             )
+        with self._study(executor) as study:
+            try:
+                result = study.tune(
+                    objective,
+                    n_trials=n_trials,
+                    timeout=options.timeout,
+                    executor=executor,
+                    max_failures=n_trials if options.sampler == "grid" else None,
+                    progress="auto" if options.verbose == 1 else None,
+                )
+            except KeyboardInterrupt as interrupt:
+                raise Interrupted(study.result()) from interrupt
+            if result.reason == "interrupted":
+                raise Interrupted(result)
         self._raise_fatal(result)
         return result
+
+    @contextlib.contextmanager
+    def _study(self, executor: Executor) -> Iterator[Study]:
+        options, seed = self.options, _seed_of(self.options.random_state)
+        lag = executor.parallelism if seed is not None and executor.parallelism > 1 else None
+        with self._folder() as folder:
+            with _told_what_changed(options.name):
+                study = Study(
+                    self.candidates.marked(self._marks()),
+                    metric=METRIC,
+                    direction="maximize",
+                    name=options.name,
+                    folder=folder,
+                    seed=seed,
+                    sampler=options.sampler,
+                    pruner=self._pruner(lag),
+                    lag=lag if options.pruner in ("auto", None) else None,
+                    tracker=self._tracker(),
+                )
+            with study:
+                yield study
+
+    def _marks(self) -> dict[str, str]:
+        """Return what a search that is resumed must have in common with the one on record."""
+        options, estimator = self.options, self.options.estimator
+        tuned = options.refit if isinstance(options.refit, str) else ""
+        return {
+            **self.inputs.marks,
+            "search.estimator": f"{type(estimator).__name__}, {_digest(estimator.get_params())}",
+            "search.scoring": _digest((options.scoring, options.error_score, tuned)),
+        }
 
     def params_of(self, trial: Trial) -> Params:
         """Return the settings of a trial."""
@@ -120,7 +167,6 @@ class Search:
             candidates=self.candidates,
             data=data if executor.capabilities.in_driver_process else share(**data),
             scoring=self.scoring,
-            metric=f"mean_test_{self.scoring.tuned or ONLY}",
             train_scores=options.return_train_score,
             error_score=options.error_score,
             all_folds=options.pruner is None,
@@ -129,12 +175,19 @@ class Search:
 
     @contextlib.contextmanager
     def _folder(self) -> Iterator[Any]:
-        """Return the folder of studies; without a name, one that is removed at the end."""
+        """Return the folder of studies; without a name, one that is removed unless interrupted."""
         if self.options.name is not None:
             yield self.options.folder
             return
-        with tempfile.TemporaryDirectory(prefix="manyfit-search-") as folder:
+        folder = tempfile.mkdtemp(prefix="manyfit-search-")
+        try:
             yield folder
+        except Interrupted:
+            raise
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _pruner(self, lag: int | None) -> Any:
         pruner, folds = self.options.pruner, len(self.inputs.folds)
@@ -144,8 +197,16 @@ class Search:
 
     def _tracker(self) -> Any:
         """Return the tracker; a search without a name isn't recorded, unless one is given."""
-        is_auto = isinstance(self.options.tracker, str) and self.options.tracker == "auto"
-        return None if is_auto and self.options.name is None else self.options.tracker
+        tracker = self.options.tracker
+        if isinstance(tracker, str) and tracker == "auto" and self.options.name is None:
+            tracker = None
+        if self.options.verbose < 2:
+            return tracker
+        lines = FitLines(self.candidates.settings, len(self.inputs.folds))
+        return [
+            lines,
+            *(tracker if isinstance(tracker, list | tuple) else [tracker] * bool(tracker)),
+        ]
 
     def _raise_fatal(self, result: StudyResult) -> None:
         """Raise what ended the search: the settings are evaluated again here, for the exception."""
@@ -155,10 +216,28 @@ class Search:
             return
         here = self._objective(make_executor("inline"))
         try:
-            here(self.candidates.space.store(trial.params))
+            here(trial.params)
         except FatalError as error:
             raise error.__cause__ or error from None
         raise ArgumentError(f"a trial ended the search: {trial.reason}\n{trial.traceback}")
+
+
+@contextlib.contextmanager
+def _told_what_changed(name: str | None) -> Iterator[None]:
+    """Say in words of a search what differs from the study on record."""
+    try:
+        yield
+    except StudyChangedError as error:
+        changes = [line.strip() for line in str(error).splitlines() if line.startswith("  ")]
+        raise StudyChangedError(
+            f"the search {name!r} is on record with other data, or with another space or "
+            f"estimator: {'; '.join(changes) or error}. Results of one can't be compared with "
+            "those of the other: give this search another name"
+        ) from error
+
+
+def _digest(value: Any) -> str:
+    return digest(re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value)))
 
 
 def _is_fatal(trial: Trial) -> bool:

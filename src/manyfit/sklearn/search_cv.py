@@ -1,5 +1,6 @@
 """`SearchCV`: an estimator that searches the settings of another one by cross-validation."""
 
+import contextlib
 import copy
 import numbers
 import os
@@ -21,7 +22,7 @@ from manyfit.sklearn.estimators import configured, settings_space
 from manyfit.sklearn.fold import fit
 from manyfit.sklearn.inputs import Inputs, check_no_params
 from manyfit.sklearn.scoring import ONLY, Scoring
-from manyfit.sklearn.search import Search
+from manyfit.sklearn.search import Interrupted, Search
 
 # Params that may be connected to a cluster or a server: copies of a search share them.
 _CONNECTED = ("executor", "tracker")
@@ -64,8 +65,8 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
             a sequence of these; or None.
         random_state: Makes the settings repeatable, whatever the timing. With several trials at
             once, settings are then chosen without the results of the latest trials, and none is
-            pruned.
-        verbose: Whether progress is shown.
+            pruned, unless a pruner is given, which depends on the timing.
+        verbose: 0 for no output, 1 for progress, 2 for a line per fold.
 
     Attributes:
         cv_results_: As for `GridSearchCV`, one row per finished trial. `state` is COMPLETE, PRUNED
@@ -138,16 +139,21 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         Raises:
             ValueError: An argument breaks a rule, or every fit failed.
             TypeError: An argument has the wrong type.
-            KeyboardInterrupt: On a Ctrl-C; `cv_results_` has the trials that had finished.
+            KeyboardInterrupt: On a Ctrl-C; `cv_results_` has the finished trials, and the message
+                says how to go on.
         """
         _check(self)
         scoring = Scoring(self.estimator, self.scoring, self.refit)
         candidates = settings_space(self.estimator, self.space)
         search = Search(self, candidates, scoring, Inputs.of(self, scoring, X, y, params))
-        result = search.run()
+        try:
+            result = search.run()
+        except Interrupted as interrupt:
+            self.__dict__.pop("best_estimator_", None)  # that of an earlier fit
+            with contextlib.suppress(ValueError):  # nothing has finished
+                self._take(search, interrupt.result)
+            raise
         self._take(search, result)
-        if result.reason == "interrupted":
-            raise KeyboardInterrupt(_how_to_go_on(self.name))
         if self.refit is not False:
             self._refit(search)
         return self
@@ -273,9 +279,3 @@ def _check(search: SearchCV) -> None:
     score = search.error_score
     if score != "raise" and not isinstance(score, numbers.Real):
         raise ArgumentError(f"error_score must be 'raise' or a number, but got {score!r:.200}")
-
-
-def _how_to_go_on(name: str | None) -> str:
-    if name is None:
-        return "cv_results_ has the trials so far. With name=..., a search can be resumed"
-    return f"cv_results_ has the trials so far. To go on, fit again with name={name!r}"

@@ -125,6 +125,10 @@ class SettingsSpace:
         self._entries = self._top(given)
         self.space = Space(dict(_as_domains(self._entries)))
 
+    def marked(self, marks: Mapping[str, str]) -> Space:
+        """Return the space with constants that say what it is searched for."""
+        return Space({**dict(_as_domains(self._entries)), **marks})
+
     def settings(self, params: Params) -> dict[str, Any]:
         """Return the settings of a trial, by name; the values are the user's own objects."""
         return dict(sorted(_read(self._entries, params)))
@@ -179,9 +183,9 @@ class SettingsSpace:
             if strict:
                 raise TypeError(
                     f"Parameter grid for parameter {param!r} needs to be a list or a numpy array, "
-                    f"a distribution, a Float, an Int or a Choice, but got {value!r} (of type "
-                    f"{type(value).__name__}) instead. Single values need to be wrapped in a list "
-                    "with one element."
+                    f"but got {value!r} (of type {type(value).__name__}) instead. Single values "
+                    "need to be wrapped in a list with one element. It may also be a distribution "
+                    "of scipy.stats, a Float, an Int or a Choice."
                 )
             return Entry(param, param, None, reading)
         suffix = {_Quantile: ".quantile", _Draw: ".seed"}.get(type(reading), "")
