@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from manyfit.errors import JournalError
@@ -47,12 +48,11 @@ def _facts_of(event: object) -> Iterator[tuple[str, str]]:
             yield "created", f"{moment(event.at)}, by Manyfit {event.manyfit}"
             yield "seed", str(event.seed)
         case WorkDescribed():
-            yield from event.settings.items()
-            yield from _digests(event.objective, "")
+            yield from _described(event)
         case CallStarted():
             yield from _driver(event)
             for function, digests in event.functions.items():
-                yield from _digests(digests, f" ({function})")
+                yield f"digests of {function}", _listed(digests)
         case DriverStarted():
             yield from _driver(event)
         case SpaceChanged():
@@ -65,9 +65,17 @@ def _driver(event: CallStarted | DriverStarted) -> Iterator[tuple[str, str]]:
     yield "driver", f"{event.host}, process {event.pid}, from {moment(event.at)}"
 
 
-def _digests(digests: Mapping[str, str], of: str) -> Iterator[tuple[str, str]]:
-    for name, digest in digests.items():
-        yield f"digest of {name}{of}", digest
+def _described(event: WorkDescribed) -> Iterator[tuple[str, str]]:
+    """Yield whatever is recorded of the work, by the names of the event's fields."""
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, Mapping) and value:
+            title = "digests of the objective" if field.name == "objective" else field.name
+            yield title, _listed(value)
+
+
+def _listed(items: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {text}" for name, text in items.items())
 
 
 def moment(at: float) -> str:
