@@ -415,6 +415,7 @@ def test_rows_and_targets_differ_in_length(iris):
         searching(GaussianNB(), SMOOTHING).fit(iris[0], iris[1][:9])
 
 
+@pytest.mark.soak("contracts")
 def test_trials_run_on_a_cluster(iris, tmp_path):
     """Its workers receive the data once, and their scores come back."""
     executor = ProcessClusterExecutor(ProcessCluster(tmp_path / "machine"))
