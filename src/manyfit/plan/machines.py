@@ -26,7 +26,7 @@ class Fleet:
         each: The number of slots on a machine.
         cores: The cores of a machine; infinite if trials are known not to share them.
         demand: The cores that a trial uses while it runs alone.
-        start: Seconds until a slot is ready.
+        start: Seconds of work for a slot's first trial, in addition to the trial itself.
         gap: Seconds between two trials of a slot.
     """
 
@@ -55,6 +55,7 @@ class _Run:
     seconds: float  # of an idle machine
     reports: list[tuple[float, int, float]]
     waits: float  # seconds until it begins
+    before: float  # work before its own
     began: float = 0.0
     done: float = 0.0  # seconds of an idle machine
     stop: str | None = None
@@ -64,8 +65,8 @@ class _Run:
         """Return the seconds until something happens to it, at a pace."""
         if not self.has_begun:
             return self.waits
-        mark = self.reports[0][0] * self.seconds if self.reports else self.seconds
-        return (mark - self.done) / pace
+        share = self.reports[0][0] if self.reports else 1.0
+        return (self.before + share * self.seconds - self.done) / pace
 
 
 @dataclass(slots=True)
@@ -121,9 +122,9 @@ class SimulatedExecutor:
         is_first = self._slots_used < self._fleet.slots
         self._slots_used += is_first
         loss, seconds = self._world.loss(task.params), self._world.seconds(task.params)
-        waits = self._fleet.start if is_first else self._fleet.gap
+        waits, before = (0.0, self._fleet.start) if is_first else (self._fleet.gap, 0.0)
         curve = self._world.curve(loss)
-        machine.running.append(_Run(task, number, loss, seconds, curve, waits))
+        machine.running.append(_Run(task, number, loss, seconds, curve, waits, before))
 
     def poll(self, handle: Handler, timeout: float) -> None:  # noqa: ARG002 - time is virtual
         """Move time to the next event, and pass it on."""

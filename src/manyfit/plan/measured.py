@@ -1,6 +1,6 @@
 """What trials cost, as their study has measured it."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -18,10 +18,12 @@ class Measured:
     """The costs of a study's trials.
 
     Attributes:
-        seconds: What each trial would have taken on an idle machine, by the trial's number.
+        seconds: What each trial would have taken on an idle machine by a worker that has run others
+            before, by the trial's number.
         cores: The number of cores that a trial uses while it runs alone; None if that is unknown.
         memory: The bytes that the largest trial held; None if that is unknown.
-        start: Seconds until the first worker is ready.
+        start: Seconds of work until a worker is ready, with what its first trial takes longer, for
+            instance to import frameworks.
         gap: Seconds from the end of a trial until its slot begins the next one.
     """
 
@@ -49,7 +51,10 @@ class Measured:
         demand = _demand(known, cores) if known else None
         alone = {run.number: _alone(run, runs, demand or 0.0, cores) for run in runs}
         memory = max((run.memory for run in runs if run.memory is not None), default=None)
-        return cls(alone, demand, memory, _start(trials), _gap(runs))
+        first = _first(runs)
+        warming = _warming(alone, first)
+        seconds = {n: max(0.0, s - warming) if n in first else s for n, s in alone.items()}
+        return cls(seconds, demand, memory, _start(trials) + warming, _gap(runs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,21 @@ def _crowd(run: _Run, runs: Sequence[_Run]) -> float:
         if other.machine == run.machine
     )
     return max(1.0, sum(beside) / run.seconds)
+
+
+def _first(runs: Sequence[_Run]) -> set[int]:
+    """Return the first trial of each worker."""
+    earliest: dict[str, _Run] = {}
+    for run in sorted(runs, key=lambda run: run.begin, reverse=True):
+        earliest[run.worker] = run
+    return {run.number for run in earliest.values()}
+
+
+def _warming(seconds: Mapping[int, float], first: Container[int]) -> float:
+    """Return by how much the first trials of workers take longer than the others."""
+    others = [each for number, each in seconds.items() if number not in first]
+    those = [each for number, each in seconds.items() if number in first]
+    return max(0.0, median(those) - median(others)) if others else 0.0
 
 
 def _start(trials: Sequence[Trial]) -> float:
