@@ -44,6 +44,19 @@ def test_dask(tmp_path):
     assert len(code.splitlines()) <= 15
 
 
+@pytest.mark.integration
+def test_joblib(tmp_path):
+    """So does the first one of the guide to joblib; the others need a cluster."""
+    script = tmp_path / "with_joblib.py"
+    script.write_text(blocks("docs/joblib.md")[0])
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert 0.9 < float(done.stdout) < 1.0
+
+
 def test_miniature():
     """The design in one file runs, in under 200 lines, and resumes as if never stopped."""
     script = ROOT / "docs" / "mini.py"

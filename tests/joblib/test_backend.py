@@ -1,4 +1,8 @@
-"""The joblib backend, over processes and over a cluster without Spark."""
+"""The joblib backend, over processes and over a cluster without Spark.
+
+`make test` has Spark and Dask make a few calls; the whole contract on each kind of Spark is for
+`make soak PART=contracts`.
+"""
 
 import contextlib
 import multiprocessing
@@ -16,8 +20,10 @@ import pytest
 from joblib import Parallel, delayed
 
 from manyfit.errors import ArgumentError, ExecutorError
+from manyfit.executors.dask import DaskExecutor
 from manyfit.executors.processes import ProcessExecutor
 from manyfit.joblib import ManyfitBackend
+from manyfit.spark.executor import SparkExecutor
 from manyfit.testing.remote import ProcessCluster, ProcessClusterExecutor
 
 PATIENCE = 60.0
@@ -49,7 +55,8 @@ def assert_quiet(folder):
     assert set(folder.iterdir()) == written
 
 
-def served(executor):
+def served(cls, executor):
+    cls.shared = executor
     yield (backend := ManyfitBackend(executor))
     backend.close()
 
@@ -234,16 +241,14 @@ class JoblibContract:
 
         def look(part):
             array = part["table"]
-            mapped = array
-            while not isinstance(mapped, np.memmap):
-                mapped = mapped.base
-            return float(array[3, 1]), array.flags.writeable, str(mapped.filename), type(array)
+            return float(array[3, 1]), array.flags.writeable, str(array.filename), array[:2]
 
-        seen = set(
-            Parallel(2, batch_size=1)(delayed(look)({"i": i, "table": table}) for i in range(6))
+        seen = Parallel(2, batch_size=1)(delayed(look)({"i": i, "table": table}) for i in range(6))
+        ((value, writeable, _),) = {each[:3] for each in seen}
+        assert (value, writeable) == (7.0, False)
+        assert all(
+            type(part) is np.ndarray and part.tolist() == [[0, 1], [2, 3]] for *_, part in seen
         )
-        ((value, writeable, _, kind),) = seen
-        assert (value, writeable, kind) == (7.0, False, np.ndarray)
 
     def test_a_changed_array_is_seen_anew(self):
         """What is changed between two calls of Parallel is what workers see; equal data, too."""
@@ -280,25 +285,45 @@ class JoblibContract:
 
         assert set(Parallel(2)(delayed(inner)() for _ in range(2))) == {(True, self.cpus())}
 
-    def test_threads_share_the_workers(self, backend):
-        """Several threads with the same executor, as Optuna's, use the same workers at once."""
-        failures = []
+    def test_optuna_runs_trials_at_once_on_the_same_workers(self, tmp_path):
+        """Objectives in Optuna's threads run at the same time, and share the executor's workers."""
+        import optuna
 
-        def one(first):
-            try:
-                with joblib.parallel_config("manyfit", executor=backend.executor):
-                    for _ in range(5):
-                        found = Parallel(2)(delayed(abs)(-i) for i in range(first, first + 9))
-                        assert found == list(range(first, first + 9))
-            except BaseException as error:  # noqa: BLE001 - it is raised in the test
-                failures.append(error)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        paths = [tmp_path / "0", tmp_path / "1"]
 
-        threads = [threading.Thread(target=one, args=(n,)) for n in (0, 100)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert failures == []
+        def meet(mine, wait):
+            mine.touch()
+            wait()
+            return os.getpid()
+
+        def objective(trial):
+            mine, other = paths[:: 1 if trial.number else -1]
+            with joblib.parallel_config("manyfit", executor=self.shared):
+                first, *rest = Parallel(2, batch_size=2)(
+                    delayed(call)(*args)
+                    for call, args in ((meet, (mine, waiting(other))), (os.getpid, ()))
+                )
+            trial.set_user_attr("pids", [first, *rest])
+            return 0.0
+
+        study = optuna.create_study()
+        study.optimize(objective, n_trials=2, n_jobs=2)
+        pids = {pid for trial in study.trials for pid in trial.user_attrs["pids"]}
+        assert len(pids) == 2
+        assert os.getpid() not in pids
+
+    def test_generators_at_once(self):
+        """Two calls of Parallel whose results are read in turns don't disturb each other."""
+        first, second = (
+            Parallel(2, return_as="generator")(delayed(pow)(i, n) for i in range(20))
+            for n in (1, 2)
+        )
+        assert next(first) == 0
+        assert next(second) == 0
+        with pytest.warns(UserWarning, match="successfully executed  but not used|cancelled"):
+            first.close()
+        assert list(second) == [i * i for i in range(1, 20)]
 
 
 class TestProcesses(JoblibContract):
@@ -308,7 +333,7 @@ class TestProcesses(JoblibContract):
     @classmethod
     def backend(cls):
         """Two processes."""
-        yield from served(ProcessExecutor(2))
+        yield from served(cls, ProcessExecutor(2))
 
     def cpus(self):
         """The number of threads of a pool."""
@@ -324,7 +349,7 @@ class TestCluster(JoblibContract):
     def backend(cls, tmp_path_factory):
         """Two workers of a cluster."""
         cluster = ProcessCluster(tmp_path_factory.mktemp("machine"))
-        yield from served(ProcessClusterExecutor(cluster))
+        yield from served(cls, ProcessClusterExecutor(cluster))
 
     def cpus(self):
         """The number of threads of a pool."""
@@ -345,6 +370,17 @@ def test_workers_end_with_the_configuration():
         assert all(map(is_there, pids))
 
     assert not any(map(is_there, pids))
+
+
+def test_workers_end_though_a_traceback_is_kept():
+    """An exception that somebody keeps, with all that its frames refer to, keeps no worker."""
+    with joblib.parallel_config("manyfit", executor="processes", parallelism=2):
+        (pid, *_) = Parallel(-1)(delayed(os.getpid)() for _ in range(2))
+        with pytest.raises(ZeroDivisionError) as kept:
+            Parallel(-1)(delayed(divmod)(1, i) for i in (1, 0))
+
+    assert not is_there(pid)
+    assert kept.value.__traceback__ is not None
 
 
 def test_options_that_make_no_sense_are_refused():
@@ -375,3 +411,73 @@ def test_scores_equal_those_without_it():
             found.append((scores, forest.fit(x, y).predict_proba(x).tolist()))
 
     assert found[0] == found[1]
+
+
+# ── on Spark and Dask ─────────────────────────────────────────────────────────────────────────────
+
+
+def check(executor):
+    """Calls run on two workers, which share the array that this process has."""
+    array = np.arange(200_000.0)
+
+    def call(i, a):
+        return os.getpid(), a[i]
+
+    with joblib.parallel_config("manyfit", executor=executor):
+        found = Parallel(-1, batch_size=1)(delayed(call)(i, array) for i in range(6))
+        with pytest.raises(ZeroDivisionError):
+            Parallel(-1)(delayed(divmod)(1, i) for i in (1, 0))
+
+    assert os.getpid() not in {pid for pid, _ in found}
+    assert [value for _, value in found] == [float(i) for i in range(6)]
+
+
+@pytest.mark.integration
+def test_classic(standalone_spark):
+    """Calls run on a standalone cluster, by a classic session."""
+    check(SparkExecutor(standalone_spark, 2))
+
+
+@pytest.mark.integration
+def test_connect(connect_spark):
+    """Calls run on a cluster behind Spark Connect."""
+    check(SparkExecutor(connect_spark, 2))
+
+
+@pytest.mark.integration
+def test_dask(dask_cluster):
+    """Calls run on a Dask cluster."""
+    from distributed import Client
+
+    with Client(dask_cluster) as client:
+        check(DaskExecutor(client, 2))
+
+
+class OnSpark(JoblibContract):
+    """The whole contract, on a kind of Spark."""
+
+    def cpus(self):
+        """The number of threads of a pool."""
+        return 1
+
+
+@pytest.mark.integration
+@pytest.mark.soak("contracts")
+class TestClassic(OnSpark):
+    """A classic session on a standalone cluster."""
+
+    @pytest.fixture
+    def backend(self, standalone_spark):
+        """Two workers."""
+        yield from served(type(self), SparkExecutor(standalone_spark, 2))
+
+
+@pytest.mark.integration
+@pytest.mark.soak("contracts")
+class TestConnect(OnSpark):
+    """Spark Connect."""
+
+    @pytest.fixture
+    def backend(self, connect_spark):
+        """Two workers."""
+        yield from served(type(self), SparkExecutor(connect_spark, 2))

@@ -1,15 +1,29 @@
-"""The backend that joblib calls."""
+"""The backend that joblib calls.
+
+::
+
+    parallel_config ─► ManyfitBackend ─┐
+         Parallel ─► CallBackend ──────┼─ leases ─► Pool, one for each executor
+         Parallel ─► CallBackend ──────┘
+"""
 
 import logging
 import math
 import threading
 import weakref
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 from joblib import register_parallel_backend
-from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, SequentialBackend
+from joblib.parallel import (
+    AutoBatchingMixin,
+    FallbackToBackend,
+    ParallelBackendBase,
+    SequentialBackend,
+)
 
+from manyfit.data.shared import Shared
 from manyfit.errors import ArgumentError
 from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Executor
@@ -19,14 +33,54 @@ from manyfit.joblib.pool import Batch, Pool
 logger = logging.getLogger("manyfit")
 
 _NAME = "manyfit"
+_MOST_BYTES = 1 << 20  # of an array that is pickled; joblib's default
 
 
-class ManyfitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # no types
+@dataclass(eq=False)
+class _Settings:
+    """What a configuration and its calls have in common.
+
+    Attributes:
+        executor: Where calls run.
+        slots: The number of calls that run at once.
+        cpus: The number of threads of each pool in a worker; None for what the executor says.
+        kept: The shared arrays of the last call, by digest.
+        told: What the user has been told.
+    """
+
+    executor: Executor
+    slots: int
+    cpus: int | None = None
+    kept: dict[str, Shared] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+
+    def tell(self, sentence: str) -> None:
+        """Log a warning, each sentence once."""
+        if sentence not in self.told:
+            self.told.add(sentence)
+            logger.warning("%s.", sentence)
+
+    def n_jobs(self, asked: int | None) -> int:
+        """Return the number of calls that run at once.
+
+        Raises:
+            ValueError: It is 0.
+        """
+        if asked == 0:
+            raise ValueError("n_jobs == 0 in Parallel has no meaning")
+        if asked is None or asked < 0:
+            return max(self.slots + 1 + (-1 if asked is None else asked), 1)
+        if asked > self.slots:
+            self.tell(f"n_jobs={asked} is reduced to the executor's {self.slots} slots")
+        return min(asked, self.slots)
+
+
+class ManyfitBackend(ParallelBackendBase):  # type: ignore[misc] # joblib has no types
     """Runs the calls of `joblib.Parallel` in long-lived workers of an executor.
 
     Workers start with the first call, serve all calls within the same `parallel_config`, and end
-    with it. Several configurations with the same executor, in several threads too, share its
-    workers. With `n_jobs=1`, joblib itself makes the calls, here.
+    with it. Configurations with the same executor, in several threads too, share its workers. With
+    `n_jobs=1`, joblib itself makes the calls, here.
 
     NumPy arrays above `max_nbytes` (joblib's, 1 MB by default) are moved to each machine once, and
     mapped there, read-only. Inside a call, joblib runs sequentially, and the pools of BLAS and
@@ -42,9 +96,6 @@ class ManyfitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         parallelism: The number of workers of `"processes"`; by default the number of cores.
         nesting_level: What joblib says.
         inner_max_num_threads: The number of threads of each pool in a worker.
-
-    Attributes:
-        executor: The executor.
 
     Raises:
         ArgumentError: The executor runs trials in this process.
@@ -68,50 +119,15 @@ class ManyfitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         inner_max_num_threads: int | None = None,
     ) -> None:
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
-        self.executor = make_executor(executor, parallelism=parallelism)
-        abilities = self.executor.capabilities
-        if abilities.in_driver_process or not abilities.hard_kill:
+        made = make_executor(executor, parallelism=parallelism)
+        if made.capabilities.in_driver_process or not made.capabilities.hard_kill:
             raise ArgumentError(
                 "executor must run trials in other processes, such as 'processes' or "
                 f"SparkExecutor(spark), but got {executor!r:.200}. For threads, use joblib's own "
                 "backend 'threading'"
             )
-        self._leased: Pool | None = None
-        self._parallel: weakref.ref[Any] | None = None
-        self._arrays = Arrays()
-        self._mapping: dict[str, Any] = {}  # how arrays are mapped
-        self._call = object()  # stands for the current call of `Parallel`
-        self._n_jobs = 1
-        self._is_first = True
-        self._told: set[str] = set()
-
-    # Not a plain attribute: joblib's `Parallel` refers to its backend, which is collected, and
-    # ends its workers, once no configuration refers to it.
-    @property
-    def parallel(self) -> Any:
-        """The `Parallel` that is using this backend."""
-        return None if self._parallel is None else self._parallel()
-
-    @parallel.setter
-    def parallel(self, value: Any) -> None:
-        self._parallel = None if value is None else weakref.ref(value)
-
-    @property
-    def _pool(self) -> Pool:
-        if self._leased is None:
-            self._leased = _lease(self.executor, self.inner_max_num_threads)
-            self._return = weakref.finalize(self, _return, self._leased)
-        return self._leased
-
-    def close(self) -> None:
-        """End the workers, unless another configuration shares them; the next call starts new ones.
-
-        Not needed, but where something still refers to the configuration: an exception's traceback,
-        or a variable, as in `with parallel_config(...) as settings`.
-        """
-        if self._leased is not None:
-            self._leased = None
-            self._return()
+        self._settings = _Settings(made, made.parallelism)
+        self._lease: Any = None
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return the number of calls that run at once: all slots for -1 and None, at most those.
@@ -119,14 +135,52 @@ class ManyfitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         Raises:
             ValueError: `n_jobs` is 0.
         """
-        slots = self._pool.slots
-        if n_jobs == 0:
-            raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        if n_jobs is None or n_jobs < 0:
-            return max(slots + 1 + (-1 if n_jobs is None else n_jobs), 1)
-        if n_jobs > slots:
-            self._say(f"n_jobs={n_jobs} is reduced to the executor's {slots} slots")
-        return min(n_jobs, slots)
+        return self._settings.n_jobs(n_jobs)
+
+    def configure(self, **_: Any) -> int:
+        """Have a `Parallel` use a backend of its own, so that several can run at once."""
+        self._settings.cpus = self.inner_max_num_threads
+        if self._lease is None:
+            self._lease = _lease(self, self._settings)
+        raise FallbackToBackend(CallBackend(self._settings, self.nesting_level))
+
+    def close(self) -> None:
+        """End the workers, unless another configuration or a running call uses them.
+
+        It is needed only if something keeps a configuration that isn't used any more, such as a
+        variable in `with parallel_config(...) as settings`. The next call starts new workers.
+        """
+        if self._lease is not None:
+            self._lease()
+            self._lease = None
+
+
+class CallBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # no types
+    """The backend of one `Parallel`.
+
+    Args:
+        settings: Those of the configuration.
+        nesting_level: What joblib says.
+    """
+
+    supports_retrieve_callback = True
+    supports_inner_max_num_threads = True
+    default_n_jobs = -1
+
+    def __init__(self, settings: _Settings, nesting_level: int | None) -> None:
+        super().__init__(nesting_level=nesting_level)
+        self.parallel: Any = None
+        self._settings = settings
+        self._arrays = Arrays(settings.kept)
+        self._mapping: dict[str, Any] = {}  # how arrays are mapped
+        self._n_jobs = 1
+        self._is_first = True
+        self._pool: Pool | None = None  # during a call
+        self._lease: Any = None
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """Return the number of calls that run at once, as `ManyfitBackend` does."""
+        return self._settings.n_jobs(n_jobs)
 
     def configure(
         self,
@@ -148,7 +202,7 @@ class ManyfitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     def _checked(
         self,
-        max_nbytes: int | None = 1 << 20,
+        max_nbytes: int | None = _MOST_BYTES,
         mmap_mode: str | None = "r",
         temp_folder: str | None = None,
         verbose: int = 0,  # noqa: ARG002 - joblib prints by itself
@@ -166,17 +220,22 @@ class ManyfitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
                 "on other machines, can't write into arrays of this process. Return the results"
             )
         if temp_folder is not None:
-            self._say("temp_folder has no effect on the backend 'manyfit': set TMPDIR instead")
+            self._settings.tell("temp_folder has no effect on the backend 'manyfit': set TMPDIR")
         most = math.inf if max_nbytes is None or mmap_mode is None else max_nbytes
         return {"max_nbytes": most, "mmap_mode": mmap_mode}
 
     def start_call(self) -> None:
-        """Begin a call of `Parallel`."""
-        self._call, self._is_first = object(), True
+        """Begin a call of `Parallel`; workers are kept until it ends."""
+        self._lease = _lease(self, self._settings)
+        self._pool = pool_of(self._settings.executor)
+        self._arrays = Arrays(self._settings.kept)
+        self._is_first = True
 
     def submit(self, func: Any, callback: Any = None) -> "Future[list[Any]]":
         """Run a batch of calls; returns its future."""
-        batch = Batch(self._call, self._n_jobs)
+        if self._pool is None:
+            raise AssertionError("joblib has begun no call")
+        batch = Batch(self, self._n_jobs)
         if callback is not None:
             batch.future.add_done_callback(callback)
         functions = list({id(each): each for each, _, _ in func.items}.values())
@@ -193,53 +252,57 @@ class ManyfitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         """Return what the calls of a batch returned, or raise what one of them raised."""
         return out.result()
 
-    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: ARG002
-        """End the calls of the current `Parallel`; other workers are ready for the next one."""
-        self._pool.abort(self._call)
+    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: ARG002 - it always is
+        """End this call's calls: when it returns, none of them runs."""
+        if self._pool is not None:
+            self._pool.abort(self)
 
     def stop_call(self) -> None:
         """End a call of `Parallel`."""
-        self._arrays.end_call()
+        self._settings.kept = self._arrays.used
+        self._arrays = Arrays({})
+        if self._lease is not None:
+            self._pool = None
+            self._lease()
+            self._lease = None
 
     def terminate(self) -> None:
-        """Forget a `Parallel`; its workers are kept for the next one."""
+        """Forget a `Parallel`; workers are kept for the next one."""
         self.reset_batch_stats()
-        self.parallel = None
 
     def get_nested_backend(self) -> tuple[Any, None]:
         """Return joblib's sequential backend: the workers are busy with the outer calls."""
         return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
 
-    def _say(self, sentence: str) -> None:
-        if sentence not in self._told:
-            self._told.add(sentence)
-            logger.warning("%s.", sentence)
-
 
 # ── pools by executor ─────────────────────────────────────────────────────────────────────────────
 
 # A pool holds its executor, so that no other one has its id meanwhile.
-_leases: dict[int, tuple[Pool, int]] = {}
-_leasing = threading.RLock()  # the collector may return a pool in the middle of anything
+_pools: dict[int, tuple[Pool, int]] = {}
+_leasing = threading.RLock()  # the collector may end a lease in the middle of anything
 
 
-def _lease(executor: Executor, cpus: int | None) -> Pool:
+def _lease(owner: object, settings: _Settings) -> Any:
+    """Keep the pool of an executor until the result is called, or the owner is collected."""
+    key = id(settings.executor)
     with _leasing:
-        pool, count = _leases.get(id(executor), (None, 0))
-        pool = pool or Pool(executor, cpus)
-        _leases[id(executor)] = pool, count + 1
-        return pool
+        pool, count = _pools.get(key, (None, 0))
+        _pools[key] = pool or Pool(settings.executor, settings.cpus), count + 1
+    return weakref.finalize(owner, _end_lease, key)
 
 
-def _return(pool: Pool) -> None:
-    """Close a pool that no backend uses any more."""
+def _end_lease(key: int) -> None:
     with _leasing:
-        key, count = next((key, count) for key, (each, count) in _leases.items() if each is pool)
+        pool, count = _pools.pop(key)
         if count > 1:
-            _leases[key] = pool, count - 1
+            _pools[key] = pool, count - 1
             return
-        del _leases[key]
     pool.close()
+
+
+def pool_of(executor: Executor) -> Pool:
+    """Return the pool of an executor that is leased."""
+    return _pools[id(executor)][0]
 
 
 def register() -> None:

@@ -11,7 +11,7 @@ import io
 import pickle
 import traceback
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,16 +33,22 @@ _ARRAY = "array"  # the name of the only value of a set
 
 
 class Arrays:
-    """Shares the large arrays of calls: each once, and equal ones once.
+    """Shares the large arrays of one call of `Parallel`: each once, and equal ones once.
 
-    An array is written when a call is first given it, so the calls of one `Parallel` see it as it
-    was then. The next `Parallel` compares it with what was shared: a changed array is shared anew.
+    An array is written when a call is first given it, and all calls see it as it was then. The next
+    `Parallel` compares it with what was shared before: a changed array is shared anew.
+
+    Attributes:
+        used: What has been shared, by digest.
+
+    Args:
+        kept: What was shared before, by digest.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Mapping[str, Shared]) -> None:
+        self.used: dict[str, Shared] = {}
+        self._kept = kept
         self._by_id: dict[int, tuple[weakref.ref[npt.NDArray[Any]], Shared]] = {}
-        self._used: dict[str, Shared] = {}  # in this call of `Parallel`
-        self._kept: dict[str, Shared] = {}  # in the one before
 
     def share(self, array: npt.NDArray[Any]) -> Shared:
         """Return an array as shared data."""
@@ -50,15 +56,10 @@ class Arrays:
         if known is not None and known[0]() is array:
             return known[1]
         shared = share(**{_ARRAY: array})
-        shared = self._used.get(shared.digest) or self._kept.get(shared.digest) or shared
-        self._used[shared.digest] = shared
+        shared = self.used.get(shared.digest) or self._kept.get(shared.digest) or shared
+        self.used[shared.digest] = shared
         self._by_id[id(array)] = weakref.ref(array), shared
         return shared
-
-    def end_call(self) -> None:
-        """Forget which arrays were shared, and the files that this call didn't use."""
-        self._by_id.clear()
-        self._kept, self._used = self._used, {}
 
 
 class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc] # it has no types
@@ -187,10 +188,25 @@ def _failed(error: BaseException) -> Outcome:
     return Outcome([], error.with_traceback(None), text)
 
 
+class _ResultPickler(cloudpickle.CloudPickler):  # type: ignore[misc] # it has no types
+    """Pickles mapped arrays as plain ones: what they map is not where the result goes."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if type(value) is np.memmap:
+            return np.array(value).__reduce_ex__(5)
+        return super().reducer_override(value)
+
+
+def _pickled(outcome: Outcome) -> bytes:
+    file = io.BytesIO()
+    _ResultPickler(file, protocol=5).dump(outcome)
+    return file.getvalue()
+
+
 def _sendable(outcome: Outcome) -> bytes:
     """Pickle an outcome; what can't be pickled is replaced by an exception that says so."""
     try:
-        data: bytes = cloudpickle.dumps(outcome)
+        data = _pickled(outcome)
         if outcome.error is not None:
             pickle.loads(data)  # noqa: S301 - many exceptions can be pickled, but not unpickled
     except Exception as error:  # noqa: BLE001 - objects raise what they like from their own hooks
@@ -201,11 +217,10 @@ def _sendable(outcome: Outcome) -> bytes:
         else:
             said = f"{kind_of(outcome.error)}: {outcome.error}"
             outcome = Outcome([], RuntimeError(said), outcome.traceback)
-        data = cloudpickle.dumps(outcome)
+        data = _pickled(outcome)
     return data
 
 
-def _mapped(shared: Shared, mode: Any) -> npt.NDArray[Any]:
+def _mapped(shared: Shared, mode: Any) -> "np.memmap[Any, Any]":
     (file,) = shared.items_by_file
-    array: npt.NDArray[Any] = np.lib.format.open_memmap(shared.path(file), mode=mode)
-    return array.view(np.ndarray)  # still mapped, but not of the subclass memmap
+    return np.lib.format.open_memmap(shared.path(file), mode=mode)

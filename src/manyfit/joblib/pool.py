@@ -39,10 +39,11 @@ from manyfit.worker.work import Exchange, Limits, Task, Work
 logger = logging.getLogger("manyfit")
 
 _MOST_ATTEMPTS = 2
+_METRIC = "calls"  # of a batch: the number of its results, 0 if a call failed
 # Seconds for which the executor is polled before new orders are looked at: with free slots, and
 # without.
 _SOON, _LATER = 0.01, 0.05
-_PATIENCE = 10.0  # seconds for the calls of an aborted `Parallel` to end
+_PATIENCE = 20.0  # seconds for the calls of an aborted `Parallel` to end, or for workers
 # Seconds after which idle workers end, as those of loky do. The next batch starts new ones.
 _IDLE = 300.0
 
@@ -113,8 +114,8 @@ class Pool:
 
     def submit(self, batch: Batch) -> None:
         """Run a batch as soon as a slot is free; safe from any thread."""
-        self._orders.put(batch)
         with self._starting:
+            self._orders.put(batch)
             if self._thread is None:
                 name = "manyfit-joblib"
                 self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
@@ -146,20 +147,28 @@ class Pool:
             while self._take_orders(aborts):
                 try:
                     self._advance()
-                except ManyfitError as error:
+                except (ManyfitError, OSError) as error:
                     self._fail(error)
                 for abort in tuple(aborts):
                     if all(each.owner is not abort.owner for each in self._running.values()):
                         aborts.remove(abort)
                         abort.done.set()
         finally:
-            with contextlib.suppress(queue.Empty):
-                while True:  # what came too late
-                    if isinstance(order := self._orders.get_nowait(), Batch):
-                        self._waiting.append(order)
-            self._fail(ExecutorError("the joblib backend was closed"))
-            for abort in aborts:
-                abort.done.set()
+            self._leave(aborts)
+
+    def _leave(self, aborts: list[_Abort]) -> None:
+        """Fail what is left, so that nobody waits for it: the pool was closed, or has a bug."""
+        with self._starting, contextlib.suppress(queue.Empty):
+            if self._thread is threading.current_thread():
+                self._thread = None
+            while True:
+                if isinstance(order := self._orders.get_nowait(), Batch):
+                    self._waiting.append(order)
+        cause = sys.exception()
+        why = "was closed" if cause is None else f"failed: {type(cause).__name__}: {cause}"
+        self._fail(ExecutorError(f"the joblib backend 'manyfit' {why}"))
+        for abort in aborts:
+            abort.done.set()
 
     def _take_orders(self, aborts: list[_Abort]) -> bool:
         """Take in all orders; waits for a first one if nothing is to be done. False to end."""
@@ -212,11 +221,11 @@ class Pool:
             self._hand_out()
 
     def _hand_out(self) -> None:
-        if self._waiting:
-            self._prepare(self._waiting[0])
         busy = Counter(id(batch.owner) for batch in self._running.values())
         held: deque[Batch] = deque()
-        while self._waiting and len(self._running) < self._executor.parallelism:
+        while self._waiting and self._is_open_for(self._waiting[0]):
+            if len(self._running) >= self._executor.parallelism:
+                break
             batch = self._waiting.popleft()
             if busy[id(batch.owner)] < batch.most:
                 busy[id(batch.owner)] += 1
@@ -225,27 +234,35 @@ class Pool:
                 held.append(batch)
         self._waiting.extendleft(reversed(held))
 
-    def _prepare(self, batch: Batch) -> None:
-        """Open the executor; again, if workers on other machines lack code that a batch uses."""
+    def _is_open_for(self, batch: Batch) -> bool:
+        """Open the executor; again, if workers on other machines lack code that a batch uses.
+
+        Returns:
+            Whether it is open: for that, it must first have ended what runs with other code.
+        """
         if batch.uses and self._executor.capabilities.remote:
             modules = frozenset(shipping_list(RunBatch(batch.uses)).modules)
             if not modules <= self._modules:
                 if self._running:
-                    return  # it waits until they have ended
+                    return False
                 self._modules |= modules
                 self._uses += batch.uses
                 self._end()
         batch.uses = ()
         if self._folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="manyfit-joblib-"))
-            objective = RunBatch(self._uses)
-            try:
-                work = Work(objective, Space({}), Metric("calls"), "joblib", folder, self._limits)
-                self._executor.open(work)
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
-            self._folder = folder
+            self._open()
+        return True
+
+    def _open(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="manyfit-joblib-"))
+        objective = RunBatch(self._uses)
+        try:
+            work = Work(objective, Space({}), Metric(_METRIC), "joblib", folder, self._limits)
+            self._executor.open(work)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._folder = folder
 
     def _start(self, batch: Batch) -> None:
         if self._folder is None:
@@ -272,6 +289,8 @@ class Pool:
             batch.worker = event.worker
         elif isinstance(event, ENDINGS):
             del self._running[event.number]
+            if isinstance(event, AttemptFinished) and event.metrics[_METRIC] > 0:
+                self._hand_out()  # first, because the worker would wait for what comes now
             log = self._folder / "logs" / log_name(event.number, event.attempt)
             if not batch.is_aborted:
                 self._end_of(batch, event, log)
@@ -292,7 +311,7 @@ class Pool:
             batch.future.set_exception(ExecutorError(why))
             self._abort(batch.owner)
 
-    def _fail(self, error: ManyfitError) -> None:
+    def _fail(self, error: ManyfitError | OSError) -> None:
         """End everything, because the executor has failed."""
         failed = [*self._running.values(), *self._waiting]
         self._running.clear()
