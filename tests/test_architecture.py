@@ -38,6 +38,7 @@ SECTIONS = (
     (
         "recorder",
         "driver",
+        "origin",
         "described",
         "doubts",
         "plan",
@@ -45,6 +46,8 @@ SECTIONS = (
         "reports",
         "result",
         "archive",
+        "importing",
+        "replaying",
         "prior",
         "asking",
         "arguments",

@@ -67,9 +67,10 @@ def test_only_finished_runs_count():
     """Runs that were pruned or failed, and those without the metric, are left out."""
     table = pd.DataFrame(
         {
-            "status": ["FINISHED"] * 6 + ["KILLED", "FAILED"],
-            "params.x": [str(n / 10) for n in range(8)],
-            "metrics.loss": [1.0, 2.0, 3.0, 4.0, 5.0, math.nan, 0.0, 0.0],
+            "status": ["FINISHED"] * 7 + ["KILLED", "FAILED"],
+            "tags.manyfit.state": ["COMPLETE"] * 5 + [None, "PRUNED", "WAITING", "FAIL"],
+            "params.x": [str(n / 10) for n in range(9)],
+            "metrics.loss": [1.0, 2.0, 3.0, 4.0, 5.0, math.nan, 0.0, 0.0, 0.0],
         }
     )
     (found,) = earlier_studies([table], SPACE, LOSS, ".")

@@ -63,7 +63,7 @@ def test_all_is_written_once(
         assert len(found) == 4
         assert {run.info.status for run in found.values()} == {"FINISHED"}
         for trial in load_study("missed", folder=tmp_path):
-            run = found[f"missed-{trial.number:05d}"]
+            run = found[f"{trial.number:05d}-missed"]
             assert run.data.params == {"x": str(trial.params["x"])}
             assert run.data.metrics == {"loss": trial.value}
             assert run.info.start_time == round(trial.attempts[0].started_at * 1000)
@@ -92,7 +92,7 @@ def test_what_a_killed_driver_ran_runs_no_more(
     before = journal.read_bytes()
     assert sync_study("missed", folder=tmp_path)
     statuses = {name: run.info.status for name, run in runs(tmp_path).items()}
-    assert statuses == {"missed": "KILLED", "missed-00000": "FINISHED", "missed-00001": "FINISHED"}
+    assert statuses == {"missed": "KILLED", "00000-missed": "FINISHED", "00001-missed": "FINISHED"}
     assert journal.read_bytes() == before
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from manyfit.pruners.folds import FoldPruner
     from manyfit.pruners.median import MedianPruner
     from manyfit.repeats import Repeated
+    from manyfit.replaying import Replay, replay_trial
     from manyfit.result import Failure, StudyResult
     from manyfit.reviewing import review
     from manyfit.ship.listing import ShippingList, shipping_list
@@ -85,6 +86,7 @@ __all__ = [
     "ObjectiveError",
     "Parquet",
     "Repeated",
+    "Replay",
     "Shared",
     "ShippingList",
     "Space",
@@ -104,6 +106,7 @@ __all__ = [
     "current_trial",
     "load_groups",
     "load_study",
+    "replay_trial",
     "report",
     "review",
     "share",
@@ -151,6 +154,7 @@ _HOMES = {
     "pruners.folds": ("FoldPruner",),
     "pruners.median": ("MedianPruner",),
     "repeats": ("Repeated",),
+    "replaying": ("Replay", "replay_trial"),
     "reviewing": ("review",),
     "result": ("Failure", "StudyResult"),
     "ship.listing": ("ShippingList", "shipping_list"),

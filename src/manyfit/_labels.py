@@ -64,6 +64,15 @@ def constant_to_json(name: str, value: object) -> Any:
     return redact_value(name, text if len(text) <= 200 else text[:197] + "...")
 
 
+def is_recorded(name: str, value: object) -> bool:
+    """Whether a record has a constant itself: it is plain JSON, and nothing of it is redacted."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and is_recorded(name, each) for key, each in value.items())
+    if isinstance(value, list):
+        return all(is_recorded(name, each) for each in value)
+    return is_label(value) and redact_value(name, value) == value
+
+
 def same(one: object, other: object) -> bool:
     """Whether two values are recorded alike; by text, because True == 1 == 1.0."""
     return json.dumps(constant_to_json("", one)) == json.dumps(constant_to_json("", other))

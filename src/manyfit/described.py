@@ -1,28 +1,45 @@
 """A recorded description of what a study runs, so that a resume can say what has changed."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from manyfit._labels import is_label, is_recorded
 from manyfit._redact import is_secret_name
 from manyfit.choice import Choice
+from manyfit.data.shared import Shared
 from manyfit.digest import digest_of
 from manyfit.events import WorkDescribed
-from manyfit.fingerprint import differences, fingerprint
+from manyfit.fingerprint import differences, fingerprint, folded, walk
+from manyfit.origin import code_of, machine, packages
 from manyfit.space import Space
 
 
 def describe(
     objective: object, space: Space, settings: Mapping[str, object], at: float
 ) -> WorkDescribed:
-    """Return a description of the work: digests of code and data, and the settings in words.
+    """Return a description of the work: digests of code and data, settings in words, versions.
 
     The space is recorded elsewhere, with labels for constants and options; this has digests of
     their contents.
     """
-    parts = {**fingerprint(objective), **dict(_values(space))}
-    return WorkDescribed(parts, {name: in_words(each) for name, each in settings.items()}, at)
+    parts = list(walk(objective))
+    named = [*((name, value) for name, value, _ in parts), *space.constants.items()]
+    return WorkDescribed(
+        {**folded(parts), **dict(_values(space))},
+        {name: in_words(each) for name, each in settings.items()},
+        at,
+        code=code_of(objective),
+        packages=packages(),
+        data={
+            name: f"{value.digest}: {', '.join(value)} ({value.size} bytes)"
+            for name, value in named
+            if isinstance(value, Shared)
+        },
+        machine=machine(),
+        unrecorded=dict(_unrecorded(space)),
+    )
 
 
 def _values(space: Space) -> Iterator[tuple[str, str]]:
@@ -34,6 +51,18 @@ def _values(space: Space) -> Iterator[tuple[str, str]]:
             for label, option in zip(domain.labels, domain.options, strict=True):
                 if callable(option):
                     yield f"{name}={label}", digest_of(sorted(fingerprint(option).items()))
+
+
+def _unrecorded(space: Space) -> Iterator[tuple[str, str]]:
+    """Yield the names and types of values that the record has by label only."""
+    for name, value in space.constants.items():
+        if not is_recorded(name, value):
+            yield name, type(value).__name__
+    for name, domain in space.params.items():
+        if isinstance(domain, Choice) and domain.branches is None:
+            odd = [option for option in domain.options if not is_label(option)]
+            if odd:
+                yield name, type(odd[0]).__name__
 
 
 def in_words(setting: Any) -> str:
@@ -71,7 +100,7 @@ def changes(before: WorkDescribed, now: WorkDescribed) -> list[str]:
 
 def same(before: WorkDescribed, now: WorkDescribed) -> bool:
     """Return whether two descriptions are equal apart from the time."""
-    return (before.objective, before.settings) == (now.objective, now.settings)
+    return replace(before, at=now.at) == now
 
 
 def notice(study: str, before: WorkDescribed, now: WorkDescribed, results: int) -> str | None:

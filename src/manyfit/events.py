@@ -73,11 +73,23 @@ class WorkDescribed:
     Attributes:
         objective: Digests of its code and of what the code refers to, by name (see `fingerprint`).
         settings: The sampler, the pruner and their settings, in words.
+        code: The location and version of the objective's code (see `origin.code_of`). This and the
+            following fields are empty if an older Manyfit didn't record them.
+        packages: The versions of the packages installed.
+        data: The shared data that the objective uses, by name: digest, size and contents.
+        machine: The driver's machine (see `origin.machine`).
+        unrecorded: The types of params and constants whose values the record has by label only, by
+            name.
     """
 
     objective: Mapping[str, str]
     settings: Mapping[str, str]
     at: float
+    code: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, str] = field(default_factory=dict)
+    unrecorded: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +286,7 @@ _FLOAT_MAPS = {
 }
 # Fields that are omitted if they have their default, since a call may have very many groups.
 _LEFT_OUT: dict[type[Event], Mapping[str, Any]] = {
+    WorkDescribed: {name: {} for name in ("code", "packages", "data", "machine", "unrecorded")},
     AttemptFinished: {"notes": {}, "usage": {}},
     AttemptPruned: {"usage": {}},
     AttemptFailed: {"usage": {}},

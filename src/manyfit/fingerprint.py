@@ -43,7 +43,23 @@ def fingerprint(work: object) -> dict[str, str]:
         >>> differences(before, fingerprint(functools.partial(pow, exp=3)))
         ['exp']
     """
+    return folded(walk(work))
+
+
+def folded(parts: Iterable[tuple[str, object, str | None]]) -> dict[str, str]:
+    """Return the digests of parts that `walk` yielded, by name."""
     found = {PYTHON: f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for name, _, own in parts:
+        if own is not None:
+            found[name] = digest(found.get(name, ""), own)
+    return found
+
+
+def walk(work: object) -> Iterator[tuple[str, object, str | None]]:
+    """Yield all parts of the work: their names, values, and digests if they aren't made of others.
+
+    At most 500 parts are yielded.
+    """
     queue: deque[_Part] = deque([_Part(name_of(work), work)])
     seen: dict[int, object] = {}  # keeps objects alive, so that no id is used again
     while queue and len(seen) < _MOST_PARTS:
@@ -52,10 +68,8 @@ def fingerprint(work: object) -> dict[str, str]:
             continue
         seen[id(part.value)] = part.value
         own, further = _look_at(part)
-        if own is not None:
-            found[part.name] = digest(found.get(part.name, ""), own)
+        yield part.name, part.value, own
         queue.extend(further)
-    return found
 
 
 def differences(before: Fingerprint, now: Fingerprint) -> list[str]:

@@ -86,6 +86,7 @@ def _rows(table: Any, name: str, metric: str) -> Iterator[tuple[dict[str, Any], 
         if (
             row.get("status", "FINISHED") != "FINISHED"
             or row.get("state", "COMPLETE") != "COMPLETE"
+            or row.get("tags.manyfit.state") == "PRUNED"
         ):
             continue
         params = {

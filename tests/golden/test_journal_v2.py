@@ -1,6 +1,7 @@
 """A journal as version 2 wrote it: version 1 with chained checksums, another event, and notes."""
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 from manyfit.events import AttemptFinished, AttemptPruned, WorkDescribed
@@ -29,6 +30,25 @@ MEASURED = AttemptPruned(
     at=1767484805.5,
     usage={"cpu_seconds": 2.25, "peak_memory": 268435456},
 )
+TRACED = replace(
+    DESCRIBED,
+    objective={"Python": "3.11", "train": "0123456789abcdef"},
+    at=1767484900.5,
+    code={
+        "name": "train",
+        "module": "models",
+        "import": "models:train",
+        "file": "/home/me/models.py",
+        "sha256": "00ff",
+        "commit": "64bdde0",
+        "dirty": "yes",
+        "remote": "https://[redacted]@host/models.git",
+    },
+    packages={"numpy": "2.1.0"},
+    data={"größe": "1f2e: x, y (2048 bytes)"},
+    machine={"host": "here", "cores": "4"},
+    unrecorded={"model": "type"},
+)
 
 
 def test_its_events_are_those_of_version_1_and_what_the_driver_ran() -> None:
@@ -39,14 +59,14 @@ def test_its_events_are_those_of_version_1_and_what_the_driver_ran() -> None:
     assert repr([first, second, *others]) == repr(before)  # NaN doesn't equal itself
     assert described == DESCRIBED
     assert noted == NOTED
-    assert [*read_events(GOLDEN)][-1] == MEASURED
+    assert [*read_events(GOLDEN)][-2:] == [MEASURED, TRACED]
 
 
 def test_it_is_never_repaired(tmp_path: Path) -> None:
     """A driver that opens it finds nothing to mend."""
     (tmp_path / "journal.jsonl").write_bytes(GOLDEN.read_bytes())
     with FileJournal(tmp_path) as journal:
-        assert len(list(journal.read())) == 47
+        assert len(list(journal.read())) == 48
 
     assert (tmp_path / "journal.jsonl").read_bytes() == GOLDEN.read_bytes()
 

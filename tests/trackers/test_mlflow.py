@@ -100,12 +100,12 @@ def test_a_study_as_one_finds_it(database: str, tmp_path: Path) -> None:
     }
     assert states == {
         0: ("FINISHED", "COMPLETE"),
-        1: ("KILLED", "PRUNED"),
+        1: ("FINISHED", "PRUNED"),
         2: ("FAILED", "FAIL"),
         3: ("FINISHED", "COMPLETE"),
         4: ("KILLED", "WAITING"),
     }
-    assert runs[0].info.run_name == "tale-00000"
+    assert runs[0].info.run_name == "00000-tale"
     assert runs[0].info.end_time == round(story.trials[0].attempts[0].ended_at * 1000)
     assert runs[0].data.params == {"lr": "0.1", "size": "S"}
     assert runs[0].data.metrics["loss"] == 0.25
@@ -118,7 +118,13 @@ def test_a_study_as_one_finds_it(database: str, tmp_path: Path) -> None:
     assert runs[3].data.tags["manyfit.attempt"] == "2"
     assert (parent.info.run_name, parent.info.status) == ("tale", "FINISHED")
     assert parent.data.tags["manyfit.best.trial"] == "3"
-    assert parent.data.metrics == {"best_loss": 0.125}
+    assert parent.data.metrics == {
+        "best_loss": 0.125,
+        "trials_complete": 2.0,
+        "trials_pruned": 1.0,
+        "trials_fail": 1.0,
+        "trial_seconds": 4.0,
+    }
     assert json.loads(parent.data.tags["manyfit.space"]).keys() == {"lr", "size"}
 
 

@@ -70,7 +70,7 @@ def test_a_run_says_where_it_belongs(open_copy: Any, server: Any, tmp_path: Path
     story.run(1)
     copy.settle(story.trials[0])
     run = server.run_of(0)
-    assert run.name == "tale-00000"
+    assert run.name == "00000-tale"
     assert run.started_at == story.trials[0].attempts[0].started_at
     assert run.ended_at == story.trials[0].attempts[0].ended_at
     assert run.tags["mlflow.parentRunId"] == copy.parent_id
@@ -102,6 +102,23 @@ def test_following_without_news_costs_nothing(open_copy: Any, server: Any, tmp_p
     server.calls.clear()
     copy.follow(story.trials[0])
     assert server.calls == []
+
+
+def test_the_parent_has_the_progress(open_copy: Any, server: Any, tmp_path: Path) -> None:
+    """While the study runs: the best value, counts and seconds; without news it costs nothing."""
+    story = Story(folder=tmp_path)
+    copy = open_copy(server, story)
+    story.start(story.ask())
+    story.finish(0, loss=0.5)
+    copy.stand(list(story.trials.values()))
+    server.calls.clear()
+    copy.stand(list(story.trials.values()))
+    parent = server.runs[copy.parent_id]
+
+    assert server.calls == []
+    assert parent.curve("best_loss") == [(1, 0.5)]
+    assert parent.curve("trials_complete") == [(1, 1.0)]
+    assert parent.curve("trial_seconds") == [(1, 1.0)]
 
 
 def test_a_lost_trial_starts_again_in_its_run(open_copy: Any, server: Any, tmp_path: Path) -> None:
@@ -344,7 +361,7 @@ def test_a_repeated_creation_is_undone(open_copy: Any, server: Any, tmp_path: Pa
     copy = open_copy(server, story)
     story.run(2)
     copy.settle(story.trials[0])
-    server.runs["stray"] = type(server.run_of(0))("tale-00000", dict(server.run_of(0).tags))
+    server.runs["stray"] = type(server.run_of(0))("00000-tale", dict(server.run_of(0).tags))
     server.loses_answers = True
     with pytest.raises(AwayError):
         copy.settle(story.trials[1])

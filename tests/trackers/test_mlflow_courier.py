@@ -325,7 +325,7 @@ def test_a_job_that_always_fails_does_not_hold_up_the_others(
     monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 5.0)
     monkeypatch.setattr(mlflow_courier, "MAX_TRIES", 5)
     story = Story(Carried(lambda: server), folder=tmp_path)
-    server.chokes_on = "tale-00001"
+    server.chokes_on = "00001-tale"
     story.start(story.ask())
     story.start(story.ask())
     story.finish(0, loss=1.0)

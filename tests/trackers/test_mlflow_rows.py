@@ -30,7 +30,7 @@ def ended(**final: float) -> Story:
 
 
 def test_status_of_every_state() -> None:
-    """Only a COMPLETE trial is FINISHED, so that a filter by it shows comparable values."""
+    """A PRUNED trial is FINISHED: MLflow would show KILLED with the red cross of a failure."""
     told = story()
     for _ in range(6):
         told.start(told.ask())
@@ -41,12 +41,32 @@ def test_status_of_every_state() -> None:
     told.lose(4)
     told.abandon(4)
     found = [rows.status(told.trials[number]) for number in range(6)]
-    assert found == ["FINISHED", "KILLED", "FAILED", "KILLED", "FAILED", "RUNNING"]
+    assert found == ["FINISHED", "FINISHED", "FAILED", "KILLED", "FAILED", "RUNNING"]
 
 
 def test_runs_sort_by_number() -> None:
-    """The run's name holds the study's name and the number, padded."""
-    assert rows.run_name(story().study, 12) == "tale-00012"
+    """The run's name begins with the number, padded, which no table cuts off."""
+    assert rows.run_name(story().study, 12) == "00012-tale"
+
+
+def test_standing_counts_what_has_ended() -> None:
+    """The parent run has the counts and the seconds as metrics, at the step of their number."""
+    told = story()
+    assert rows.standing(told.study, []) == []
+    for _ in range(3):
+        told.start(told.ask())
+    told.finish(0, loss=1.0)
+    told.prune(1)
+    points = rows.standing(told.study, list(told.trials.values()))
+    counts = {point.key: point.value for point in points}
+    seconds = sum(trial.seconds for trial in list(told.trials.values())[:2])
+    assert counts == {
+        "trials_complete": 1.0,
+        "trials_pruned": 1.0,
+        "trials_fail": 0.0,
+        "trial_seconds": seconds,
+    }
+    assert {point.step for point in points} == {2}
 
 
 def test_params_are_text_as_str_writes_it() -> None:

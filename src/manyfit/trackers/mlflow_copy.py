@@ -8,7 +8,7 @@ from manyfit.trackers import mlflow_rows as rows
 from manyfit.trackers.base import Outcome
 from manyfit.trackers.mlflow_files import files_of
 from manyfit.trackers.mlflow_ledger import Run
-from manyfit.trackers.mlflow_rows import Batch
+from manyfit.trackers.mlflow_rows import Batch, Point
 from manyfit.trackers.mlflow_runs import Runs
 from manyfit.trial import Trial
 from manyfit.worker.adoption import KEY_TAG
@@ -21,6 +21,7 @@ class Copy(Runs):
         super().__init__(*arguments, **options)
         self._is_stored = False  # what is kept with the study
         self._written: set[int] = set()  # of those that are finished: all but status and artifacts
+        self._shown: set[Point] = set()  # the progress of the study that the parent run has
 
     def key(self, number: int, attempt: int) -> str:
         """Return the key by which an attempt finds its trial's run, whose id may be unknown."""
@@ -32,6 +33,17 @@ class Copy(Runs):
         lacks = any(trial.number not in known for trial in history)
         tags = rows.study_tags(self._study)
         self._study_run = self._open(self.page.parent, tags, adopt=lacks)
+
+    def stand(self, trials: Sequence[Trial]) -> None:
+        """Write the best value so far, the counts of trials and their seconds to the parent run."""
+        for batch in rows.batches(news := self._news(trials)):
+            self._write_batch(self._parent, batch, "the study")
+        self._shown.update(news)
+
+    def _news(self, trials: Sequence[Trial]) -> list[Point]:
+        study = self._study
+        points = [*rows.best_so_far(study, trials), *rows.standing(study, trials)]
+        return [point for point in points if point not in self._shown]
 
     def start(self, trial: Trial, prepared_at: float | None = None) -> Run:
         """Set a trial's run to RUNNING, and create it if necessary.
@@ -85,7 +97,7 @@ class Copy(Runs):
                 self.settle(trial)
         self._store_space()
         tags = rows.summary(self._study, trials, reason)
-        self._sum_up(rows.batches(rows.best_so_far(self._study, trials), tags=tags))
+        self._sum_up(rows.batches(self._news(trials), tags=tags))
         if outcome is not None and not self._is_stored:
             self._upload(self._study_run, outcome.files())
             self._is_stored = True

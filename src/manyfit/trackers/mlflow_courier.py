@@ -37,7 +37,7 @@ PATIENCE = 1.0  # what the first trial waits for the study to be opened on a ser
 LOCAL_PATIENCE = 30.0  # what it waits for MLflow to be imported, and a database to be set up here
 FIRST_FOLLOW = 1.0  # a trial shorter than this needs one request less
 FOLLOW_PERIOD = 60.0  # between looks at a running trial
-STANDING_PERIOD = 5.0  # between looks at where a call over groups stands
+STANDING_PERIOD = 5.0  # between looks at the progress of the whole
 GROUP = 0.5  # what the end waits for the run of a group, on top of what it waits for the rest
 CARRIERS = 8  # requests at a time
 # A job that fails this often while others succeed is postponed to the end. This is enough for a
@@ -67,8 +67,9 @@ class Courier:
         self._history = history
         self._opened_at = time.time()
         self._connect = connect
-        self._latest: dict[Key, Any] = {}  # what is to be written: a trial, a group, a standing
-        self._wanted: set[Key] = set()  # whose runs are to be RUNNING
+        self._trials = {trial.number: trial for trial in history}
+        self._latest: dict[Key, Any] = {STUDY: study}  # what is to be written: a trial, a group
+        self._wanted: set[Key] = {STUDY}  # whose runs are to be RUNNING
         self._prepared_at: dict[Key, float] = {}
         self._jobs = Jobs()
         self._tries: dict[Key, int] = {}
@@ -83,9 +84,7 @@ class Courier:
         self._tally: GroupTally | None = None
         if study.groups is not None:
             self._tally = GroupTally(study, study.groups, time.monotonic())
-            self._latest[STUDY] = self._tally
-            self._wanted.add(STUDY)
-            self._jobs.look_again(STUDY, STANDING_PERIOD)
+        self._jobs.look_again(STUDY, STANDING_PERIOD)
         self.copy: Runs | None = None
         self._thread = threading.Thread(target=self._run, name="manyfit-mlflow", daemon=True)
         self._thread.start()
@@ -117,7 +116,7 @@ class Courier:
     def update(self, trial: Trial) -> None:
         """Record the current state of a trial."""
         number = trial.number
-        self._latest[number] = trial
+        self._latest[number] = self._trials[number] = trial
         if trial.state is State.RUNNING:
             if number not in self._wanted:
                 self._want(trial)
@@ -317,9 +316,11 @@ class Courier:
             return
         elif key not in self._wanted:
             self._settle(copy, key)
-        elif priority == FOLLOW:
-            period = STANDING_PERIOD if key == STUDY else FOLLOW_PERIOD
-            self._jobs.look_again(key, period)
+        elif key == STUDY:
+            self._jobs.look_again(STUDY, STANDING_PERIOD)
+            copy.stand(list(self._trials.values()))
+        elif priority == FOLLOW and isinstance(copy, Copy):
+            self._jobs.look_again(key, FOLLOW_PERIOD)
             copy.follow(self._latest[key])
         elif isinstance(copy, Copy):
             copy.start(self._latest[key], self._prepared_at.get(key))

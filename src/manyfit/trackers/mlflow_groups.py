@@ -57,7 +57,7 @@ class GroupsCopy(Runs):
         for batch in batches(params=self._params):
             self._write_batch(self._parent, batch, "the call")
 
-    def follow(self, item: object = None) -> None:  # noqa: ARG002 - there is one call
+    def stand(self, trials: Sequence[Trial] = ()) -> None:  # noqa: ARG002 - of studies
         """Write where the call stands, and where it stood while the server was away."""
         self._take_standing()
         for batch in batches(self._unwritten):

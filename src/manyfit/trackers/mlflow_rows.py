@@ -57,12 +57,12 @@ def milliseconds(at: float) -> int:
 def status(trial: Trial) -> Status:
     """Return the status of a trial's run.
 
-    A PRUNED trial's run is KILLED, as in MLflow's own Optuna storage, because its last metric is
-    that of an unfinished model and must not be found by a filter for FINISHED. A run whose worker
-    died is KILLED until the next attempt, or forever.
+    A PRUNED trial's run is FINISHED, because MLflow marks KILLED runs with the red cross of failed
+    ones. The tag `manyfit.state` tells it from a COMPLETE one. A run whose worker died is KILLED
+    until the next attempt, or forever.
     """
     match trial.state:
-        case State.COMPLETE:
+        case State.COMPLETE | State.PRUNED:
             return "FINISHED"
         case State.FAIL:
             return "FAILED"
@@ -108,8 +108,11 @@ def key_of(tags: Mapping[str, str]) -> int | str | None:
 
 
 def run_name(study: StudyInfo, number: int) -> str:
-    """Return the name of a trial's run, which sorts by number: `fashion-00012`."""
-    return f"{study.name}-{number:05d}"
+    """Return the name of a trial's run, which sorts by number: `00012-fashion`.
+
+    The number comes first, because tables of runs cut long names off.
+    """
+    return f"{number:05d}-{study.name}"
 
 
 def study_tags(study: StudyInfo) -> dict[str, str]:
@@ -236,6 +239,23 @@ def best_so_far(study: StudyInfo, trials: Sequence[Trial]) -> list[Point]:
         key = clean_key(f"best_{study.metric.name}")
         points.append(Point(key, value, milliseconds(_end_of(trial)), count))
     return points
+
+
+def standing(study: StudyInfo, trials: Sequence[Trial]) -> list[Point]:
+    """Return the counts of ended trials and their seconds, with the number of these as the step."""
+    ended = [
+        trial for trial in study.counting(trials) if trial.state.is_finished and trial.attempts
+    ]
+    if not ended:
+        return []
+    states = [trial.state for trial in ended]
+    found = {
+        f"trials_{state.value.lower()}": float(states.count(state))
+        for state in (State.COMPLETE, State.PRUNED, State.FAIL)
+    }
+    found["trial_seconds"] = sum(trial.seconds or 0.0 for trial in ended)
+    at = milliseconds(max(map(_end_of, ended)))
+    return [Point(key, value, at, len(ended)) for key, value in found.items()]
 
 
 def summary(study: StudyInfo, trials: Sequence[Trial], reason: str) -> dict[str, str]:

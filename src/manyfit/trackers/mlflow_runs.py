@@ -77,8 +77,8 @@ class Runs(ABC):
         """Find or create the parent run; find runs that a killed driver created and didn't note."""
 
     @abstractmethod
-    def follow(self, item: Any) -> None:
-        """Write the progress since the last time."""
+    def stand(self, trials: Sequence[Trial]) -> None:
+        """Write the progress of the study or call to the parent run."""
 
     @abstractmethod
     def settle(self, item: Any) -> bool:

@@ -76,18 +76,18 @@ def active_run(env: Mapping[str, str], *, threaded: bool) -> Iterator[None]:
 def own_runs() -> Iterator[None]:
     """End the MLflow runs that the block leaves active in this thread.
 
-    They end as FINISHED, as KILLED if the block was told to stop, or as FAILED if it raised
-    anything else.
+    They end as FAILED if it raised, and otherwise as FINISHED; if the block was told to stop, with
+    the tag `manyfit.state` PRUNED.
     """
-    outer, status = active_id(), "FAILED"
+    outer, status, state = active_id(), "FAILED", ""
     try:
         yield
         status = "FINISHED"
     except TrialStopped:
-        status = "KILLED"
+        status, state = "FINISHED", "PRUNED"
         raise
     finally:
-        _end_runs(outer, status)
+        _end_runs(outer, status, state)
 
 
 @contextlib.contextmanager
@@ -140,10 +140,12 @@ def _shared_environment(env: Mapping[str, str]) -> Iterator[None]:
                 _sharers.close()
 
 
-def _end_runs(outer: str | None, status: str = "FINISHED") -> None:
+def _end_runs(outer: str | None, status: str = "FINISHED", state: str = "") -> None:
     """End the active runs of this thread, down to the one that was active before."""
     while (active := active_id()) not in (None, outer):
         try:
+            if state:
+                imported().set_tag("manyfit.state", state)
             imported().end_run(status)
         except Exception as error:  # noqa: BLE001 - as above
             logger.debug("an MLflow run can't be ended: %s", error)
