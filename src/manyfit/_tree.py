@@ -57,6 +57,21 @@ def at(entries: Mapping[str, Entry], index: int) -> dict[str, Any]:
     return params
 
 
+def replaced(entries: Mapping[str, Entry], changes: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return entries of which some have been replaced, wherever they are."""
+    return {
+        name: changes[name] if name in changes else _with_branches(entry, changes)
+        for name, entry in entries.items()
+    }
+
+
+def _with_branches(entry: Entry, changes: Mapping[str, Entry]) -> Entry:
+    if not (branches := branches_of(entry)):
+        return entry
+    options = {branch: replaced(items, changes) for branch, items in branches.items()}
+    return Choice(options, weights=entry.weights)
+
+
 def branches_of(entry: Entry) -> Mapping[str, Mapping[str, Entry]]:
     """Return what each branch of an entry holds; empty where it has none."""
     branches = entry.branches if isinstance(entry, Choice) else None

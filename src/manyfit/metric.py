@@ -115,9 +115,8 @@ class Metric:
 
     def suspicion(self, value: float | None = None) -> str | None:
         """Return a warning if the direction looks wrong for the name or the first value."""
-        words = self.name.lower().replace("-", "_").split("_")
-        is_loss = any(word in _LOSSES for word in words)
-        is_gain = any(word in _GAINS for word in words) and not is_loss
+        usual = usual_direction(self.name)
+        is_loss, is_gain = usual == "minimize", usual == "maximize"
         if self.direction == "minimize" and is_gain:
             return f"{self.name} is usually better when larger, but it is being minimized"
         if self.direction == "maximize" and is_loss and (value is None or value > 0):
@@ -128,6 +127,19 @@ class Metric:
                 "negated score, return the score itself, with direction='maximize'"
             )
         return None
+
+
+def usual_direction(name: str) -> Direction | None:
+    """Return the direction that a metric's name suggests; None if it suggests neither.
+
+    Example:
+        >>> [usual_direction(name) for name in ("val_loss", "accuracy", "score_error", "seconds")]
+        ['minimize', 'maximize', 'minimize', None]
+    """
+    words = name.lower().replace("-", "_").split("_")
+    if any(word in _LOSSES for word in words):
+        return "minimize"
+    return "maximize" if any(word in _GAINS for word in words) else None
 
 
 def notes_in(returned: object, metrics: Mapping[str, float]) -> dict[str, str]:

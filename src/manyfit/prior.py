@@ -44,7 +44,7 @@ def earlier_studies(
     for place, given in enumerate(prior_from):
         name = f"prior_from[{place}]"
         records = list(_records(given, name, metric.name, folder))
-        study = _fitting(records, space, metric)
+        study = fitting(records, space, metric)
         if len(study.losses) >= FEWEST:
             found.append(study)
             continue
@@ -106,9 +106,10 @@ def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _fitting(
+def fitting(
     records: Iterable[tuple[Mapping[str, Any], float]], space: Space, metric: Metric
 ) -> Earlier:
+    """Return the trials that fit a space, of which `records` have params and values."""
     params, losses = [], []
     for recorded, value in records:
         stored = _stored(recorded, space)

@@ -20,11 +20,13 @@ from manyfit.reports.study import study_html
 from manyfit.reports.writing import write
 from manyfit.space import Space
 from manyfit.trial import Attempt, Failed, Lost, State, Trial, gist, log_name
-from manyfit.trial_table import ranked, table_of
+from manyfit.trial_table import ordered, ranked, row_of, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from manyfit.advice.advice import Advice
+    from manyfit.advice.after import Findings
     from manyfit.advice.importance import Importances
     from manyfit.advice.record import Record
 
@@ -193,8 +195,7 @@ class StudyResult(StudyPictures, StudyPlans):
         process that `sampler="gp"` uses, fitted to the trials of any sampler. There are none if
         fewer than ten trials have completed. It takes less than a second.
         """
-        found: Importances = _optional.load("manyfit.advice.importance").importances(self._record)
-        return found
+        return self._findings.importances
 
     def report(self, path: str | Path) -> Path:
         """Write a report as one HTML file, which needs no network; returns its path.
@@ -211,6 +212,35 @@ class StudyResult(StudyPictures, StudyPlans):
             OSError: The file can't be written.
         """
         return write(path, study_html(self))
+
+    def advice(self) -> "tuple[Advice, ...]":
+        """Return what stands out in the trials and what to do about it, the most urgent first.
+
+        Each piece has a `code`, `params` and a `message` with the figures. It needs evidence that
+        chance hardly gives: with fewer than fifteen completed trials, little is said. There is
+        none if nothing stands out. It takes about a second.
+
+        Example:
+            >>> from manyfit import Float, tune
+            >>> result = tune(
+            ...     lambda params: (params["x"] - 2) ** 2, {"x": Float(0.0, 1.5)}, metric="loss",
+            ...     n_trials=20, seed=0, executor="inline", tracker=None, progress=None,
+            ...     folder=getfixture("tmp_path"),
+            ... )
+            >>> [each.code for each in result.advice()], result.next_space()
+            (['edge'], Space({'x': Float(0.0, 2.25)}))
+        """
+        return self._findings.advice
+
+    def next_space(self) -> Space:
+        """Return the space that `advice` suggests to search next; the same if it suggests none.
+
+        Ranges whose edge won become wider, regions in which all trials failed or took long for
+        nothing are left out, and params that hardly matter become constants. The next study can
+        learn from this one: `tune(..., space=result.next_space(), prior_from=[result])`. Of a study
+        that was loaded, options that aren't plain values are labels: put them in again.
+        """
+        return self._findings.next_space
 
     def failures(self) -> tuple[Failure, ...]:
         """Return the failed trials, grouped by reason, the most frequent group first.
@@ -319,6 +349,11 @@ class StudyResult(StudyPictures, StudyPlans):
         return any(True for _ in self._completed())
 
     @cached_property
+    def _findings(self) -> "Findings":
+        kind: type[Findings] = _optional.load("manyfit.advice.after").Findings
+        return kind(self._record)
+
+    @cached_property
     def _record(self) -> "Record":
         kind: type[Record] = _optional.load("manyfit.advice.record").Record
         return kind.of(self.space, self.metric, self.trials, self.outside)
@@ -358,28 +393,3 @@ def _hosts(attempts: Iterable[Attempt]) -> tuple[str, ...]:
     """Return the machines in the names of workers, such as `host:pid` or `host/executor 3:pid`."""
     found = (re.match(r"[^/:]+(?=[/:])", attempt.worker) for attempt in attempts)
     return tuple(sorted({match[0] for match in found if match}))
-
-
-def row_of(trial: Trial) -> dict[str, Any]:
-    """Return a trial as a row of `StudyResult.table`."""
-    return {
-        "number": trial.number,
-        "state": trial.state.value,
-        "reason": trial.reason,
-        "value": trial.value,
-        "seconds": trial.seconds,
-        "attempt": len(trial.attempts),
-        "origin": trial.origin,
-        **{f"params_{name}": value for name, value in trial.params.items()},
-        **{f"metrics_{name}": value for name, value in trial.metrics.items()},
-        **{f"notes_{name}": value for name, value in trial.notes.items()},
-    }
-
-
-def ordered(columns: Iterable[str]) -> list[str]:
-    """Return the columns of rows, params before metrics, even if the first row lacks some."""
-    fixed = ["number", "state", "reason", "value", "seconds", "attempt", "origin"]
-    params = [column for column in columns if column.startswith("params_")]
-    metrics = [column for column in columns if column.startswith("metrics_")]
-    notes = [column for column in columns if column.startswith("notes_")]
-    return [*fixed, *params, *metrics, *notes]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from manyfit._labels import Label, constant_to_json, same
 from manyfit._own import own_values
-from manyfit._tree import Path, at, described, exclude_one_another, flatten, walk, when
+from manyfit._tree import Path, at, described, exclude_one_another, flatten, replaced, walk, when
 from manyfit.choice import (
     Choice,
     Domain,
@@ -337,6 +337,12 @@ class Space:
         """
         space = cls.__new__(cls)
         space._fill({name: from_json(entry) for name, entry in record.items()})
+        return space
+
+    def replaced(self, changes: Mapping[str, Any]) -> "Space":
+        """Return a space with other domains or constants for some names, wherever they are."""
+        space = Space.__new__(Space)
+        space._fill(replaced(self._entries, changes))
         return space
 
     def difference(self, other: "Space") -> list[str]:

@@ -45,3 +45,28 @@ def table_of(
         for trial in trials
     ]
     return columns, rows
+
+
+def row_of(trial: Trial) -> dict[str, Any]:
+    """Return a trial as a row of `StudyResult.table`."""
+    return {
+        "number": trial.number,
+        "state": trial.state.value,
+        "reason": trial.reason,
+        "value": trial.value,
+        "seconds": trial.seconds,
+        "attempt": len(trial.attempts),
+        "origin": trial.origin,
+        **{f"params_{name}": value for name, value in trial.params.items()},
+        **{f"metrics_{name}": value for name, value in trial.metrics.items()},
+        **{f"notes_{name}": value for name, value in trial.notes.items()},
+    }
+
+
+def ordered(columns: Iterable[str]) -> list[str]:
+    """Return the columns of rows, params before metrics, even if the first row lacks some."""
+    fixed = ["number", "state", "reason", "value", "seconds", "attempt", "origin"]
+    params = [column for column in columns if column.startswith("params_")]
+    metrics = [column for column in columns if column.startswith("metrics_")]
+    notes = [column for column in columns if column.startswith("notes_")]
+    return [*fixed, *params, *metrics, *notes]

@@ -223,7 +223,7 @@ def test_what_is_outside_the_space_is_not_counted(tmp_path: Path) -> None:
     for _ in range(2):
         assert tally.best is not None
         assert tally.best.number != best.number
-        tally.settle(history)
+        tally.settle(history, "all done")
 
 
 def test_the_opening_on_a_cluster(told: Told, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_repeats_may_name_another_best(told: Told, tmp_path: Path) -> None:
         story.finish(number, loss=loss)
     assert told.view.best == story.trials[0]
 
-    told.tally.settle(tuple(story.trials.values()))
+    told.tally.settle(tuple(story.trials.values()), "all done")
     lines = progress.closing(told.view, {}, "done")
     assert lines[1].startswith("best: loss 0.2 (trial 1:")
     assert lines[2].startswith("that one: 0.1 on average of 2 repeats, 95 % interval")
@@ -319,3 +319,18 @@ def test_events_without_a_trial_are_left_alone(told: Told, tmp_path: Path) -> No
     story = Story(told, recording, folder=tmp_path)
     story.end()
     assert told.view.counts == Counts()
+
+
+def test_it_ends_with_advice(told: Told, tmp_path: Path) -> None:
+    """The last lines say what stands out, unless the study was interrupted."""
+    story = Story(told, folder=tmp_path)
+    for place in range(20):
+        number = story.ask(lr=1e-4 * 10 ** (place / 5), size="SM"[place % 2])
+        story.start(number)
+        story.finish(number, loss=float(place))
+    trials = tuple(story.trials.values())
+
+    told.tally.settle(trials, "interrupted")
+    assert len(told.tally.closing(1.0, "interrupted", None)) == 2
+    told.tally.settle(trials, "all 20 trials done")
+    assert "advice: size hardly" in told.tally.closing(1.0, "all 20 trials done", None)[2]

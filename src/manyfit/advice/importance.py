@@ -8,32 +8,23 @@ trials leave open (Le Gratiet et al., "A Bayesian approach for global sensitivit
 doesn't matter where a sampler has tried most. Nor does it matter which sampler that was.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from scipy.stats import qmc
 
+from manyfit.advice.functions import Functions
 from manyfit.advice.record import Record
 from manyfit.samplers.cube import Array
-from manyfit.samplers.outcomes import cross_section
-from manyfit.samplers.paths import Path, draw_paths, draw_thetas
-from manyfit.samplers.threads import one_thread
-from manyfit.trial import State
 
 # Fewer completed trials determine nothing.
 FEWEST = 10
-# The model learns from at most this many trials.
-_MOST = 100
-# The number of hyperparameters drawn, and of functions for each.
-_THETAS, _PATHS = 6, 20
 # The number of configurations at which functions are evaluated; of these, the number to change.
 _EVALUATED, _FEWEST_CHANGED = 4096, 64
 # Pairs are compared among at most this many params, those that matter most.
 _MOST_PAIRED = 8
-# Losses are cut off this many times the distance from the best to the third quartile beyond that.
-_FENCE = 3.0
 # The ends of the intervals, in percent.
 _ENDS = (2.5, 97.5)
 
@@ -77,7 +68,7 @@ class Importances:
         >>> space = Space({"x": Float(0, 1), "y": Float(0, 1), "z": Float(0, 1)})
         >>> points = map(space.sample, [np.random.default_rng(0)] * 30)
         >>> trials = [finished(n, p, p["x"] + 0.5 * p["y"]) for n, p in enumerate(points)]
-        >>> found = importances(Record.of(space, Metric("loss"), trials))
+        >>> found = importances(Functions(Record.of(space, Metric("loss"), trials)))
         >>> [(each.params, round(each.share, 1)) for each in found.params]
         [(('x',), 0.8), (('y',), 0.2), (('z',), 0.0)]
     """
@@ -86,52 +77,22 @@ class Importances:
     pairs: tuple[Share, ...] = ()
 
 
-def importances(record: Record, seed: int = 0) -> Importances:
-    """Return what the loss depends on, according to a study's trials.
+def importances(functions: Functions, seed: int = 0) -> Importances:
+    """Return what the loss depends on, according to functions drawn for a study.
 
-    Pruned and failed trials count, with the losses that `Outcomes` gives them. Losses far beyond
-    the others, of trials that diverged, are cut off. It takes less than a second.
-
-    Args:
-        record: The study.
-        seed: The source of the functions.
-    """
-    completed = sum(trial.state is State.COMPLETE for trial in record.trials)
-    if completed < FEWEST or np.ptp(record.losses) == 0.0 or not record.space.params:
-        return Importances()
-    with one_thread():
-        paths = _paths(record, np.random.default_rng(seed))
-        return _Indices(record, paths, seed).importances()
-
-
-def _paths(record: Record, rng: np.random.Generator) -> list[Path]:
-    used = cross_section(record.losses, _MOST)
-    points = record.points(used)
-    losses = scaled_losses(record.losses[used], points.votes())
-    thetas = draw_thetas(points, losses, _THETAS, rng)
-    return [draw_paths(theta, points, losses, _PATHS, rng) for theta in thetas]
-
-
-def scaled_losses(losses: Array, votes: Array) -> Array:
-    """Return losses with mean 0 and standard deviation 1, cut off far above the others.
-
-    Unlike `standardised`, this keeps ratios of differences, and with them the shares of params.
+    It takes less than a second.
 
     Args:
-        losses: Shape (n,).
-        votes: The weight of each loss (see `Points.votes`).
-
-    Example:
-        >>> scaled_losses(np.array([1.0, 2.0, 3.0, 1e300]), np.ones(4)).round(1).tolist()
-        [-0.9, -0.6, -0.2, 1.7]
+        functions: The functions.
+        seed: The source of the configurations at which they are evaluated.
     """
-    shares = votes / votes.sum()
-    order = np.argsort(losses, kind="stable")
-    place = min(int(np.searchsorted(np.cumsum(shares[order]), 0.75)), len(order) - 1)
-    third = losses[order[place]]
-    cut = np.minimum(losses, third + _FENCE * (third - losses.min()))
-    centred = cut - shares @ cut
-    return np.asarray(centred / (np.sqrt(shares @ centred**2) or 1.0))
+    return _Indices(functions, seed).importances()
+
+
+def determines_shares(record: Record) -> bool:
+    """Return whether there are params, and enough completed trials with different losses."""
+    enough = len(record.completed) >= FEWEST and bool(record.space.params)
+    return enough and bool(np.ptp(record.losses) > 0.0)
 
 
 class _Indices:
@@ -144,10 +105,10 @@ class _Indices:
         total(i) = ½ E(f - f_i)²,    total(i, j) = ¼ E(f - f_i - f_j + f_ij)²
     """
 
-    def __init__(self, record: Record, paths: Sequence[Path], seed: int) -> None:
-        self._cube = record.cube
-        self._names = list(record.space.params)
-        self._paths = paths
+    def __init__(self, functions: Functions, seed: int) -> None:
+        self._functions = functions
+        self._cube = functions.record.cube
+        self._names = list(functions.record.space.params)
         dimensions = len(self._names)
         paired = min(dimensions, _MOST_PAIRED)
         sets = 1 + dimensions + paired * (paired - 1) // 2
@@ -174,8 +135,7 @@ class _Indices:
         """Return the values of all functions if some params are taken from the others."""
         units = self._units.copy()
         units[:, columns] = self._others[:, columns]
-        points = self._cube.points(self._cube.from_units(units))
-        return np.hstack([path(points) for path in self._paths])
+        return self._functions.values(self._cube.from_units(units))
 
     def _share(self, columns: Iterable[int], shares: Array) -> Share:
         low, high = np.percentile(shares, _ENDS)

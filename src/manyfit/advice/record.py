@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from manyfit.errors import SpaceError
 from manyfit.metric import Metric
 from manyfit.samplers.cube import Array, Cube, Points, Rows
 from manyfit.samplers.outcomes import Outcomes
@@ -22,11 +23,13 @@ class Record:
         space: The space.
         metric: The metric tuned.
         trials: Ended trials inside the space, by number, with stored params.
+        is_repeated: Whether leaders were repeated.
     """
 
     space: Space
     metric: Metric
     trials: tuple[Trial, ...]
+    is_repeated: bool = False
 
     @classmethod
     def of(
@@ -34,28 +37,19 @@ class Record:
     ) -> "Record":
         """Return the record of trials whose params are stored, or are what an objective receives.
 
+        Trials that the space doesn't contain are left out.
+
         Args:
             space: The space.
             metric: The metric tuned.
             trials: All trials, by number.
             outside: Numbers of trials outside the space.
         """
-
-        def stored(trial: Trial) -> Trial:
-            tuned = {n: value for n, value in trial.params.items() if n in space.params}
-            return replace(trial, params=space.store(tuned))
-
-        return cls(
-            space,
-            metric,
-            tuple(
-                stored(trial)
-                for trial in trials
-                if trial.state.is_finished
-                and trial.repeat_of is None
-                and trial.number not in outside
-            ),
-        )
+        ended = [t for t in trials if t.state.is_finished and t.number not in outside]
+        fitting = (_stored(trial, space) for trial in ended if trial.repeat_of is None)
+        search = tuple(trial for trial in fitting if trial is not None)
+        is_repeated = any(trial.repeat_of is not None for trial in ended)
+        return cls(space, metric, search, is_repeated)
 
     @cached_property
     def losses(self) -> Array:
@@ -89,3 +83,12 @@ class Record:
     def points(self, places: NDArray[np.intp]) -> Points:
         """Return the trials at some places as a Gaussian process sees them."""
         return self.cube.points(self.rows[places])
+
+
+def _stored(trial: Trial, space: Space) -> Trial | None:
+    """Return a trial with stored params; None if they aren't in the space."""
+    tuned = {name: value for name, value in trial.params.items() if name in space.params}
+    try:
+        return replace(trial, params=space.store(tuned))
+    except SpaceError:
+        return None

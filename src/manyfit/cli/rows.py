@@ -11,8 +11,9 @@ from manyfit.errors import NoResultError
 from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL, Table
 from manyfit.groups.result.result import GroupsResult
 from manyfit.groups.result.table import keys_of, label, stored_params
-from manyfit.result import Failure, StudyResult, row_of
+from manyfit.result import Failure, StudyResult
 from manyfit.trial import Attempt, State, Trial
+from manyfit.trial_table import row_of
 
 # What is shown of each group. `row` has the meaning of each column.
 _GROUP = ("state", "reason", "rows", "value", "baseline", "gain", "trials", "pruned", "failed")

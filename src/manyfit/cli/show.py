@@ -8,9 +8,9 @@ from manyfit.cli.page import Commands, Page, add_forms, count
 from manyfit.cli.rows import best_of, study_record, trial_row
 from manyfit.cli.show_groups import show_groups
 from manyfit.cli.show_trial import listed, show_trial
-from manyfit.result import Failure, StudyResult, ordered
+from manyfit.result import Failure, StudyResult
 from manyfit.trackers.progress import counted
-from manyfit.trial_table import ranked, table_of
+from manyfit.trial_table import ordered, ranked, table_of
 
 # The number of trials, or ranges of trials, that are listed before the rest is counted.
 _MOST_NAMED = 8

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from manyfit._redact import REDACTED, is_secret_name, redact_value
+from manyfit.advice.advice import Advice
 from manyfit.choice import Choice, Domain
 from manyfit.plots import measures, params, work
 from manyfit.plots.chart import Chart
@@ -75,6 +76,9 @@ class Reported(Weighed, Protocol):
     def losses(self) -> Sequence[Alike]:
         """Return the lost attempts by reason."""
 
+    def advice(self) -> Sequence[Advice]:
+        """Return what stands out, and what to do about it."""
+
 
 def study_html(study: Reported, refresh: float | None = None) -> str:
     """Return the report of a study as HTML.
@@ -94,7 +98,7 @@ def study_html(study: Reported, refresh: float | None = None) -> str:
             ],
             best=_best(study),
             params=_params(study),
-            advice=[],
+            advice=[each.message for each in study.advice()],
             charts=list(charts(study)),
             table=_table(study),
             troubles=[*map(_failed, study.failures()), *map(_lost, study.losses())],

@@ -156,7 +156,7 @@ class GroupTally:
             self._values += 1
             self._sum += group.value
 
-    def settle(self, trials: Sequence[Trial]) -> None:
+    def settle(self, trials: Sequence[Trial], reason: str) -> None:
         """Do nothing: all groups have been counted."""
 
     def view(self, now: float) -> Standing:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from manyfit._optional import load
 from manyfit._text import printable
 from manyfit.events import (
     AttemptFailed,
@@ -155,6 +156,7 @@ class Tally:
         self.failures: Counter[str] = Counter()
         self.best: Trial | None = None
         self._repeated: Repeated | None = None
+        self._advice: list[str] = []
         counting = study.counting(history)
         self._states: Counter[State] = Counter(trial.state for trial in counting)
         self._running: set[int] = set()
@@ -198,16 +200,22 @@ class Tally:
         left = self._seconds_left(elapsed)
         return View(self.study, self.counts, self.best, elapsed, left, self._repeated)
 
-    def settle(self, trials: Sequence[Trial]) -> None:
-        """Record all trials at the end: repeats may have made another trial the best."""
+    def settle(self, trials: Sequence[Trial], reason: str) -> None:
+        """Record all trials at the end: repeats may have made another trial the best.
+
+        Advice on them takes about a second, which a study that is interrupted may not have.
+        """
         trials = self.study.counting(trials)
+        if reason != "interrupted":
+            findings = load("manyfit.advice.after").Findings
+            self._advice = findings.of(self.study.space, self.study.metric, trials).lines
         self.best = best_trial(trials, self.study.metric)
         again = repeated(trials, self.study.metric)
         of_best = (each for each in again if self.best and each.number == self.best.number)
         self._repeated = next(of_best, None)
 
     def closing(self, now: float, reason: str, outcome: Outcome | None) -> list[str]:  # noqa: ARG002 - of groups
-        return closing(self.view(now), self.failures, reason)
+        return [*closing(self.view(now), self.failures, reason), *self._advice]
 
     def _wanted(self, counts: Counts) -> int:
         """Return the number of trials that would run, on a cluster, where workers come and go."""

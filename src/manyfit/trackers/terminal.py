@@ -250,7 +250,7 @@ class ProgressTracker:
         if self._thread is None or self._tally is None:
             return
         with self._lock:
-            self._tally.settle(trials)
+            self._tally.settle(trials, reason)
         self._end = reason, outcome
         self._wake.set()
         self._thread.join(PATIENCE)

@@ -1,0 +1,116 @@
+"""Params that don't matter, and pairs that must be tuned together."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from manyfit.advice.advice import Advice
+from manyfit.advice.finding import Finding, percent, shown
+from manyfit.advice.functions import Functions
+from manyfit.advice.importance import Importances, Share
+from manyfit.advice.record import Record
+from manyfit.space import Choice, Space
+
+# With fewer completed trials, in all or for each param, nothing is said; nor if fewer than this
+# share of the trials has completed, because the losses of the others are guesses.
+_FEWEST, _FEWEST_EACH, _COMPLETED = 20, 6, 0.6
+# The largest share, at the upper end of its interval, of a param that doesn't matter ...
+_IDLE = 0.02
+# ... whose largest effect on the leaders, at that end, is this share of what separates them from
+# the median trial. The number of leaders, and of values tried at each.
+_LOCAL, _LEADERS, _VALUES = 0.1, 5, 9
+# The number of trials from which the median is computed.
+_MOST_TYPICAL = 200
+# The smallest share, at the lower end of its interval, of a pair that depends on each other, and
+# the number of pairs to name.
+_JOINT, _MOST_PAIRS = 0.15, 2
+
+
+def idle_params(functions: Functions, found: Importances) -> Iterator[Finding]:
+    """Find params that change nothing, neither all over the space nor near the best trials.
+
+    A param of a branch is active in some trials only, which says too little about it.
+    """
+    record = functions.record
+    if not _suffices(record) or all(each.high < _IDLE for each in found.params):
+        return
+    for share in found.params:
+        name = share.params[0]
+        domain = record.space.params[name]
+        has_branches = isinstance(domain, Choice) and domain.branches is not None
+        if share.high >= _IDLE or has_branches or () not in record.space.paths(name):
+            continue
+        if domain.size != 1 and _effect_at_leaders(functions, name) < _LOCAL:
+            best = record.completed[0].params[name]
+            value = domain.option(best) if isinstance(domain, Choice) else best
+            most = percent(max(share.high, 0.01))
+            message = (
+                f"{name} hardly matters: it explains at most {most} of the differences between "
+                f"trials; fix it at {shown(best)}: result.next_space() does"
+            )
+            yield Finding(Advice("no-effect", (name,), message), {name: value})
+
+
+def _suffices(record: Record) -> bool:
+    completed = len(record.completed)
+    needed = max(_FEWEST, _FEWEST_EACH * len(record.space.params))
+    return completed >= needed and completed >= _COMPLETED * len(record.trials)
+
+
+def _effect_at_leaders(functions: Functions, name: str) -> float:
+    """Return how much a param may change the leaders, at most.
+
+    It is the upper end of the 95 % interval of the standard deviation over its values, as a share
+    of the distance from the best loss to the median.
+    """
+    record = functions.record
+    column = list(record.space.params).index(name)
+    units = np.array([record.space.encode(trial.params) for trial in record.completed[:_LEADERS]])
+    units = np.nan_to_num(units, nan=0.5).repeat(_VALUES, axis=0)
+    units[:, column] = np.tile((np.arange(_VALUES) + 0.5) / _VALUES, len(units) // _VALUES)
+    values = functions.values(record.cube.from_units(units))
+    spread = values.reshape(-1, _VALUES, values.shape[1]).std(axis=1).mean(axis=0)
+    typical = functions.values(record.rows[:: -(-len(record.rows) // _MOST_TYPICAL)])
+    separation = np.median(typical, axis=0) - typical.min(axis=0)
+    return float(np.percentile(spread / np.maximum(separation, 1e-12), 97.5))
+
+
+def interactions(functions: Functions, found: Importances) -> Iterator[Finding]:
+    """Find pairs of params that depend on each other, and params that depend on none."""
+    if not _suffices(functions.record):
+        return
+    space = functions.record.space
+    joint = [
+        pair
+        for pair in found.pairs
+        if pair.low >= _JOINT and not _in_branch_of(space, *pair.params)
+    ][:_MOST_PAIRS]
+    for place, pair in enumerate(joint):
+        one, other = pair.params
+        message = (
+            f"{one} and {other} depend on each other ({percent(pair.share)} of the differences, "
+            f"95 % interval {percent(pair.low)} to {percent(pair.high)}): tune them together"
+        )
+        if place == 0 and (alone := _independent(found)):
+            verb = "depends" if len(alone) == 1 else "depend"
+            message += f". {', '.join(alone)} {verb} on no other, and can be tuned apart"
+        yield Finding(Advice("interaction", pair.params, message))
+
+
+def _in_branch_of(space: Space, one: str, other: str) -> bool:
+    """Return whether a param of a pair is in a branch of the other, and depends on it by design."""
+
+    def above(name: str) -> set[str]:
+        return {choice for path in space.paths(name) for choice, _ in path}
+
+    return one in above(other) or other in above(one)
+
+
+def _independent(found: Importances) -> list[str]:
+    """Return params that matter and of which no pair has a share."""
+
+    def is_alone(share: Share) -> bool:
+        pairs = [pair for pair in found.pairs if share.params[0] in pair.params]
+        return bool(pairs) and all(pair.high < _IDLE for pair in pairs)
+
+    return [each.params[0] for each in found.params if each.low >= _IDLE and is_alone(each)]

@@ -1,0 +1,55 @@
+"""What a rule finds in a study's trials: advice, and the change of the space that follows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import comb
+from typing import Any
+
+from manyfit.advice.advice import Advice
+from manyfit.space import Domain
+
+# A pattern counts if chance gives it with a smaller probability than this.
+CHANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A piece of advice, with the change of the space that it suggests.
+
+    Attributes:
+        advice: The advice.
+        change: New domains, or constants, by name; empty if the space may stay.
+    """
+
+    advice: Advice
+    change: Mapping[str, Domain | Any] = field(default_factory=dict)
+
+
+def hypergeometric(chosen: int, inside: int, total: int) -> float:
+    """Return the probability that `chosen` of `total` trials, drawn at random, are all inside.
+
+    Args:
+        chosen: The number drawn.
+        inside: The number of trials that are inside.
+        total: The number of all trials.
+
+    Example:
+        >>> hypergeometric(2, 2, 4)
+        0.16666666666666666
+    """
+    return comb(inside, chosen) / comb(total, chosen)
+
+
+def shown(value: object) -> str:
+    """Return a value of a param for a sentence."""
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+
+
+def percent(share: float) -> str:
+    """Return a share for a sentence.
+
+    Example:
+        >>> percent(0.034)
+        '3 %'
+    """
+    return f"{100.0 * share:.0f} %"

@@ -1,0 +1,86 @@
+"""What the loss may be all over the space, given a study's trials: functions drawn from a model."""
+
+import math
+
+import numpy as np
+
+from manyfit.advice.record import Record
+from manyfit.samplers.cube import Array, Rows
+from manyfit.samplers.outcomes import cross_section, standardised
+from manyfit.samplers.paths import draw_paths, draw_thetas
+from manyfit.samplers.threads import one_thread
+
+# The model learns from at most this many trials.
+_MOST = 100
+# The number of hyperparameters drawn, of those that get functions, and of functions for each.
+_DRAWN, _THETAS, _PATHS = 60, 6, 20
+# Losses are cut off this many times the distance from the best to the third quartile beyond that.
+_FENCE = 3.0
+# The largest loss whose square is finite, roughly.
+_LARGEST = 1e150
+
+
+class Functions:
+    """Functions drawn from the sampler's Gaussian process, fitted to a study's trials.
+
+    Pruned and failed trials count, with the losses that `Outcomes` gives them. Values are losses
+    with mean 0 and standard deviation 1 over the space.
+
+    Args:
+        record: The study, with at least one trial.
+        seed: The source of the functions.
+
+    Attributes:
+        record: The study.
+        noises: Standard deviations of the noise, from as many hyperparameters, shape (draws,).
+        scale: The standard deviation of the losses over the space, in units of the metric.
+    """
+
+    def __init__(self, record: Record, seed: int = 0) -> None:
+        self.record = record
+        rng = np.random.default_rng(seed)
+        used = cross_section(record.losses, _MOST)
+        points = record.points(used)
+        losses, scale = scaled_losses(record.losses[used], points.votes())
+        with one_thread():
+            thetas = draw_thetas(points, losses, _DRAWN, rng)
+            self._paths = [
+                draw_paths(theta, points, losses, _PATHS, rng) for theta in thetas[:_THETAS]
+            ]
+        self.noises: Array = np.sqrt([theta.variances[-1] for theta in thetas])
+        self.scale = scale
+
+    def values(self, rows: Rows) -> Array:
+        """Return one column of values for each function, shape (rows, functions)."""
+        points = self.record.cube.points(rows)
+        with one_thread():
+            return np.hstack([path(points) for path in self._paths])
+
+
+def scaled_losses(losses: Array, votes: Array) -> tuple[Array, float]:
+    """Return losses with mean 0 and standard deviation 1, cut off far above the others.
+
+    The second value is the standard deviation by which they were divided. It is NaN if three in
+    four are as low as the lowest, or hardly higher: the worse half is then given by rank alone.
+
+    Unlike `standardised`, this keeps ratios of differences, and with them the shares of params.
+
+    Args:
+        losses: Shape (n,).
+        votes: The weight of each loss (see `Points.votes`).
+
+    Example:
+        >>> scaled_losses(np.array([1.0, 2.0, 3.0, 1e300]), np.ones(4))[0].round(1).tolist()
+        [-0.9, -0.6, -0.2, 1.7]
+    """
+    shares = votes / votes.sum()
+    losses = np.clip(losses, -_LARGEST, _LARGEST)
+    order = np.argsort(losses, kind="stable")
+    place = min(int(np.searchsorted(np.cumsum(shares[order]), 0.75)), len(order) - 1)
+    third = losses[order[place]]
+    cut = np.minimum(losses, third + _FENCE * (third - losses.min()))
+    centred = cut - shares @ cut
+    scale = float(np.sqrt(shares @ centred**2))
+    if third == losses.min() or scale == 0.0:
+        return standardised(losses, votes), math.nan
+    return centred / scale, scale

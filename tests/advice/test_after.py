@@ -1,0 +1,187 @@
+"""Advice on a study that has ended, and the next space."""
+
+import math
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from benchmarks.advice import planted
+from benchmarks.advice.clean import plan_of
+from benchmarks.advice.simulated import Plan, Training, run
+from benchmarks.search.functions import makers
+
+from manyfit.advice.after import Findings
+from manyfit.advice.edges import widened
+from manyfit.metric import Metric
+from manyfit.space import Choice, Float, Int, Space
+from manyfit.testing.samplers import trial
+from manyfit.trial import Finished
+
+CASES = {case.name: case for case in planted.cases()}
+# The others are for the night, in the soak part "examples".
+FEW = (
+    "lowest learning rate too high",
+    "an option that does nothing",
+    "a product",
+    "the accuracy disagrees",
+    "the leaders overfit",
+    "never pruned",
+    "out of memory",
+    "slow and no better",
+)
+
+
+TWO = Space({"x": Float(0, 1), "y": Float(0, 1)})
+
+
+def at_random(returned, count=30):
+    """Trials at random points of `TWO`, and what they returned."""
+    rng = np.random.default_rng(0)
+    trials = []
+    for number in range(count):
+        params = TWO.sample(rng)
+        metrics = returned(number, params)
+        trials.append(trial(number, params, Finished(metrics["loss"], metrics)))
+    return trials
+
+
+@cache
+def findings(case):
+    return Findings(run(CASES[case].plan, 0))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in FEW else pytest.param(n, marks=pytest.mark.soak("examples")) for n in CASES],
+)
+def test_planted_mistakes_are_found(name):
+    """Advice has the code and the params of the mistake, and figures in one line."""
+    case = CASES[name]
+    found = [each for each in findings(name).advice if each.code == case.code]
+
+    assert case.params in [tuple(sorted(each.params, key=case.params.index)) for each in found]
+    assert all(any(map(str.isdigit, each.message)) and "\n" not in each.message for each in found)
+
+
+@pytest.mark.parametrize("name", ["mixed"])
+def test_nothing_is_said_about_studies_without_a_mistake(name):
+    """Nothing is wrong with these ranges, params and budgets; pairs may interact."""
+    said = Findings(run(replace(plan_of(makers()[name]()), n_trials=40), 0)).advice
+
+    assert {each.code for each in said} <= {"interaction", "ended-early"}
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 14])
+def test_few_trials_show_nothing(count):
+    """With a handful of trials nothing is said, and the space stays."""
+    plan = replace(CASES["lowest learning rate too high"].plan, n_trials=count)
+    found = Findings(run(plan, 0))
+
+    assert found.advice == ()
+    assert found.next_space == plan.space
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1e308, -1e308, 5e307, 1.0],
+        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0],
+        [0.0, 1e-320, 5e-324],
+    ],
+    ids=["huge", "nearly all equal", "tiny"],
+)
+def test_odd_values(values):
+    """Values at the ends of floats, and equal ones, neither raise nor warn."""
+    trials = at_random(lambda number, params: {"loss": values[number % len(values)]})
+    found = Findings.of(TWO, Metric("loss"), trials)
+
+    assert "edge" not in [each.code for each in found.advice]
+    assert all(0.0 <= each.low <= each.high <= 1.0 for each in found.importances.params)
+
+
+def test_only_failures():
+    """A study without any completed trial has no advice on params that it can't know."""
+    plan = Plan(planted.space(), lambda params, seed, number: Training(reason="a bug"), 20)
+
+    assert Findings(run(plan, 0)).advice == ()
+
+
+class TestNextSpace:
+    def test_what_the_advice_says(self):
+        """It has wider ranges, and leaves out what fails; the others stay."""
+        wider = findings("lowest learning rate too high").next_space
+        cut = findings("out of memory").next_space
+
+        assert wider.params["rate"] == Float(0.01, 1.0, log=True)
+        assert wider.params["units"] == planted.space().params["units"]
+        assert cut.params["batch"].high <= 256
+        assert cut.params["batch"].low == 16
+
+    def test_params_that_do_nothing_become_constants(self):
+        """They have the best trial's value, so that the objective still receives them."""
+        found = findings("an option that does nothing")
+        best = min(found.record.trials, key=lambda trial: trial.value)
+
+        assert found.next_space.constants == {"shuffle": best.params["shuffle"]}
+        assert "shuffle" not in found.next_space.params
+
+    def test_an_option_that_fails_is_left_out(self):
+        """The others stay, with their weights."""
+        space = planted.space(optimizer=Choice(["adam", "sgd", "lbfgs"], weights=[1, 2, 3]))
+        plan = replace(CASES["an option that fails"].plan, space=space, sampler="random")
+
+        assert Findings(run(plan, 0)).next_space.params["optimizer"] == Choice(
+            ["adam", "sgd"], weights=[1, 2]
+        )
+
+    def test_a_range_of_a_branch(self):
+        """A domain is replaced inside its branch; weights and constants stay."""
+        branches = {"net": {"rate": Float(1e-4, 1e-3, log=True), "fixed": 3}, "mean": {}}
+        space = Space({"model": Choice(branches, weights=[1, 2])})
+        model = space.replaced({"rate": Float(1e-4, 1e-2, log=True)}).params["model"]
+
+        wider = {"net": {"rate": Float(1e-4, 1e-2, log=True), "fixed": 3}, "mean": {}}
+        assert model == Choice(wider, weights=[1, 2])
+
+
+class TestWidened:
+    @pytest.mark.parametrize(
+        ("domain", "lower", "upper"),
+        [
+            (Float(1e-4, 0.1, log=True), (1e-5, 0.1), (1e-4, 1.0)),
+            (Float(0.0, 1.0), None, None),
+            (Float(0.0, 0.5), None, (0.0, 0.75)),
+            (Float(0.5, 0.9), (0.3, 0.9), (0.5, 0.95)),
+            (Float(0.2, 0.9), (0.02, 0.9), (0.2, 0.95)),
+            (Float(-2.0, 0.0), (-3.0, 0.0), None),
+            (Float(-2.0, -1.0), (-2.5, -1.0), (-2.0, -0.5)),
+            (Float(0.0, 8.0), None, (0.0, 12.0)),
+            (Float(0.5, 2.5, step=0.5), (0.5 - 0.5, 2.5), (0.5, 3.5)),
+            (Int(1, 8), None, (1, 12)),
+            (Int(0, 8), None, (0, 12)),
+            (Int(10, 20), (5, 20), (10, 25)),
+            (Int(16, 64, step=16), None, (16, 96)),
+            (Int(16, 64, log=True), (4, 64), (16, 256)),
+            (Int(-5, 5), (-10, 5), (-5, 10)),
+        ],
+        ids=repr,
+    )
+    def test_each_kind_of_range(self, domain, lower, upper):
+        """It reaches farther, except beyond a natural limit, and never changes its sign."""
+        for is_upper, ends in ((False, lower), (True, upper)):
+            wider = widened(domain, upper=is_upper)
+
+            assert (wider and (wider.low, wider.high)) == (ends and pytest.approx(ends))
+            assert wider is None or (wider.log, wider.step) == (domain.log, domain.step)
+
+
+def test_metrics_that_are_missing_or_not_a_number():
+    """A metric that not all trials have, or that is NaN, is not compared."""
+
+    def returned(number, params):
+        accuracy = params["x"] if number % 7 else math.nan
+        return {"loss": params["x"], "test_accuracy": accuracy, f"odd_{number}": 1.0}
+
+    said = Findings.of(TWO, Metric("loss"), at_random(returned)).advice
+    assert "metrics-disagree" not in [each.code for each in said]
