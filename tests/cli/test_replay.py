@@ -23,7 +23,7 @@ def test_it_compares(folder, script, capsys):
     replay = json.loads(capsys.readouterr().out)
 
     assert output.startswith("Trial 0 of fashion, run again for ")
-    assert "changed  train has changed" in output
+    assert "changed  folder.<locals>.train is gone" in output
     assert "│ loss " in output
     assert "│ accuracy " not in output
     assert replay["again"]["loss"] == replay["recorded"]["loss"] + 1
