@@ -68,7 +68,12 @@ HOMES = {
     "plotly": ("plots/figure.py",),
     "mlflow": ("trackers/mlflow_server.py", "trackers/mlflow_app.py", "worker/autologging.py"),
     "rich": ("trackers/terminal*.py", "cli/*.py"),
-    "joblib": ("joblib/__init__.py", "joblib/backend.py", "sklearn/inputs.py"),
+    "joblib": (
+        "joblib/__init__.py",
+        "joblib/backend.py",
+        "sklearn/fit_keys.py",
+        "sklearn/inputs.py",
+    ),
     "IPython": ("trackers/terminal.py",),
     "psutil": ("worker/limits.py",),
     "threadpoolctl": ("worker/limits.py", "samplers/threads.py"),

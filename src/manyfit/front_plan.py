@@ -74,6 +74,7 @@ class FrontPlan:
         []
         >>> plan.made(("fold 0", "scaler"), seconds=1.0)
         >>> plan.reuse(("fold 0", "scaler"))
+        1.0
         >>> plan.done(("fold 0", "scaler")), plan.done(("fold 0", "scaler"))
         ([], [('fold 0', 'scaler')])
         >>> plan.savings.hits, plan.savings.seconds
@@ -134,10 +135,12 @@ class FrontPlan:
             front.seconds = seconds
             self._shelf.use(prefix, front.users)
 
-    def reuse(self, prefix: Path) -> None:
-        """Record that a front was used again instead of being made."""
+    def reuse(self, prefix: Path) -> float:
+        """Record that a front was used again; returns the seconds that making it again takes."""
+        seconds = self._fronts[prefix].seconds
         self._hits += 1
-        self._seconds += self._fronts[prefix].seconds
+        self._seconds += seconds
+        return seconds
 
     def use(self, prefix: Path, users: int) -> None:
         """Change the number of users of a front, by 1 or -1."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +63,50 @@ class FoldResult:
     failed_scorers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class FoldRows:
+    """The rows of a fold.
+
+    Attributes:
+        fold: The fold's number.
+        X: The training rows.
+        y: Their targets; None for none.
+        X_test: The rows to score.
+        y_test: Their targets.
+        fit_params: What `fit` receives besides.
+    """
+
+    fold: int
+    X: Any
+    y: Any
+    X_test: Any
+    y_test: Any
+    fit_params: Mapping[str, Any]
+
+
+class Fits(Protocol):
+    """Fits the estimators of one trial."""
+
+    def fit(self, estimator: Any, rows: FoldRows) -> Any:
+        """Fit an estimator on the training rows; returns it, or one whose scores are the same."""
+
+
+class PlainFits:
+    """Fits each estimator by itself."""
+
+    def fit(self, estimator: Any, rows: FoldRows) -> Any:
+        fit(estimator, rows.X, rows.y, rows.fit_params)
+        return estimator
+
+
 def fit_fold(
-    estimator: Any, data: Data, fold: Fold, scoring: Scoring, *, train_scores: bool
+    estimator: Any,
+    data: Data,
+    fold: Fold,
+    scoring: Scoring,
+    *,
+    train_scores: bool,
+    fits: Fits,
 ) -> FoldResult:
     """Fit an estimator on the training rows of a fold, and score it.
 
@@ -76,17 +118,17 @@ def fit_fold(
         fold: The split.
         scoring: The scores to compute.
         train_scores: Whether the training rows are scored, too.
+        fits: Fits the estimator.
 
     Raises:
         FatalError: The estimator raised it, to end the study.
         ScoringError: A scorer returned something other than a number.
     """
     result = FoldResult()
-    X, y = split(estimator, data, fold.train)
-    X_test, y_test = split(estimator, data, fold.test, fold.train)
+    rows = fold_rows(estimator, data, fold)
     started = time.perf_counter()
     try:
-        fit(estimator, X, y, params_of(data.fit_params, data, fold.train))
+        fitted = fits.fit(estimator, rows)
     except FatalError:
         raise
     except Exception as error:  # noqa: BLE001 - it is the user's estimator
@@ -95,12 +137,24 @@ def fit_fold(
     if not result.fit_failed:
         started = time.perf_counter()
         params = params_of(data.score_params, data, fold.test)
-        result.test = _scores(scoring, (estimator, X_test, y_test), params, result)
+        result.test = _scores(scoring, (fitted, rows.X_test, rows.y_test), params, result)
         result.score_time = time.perf_counter() - started
         if train_scores:
             params = params_of(data.score_params, data, fold.train)
-            result.train = _scores(scoring, (estimator, X, y), params, result)
+            result.train = _scores(scoring, (fitted, rows.X, rows.y), params, result)
     return result
+
+
+def fold_rows(estimator: Any, data: Data, fold: Fold) -> FoldRows:
+    """Return the rows of a fold.
+
+    Raises:
+        ValueError: As for `split`.
+    """
+    X, y = split(estimator, data, fold.train)
+    X_test, y_test = split(estimator, data, fold.test, fold.train)
+    params = params_of(data.fit_params, data, fold.train)
+    return FoldRows(fold.number, X, y, X_test, y_test, params)
 
 
 def fit(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,9 @@ from sklearn import config_context
 
 from manyfit.errors import FatalError
 from manyfit.sklearn.estimators import configured
-from manyfit.sklearn.fold import Data, Fold, FoldResult, fit_fold
+from manyfit.sklearn.fits import FrontSharing, TrialFits
+from manyfit.sklearn.fold import Data, Fits, Fold, FoldResult, PlainFits, fit_fold, fold_rows
+from manyfit.sklearn.saved import saved_by
 from manyfit.sklearn.scoring import ONLY, Scoring, ScoringError
 from manyfit.sklearn.spaces import SettingsSpace
 from manyfit.worker.context import report
@@ -38,6 +41,7 @@ class FoldsObjective:
         error_score: What stands for the score of a fold that failed; `"raise"` ends the study.
         all_folds: Whether a trial whose mean is already NaN goes on to the other folds.
         config: The configuration of scikit-learn.
+        sharing: How trials share fitted transformers; None if they share none.
     """
 
     estimator: Any
@@ -48,6 +52,7 @@ class FoldsObjective:
     error_score: Any
     all_folds: bool
     config: Mapping[str, Any]
+    sharing: FrontSharing | None = None
 
     def __call__(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Evaluate the params of a trial.
@@ -58,20 +63,45 @@ class FoldsObjective:
         """
         settings = self.candidates.settings(params)
         results: list[FoldResult] = []
-        with config_context(**self.config):
+        with config_context(**self.config), self._fits(settings) as fits:
             for fold in self.data["folds"]:
-                results.append(self._evaluate(settings, fold))
-                report(fold.number, **self._reported(fold.number, results[-1]))
+                results.append(self._evaluate(settings, fold, fits))
+                report(
+                    fold.number,
+                    **self._reported(fold.number, results[-1]),
+                    **saved_by(fits, fold.number),
+                )
                 if not self.all_folds:
                     self._raise_failure(results[-1:])
         self._raise_failure(results)
         return self._summary(results)
 
-    def _evaluate(self, settings: Mapping[str, Any], fold: Fold) -> FoldResult:
-        data = Data(*(self.data[name] for name in ("X", "y", "fit_params", "score_params")))
+    def _fits(self, settings: Mapping[str, Any]) -> AbstractContextManager[Fits]:
+        if self.sharing is None:
+            return nullcontext(PlainFits())
+        folds = self.data["folds"]
+
+        def make() -> Any:
+            return configured(self.estimator, settings)
+
+        return TrialFits(
+            self.sharing, make, lambda fold: fold_rows(make(), self._data, folds[fold])
+        )
+
+    @property
+    def _data(self) -> Data:
+        return Data(*(self.data[name] for name in ("X", "y", "fit_params", "score_params")))
+
+    def _evaluate(self, settings: Mapping[str, Any], fold: Fold, fits: Fits) -> FoldResult:
         try:
-            estimator = configured(self.estimator, settings)
-            result = fit_fold(estimator, data, fold, self.scoring, train_scores=self.train_scores)
+            result = fit_fold(
+                configured(self.estimator, settings),
+                self._data,
+                fold,
+                self.scoring,
+                train_scores=self.train_scores,
+                fits=fits,
+            )
             if not result.error and self.scoring.tuned is None and ONLY not in result.test:
                 self.scoring.to_tune(result.test)
         except ScoringError as error:

@@ -1,6 +1,7 @@
 """Runs a search: the study of an estimator's settings, from checked inputs to finished trials."""
 
 import contextlib
+import functools
 import multiprocessing
 import re
 import shutil
@@ -19,10 +20,16 @@ from manyfit.digest import digest
 from manyfit.errors import ArgumentError, FatalError, StudyChangedError
 from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Executor
+from manyfit.front_plan import Savings, bytes_allowed
 from manyfit.pruners.folds import FoldPruner
 from manyfit.result import StudyResult
+from manyfit.sklearn.estimators import configured
+from manyfit.sklearn.fit_keys import NotShared, data_key, is_pipeline, why_not_shared
+from manyfit.sklearn.fit_plan import Fronts, default_budget
+from manyfit.sklearn.fits import FrontSharing
 from manyfit.sklearn.inputs import Inputs
 from manyfit.sklearn.objective import METRIC, FoldsObjective
+from manyfit.sklearn.saved import savings_of
 from manyfit.sklearn.scoring import Scoring
 from manyfit.sklearn.spaces import SettingsSpace
 from manyfit.sklearn.verbose import FitLines
@@ -49,7 +56,7 @@ class Interrupted(KeyboardInterrupt):
         self.result = result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Search:
     """A search whose arguments are checked.
 
@@ -80,14 +87,14 @@ class Search:
         executor = make_executor(
             _where(options.executor), parallelism=options.parallelism, n_trials=n_trials
         )
-        objective = self._objective(executor)
+        objective = self._objective(executor, self._fronts(n_trials))
         if options.verbose > 0:
             folds = len(self.inputs.folds)
             print(
                 f"Fitting {folds} folds for each of {n_trials} candidates, totalling "
                 f"{folds * n_trials} fits"
             )
-        with self._study(executor) as study:
+        with objective.sharing or contextlib.nullcontext(), self._study(executor) as study:
             try:
                 result = study.tune(
                     objective,
@@ -153,7 +160,48 @@ class Search:
             )
         return min(each for each in (given, size) if each is not None)
 
-    def _objective(self, executor: Executor) -> FoldsObjective:
+    @functools.cached_property
+    def budget(self) -> int:
+        """The bytes for fitted transformers on each machine; 0 if trials share none.
+
+        Raises:
+            ArgumentError: `cache` is neither True, False nor a positive number of bytes.
+        """
+        cache = self.options.cache
+        return 0 if cache is False else bytes_allowed(cache, default_budget)
+
+    def savings(self, result: StudyResult) -> Savings:
+        """Return what sharing fitted transformers has saved, and show it if that is asked for."""
+        estimator = self.options.estimator
+        found = savings_of(result.trials, self.budget)
+        if self.options.verbose and self.budget and is_pipeline(estimator):
+            reason = why_not_shared(estimator)
+            print(f"{found}{f'; not everything is shared: {reason}' if reason else ''}")
+        return found
+
+    def _fronts(self, n_trials: int) -> Fronts | None:
+        """Return the fronts that trials share; None if they share none."""
+        if self.budget == 0 or not is_pipeline(self.options.estimator):
+            return None
+        fronts = Fronts.of(
+            self.candidates.space,
+            lambda params: configured(self.options.estimator, self.candidates.settings(params)),
+            n_trials,
+            in_order=self.options.sampler == "grid",
+        )
+        return fronts if fronts.are_shared else None
+
+    def _sharing(self, fronts: Fronts, data: Mapping[str, Any]) -> FrontSharing | None:
+        with contextlib.suppress(NotShared):
+            return fronts.sharing(
+                data_key({name: data[name] for name in ("X", "y", "fit_params", "folds")}),
+                folds=len(self.inputs.folds),
+                budget=self.budget,
+                train_scores=self.options.return_train_score,
+            )
+        return None
+
+    def _objective(self, executor: Executor, fronts: Fronts | None = None) -> FoldsObjective:
         options = self.options
         data: Mapping[str, Any] = {
             "X": self.inputs.data.X,
@@ -171,6 +219,7 @@ class Search:
             error_score=options.error_score,
             all_folds=options.pruner is None,
             config=get_config(),
+            sharing=None if fronts is None else self._sharing(fronts, data),
         )
 
     @contextlib.contextmanager

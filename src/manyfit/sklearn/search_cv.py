@@ -57,6 +57,10 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         error_score: What stands for the score of a fold that failed: a number, or `"raise"` to end
             the search. A trial with a NaN is never best; it ends at once, unless `pruner` is None.
         return_train_score: Whether training rows are scored, too.
+        cache: Whether trials of a `Pipeline` share fitted transformers and the rows that these
+            transform, or the bytes for that on each machine; by default a quarter of the free disk
+            space, or of the memory if that is less. Scores are the same to the last digit. Shared
+            are the first steps, up to one that is random without a `random_state`.
         timeout: Seconds after which the search ends with what it has.
         name: The name with which the search is recorded in `folder`, and mirrored to MLflow. A fit
             with the same name resumes. Without a name nothing is left behind.
@@ -73,6 +77,7 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
             or FAIL, and `reason` says why; those without a mean have NaN.
         best_estimator_, best_score_, best_params_, best_index_: As for `GridSearchCV`.
         scorer_, n_splits_, refit_time_, multimetric_: As for `GridSearchCV`.
+        savings_: What `cache` has saved: `hits`, `made`, `seconds`, `most_bytes`, `budget`.
         n_features_in_, feature_names_in_, classes_: Those of the best estimator.
 
     Example:
@@ -101,6 +106,7 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         pruner: Any = "auto",
         error_score: Any = np.nan,
         return_train_score: bool = False,
+        cache: bool | int = True,
         timeout: float | None = None,
         name: str | None = None,
         folder: str | os.PathLike[str] = ".manyfit",
@@ -120,6 +126,7 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         self.pruner = pruner
         self.error_score = error_score
         self.return_train_score = return_train_score
+        self.cache = cache
         self.timeout = timeout
         self.name = name
         self.folder = folder
@@ -178,6 +185,7 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
             train_scores=self.return_train_score,
             error_score=score,
         )
+        self.savings_ = search.savings(result)
         if self.refit is not False or not self.multimetric_:
             self._choose(self.refit if self.multimetric_ else ONLY)
 

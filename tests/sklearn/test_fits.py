@@ -1,0 +1,224 @@
+"""Fitted transformers are shared, and the scores of a search are those of plain fits."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import config_context
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    Normalizer,
+    OneHotEncoder,
+    StandardScaler,
+    TargetEncoder,
+)
+from sklearn.tree import DecisionTreeClassifier
+
+from manyfit import Choice, Float
+from manyfit.sklearn import SearchCV
+
+
+class Slow(TransformerMixin, BaseEstimator):
+    """A transformer that takes long enough to be worth keeping, and counts its fits in a file."""
+
+    def __init__(self, counts, power=1):
+        self.counts = counts
+        self.power = power
+
+    def fit(self, X, y=None, sample_weight=None):
+        time.sleep(0.03)
+        with self.counts.open("a", encoding="utf-8") as file:
+            file.write(f"{self.power}\n")
+        self.names_ = np.array(getattr(X, "columns", range(X.shape[1])), dtype=object)
+        self.offset_ = np.average(X, axis=0, weights=sample_weight)
+        return self
+
+    def transform(self, X):
+        return (X - self.offset_) ** self.power
+
+    def get_feature_names_out(self, names=None):
+        return self.names_
+
+
+@pytest.fixture(scope="module")
+def iris():
+    return load_iris(return_X_y=True)
+
+
+@pytest.fixture
+def counts(tmp_path):
+    file = tmp_path / "counts"
+    file.touch()
+    return file
+
+
+def pair(estimator, grid, data, **options):
+    """The results of GridSearchCV, and a search of ours over the same grid."""
+    fit = options.pop("fit", {})
+    known = GridSearchCV(estimator, grid, cv=3, return_train_score=True).fit(*data, **fit)
+    search = SearchCV(
+        estimator,
+        grid,
+        n_trials=None,
+        sampler="grid",
+        cv=3,
+        pruner=None,
+        return_train_score=True,
+        **{"executor": "inline", **options},
+    )
+    return known, search.fit(*data, **fit)
+
+
+def assert_equal_scores(known, found):
+    for key, values in known.cv_results_.items():
+        if not key.endswith("_time"):
+            np.testing.assert_array_equal(found.cv_results_[key], values)
+
+
+def fits(counts):
+    return len(counts.read_text().split())
+
+
+@pytest.mark.parametrize("executor", ["inline", "threads", "processes"])
+def test_a_front_is_fitted_once_per_fold(iris, counts, executor):
+    """Trials share what their pipelines begin with, and score the same to the last digit."""
+    pipeline = make_pipeline(Slow(counts), StandardScaler(), DecisionTreeClassifier(random_state=0))
+    grid = {"decisiontreeclassifier__max_depth": [1, 2, 3], "slow__power": [1, 3]}
+    parallelism = 1 if executor == "inline" else 2
+    known, found = pair(pipeline, grid, iris, executor=executor, parallelism=parallelism)
+
+    assert_equal_scores(known, found)
+    assert fits(counts) == (6 * 3 + 1) + (2 * 3 + 1)
+    assert (found.savings_.made, found.savings_.hits) == (6, 12)
+    assert found.savings_.seconds > 12 * 0.03
+    assert 0 < found.savings_.most_bytes < found.savings_.budget
+
+
+def test_without_cache_each_trial_fits_its_own(iris, counts):
+    """cache=False fits plainly."""
+    pipeline = make_pipeline(Slow(counts), DecisionTreeClassifier(random_state=0))
+    _, found = pair(pipeline, {"decisiontreeclassifier__max_depth": [1, 2]}, iris, cache=False)
+
+    assert fits(counts) == 2 * (2 * 3 + 1)
+    assert found.savings_.hits == 0
+
+
+def mixed():
+    """Rows with numbers and text, and a binary target."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"n": rng.normal(size=60), "c": rng.choice(list("abc"), 60)})
+    return frame, (frame["n"] + (frame["c"] == "a") > 0.3).to_numpy()
+
+
+def slow_columns(counts, **options):
+    one_hot = OneHotEncoder(**options)
+    return ColumnTransformer([("n", Slow(counts), ["n"]), ("c", one_hot, ["c"])])
+
+
+@pytest.mark.parametrize("case", ["columns", "frames", "target", "inplace", "union", "passthrough"])
+def test_scores_are_those_of_plain_fits(counts, case, iris):
+    """Whatever the steps return or change in place, each score is equal to the last digit."""
+    tree = ("tree", DecisionTreeClassifier(random_state=0))
+    slow = ("slow", Slow(counts))
+    data = mixed() if case in ("columns", "frames", "target") else iris
+    frames = slow_columns(counts, sparse_output=False).set_output(transform="pandas")
+    steps = {
+        "columns": [("columns", slow_columns(counts))],
+        "frames": [("columns", frames)],
+        # What fitting returns differs from what transforming the same rows returns.
+        "target": [("enc", TargetEncoder(cv=KFold(3, shuffle=True, random_state=0))), slow],
+        "inplace": [slow, ("norm", Normalizer(copy=False))],
+        "union": [("union", FeatureUnion([slow, ("log", FunctionTransformer(np.log1p))]))],
+        "passthrough": [("none", None), slow, ("scale", "passthrough")],
+    }[case]
+    if case == "target":
+        data = data[0][["c"]], data[1]
+    sparse_threshold = {"columns__sparse_threshold": [0, 1]} if case == "columns" else {}
+    grid = {"tree__max_depth": [1, 2, None], **sparse_threshold}
+    grid |= {"scale": [StandardScaler(), None]} if case == "passthrough" else {}
+
+    known, found = pair(Pipeline([*steps, tree]), grid, data)
+
+    assert_equal_scores(known, found)
+    assert found.savings_.hits > 0
+
+
+def test_weights_reach_the_steps_they_are_for(iris, counts):
+    """With metadata routing, sample_weight goes to the front and to the last step."""
+    weight = np.linspace(0.1, 2, len(iris[1]))
+    with config_context(enable_metadata_routing=True):
+        slow = Slow(counts).set_fit_request(sample_weight=True)
+        tree = DecisionTreeClassifier(random_state=0)
+        tree.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        known, found = pair(
+            make_pipeline(slow, tree),
+            {"decisiontreeclassifier__max_depth": [1, 2]},
+            iris,
+            fit={"sample_weight": weight},
+        )
+
+    assert_equal_scores(known, found)
+    assert found.savings_.hits == 3
+
+
+def test_a_scorer_of_ones_own_sees_a_pipeline(iris, counts):
+    """It may look at steps, and predict other rows than those of the fold."""
+
+    def score(estimator, rows, target):
+        assert len(estimator.named_steps["slow"].offset_) == rows.shape[1]
+        return np.mean(estimator.predict(rows[:10].copy()) == estimator.predict(rows)[:10])
+
+    pipeline = Pipeline([("slow", Slow(counts)), ("tree", DecisionTreeClassifier(random_state=0))])
+    search = SearchCV(pipeline, {"tree__max_depth": [1, 2]}, n_trials=2, cv=3, scoring=score)
+    search.set_params(executor="inline", pruner=None, refit=False).fit(*iris)
+
+    assert search.best_score_ == 1.0
+    assert search.savings_.hits == 3
+
+
+def test_what_fails_fails_as_in_a_plain_fit(counts):
+    """A front that can't transform the test rows fails in scoring, with the user's own error."""
+    frame, y = mixed()
+    frame.loc[0, "c"] = "rare"
+    pipeline = make_pipeline(slow_columns(counts), DecisionTreeClassifier(random_state=0))
+    search = SearchCV(
+        pipeline, {"decisiontreeclassifier__max_depth": [1, 2]}, n_trials=2, cv=3, pruner=None
+    )
+
+    with pytest.warns(UserWarning, match="(?s)unknown categories.*|non-finite"):
+        search.set_params(executor="inline", refit=False).fit(frame, y)
+
+    assert np.isnan(search.cv_results_["split0_test_score"]).all()
+    assert np.isfinite(search.cv_results_["split1_test_score"]).all()
+
+
+def test_a_sampler_shares_what_it_is_likely_to_propose_again(iris, counts):
+    """Of twelve trials with one of two fronts, at most the last ones make theirs again."""
+    pipeline = make_pipeline(Slow(counts), DecisionTreeClassifier(random_state=0))
+    space = {
+        "slow__power": Choice([1, 3]),
+        "decisiontreeclassifier__ccp_alpha": Float(0, 0.1),
+    }
+    search = SearchCV(pipeline, space, n_trials=12, sampler="random", random_state=0, cv=2)
+    search.set_params(executor="inline", pruner=None, refit=False).fit(*iris)
+
+    assert fits(counts) <= 3 * 2
+    assert search.savings_.hits == 12 * 2 - fits(counts)
+
+
+def test_a_pipeline_with_a_memory_keeps_it(iris, counts, tmp_path):
+    """The user's own memory is used, and nothing else."""
+    pipeline = make_pipeline(
+        Slow(counts), DecisionTreeClassifier(random_state=0), memory=str(tmp_path / "memory")
+    )
+    search = SearchCV(pipeline, {"decisiontreeclassifier__max_depth": [1, 2]}, n_trials=2, cv=3)
+    search.set_params(executor="inline", pruner=None, refit=False).fit(*iris)
+
+    assert fits(counts) == 3
+    assert search.savings_.made == 0
