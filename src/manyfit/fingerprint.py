@@ -106,7 +106,7 @@ def _inside(part: _Part) -> list[_Part] | None:
     """Return the parts of a value that isn't data; None for data."""
     match part.value:
         case types.ModuleType() as module:
-            ours = part.mentioned & vars(module).keys() if _is_ours(module) else ()
+            ours = part.mentioned & vars(module).keys() if is_ours(module) else ()
             return [_Part(name, vars(module)[name], part.mentioned) for name in sorted(ours)]
         case types.MethodType() as method:
             return [_named(method.__func__), _Part(part.name, method.__self__)]
@@ -115,14 +115,14 @@ def _inside(part: _Part) -> list[_Part] | None:
             return [_named(partial.func), *placed, *starmap(_Part, partial.keywords.items())]
         case staticmethod() | classmethod() as method:
             return [_named(method.__func__)]
-        case value if _is_ours(type(value)) and hasattr(value, "__dict__"):
+        case value if is_ours(type(value)) and hasattr(value, "__dict__"):
             held = [_Part(name, each) for name, each in vars(value).items() if _counts(name)]
             return [_named(type(value)), *held]
     return None
 
 
 def _look_at_code(value: type | types.FunctionType) -> tuple[str, list[_Part]]:
-    if not _is_ours(value):
+    if not is_ours(value):
         return digest(value.__module__, value.__qualname__), _wrapped(value)
     if isinstance(value, type):
         members = [
@@ -176,7 +176,7 @@ def _counts(name: str) -> bool:
     return not is_secret_name(name) and not (name.startswith("__") and name != "__wrapped__")
 
 
-def _is_ours(value: Any) -> bool:
+def is_ours(value: Any) -> bool:
     """Return whether the user's own code defines it, not Python or an installed package."""
     is_module = isinstance(value, types.ModuleType)
     name = value.__name__ if is_module else getattr(value, "__module__", None) or ""

@@ -1,10 +1,13 @@
 """A fitted pipeline that has transformed the rows of its fold already."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Self
 
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
+
+from manyfit.sklearn.fit_keys import data_key
 
 _METHODS = (
     "predict",
@@ -20,7 +23,9 @@ _METHODS = (
 class FoldPipeline(Pipeline):  # type: ignore[misc] # it has no types
     """A pipeline whose answers for known rows begin with what those have been transformed to.
 
-    For all other rows, a copy of the known ones included, it is like any pipeline.
+    For all other rows, a copy of the known ones included, it is like any pipeline. So it is for
+    known rows that have been changed since, and once it is fitted again or gets other params. Its
+    slices, clones, copies and pickles know no rows.
 
     Example:
         >>> import numpy as np
@@ -32,6 +37,9 @@ class FoldPipeline(Pipeline):  # type: ignore[misc] # it has no types
         (3.0, 2.0)
     """
 
+    _rest: Pipeline | None = None
+    _known: Sequence[tuple[Any, str, Any]] = ()
+
     def knowing(self, rest: Pipeline, known: Sequence[tuple[Any, Any]]) -> Self:
         """Let it know rows, and the steps that remain to be applied to what they have become.
 
@@ -40,14 +48,28 @@ class FoldPipeline(Pipeline):  # type: ignore[misc] # it has no types
             known: Pairs of rows, which are recognised by identity, and of transformed rows.
         """
         self._rest = rest
-        self._known = known
+        self._known = [(rows, data_key({"rows": rows}), transformed) for rows, transformed in known]
         return self
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        self._known = ()
+        super().fit(X, y, **params)
+        return self
+
+    def set_params(self, **params: Any) -> Self:
+        self._known = ()
+        super().set_params(**params)
+        return self
+
+    def __reduce__(self) -> Any:
+        """Pickle and copy a plain pipeline, without rows."""
+        return functools.partial(Pipeline, **self.get_params(deep=False)), ()
 
 
 def _of_known(name: str) -> Any:
     def method(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
-        for rows, transformed in self._known:
-            if X is rows:
+        for rows, before, transformed in self._known:
+            if X is rows and data_key({"rows": rows}) == before:
                 return getattr(self._rest, name)(transformed, *args, **kwargs)
         return getattr(super(FoldPipeline, self), name)(X, *args, **kwargs)
 

@@ -29,6 +29,7 @@ from manyfit.sklearn.fit_plan import Fronts, default_budget
 from manyfit.sklearn.fits import FrontSharing
 from manyfit.sklearn.inputs import Inputs
 from manyfit.sklearn.objective import METRIC, FoldsObjective
+from manyfit.sklearn.own_code import own_code
 from manyfit.sklearn.saved import savings_of
 from manyfit.sklearn.scoring import Scoring
 from manyfit.sklearn.spaces import SettingsSpace
@@ -138,8 +139,10 @@ class Search:
         tuned = options.refit if isinstance(options.refit, str) else ""
         return {
             **self.inputs.marks,
-            "search.estimator": f"{type(estimator).__name__}, {_digest(estimator.get_params())}",
-            "search.scoring": _digest((options.scoring, options.error_score, tuned)),
+            "search.estimator": f"{type(estimator).__name__}, {_digest(estimator.get_params())}"
+            f"{own_code(estimator, options.space)}",
+            "search.scoring": f"{_digest((options.scoring, options.error_score, tuned))}"
+            f"{own_code(options.scoring)}",
         }
 
     def params_of(self, trial: Trial) -> Params:
@@ -278,10 +281,12 @@ def _told_what_changed(name: str | None) -> Iterator[None]:
         yield
     except StudyChangedError as error:
         changes = [line.strip() for line in str(error).splitlines() if line.startswith("  ")]
+        folds = any(line.startswith("search.folds") for line in changes)
+        advice = " (a splitter that shuffles must have a random_state to be resumed)" * folds
         raise StudyChangedError(
-            f"the search {name!r} is on record with other data, or with another space or "
-            f"estimator: {'; '.join(changes) or error}. Results of one can't be compared with "
-            "those of the other: give this search another name"
+            f"the search {name!r} is on record with other data, folds or scores, or with another "
+            f"space or estimator: {'; '.join(changes) or error}{advice}. Results of one can't be "
+            "compared with those of the other: give this search another name"
         ) from error
 
 
