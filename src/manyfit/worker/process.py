@@ -30,8 +30,8 @@ _READ = 1 << 16
 _LAST_MOMENTS = 1.0  # seconds for a process to end after its pipes have closed
 _MOST_READ = 1 << 20
 _LIKELY = {
-    signal.SIGKILL: "often because the machine ran out of memory: lower parallelism, or set "
-    "trial_memory to see which trials need too much",
+    signal.SIGKILL: "often because the machine ran out of memory: lower parallelism; "
+    "tune(trial_memory=...) shows which trials need too much",
     signal.SIGSEGV: "a crash in C code",
     signal.SIGBUS: "a crash in C code, or shared memory that is full",
     signal.SIGABRT: "C code gave up",
