@@ -34,10 +34,24 @@ class Names(ast.NodeTransformer):
         text = ast.unparse(node)
         return node if text.startswith("manyfit.") else ast.Constant(text)
 
+    def visit_Dict(self, node):
+        """`SearchCV` takes a list for a `Choice`."""
+        self.generic_visit(node)
+        node.values = [
+            ast.Call(ast.Name("Choice", ast.Load()), [value], [])
+            if isinstance(value, ast.List)
+            else value
+            for value in node.values
+        ]
+        return node
+
     def visit_Call(self, node):
         called = ast.unparse(node.func).removeprefix("manyfit.")
         if called in WORDS:
-            return self.generic_visit(node)
+            node = self.generic_visit(node)
+            if called == "Choice" and isinstance(node.args[0], ast.Constant):  # a variable
+                node.args[0] = ast.List([node.args[0]], ast.Load())
+            return node
         return ast.Constant(9) if called == "len" else ast.List([ast.Constant(called)], ast.Load())
 
 
