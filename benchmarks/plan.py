@@ -1,6 +1,6 @@
 """Are a plan's predictions true? A study with 2 slots predicts the time of others with 2, 4 and 8.
 
-    python benchmarks/plan.py [--trials 24]
+    python benchmarks/plan.py [--trials 60]
 
 Three real studies of scikit-learn on data that it bundles: forests, a multi-layer perceptron that
 reports its epochs, and support vector machines, whose durations depend on their params most. They
@@ -89,14 +89,14 @@ def run(objective, slots, n_trials, folder, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--trials", type=int, default=60)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     for objective in STUDIES:
         with tempfile.TemporaryDirectory() as folder:
             recorded, _ = run(objective, 2, arguments.trials, folder, seed=0)
             began = time.perf_counter()
-            plan = recorded.plan(arguments.trials, slots=SLOTS)
+            plan = recorded.plan(arguments.trials, slots=SLOTS, machines=1)
             print(f"{objective.__name__}: planned in {time.perf_counter() - began:.1f} s")
             for row in plan.rows:
                 _, took = run(objective, row.slots, arguments.trials, folder, seed=row.slots)

@@ -43,15 +43,13 @@ def tune(table, n_trials, **options):
     return search.fit(table.rest[table.numbers], table.rest["label"])
 
 
-def best_of_each(search):
-    """Return the class of each model that was evaluated completely -> the best mean score."""
-    best = {}
+def scores_of_each(search):
+    """Return the class of each model -> the mean scores of its trials; NaN for a pruned trial."""
+    scores = {}
     rows = zip(search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True)
     for params, score in rows:
-        kind = type(params["model"]).__name__
-        if not np.isnan(score):  # that of a pruned trial is NaN
-            best[kind] = max(score, best.get(kind, score))
-    return best
+        scores.setdefault(type(params["model"]).__name__, []).append(score)
+    return scores
 
 
 def main():
@@ -61,8 +59,10 @@ def main():
     options = parser.parse_args()
     table = ames()
     search = tune(table, options.trials)
-    for kind, score in sorted(best_of_each(search).items(), key=lambda pair: -pair[1]):
-        print(f"{kind:30} validation RMSE {-score:.4f}")
+    for kind, scores in scores_of_each(search).items():
+        complete = [-score for score in scores if not np.isnan(score)]
+        best = f"best validation RMSE {min(complete):.4f}" if complete else "no trial was complete"
+        print(f"{kind:30} {len(scores):2} trials, {best}")
     found = search.predict(table.test[table.numbers])
     rmse = root_mean_squared_error(table.test["label"], found)
     print(f"On {len(table.test)} test rows, which played no part in any decision: RMSE {rmse:.4f}")

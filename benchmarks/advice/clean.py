@@ -24,7 +24,7 @@ from manyfit.trial import Params
 # Tasks of which there are two studies; of all others there is one, which makes twenty.
 _TWICE = ("hartmann6", "mixed")
 _TRIALS, _DRAWS = 64, 4000
-# Of a task of real fits, which take 50 ms each, fewer points are known.
+# A fit takes 50 ms, so a task of real fits is evaluated at fewer points.
 _FITS = 200
 # A param is idle, or a pair joint, if its share is below, or above, this.
 _IDLE, _JOINT = 0.03, 0.05

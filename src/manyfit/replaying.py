@@ -24,7 +24,7 @@ from manyfit.executors.inline import InlineExecutor
 from manyfit.importing import import_objective
 from manyfit.space import Space
 from manyfit.trial import State, Trial
-from manyfit.worker.work import Limits, Objective, Task, Work
+from manyfit.worker.work import Objective, Task, Work
 
 _AS_RECORDED = "the recorded trial was pruned here"
 
@@ -162,9 +162,7 @@ class _Run:
 
     def go(self, work: Work, task: Task) -> None:
         """Run it to its end."""
-        self._executor.open(
-            Work(work.objective, work.space, work.metric, work.study, work.folder, Limits())
-        )
+        self._executor.open(work)
         try:
             self._executor.submit(task)
             self._executor.poll(self._handle, 0.0)

@@ -90,7 +90,7 @@ def test_spaces_are_found():
 
 @pytest.mark.parametrize("name", catalogue.makers())
 def test_the_benchmarks_tasks_give_no_false_alarm(name):
-    """Of spaces on which samplers are compared, only what is right is said."""
+    """Spaces on which samplers are compared get no advice that is wrong."""
     space = catalogue.make(name).space
     found = review(space, metric="loss", n_trials=48, parallelism=8)
 

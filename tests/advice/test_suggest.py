@@ -81,7 +81,7 @@ class TestPipelines:
         assert set(space.params) <= set(whole.get_params())
 
     def test_seven_params_at_most(self):
-        """Of a long pipeline, the first steps are left out."""
+        """The first steps of a long pipeline are left out."""
         steps = [(f"s{place}", SplineTransformer()) for place in range(9)]
 
         assert len(suggest_space(Pipeline([*steps, ("last", Ridge())])).params) == 7

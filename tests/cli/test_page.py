@@ -41,7 +41,7 @@ class TestOddities:
 
     @pytest.mark.parametrize("columns", [None, "80"])
     def test_nothing_is_cut_off(self, odd, capsys, monkeypatch, columns):
-        """In a pipe a line is as long as it needs; a screen has tables one below the other."""
+        """A line in a pipe may have any length; a screen has tables one below the other."""
         name = "credit-gradient-boosting-of-february"
         if columns is None:
             monkeypatch.delenv("COLUMNS")

@@ -79,7 +79,7 @@ class TestFailures:
         assert "FAIL no (trials 0, 1, 3;" in output
 
     def test_the_one_machine_they_come_from_is_named(self, record, shown):
-        """On a cluster that is the cause; it is not where failures come from everywhere."""
+        """The machine is named if all failures come from one of several."""
         for number in range(6):
             record.trial((f"host{number % 3}/executor 1:{number}", AttemptFailed, "OSError: gone"))
             record.trial(("host1/executor 0:3", AttemptFailed, "disk full"))
@@ -89,7 +89,7 @@ class TestFailures:
         assert "FAIL OSError: gone (trials 0, 2, 4, 6, 8, 10;" in output
 
     def test_a_single_machine_is_no_news(self, record, shown):
-        """Where all trials ran on one machine, it is not named."""
+        """A machine on which all trials ran is not named."""
         record.trial(("host1:1", AttemptFailed, "no"))
         record.trial(("host1:2", AttemptFinished))
         output = shown("show", "cluster", "--folder", str(record.folder))
@@ -160,7 +160,7 @@ class TestTrial:
         assert "s3cr3t" not in everything + show(number)
 
     def test_output_can_not_drive_the_terminal(self, record, show):
-        """Of a progress bar the last state is left, and escape sequences are not passed on."""
+        """Only the last state of a progress bar is shown, and no escape sequence."""
         record.trial(("host1:5", AttemptFinished))
         record.log(0, 1, "10%\r\x1b[32m99%\x1b[0m\n\x1b]0;title\x07done\n")
         output = show(0)
@@ -243,7 +243,7 @@ class TestForms:
         assert list(frame["number"])[-1] == 2
 
     def test_a_trial(self, record, capsys):
-        """As JSON with its attempts and reports; as CSV, its reports."""
+        """JSON has its attempts and reports, CSV its reports."""
         number = record.trial(("h:1", AttemptLost, "gone"), ("h:2", AttemptFinished))
         command = ["show", "cluster", "--trial", str(number), "--folder", str(record.folder)]
         main([*command, "--json"])

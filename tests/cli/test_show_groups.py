@@ -35,7 +35,7 @@ class TestGroups:
         return str(folder)
 
     def test_they_are_listed(self, groups, shown):
-        """With how their groups stand."""
+        """The list says how many of their groups have ended."""
         output = shown("list", "--folder", groups)
         assert "│ m4 │ loss │ 0.25 │ 1 COMPLETE, 1 FAIL │ all groups are done │" in output
 

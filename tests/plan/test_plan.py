@@ -50,14 +50,22 @@ class TestTime:
         assert [row.seconds for row in plan.rows] == pytest.approx([640, 320, 80], rel=0.35)
         assert plan.knee == 8
 
-    def test_slots_that_share_cores_do_not(self, tmp_path):
-        """On one core, trials that need it all take turns."""
-        plan = result(one_by_one(), tmp_path).plan(
-            16, slots=[1, 4], cores=1, memory=100 * GB, draws=1
-        )
+    def test_slots_that_share_a_core_do_not(self, tmp_path):
+        """Four trials on the only core of a machine take four times as long as one."""
+        study = result(one_by_one(), tmp_path)
 
-        one, four = plan.rows
-        assert (one.machines, four.machines) == (1, 4)  # so that they needn't
+        one, four = study.plan(16, slots=[1, 4], cores=1, machines=1, draws=1).rows
+
+        assert (one.machines, four.machines) == (1, 1)
+        assert four.seconds == pytest.approx(one.seconds, rel=0.35)
+
+    def test_machines_are_added_for_slots_without_room(self, tmp_path):
+        """Four trials that need one core each get four machines of one core."""
+        study = result(one_by_one(), tmp_path)
+
+        one, four = study.plan(16, slots=[1, 4], cores=1, memory=100 * GB, draws=1).rows
+
+        assert (one.machines, four.machines) == (1, 4)
         assert four.seconds == pytest.approx(one.seconds / 4, rel=0.35)
 
     def test_trials_that_wait_need_no_core(self, tmp_path):

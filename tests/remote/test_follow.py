@@ -45,7 +45,7 @@ def test_news_are_new(log):
 
 
 def test_a_line_is_told_when_it_is_whole(log):
-    """Of a line that is still being written nothing is told: half a secret can't be recognised."""
+    """A line that is still being written is withheld: half a secret can't be recognised."""
     follower = Follower(log, (SECRET,))
     append(log, b"connecting as " + SECRET[:12].encode())
     assert follower.news() == b""

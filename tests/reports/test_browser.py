@@ -220,7 +220,7 @@ def test_a_phone(page):
 
 @pytest.mark.soak("throughput")
 def test_a_thousand_trials_open_in_two_seconds(page, tmp_path):
-    """Of a study with learning curves, as a browser on this machine has it."""
+    """The study has learning curves; the time is that of a browser on this machine."""
     rng = np.random.default_rng(0)
     trials = [
         trial(

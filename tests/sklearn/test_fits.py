@@ -199,7 +199,7 @@ def test_what_fails_fails_as_in_a_plain_fit(counts):
 
 
 def test_a_sampler_shares_what_it_is_likely_to_propose_again(iris, counts):
-    """Of twelve trials with one of two fronts, at most the last ones make theirs again."""
+    """Twelve trials share two fronts; at most the last trials make one again."""
     pipeline = make_pipeline(Slow(counts), DecisionTreeClassifier(random_state=0))
     space = {
         "slow__power": Choice([1, 3]),

@@ -1,4 +1,4 @@
-"""Fronts on disk: made once on a machine, within a budget, and whole whoever dies."""
+"""A store of fronts: one is made once on a machine, within a budget, and is never half there."""
 
 import multiprocessing
 import os

@@ -286,7 +286,7 @@ def test_trials_run_in_processes_and_are_repeatable(iris):
 
 
 def test_more_trials_than_settings_are_told(iris):
-    """The search tries what there is."""
+    """A warning says so, and the search tries each setting once."""
     search = SearchCV(GaussianNB(), SMOOTHING, n_trials=9, executor="inline", pruner=None)
 
     with pytest.warns(UserWarning, match="total space of parameters 3 is smaller than n_trials=9"):

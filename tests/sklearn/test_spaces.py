@@ -32,7 +32,7 @@ GRIDS = st.lists(
 
 @given(GRIDS)
 def test_lists_give_the_candidates_of_a_parameter_grid(grids):
-    """In the same order, with equal options twice, for the same param in several grids."""
+    """Grids keep their order, options that are listed twice, and params that several of them have."""
     space = SettingsSpace(grids, {})
 
     settings = [space.settings(point) for point in space.space.grid()]

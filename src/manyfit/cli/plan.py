@@ -33,6 +33,9 @@ def register(commands: Commands, folder: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--memory", type=float, metavar="GB", help="memory of a machine (default: as this one)"
     )
+    parser.add_argument(
+        "--machines", type=count, metavar="N", help="how many (default: as the slots need)"
+    )
     parser.add_argument("--price", type=float, metavar="P", help="price of a machine per hour")
     add_forms(parser)
     parser.set_defaults(run=run)
@@ -46,6 +49,7 @@ def run(page: Page, arguments: argparse.Namespace) -> int:
         slots=arguments.slots,
         cores=arguments.cores,
         memory=None if arguments.memory is None else int(arguments.memory * 1e9),
+        machines=arguments.machines,
         price=arguments.price,
     )
     rows = [asdict(row) for row in plan.rows]

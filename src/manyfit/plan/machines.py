@@ -13,7 +13,7 @@ from manyfit.events import (
     Reported,
 )
 from manyfit.executors.base import Capabilities, Handler
-from manyfit.plan.world import World
+from manyfit.plan.simulated import SimulatedObjective
 from manyfit.worker.work import Task, Work
 
 
@@ -77,10 +77,10 @@ class _Machine:
 
 
 class SimulatedExecutor:
-    """Runs a study's trials in virtual time, on the landscape of a `World`.
+    """Runs a study's trials in virtual time, of a `SimulatedObjective`.
 
     Args:
-        world: What trials return, and how long they take.
+        objective: What trials return, and how long they take.
         fleet: The machines.
 
     Attributes:
@@ -91,12 +91,12 @@ class SimulatedExecutor:
     capabilities = Capabilities(live_reports=True, hard_kill=True, memory_limit=True)
     cpus = 1
 
-    def __init__(self, world: World, fleet: Fleet) -> None:
+    def __init__(self, objective: SimulatedObjective, fleet: Fleet) -> None:
         self.now = 0.0
         self.ends: list[tuple[float, float]] = []
         self.busy = 0.0
         self.clock = Clock(now=lambda: self.now, monotonic=lambda: self.now)
-        self._world, self._fleet, self._metric = world, fleet, world.metric
+        self._objective, self._fleet, self._metric = objective, fleet, objective.metric
         self._machines = [_Machine() for _ in range(fleet.machines)]
         self._lost: list[AttemptEvent] = []
         self._slots_used = 0
@@ -121,9 +121,9 @@ class SimulatedExecutor:
         )
         is_first = self._slots_used < self._fleet.slots
         self._slots_used += is_first
-        loss, seconds = self._world.loss(task.params), self._world.seconds(task.params)
+        loss, seconds = self._objective.loss(task.params), self._objective.seconds(task.params)
         waits, before = (0.0, self._fleet.start) if is_first else (self._fleet.gap, 0.0)
-        curve = self._world.curve(loss)
+        curve = self._objective.curve(loss)
         machine.running.append(_Run(task, number, loss, seconds, curve, waits, before))
 
     def poll(self, handle: Handler, timeout: float) -> None:  # noqa: ARG002 - time is virtual

@@ -15,7 +15,7 @@ from manyfit.plan.machines import Fleet
 from manyfit.plan.measured import Measured
 from manyfit.plan.plan import Plan, PlanRow
 from manyfit.plan.simulate import Simulated, simulate
-from manyfit.plan.world import World
+from manyfit.plan.simulated import SimulatedObjective
 from manyfit.trial import Trial
 from manyfit.worker.limits import machine_memory, usable_cpus
 
@@ -47,6 +47,7 @@ class StudyPlans:
         slots: Sequence[int] = SLOTS,
         cores: int | None = None,
         memory: int | None = None,
+        machines: int | None = None,
         price: float | None = None,
         draws: int = 3,
         seed: int = 0,
@@ -54,7 +55,7 @@ class StudyPlans:
         """Predict time, cost and quality of such a study, for different numbers of slots.
 
         The study runs again in virtual time, with the real driver, sampler and pruner. Simulated
-        trials return values of landscapes that fit the trials on record, and take as long as those
+        trials return values of functions that fit the trials on record, and take as long as those
         did. Trials that use the cores of one machine at the same time slow one another down. A plan
         takes seconds to a minute.
 
@@ -68,9 +69,11 @@ class StudyPlans:
             cores: The cores of a machine; by default those of this one, on which the trials on
                 record are assumed to have run.
             memory: The memory of a machine, in bytes; by default that of this one.
+            machines: The number of machines, among which the slots are divided; by default as many
+                as have room for them. `machines=1` is for a study on this machine alone.
             price: The price of a machine per hour, in any currency.
-            draws: The number of landscapes: more are more precise.
-            seed: Determines the landscapes.
+            draws: The number of simulated objectives: more are more precise.
+            seed: Determines the simulated objectives.
 
         Raises:
             ArgumentError: An argument breaks a rule.
@@ -91,17 +94,19 @@ class StudyPlans:
         check_number("draws", draws, least=1, whole=True)
         check_number("seed", seed, least=0, whole=True)
         check_optional("price", price, least=0)
+        check_optional("machines", machines, least=1, whole=True)
         size = _Size.of(cores, memory)
         measured = Measured.of(self.trials, size.cores)
         wanted = sorted({min(number, count) for number in each})
-        # The same landscapes for all numbers of slots, so that differences are theirs.
-        worlds = [World(self._record, measured, seed + draw) for draw in range(draws)]
-        fleets = [size.fleet(number, measured) for number in wanted]
-        runs = {f.slots: [simulate(world, f, count) for world in worlds] for f in fleets}
-        rows = tuple(_rows(runs, size.room(measured), self._record.metric, price))
+        fleets = [size.fleet(number, machines, measured) for number in wanted]
+        # The same objectives for all numbers of slots, so that differences are theirs.
+        record, seeds = self._record, range(seed, seed + draws)
+        objectives = [SimulatedObjective(record, measured, each) for each in seeds]
+        runs = [[simulate(each, fleet, count) for each in objectives] for fleet in fleets]
+        rows = tuple(_rows(fleets, runs, record.metric, price))
         return Plan(
             self.name,
-            self._record.metric,
+            record.metric,
             count,
             rows,
             size.room(measured),
@@ -131,10 +136,10 @@ class _Size:
     def by_memory(self, measured: Measured) -> int:
         return 1 << 30 if not measured.memory else int(self.memory // measured.memory)
 
-    def fleet(self, slots: int, measured: Measured) -> Fleet:
+    def fleet(self, slots: int, machines: int | None, measured: Measured) -> Fleet:
         return Fleet(
             slots,
-            self.room(measured),
+            self.room(measured) if machines is None else math.ceil(slots / machines),
             math.inf if measured.cores is None else self.cores,
             measured.cores or 1.0,
             measured.start,
@@ -143,19 +148,21 @@ class _Size:
 
 
 def _rows(
-    runs: dict[int, list[Simulated]], each: int, metric: Metric, price: float | None
+    fleets: Sequence[Fleet],
+    runs: Sequence[Sequence[Simulated]],
+    metric: Metric,
+    price: float | None,
 ) -> Iterator[PlanRow]:
     sign = 1.0 if metric.direction == "minimize" else -1.0
-    first = mean(run.best for run in next(iter(runs.values())))
-    for slots, found in runs.items():
+    first = mean(run.best for run in runs[0])
+    for fleet, found in zip(fleets, runs, strict=True):
         seconds = [run.seconds for run in found]
-        machines = math.ceil(slots / each)
         best = mean(run.best for run in found)
-        hours = machines * mean(seconds) / 3600
+        hours = fleet.machines * mean(seconds) / 3600
         scaled = mean(run.machine_seconds for run in found) / 3600
         yield PlanRow(
-            slots=slots,
-            machines=machines,
+            slots=fleet.slots,
+            machines=fleet.machines,
             seconds=mean(seconds),
             low=min(seconds),
             high=max(seconds),

@@ -9,7 +9,7 @@ from manyfit.driver import Driver
 from manyfit.engine import Engine
 from manyfit.events import Event
 from manyfit.plan.machines import Fleet, SimulatedExecutor
-from manyfit.plan.world import World
+from manyfit.plan.simulated import SimulatedObjective
 from manyfit.pruners.auto import make_pruner
 from manyfit.recorder import Recorder
 from manyfit.samplers.auto import make_sampler
@@ -33,18 +33,18 @@ class Simulated:
     used: float
 
 
-def simulate(world: World, fleet: Fleet, n_trials: int) -> Simulated:
-    """Return how a study of `n_trials` would go in a world, on a fleet of machines."""
-    space, metric, seed = world.space, world.metric, world.seed
+def simulate(objective: SimulatedObjective, fleet: Fleet, n_trials: int) -> Simulated:
+    """Return how a study of `n_trials` would go, on a fleet of machines."""
+    space, metric, seed = objective.space, objective.metric, objective.seed
     engine = Engine(
         space=space,
         metric=metric,
         sampler=make_sampler("auto", space, metric, seed)[0],
-        pruner=make_pruner("auto" if world.has_curves else None, metric),
+        pruner=make_pruner("auto" if objective.has_curves else None, metric),
         budget=Budget(n_trials),
         seed=seed,
     )
-    executor = SimulatedExecutor(world, fleet)
+    executor = SimulatedExecutor(objective, fleet)
     work = Work(_never, space, metric, f"simulated-{id(executor)}", Path("simulated"))
     Driver(Recorder(engine, _Forgotten()), executor, work, seed=seed, clock=executor.clock).run()
     return Simulated(

@@ -13,7 +13,7 @@ from manyfit.samplers.threads import one_thread
 from manyfit.space import Space
 from manyfit.trial import Trial
 
-# The model needs at least this many completed trials, and is conditioned on at most so many.
+# The completed trials that the model needs, and the trials that it is conditioned on at most.
 FEWEST = 8
 _MOST_HELD = 240
 # Losses further above the third quartile than this many interquartile ranges count as that far.

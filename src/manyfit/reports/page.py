@@ -16,7 +16,7 @@ from manyfit.plots.chart import COLOURS, Chart
 from manyfit.plots.svg import drawn, escaped
 from manyfit.reports.table import Table
 
-# Of the text of a traceback, of which the end is kept.
+# Characters of a traceback that are kept, at its end.
 _MOST_TRACEBACK = 20_000
 
 

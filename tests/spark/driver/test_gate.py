@@ -191,7 +191,7 @@ def test_what_a_function_raises_passes_through():
     ("now", "most", "limit"), [(2, 4, 2), (4, 2, 2), (2, None, 1), (1, None, 1), (2, math.inf, 3)]
 )
 def test_parallelism_follows_what_is_promised(now, most, limit):
-    """Of a young session's executors some are yet to come: they count, or nobody waits for them."""
+    """A new session may lack executors: those it will get count, since trials can wait for them."""
     assert Gate(FakeSession(now, most), 2, None).limit(3) == limit
 
 

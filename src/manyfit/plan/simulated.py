@@ -1,4 +1,4 @@
-"""An objective that behaves like that of a study on record: the same costs, a similar landscape."""
+"""An objective that behaves like that of a study on record."""
 
 import math
 
@@ -7,17 +7,18 @@ import numpy as np
 from manyfit.advice.record import Record
 from manyfit.plan.measured import Measured
 from manyfit.samplers.cube import Array, Points
-from manyfit.samplers.outcomes import Outcomes, standardised
+from manyfit.samplers.outcomes import cross_section, standardised
 from manyfit.samplers.paths import Path, draw_paths
 from manyfit.samplers.surrogate import MOST_LEARNED, fit
+from manyfit.samplers.threads import one_thread
 from manyfit.trial import Params, State, Trial
 
 # Fewer trials than this say nothing about how durations depend on params.
 _FEWEST = 8
 
 
-class World:
-    """One landscape that fits the trials on record, drawn at random.
+class SimulatedObjective:
+    """An objective whose values and durations are drawn at random, such that they fit a record.
 
     Values are those of a function drawn from the Gaussian process that `sampler="gp"` uses,
     conditioned on the trials (`samplers.paths`), and so are the logarithms of durations; with fewer
@@ -27,32 +28,26 @@ class World:
     Args:
         record: The ended trials.
         measured: Their costs.
-        seed: Determines the landscape.
+        seed: Determines the functions.
     """
 
     def __init__(self, record: Record, measured: Measured, seed: int) -> None:
         self.space, self.metric, self.seed = record.space, record.metric, seed
         self._cube = record.cube
         rng = np.random.default_rng(seed)
-        trials = record.trials[-MOST_LEARNED:]
-        rows = [self._cube.row(trial.params) for trial in trials]
-        points = self._cube.points(np.reshape(rows, (len(rows), self._cube.dimensions)))
-        outcomes = Outcomes(record.metric)
-        for trial in trials:
-            outcomes.add(trial)
-        self._losses = np.sort(outcomes.losses())
-        marks = standardised(outcomes.losses())
-        self._marks = np.sort(marks)
-        self._value = _drawn(points, marks, rng)
-        completed = [trial for trial in trials if trial.state is State.COMPLETE]
-        self._logs = np.array([_log(measured.seconds.get(t.number, 0.0)) for t in completed])
-        self._duration = None
+        known = cross_section(record.losses, MOST_LEARNED)
+        losses = record.losses[known]
+        marks = standardised(losses)
+        self._losses, self._marks = np.sort(losses), np.sort(marks)
+        self._value = _drawn(record.points(known), marks, rng)
+        completed = [n for n in known if record.trials[n].state is State.COMPLETE]
+        trials = [record.trials[n] for n in completed]
+        self._logs = np.array([_log(measured.seconds.get(t.number, 0.0)) for t in trials])
+        self._duration: Path | None = None
         if len(completed) >= _FEWEST:
-            places = [i for i, t in enumerate(trials) if t.state is State.COMPLETE]
-            self._duration = _drawn(points[np.array(places)], _scaled(self._logs), rng)
-        self._curves = sorted(
-            (trial for trial in completed if trial.measurements), key=self._loss_of
-        )
+            points = record.points(np.array(completed))
+            self._duration = _drawn(points, _scaled(self._logs), rng)
+        self._curves = sorted((t for t in trials if t.measurements), key=self._loss_of)
 
     @property
     def has_curves(self) -> bool:
@@ -99,7 +94,8 @@ class World:
 
 
 def _drawn(points: Points, marks: Array, rng: np.random.Generator) -> Path:
-    return draw_paths(fit(points, marks), points, marks, 1, rng)
+    with one_thread():
+        return draw_paths(fit(points, marks), points, marks, 1, rng)
 
 
 def _log(seconds: float) -> float:
