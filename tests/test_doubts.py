@@ -63,3 +63,20 @@ def test_both_ways_to_run_a_study(tmp_path, caplog, own_loop):
     direction, names = (record.message for record in caplog.records)
     assert "usually better when larger" in direction
     assert "has acc, but not accuracy" in names
+
+
+def test_a_metric_with_a_twin_for_validation(caplog):
+    """If `loss` and `val_loss` come back, the first is the training's, and that is told once."""
+    result = AttemptFinished(0, 1, {"loss": 0.1, "val_loss": 0.2}, 1.0, 0.0)
+
+    (said,) = said_of(caplog, result, result, metric=Metric("loss"))
+    assert said.startswith("The objective returned val_loss besides loss, the metric being tuned")
+    assert said.endswith("metric='val_loss'.")
+
+
+def test_metrics_of_validation_alone(caplog):
+    """The other way round, and without a twin, nothing is wrong."""
+    both = AttemptFinished(0, 1, {"loss": 0.1, "val_loss": 0.2}, 1.0, 0.0)
+    one = AttemptFinished(0, 1, {"loss": 0.1, "val_accuracy": 0.2}, 1.0, 0.0)
+
+    assert said_of(caplog, both) == said_of(caplog, one, metric=Metric("loss")) == []

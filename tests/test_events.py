@@ -68,7 +68,7 @@ EVENTS: dict[type, st.SearchStrategy[Event]] = {
     DriverStarted: st.builds(DriverStarted, text, number, at, st.booleans()),
     SpaceChanged: st.builds(SpaceChanged, json_object, at),
     WorkDescribed: st.builds(
-        WorkDescribed, st.dictionaries(text, text), st.dictionaries(text, text), at
+        WorkDescribed, st.dictionaries(text, text), st.dictionaries(text, text), at, texts
     ),
     TrialAsked: st.builds(TrialAsked, number, json_object, text, at),
     AttemptStarted: st.builds(AttemptStarted, number, number, text, at),

@@ -1,6 +1,7 @@
 """A recorded description of what a study runs, so that a resume can say what has changed."""
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,18 @@ from manyfit.digest import digest_of
 from manyfit.events import WorkDescribed
 from manyfit.fingerprint import differences, fingerprint, folded, walk
 from manyfit.origin import code_of, machine, packages
+from manyfit.recorder import Recorder
 from manyfit.space import Space
+
+logger = logging.getLogger("manyfit")
 
 
 def describe(
-    objective: object, space: Space, settings: Mapping[str, object], at: float
+    objective: object,
+    space: Space,
+    settings: Mapping[str, object],
+    at: float,
+    advice: Sequence[str] = (),
 ) -> WorkDescribed:
     """Return a description of the work: digests of code and data, settings in words, versions.
 
@@ -39,7 +47,21 @@ def describe(
         },
         machine=machine(),
         unrecorded=dict(_unrecorded(space)),
+        advice=tuple(advice),
     )
+
+
+def record(
+    recorder: Recorder, study: str, before: WorkDescribed | None, now: WorkDescribed
+) -> None:
+    """Record a description of the work if it has changed, and say what has changed."""
+    if before is not None and same(before, now):
+        return
+    count = sum(trial.state.is_finished for trial in recorder.engine.trials)
+    if before is not None and (said := notice(study, before, now, count)):
+        logger.warning("%s", said)
+    recorder.put(now)
+    recorder.commit()
 
 
 def _values(space: Space) -> Iterator[tuple[str, str]]:
@@ -100,7 +122,7 @@ def changes(before: WorkDescribed, now: WorkDescribed) -> list[str]:
 
 def same(before: WorkDescribed, now: WorkDescribed) -> bool:
     """Return whether two descriptions are equal apart from the time."""
-    return replace(before, at=now.at) == now
+    return replace(before, at=now.at, advice=tuple(before.advice)) == now
 
 
 def notice(study: str, before: WorkDescribed, now: WorkDescribed, results: int) -> str | None:

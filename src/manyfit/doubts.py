@@ -7,6 +7,8 @@ from manyfit.metric import Metric
 
 logger = logging.getLogger("manyfit")
 
+_VALIDATION = ("val", "valid", "validation")
+
 
 class Doubts:
     """Checks what trials report and return, and warns at most once about each problem.
@@ -21,6 +23,7 @@ class Doubts:
         # A wrong direction shows in the first value, if at all; a suspicious name was warned about.
         self._looks_at_values = metric.suspicion() is None
         self._looks_at_reports = prunes
+        self._looks_for_validation = True
         self._knows_of_notes = False
         if suspicion := metric.suspicion():
             logger.warning("%s.", suspicion)
@@ -37,6 +40,9 @@ class Doubts:
                 pass
 
     def _look_at_result(self, event: AttemptFinished) -> None:
+        if self._looks_for_validation:
+            self._looks_for_validation = False
+            self._look_for_validation(event)
         if self._looks_at_values:
             self._looks_at_values = False
             if suspicion := self._metric.suspicion(event.metrics[self._metric.name]):
@@ -48,6 +54,17 @@ class Doubts:
                 "The objective returned %s besides its metrics. A value that is not a number (%s "
                 "is %.60r) is not a metric: it is kept in trial.notes.",
                 *(", ".join(event.notes), first, event.notes[first]),
+            )
+
+    def _look_for_validation(self, event: AttemptFinished) -> None:
+        """Warn if the tuned metric has a twin by which it is the one of training, as in Keras."""
+        name = self._metric.name
+        twin = next((f"{p}_{name}" for p in _VALIDATION if f"{p}_{name}" in event.metrics), None)
+        if twin is not None:
+            logger.warning(
+                "The objective returned %s besides %s, the metric being tuned, which is then that "
+                "of the training rows. The best of it is the most overfitted trial: metric=%r.",
+                *(twin, name, twin),
             )
 
     def _look_at_report(self, event: Reported) -> None:

@@ -80,6 +80,7 @@ class WorkDescribed:
         machine: The driver's machine (see `origin.machine`).
         unrecorded: The types of params and constants whose values the record has by label only, by
             name.
+        advice: The advice that users have been shown in this study, which isn't repeated.
     """
 
     objective: Mapping[str, str]
@@ -90,6 +91,7 @@ class WorkDescribed:
     data: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
     unrecorded: Mapping[str, str] = field(default_factory=dict)
+    advice: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +292,7 @@ _LEFT_OUT: dict[type[Event], Mapping[str, Any]] = {
     AttemptFinished: {"notes": {}, "usage": {}},
     AttemptPruned: {"usage": {}},
     AttemptFailed: {"usage": {}},
+    WorkDescribed: {"advice": ()},
     GroupEnded: {
         each.name: {} if each.default is MISSING else each.default
         for each in fields(GroupEnded)

@@ -1,15 +1,17 @@
 """`review`: advice on a study before it runs, by itself in `tune`, or on request."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from manyfit._checks import check_optional
 from manyfit.advice.advice import GUIDE, Advice
 from manyfit.advice.planned import Planned
 from manyfit.advice.review import reviewed
+from manyfit.executors.base import Executor
 from manyfit.metric import Direction, Metric
 from manyfit.space import Space
 from manyfit.worker.limits import machine_memory
+from manyfit.worker.work import Work
 
 # `tune` says no more lines of advice than this.
 _MOST_LINES = 5
@@ -65,6 +67,26 @@ def review(
         machine_memory=None if trial_memory is None else machine_memory()[0],
     )
     return reviewed(planned)
+
+
+def advice_on(
+    work: Work, sampler: object, runner: Executor, known: Container[str]
+) -> tuple[Advice, ...]:
+    """Return advice on a study about to run, but not what its users have been told.
+
+    A doubtful direction is left out: all users are warned of it, see `Doubts`.
+    """
+    planned = Planned(
+        space=work.space,
+        metric=work.metric,
+        n_trials=work.n_trials,
+        parallelism=runner.parallelism,
+        sampler=sampler if isinstance(sampler, str) else None,
+        trial_memory=work.limits.memory,
+        machine_memory=None if runner.capabilities.remote else machine_memory()[0],
+    )
+    found = reviewed(planned)
+    return tuple(each for each in found if each.code != "direction" and str(each) not in known)
 
 
 def as_notes(news: Iterable[Advice]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from manyfit.arguments import (
 )
 from manyfit.asking import Asking
 from manyfit.budget import Budget, Stop
-from manyfit.described import describe, how_to_go_on, notice, same
+from manyfit.described import describe, how_to_go_on, record
 from manyfit.doubts import Doubts
 from manyfit.driver import Driver
 from manyfit.engine import Engine
@@ -39,6 +39,7 @@ from manyfit.pruners.base import PrunerSettings
 from manyfit.recorder import Recorder
 from manyfit.reports.study import study_html
 from manyfit.result import StudyResult
+from manyfit.reviewing import advice_on, as_notes
 from manyfit.samplers.auto import make_sampler
 from manyfit.samplers.base import Sampler
 from manyfit.space import Space
@@ -204,6 +205,7 @@ class Study:
         cpus_per_trial: int | None = None,
         max_failures: int | None = None,
         repeats: int | None = None,
+        advice: bool = True,
         progress: str | bool | None = "auto",
     ) -> StudyResult:
         """Run trials until the budget is spent; see `manyfit.tune` for every argument."""
@@ -218,10 +220,12 @@ class Study:
             executor, parallelism=parallelism, cpus_per_trial=cpus, n_trials=most
         )
         limits = Limits(seconds, memory, cpus or runner.cpus)
-        self._describe(objective)
         work = Work(objective, self.space, self.metric, self.name, self.folder, limits, most)
+        known = () if self._work is None else self._work.advice
+        news = advice_on(work, self._settings["sampler"], runner, known) if advice else ()
+        self._describe(objective, map(str, news))
         self._recorder.doubts = Doubts(self.metric, prunes=self._prunes)
-        notes = notes_on(runner, limits, repeats, self._lag)
+        notes = (*notes_on(runner, limits, repeats, self._lag), *as_notes(news))
         self._open_trackers(most, runner.parallelism, notes, progress, runner.capabilities)
         driver = Driver(
             self._recorder, runner, work, seed=self.seed, orphans_count=self._orphans_count
@@ -242,16 +246,11 @@ class Study:
         finally:
             self._close_trackers()
 
-    def _describe(self, objective: Objective) -> None:
-        """Record a description of the work if it has changed, and say what has changed."""
-        now = describe(objective, self.space, self._settings, time.time())
-        count = sum(trial.state.is_finished for trial in self._engine.trials)
-        if self._work is None or not same(self._work, now):
-            if self._work is not None and (said := notice(self.name, self._work, now, count)):
-                logger.warning("%s", said)
-            self._recorder.put(now)
-            self._recorder.commit()
-            self._work = now
+    def _describe(self, objective: Objective, news: Iterable[str]) -> None:
+        known = () if self._work is None else self._work.advice
+        now = describe(objective, self.space, self._settings, time.time(), (*known, *news))
+        record(self._recorder, self.name, self._work, now)
+        self._work = now
 
     def _check_ends(self, budget: Budget) -> None:
         endless = Budget(max_failures=budget.max_failures, repeats=budget.repeats)

@@ -46,6 +46,7 @@ def tune(
     lag: int | None = None,
     tracker: Trackers = "auto",
     folder: str | Path = ".manyfit",
+    advice: bool = True,
     progress: str | bool | None = "auto",
     on_space_change: Literal["raise", "keep"] = "raise",
 ) -> StudyResult:
@@ -119,6 +120,8 @@ def tune(
         tracker: `"auto"` mirrors the study to MLflow if it is installed; a tracker; a sequence of
             these; or None.
         folder: The folder that contains studies, each in a folder of its own.
+        advice: Whether to begin with up to five lines of advice on the space, the metric and the
+            budget (see `manyfit.review`), each of which is shown once in a study.
         progress: `"auto"` shows a live display on a terminal or in a notebook, and plain lines
             elsewhere; `"plain"`; None for no output.
         on_space_change: What to do if a study of this name has another space: `"raise"`, or
@@ -176,5 +179,6 @@ def tune(
             cpus_per_trial=cpus_per_trial,
             max_failures=max_failures,
             repeats=repeats,
+            advice=advice,
             progress=progress,
         )

@@ -14,6 +14,12 @@ DESCRIBED = WorkDescribed(
     {"sampler": "gp", "pruner": "auto", "lag": "None"},
     1767225600.375,
 )
+ADVISED = WorkDescribed(
+    {"train": "0123456789abcdef"},
+    {"sampler": "gp"},
+    1767484901.0,
+    advice=["lr spans 4 decades: größe"],
+)
 NOTED = AttemptFinished(
     8,
     1,
@@ -59,14 +65,14 @@ def test_its_events_are_those_of_version_1_and_what_the_driver_ran() -> None:
     assert repr([first, second, *others]) == repr(before)  # NaN doesn't equal itself
     assert described == DESCRIBED
     assert noted == NOTED
-    assert [*read_events(GOLDEN)][-2:] == [MEASURED, TRACED]
+    assert [*read_events(GOLDEN)][-3:] == [MEASURED, TRACED, ADVISED]
 
 
 def test_it_is_never_repaired(tmp_path: Path) -> None:
     """A driver that opens it finds nothing to mend."""
     (tmp_path / "journal.jsonl").write_bytes(GOLDEN.read_bytes())
     with FileJournal(tmp_path) as journal:
-        assert len(list(journal.read())) == 48
+        assert len(list(journal.read())) == 49
 
     assert (tmp_path / "journal.jsonl").read_bytes() == GOLDEN.read_bytes()
 

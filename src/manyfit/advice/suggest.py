@@ -21,9 +21,10 @@ def suggest_space(estimator: Any) -> Space:
     another estimator that holds estimators, names have prefixes such as `svc__C`, as `set_params`
     expects them; the params of later steps come first.
 
-    The number of boosting rounds is not tuned. If an estimator can stop early by itself, a constant
-    of the space switches that on; otherwise a constant sets a number of rounds that suits the range
-    of the learning rate. A constant never replaces a value that you have set.
+    The number of boosting rounds is not tuned: a constant of the space sets one that suits the
+    range of the learning rate, unless you have set it yourself. With validation rows, set a larger
+    one, and the estimator's early stopping. Early stopping isn't switched on for you, because some
+    estimators then keep a tenth of the rows for it, which costs more than it gains if rows are few.
 
     Args:
         estimator: An instance of an estimator of scikit-learn (a pipeline, too), XGBoost, LightGBM

@@ -45,6 +45,7 @@ def tune_pipeline(
     cache: bool | int = True,
     tracker: Trackers = "auto",
     folder: str | Path = ".manyfit",
+    advice: bool = True,
     progress: str | bool | None = "auto",
 ) -> PipelineResult:
     """Find the params for which a pipeline of Spark ML performs best.
@@ -95,6 +96,7 @@ def tune_pipeline(
         tracker: `"auto"` mirrors the study to MLflow if it is installed; a tracker; a sequence of
             these; or None. No model is logged. MLflow's autologging of Spark ML is off meanwhile.
         folder: The folder that contains studies, each in a folder of its own.
+        advice: See `manyfit.tune`.
         progress: See `manyfit.tune`.
 
     Returns:
@@ -149,6 +151,7 @@ def tune_pipeline(
             stop=stop,
             trial_timeout=trial_timeout,
             max_failures=max_failures,
+            advice=advice,
             progress=progress,
         )
 

@@ -199,7 +199,12 @@ class ManyfitValidator(
             # Any number of settings may fail without ending the study.
             may_fail = recipe.space.finite_size() if n_trials is None else n_trials
             return pipeline_study.tune(
-                study, points=points, n_trials=n_trials, models=fitted, max_failures=may_fail
+                study,
+                points=points,
+                n_trials=n_trials,
+                models=fitted,
+                max_failures=may_fail,
+                advice=points is None,
             )
 
     def _recipe(self) -> Recipe | Maps:

@@ -21,8 +21,7 @@ class Family:
         search: The statistical parameters to tune first, the most important one first, each with a
             range that contains good values for most data.
         more: Other statistical parameters. They matter less, or overlap with those of `search`.
-        fixed: Values that go with `search`: as many rounds as early stopping may need, and what
-            switches it on.
+        fixed: Values that go with `search`, such as a number of rounds for its learning rates.
         length: The parameter that says how long to train.
         speed: Parameters that decide only how fast a model is fitted, and what is printed.
         problem: Parameters that state the problem.
