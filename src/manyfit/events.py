@@ -286,18 +286,21 @@ _FLOAT_MAPS = {
     kind: tuple(each.name for each in fields(kind) if each.type == Mapping[str, float])
     for kind in _NAMES
 }
+
+
+def _defaults(kind: type[Event]) -> dict[str, Any]:
+    """Return the fields that a kind has by default, with their values."""
+    return {
+        each.name: {} if each.default is MISSING else each.default
+        for each in fields(kind)
+        if each.default is not MISSING or each.default_factory is not MISSING
+    }
+
+
 # Fields that are omitted if they have their default, since a call may have very many groups.
 _LEFT_OUT: dict[type[Event], Mapping[str, Any]] = {
-    WorkDescribed: {name: {} for name in ("code", "packages", "data", "machine", "unrecorded")},
-    AttemptFinished: {"notes": {}, "usage": {}},
-    AttemptPruned: {"usage": {}},
-    AttemptFailed: {"usage": {}},
-    WorkDescribed: {"advice": ()},
-    GroupEnded: {
-        each.name: {} if each.default is MISSING else each.default
-        for each in fields(GroupEnded)
-        if each.default is not MISSING or each.default_factory is not MISSING
-    },
+    kind: _defaults(kind)
+    for kind in (WorkDescribed, AttemptFinished, AttemptPruned, AttemptFailed, GroupEnded)
 }
 
 
