@@ -68,16 +68,16 @@ EVENTS: dict[type, st.SearchStrategy[Event]] = {
     DriverStarted: st.builds(DriverStarted, text, number, at, st.booleans()),
     SpaceChanged: st.builds(SpaceChanged, json_object, at),
     WorkDescribed: st.builds(
-        WorkDescribed, st.dictionaries(text, text), st.dictionaries(text, text), at, texts
+        WorkDescribed, digests, digests, at, digests, digests, digests, digests, digests, texts
     ),
     TrialAsked: st.builds(TrialAsked, number, json_object, text, at),
     AttemptStarted: st.builds(AttemptStarted, number, number, text, at),
     Reported: st.builds(Reported, number, number, step, metrics, at),
     StopRequested: st.builds(StopRequested, number, number, text, at),
-    AttemptFinished: st.builds(AttemptFinished, number, number, metrics, at, at),
-    AttemptPruned: st.builds(AttemptPruned, number, number, text, at, at),
+    AttemptFinished: st.builds(AttemptFinished, number, number, metrics, at, at, digests, metrics),
+    AttemptPruned: st.builds(AttemptPruned, number, number, text, at, at, metrics),
     AttemptFailed: st.builds(
-        AttemptFailed, number, number, text, text, text, st.booleans(), at, at
+        AttemptFailed, number, number, text, text, text, st.booleans(), at, at, metrics
     ),
     AttemptLost: st.builds(AttemptLost, number, number, text, st.booleans(), at),
     TrialAbandoned: st.builds(TrialAbandoned, number, text, at),

@@ -1,7 +1,7 @@
 """A recorded description of what a study runs, so that a resume can say what has changed."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def describe(
     space: Space,
     settings: Mapping[str, object],
     at: float,
-    advice: Sequence[str] = (),
+    advice: Iterable[str] = (),
 ) -> WorkDescribed:
     """Return a description of the work: digests of code and data, settings in words, versions.
 
@@ -53,15 +53,22 @@ def describe(
 
 def record(
     recorder: Recorder, study: str, before: WorkDescribed | None, now: WorkDescribed
-) -> None:
-    """Record a description of the work if it has changed, and say what has changed."""
-    if before is not None and same(before, now):
-        return
+) -> WorkDescribed:
+    """Record a description of the work if it has changed, and say what has changed.
+
+    Returns:
+        The description, with the advice that the study has been given before.
+    """
+    if before is not None:
+        now = replace(now, advice=(*before.advice, *now.advice))
+        if same(before, now):
+            return before
     count = sum(trial.state.is_finished for trial in recorder.engine.trials)
     if before is not None and (said := notice(study, before, now, count)):
         logger.warning("%s", said)
     recorder.put(now)
     recorder.commit()
+    return now
 
 
 def _values(space: Space) -> Iterator[tuple[str, str]]:

@@ -1,12 +1,13 @@
 """`review`: advice on a study before it runs, by itself in `tune`, or on request."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from manyfit._checks import check_optional
 from manyfit.advice.advice import GUIDE, Advice
 from manyfit.advice.planned import Planned
 from manyfit.advice.review import reviewed
+from manyfit.events import WorkDescribed
 from manyfit.executors.base import Executor
 from manyfit.metric import Direction, Metric
 from manyfit.space import Space
@@ -70,9 +71,9 @@ def review(
 
 
 def advice_on(
-    work: Work, sampler: object, runner: Executor, known: Container[str]
+    work: Work, sampler: object, runner: Executor, before: WorkDescribed | None
 ) -> tuple[Advice, ...]:
-    """Return advice on a study about to run, but not what its users have been told.
+    """Return advice on a study about to run, without that which an earlier run has given.
 
     A doubtful direction is left out: all users are warned of it, see `Doubts`.
     """
@@ -86,6 +87,7 @@ def advice_on(
         machine_memory=None if runner.capabilities.remote else machine_memory()[0],
     )
     found = reviewed(planned)
+    known = () if before is None else before.advice
     return tuple(each for each in found if each.code != "direction" and str(each) not in known)
 
 

@@ -221,12 +221,13 @@ class Study:
         )
         limits = Limits(seconds, memory, cpus or runner.cpus)
         work = Work(objective, self.space, self.metric, self.name, self.folder, limits, most)
-        known = () if self._work is None else self._work.advice
-        news = advice_on(work, self._settings["sampler"], runner, known) if advice else ()
-        self._describe(objective, map(str, news))
+        news = advice_on(work, self._settings["sampler"], runner, self._work) if advice else ()
+        now = describe(objective, self.space, self._settings, time.time(), map(str, news))
+        self._work = record(self._recorder, self.name, self._work, now)
         self._recorder.doubts = Doubts(self.metric, prunes=self._prunes)
         notes = (*notes_on(runner, limits, repeats, self._lag), *as_notes(news))
-        self._open_trackers(most, runner.parallelism, notes, progress, runner.capabilities)
+        can = runner.capabilities
+        self._open_trackers(most, runner.parallelism, notes, progress, can, advice=advice)
         driver = Driver(
             self._recorder, runner, work, seed=self.seed, orphans_count=self._orphans_count
         )
@@ -245,12 +246,6 @@ class Study:
             raise
         finally:
             self._close_trackers()
-
-    def _describe(self, objective: Objective, news: Iterable[str]) -> None:
-        known = () if self._work is None else self._work.advice
-        now = describe(objective, self.space, self._settings, time.time(), (*known, *news))
-        record(self._recorder, self.name, self._work, now)
-        self._work = now
 
     def _check_ends(self, budget: Budget) -> None:
         endless = Budget(max_failures=budget.max_failures, repeats=budget.repeats)
@@ -374,6 +369,8 @@ class Study:
         notes: tuple[str, ...],
         progress: str | bool | None,
         can: Capabilities | None = None,
+        *,
+        advice: bool = True,
     ) -> None:
         info = StudyInfo(
             name=self.name,
@@ -387,6 +384,7 @@ class Study:
             remote=can is not None and can.remote,
             on_driver_thread=can is not None and can.on_driver_thread,
             outside=frozenset(self._engine.outside),
+            advice=advice,
             files=lambda: {"report.html": study_html(self.result())},
         )
         mirrors = Mirrors(make_trackers(self._tracker, progress))

@@ -121,7 +121,8 @@ def tune(
             these; or None.
         folder: The folder that contains studies, each in a folder of its own.
         advice: Whether to begin with up to five lines of advice on the space, the metric and the
-            budget (see `manyfit.review`), each of which is shown once in a study.
+            budget (see `manyfit.review`), each of which is shown once in a study, and to end with
+            as many on its trials (`result.advice()`).
         progress: `"auto"` shows a live display on a terminal or in a notebook, and plain lines
             elsewhere; `"plain"`; None for no output.
         on_space_change: What to do if a study of this name has another space: `"raise"`, or

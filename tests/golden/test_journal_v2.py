@@ -18,7 +18,7 @@ ADVISED = WorkDescribed(
     {"train": "0123456789abcdef"},
     {"sampler": "gp"},
     1767484901.0,
-    advice=["lr spans 4 decades: größe"],
+    advice=["größe"],
 )
 NOTED = AttemptFinished(
     8,

@@ -32,7 +32,7 @@ GRIDS = st.lists(
 
 @given(GRIDS)
 def test_lists_give_the_candidates_of_a_parameter_grid(grids):
-    """Grids keep their order, options that are listed twice, and params that several of them have."""
+    """Their order is kept, options that are listed twice, and params that several grids have."""
     space = SettingsSpace(grids, {})
 
     settings = [space.settings(point) for point in space.space.grid()]

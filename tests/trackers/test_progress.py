@@ -322,7 +322,7 @@ def test_events_without_a_trial_are_left_alone(told: Told, tmp_path: Path) -> No
 
 
 def test_it_ends_with_advice(told: Told, tmp_path: Path) -> None:
-    """The last lines say what stands out, unless the study was interrupted."""
+    """The last lines say what stands out, unless the study was interrupted or wants no advice."""
     story = Story(told, folder=tmp_path)
     for place in range(20):
         number = story.ask(lr=1e-4 * 10 ** (place / 5), size="SM"[place % 2])
@@ -334,3 +334,7 @@ def test_it_ends_with_advice(told: Told, tmp_path: Path) -> None:
     assert len(told.tally.closing(1.0, "interrupted", None)) == 2
     told.tally.settle(trials, "all 20 trials done")
     assert "advice: size hardly" in told.tally.closing(1.0, "all 20 trials done", None)[2]
+
+    quiet = Tally(replace(told.tally.study, advice=False), (), 0.0)
+    quiet.settle(trials, "all 20 trials done")
+    assert len(quiet.closing(1.0, "all 20 trials done", None)) == 2

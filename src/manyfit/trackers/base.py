@@ -55,6 +55,7 @@ class StudyInfo:
             recorded and are ignored; they are never best.
         on_driver_thread: Whether no event of a trial arrives between its start and its end.
         groups: The properties of a call of `tune_groups`; None for a study.
+        advice: Whether the user gets advice on the trials, at the end.
         files: Returns the texts to keep with a study that has ended, by file name; for groups,
             `Outcome` has them.
     """
@@ -71,6 +72,7 @@ class StudyInfo:
     on_driver_thread: bool = False
     outside: Container[int] = ()
     groups: GroupsInfo | None = None
+    advice: bool = True
     files: Callable[[], Mapping[str, str]] = dict
 
     def counting(self, trials: Iterable[Trial]) -> list[Trial]:
@@ -86,6 +88,7 @@ class Outcome:
         lines: The result in a few lines.
         metrics: Figures over all groups.
         tags: Properties in words.
+        advice: Whether the user gets advice on the trials, at the end.
         files: Returns the texts to keep, by file name: tables, failures, plots.
         groups: Yields all recorded groups, including those of earlier calls.
     """

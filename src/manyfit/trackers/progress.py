@@ -206,7 +206,7 @@ class Tally:
         Advice on them takes about a second, which a study that is interrupted may not have.
         """
         trials = self.study.counting(trials)
-        if reason != "interrupted":
+        if self.study.advice and reason != "interrupted":
             findings = load("manyfit.advice.after").Findings
             self._advice = findings.of(self.study.space, self.study.metric, trials).lines
         self.best = best_trial(trials, self.study.metric)
