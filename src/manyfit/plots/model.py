@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from manyfit.metric import Metric
-from manyfit.samplers.cube import Array, Cube
-from manyfit.samplers.outcomes import Outcomes, cross_section
+from manyfit.advice.record import Record
+from manyfit.samplers.cube import Array
+from manyfit.samplers.outcomes import cross_section
 from manyfit.samplers.surrogate import MOST_LEARNED, Posterior, fit
 from manyfit.samplers.threads import one_thread
-from manyfit.space import Space
-from manyfit.trial import Trial
 
 # The completed trials that the model needs, and the trials that it is conditioned on at most.
 FEWEST = 8
@@ -26,26 +24,21 @@ class Model:
     Unlike the sampler's, its scale is linear, except that losses far above the others are cut off.
 
     Args:
-        space: The space.
-        metric: The metric tuned.
-        trials: Ended trials of the space with stored params, of which `FEWEST` have completed.
+        record: The ended trials, of which `FEWEST` have completed.
     """
 
-    def __init__(self, space: Space, metric: Metric, trials: Sequence[Trial]) -> None:
-        outcomes = Outcomes(metric)
-        for trial in trials:
-            outcomes.add(trial)
-        self._sign = 1.0 if metric.direction == "minimize" else -1.0
-        self._cube = Cube(space)
-        held = cross_section(outcomes.losses(), _MOST_HELD)
-        losses = outcomes.losses()[held]
+    def __init__(self, record: Record) -> None:
+        self._sign = 1.0 if record.metric.direction == "minimize" else -1.0
+        self._cube = record.cube
+        held = cross_section(record.losses, _MOST_HELD)
+        losses = record.losses[held]
         first, third = np.quantile(losses, [0.25, 0.75])
         losses = np.minimum(losses, third + _FAR * (third - first))
         size = float(np.abs(losses).max()) or 1.0  # without it, squares of large ones overflow
         mean, deviation = (losses / size).mean(), (losses / size).std() or 1.0
         self._mean, self._scale = float(mean) * size, float(deviation) * size
         losses = (losses - self._mean) / self._scale
-        points = self._cube.points(np.array([self._cube.row(trials[n].params) for n in held]))
+        points = record.points(held)
         learned = cross_section(losses, MOST_LEARNED)
         with one_thread():
             theta = fit(points[learned], losses[learned])

@@ -34,14 +34,10 @@ def model_of(study: Studied) -> "Model | None":
     if len(completed(study)) < _FEWEST or not study.space.params:
         return None
     # Imported here because scipy takes a third of a second, which `import manyfit.tuning` saves.
+    from manyfit.advice.record import Record  # noqa: PLC0415
     from manyfit.plots.model import Model  # noqa: PLC0415
 
-    trials = [
-        replace(trial, params=stored(study, trial))
-        for trial in searched(study)
-        if trial.state.is_finished
-    ]
-    return Model(study.space, study.metric, trials)
+    return Model(Record.of(study.space, study.metric, study.trials, study.outside))
 
 
 # ── slices ────────────────────────────────────────────────────────────────────────────────────
