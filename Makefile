@@ -73,7 +73,7 @@ clean: ## Remove what the targets made, but no study and no record
 # Without the second index, PyTorch would bring gigabytes for GPUs that no test uses.
 .venv/.torch: .venv/.dev
 	$(python) -m pip install --quiet --constraint constraints.txt --retries 1 \
-	    --extra-index-url https://download.pytorch.org/whl/cpu torch
+	    --extra-index-url https://download.pytorch.org/whl/cpu --group torch
 	@touch $@
 
 # The oldest Spark that is supported, in a folder that one test puts on its path.

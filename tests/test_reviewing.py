@@ -5,7 +5,6 @@ import logging
 import pytest
 
 from manyfit import Advice, ArgumentError, Choice, Float, Int, Study, load_study, review, tune
-from manyfit.reviewing import as_notes
 
 # A study of five trials about which two things can be said.
 DOUBTFUL = {"learning_rate": Float(1e-5, 1.0), "seed": Int(0, 9)}
@@ -129,12 +128,3 @@ class TestReview:
         """A bad argument is an error here, too."""
         with pytest.raises(ArgumentError):
             review({}, **{"metric": "loss", **wrong})
-
-
-@pytest.mark.parametrize(("count", "lines"), [(0, 0), (5, 5), (6, 5), (16, 5)])
-def test_five_lines_at_most(count, lines):
-    """If there is more to say, the last line says how to read it."""
-    notes = as_notes([Advice("seed", (), str(number)) for number in range(count)])
-
-    assert len(notes) == lines
-    assert count <= 5 or notes[-1].startswith(f"{count - 4} more in manyfit.review")

@@ -1,10 +1,10 @@
 """`review`: advice on a study before it runs, by itself in `tune`, or on request."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from manyfit._checks import check_optional
-from manyfit.advice.advice import GUIDE, Advice
+from manyfit.advice.advice import Advice
 from manyfit.advice.planned import Planned
 from manyfit.advice.review import reviewed
 from manyfit.events import WorkDescribed
@@ -13,9 +13,6 @@ from manyfit.metric import Direction, Metric
 from manyfit.space import Space
 from manyfit.worker.limits import machine_memory
 from manyfit.worker.work import Work
-
-# `tune` says no more lines of advice than this.
-_MOST_LINES = 5
 
 
 def review(
@@ -89,12 +86,3 @@ def advice_on(
     found = reviewed(planned)
     known = () if before is None else before.advice
     return tuple(each for each in found if each.code != "direction" and str(each) not in known)
-
-
-def as_notes(news: Iterable[Advice]) -> tuple[str, ...]:
-    """Return advice as at most five lines for users."""
-    lines = [f"advice: {each}" for each in news]
-    if len(lines) <= _MOST_LINES:
-        return tuple(lines)
-    rest = len(lines) - _MOST_LINES + 1
-    return (*lines[: _MOST_LINES - 1], f"{rest} more in manyfit.review(space, ...); see {GUIDE}")

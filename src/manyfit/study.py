@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from manyfit._names import new_name
+from manyfit.advice.advice import as_lines
 from manyfit.archive import Header, check_kind, materialized, replay, result_of, study_folder
 from manyfit.arguments import (
     check_objective,
@@ -39,7 +40,7 @@ from manyfit.pruners.base import PrunerSettings
 from manyfit.recorder import Recorder
 from manyfit.reports.study import study_html
 from manyfit.result import StudyResult
-from manyfit.reviewing import advice_on, as_notes
+from manyfit.reviewing import advice_on
 from manyfit.samplers.auto import make_sampler
 from manyfit.samplers.base import Sampler
 from manyfit.space import Space
@@ -225,7 +226,10 @@ class Study:
         now = describe(objective, self.space, self._settings, time.time(), map(str, news))
         self._work = record(self._recorder, self.name, self._work, now)
         self._recorder.doubts = Doubts(self.metric, prunes=self._prunes)
-        notes = (*notes_on(runner, limits, repeats, self._lag), *as_notes(news))
+        notes = (
+            *notes_on(runner, limits, repeats, self._lag),
+            *as_lines(news, "manyfit.review(space, ...)"),
+        )
         can = runner.capabilities
         self._open_trackers(most, runner.parallelism, notes, progress, can, advice=advice)
         driver = Driver(

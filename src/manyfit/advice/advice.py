@@ -1,8 +1,11 @@
 """A piece of advice, with the rule that gave it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 GUIDE = "docs/advice.md"
+# A run begins with no more lines of advice than this, and ends with no more.
+_MOST_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +34,17 @@ class Advice:
 
     def __str__(self) -> str:
         return f"{self.message} ({self.link})"
+
+
+def as_lines(advice: Sequence[Advice], all_of_it: str) -> tuple[str, ...]:
+    """Return advice as at most five lines for users.
+
+    Args:
+        advice: The advice, the most important first.
+        all_of_it: The call that returns all of it, for the last line if there is more.
+    """
+    lines = tuple(f"advice: {each}" for each in advice)
+    if len(lines) <= _MOST_LINES:
+        return lines
+    rest = len(lines) - _MOST_LINES + 1
+    return (*lines[: _MOST_LINES - 1], f"advice: {rest} more in {all_of_it}")

@@ -22,9 +22,6 @@ from manyfit.metric import Metric
 from manyfit.space import Space
 from manyfit.trial import Trial
 
-# A run ends with no more lines of advice than this.
-_MOST_LINES = 5
-
 
 class Findings:
     """What all rules find in a study; computed when it is first read.
@@ -50,15 +47,6 @@ class Findings:
     def advice(self) -> tuple[Advice, ...]:
         """Advice for the user, the most urgent first; empty if all is well."""
         return tuple(finding.advice for finding in self._findings)
-
-    @property
-    def lines(self) -> list[str]:
-        """The advice as at most five lines for users."""
-        lines = [f"advice: {each}" for each in self.advice]
-        if len(lines) > _MOST_LINES:
-            rest = len(lines) - _MOST_LINES + 1
-            lines[_MOST_LINES - 1 :] = [f"advice: {rest} more in result.advice()"]
-        return lines
 
     @property
     def next_space(self) -> Space:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from manyfit._optional import load
 from manyfit._text import printable
+from manyfit.advice.advice import as_lines
 from manyfit.events import (
     AttemptFailed,
     AttemptFinished,
@@ -156,7 +157,7 @@ class Tally:
         self.failures: Counter[str] = Counter()
         self.best: Trial | None = None
         self._repeated: Repeated | None = None
-        self._advice: list[str] = []
+        self._advice: Sequence[str] = ()
         counting = study.counting(history)
         self._states: Counter[State] = Counter(trial.state for trial in counting)
         self._running: set[int] = set()
@@ -208,7 +209,8 @@ class Tally:
         trials = self.study.counting(trials)
         if self.study.advice and reason != "interrupted":
             findings = load("manyfit.advice.after").Findings
-            self._advice = findings.of(self.study.space, self.study.metric, trials).lines
+            advice = findings.of(self.study.space, self.study.metric, trials).advice
+            self._advice = as_lines(advice, "result.advice()")
         self.best = best_trial(trials, self.study.metric)
         again = repeated(trials, self.study.metric)
         of_best = (each for each in again if self.best and each.number == self.best.number)
