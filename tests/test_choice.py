@@ -2,14 +2,16 @@
 
 import enum
 import functools
+import json
 import math
 
 import numpy as np
 import pytest
 
-from manyfit.choice import Choice
+from manyfit.choice import Choice, from_json, to_json
 from manyfit.domain import Float, Int
 from manyfit.errors import SpaceError
+from manyfit.space import Space
 
 
 class Color(enum.Enum):
@@ -167,11 +169,8 @@ class TestChoice:
                 lambda: Choice({"a": Int(1, 2)}),
                 "names branches, each a mapping of params, but 'a' is Int",
             ),
-            (lambda: Choice({1: {}}), "a branch's name must be a non-empty string, but got 1"),
-            (
-                lambda: Choice({"": {}}),
-                "a branch's name must be a non-empty string, but got ''",
-            ),
+            (lambda: Choice({(1,): {}}), "a number, a bool or None, but got (1,)"),
+            (lambda: Choice({"": {}}), "a number, a bool or None, but got ''"),
             (
                 lambda: Choice({"a": {"": 1}}),
                 "a name in branch 'a' must be a non-empty string",
@@ -221,6 +220,19 @@ class TestBranches:
         for name in ("mean", "forest", None, ["svm"]):
             assert dict(self.CHOICE.branch(name)) == {}
         assert dict(Choice([1, 2]).branch("svm")) == {}
+
+    def test_names_that_are_no_strings(self):
+        """None, bools and numbers keep their types, in the space and on record."""
+        depth, choice = Int(1, 9), Choice({None: {}, True: {"depth": Int(1, 9)}, 2: {}, "2": {}})
+        again = from_json(json.loads(json.dumps(to_json("c", choice))))
+
+        assert again == choice
+        assert again.labels == (None, True, 2, "2")
+        assert again.branch(True) == {"depth": depth}
+        assert again.branch(1) == {}
+        space = Space({"c": choice})
+        assert space.store({"depth": 3}, np.random.default_rng(0)) == {"c": True, "depth": 3}
+        assert "Choice of the branches None, True, 2, 2" in Space({}).difference(space)[0]
 
     def test_sizes(self):
         """Configurations of all branches are counted, if each is finite."""

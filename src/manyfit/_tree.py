@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from manyfit._labels import constant_to_json
+from manyfit._labels import Label, constant_to_json
 from manyfit.choice import Choice, Domain, Entry, from_json, to_json
 from manyfit.trial import Params
 
 # The choices that must have been made for a name to be active: (choice, branch), outermost first.
-Path: TypeAlias = tuple[tuple[str, str], ...]
+Path: TypeAlias = tuple[tuple[str, Label], ...]
 
 
 def flatten(entries: Mapping[str, Entry], path: Path) -> Iterator[tuple[Path, str, Entry]]:
@@ -34,7 +34,7 @@ def described(entries: Mapping[str, Entry]) -> dict[str, str]:
         where = f"{name} ({when(path)})" if path else name
         if branches := branches_of(entry):
             weights = "" if entry.weights is None else f" weighted {list(entry.weights)}"
-            texts[where] = f"Choice of the branches {', '.join(branches)}{weights}"
+            texts[where] = f"Choice of the branches {', '.join(map(str, branches))}{weights}"
         elif isinstance(entry, Domain):
             texts[where] = repr(from_json(to_json(name, entry)))
         else:
@@ -72,7 +72,7 @@ def _with_branches(entry: Entry, changes: Mapping[str, Entry]) -> Entry:
     return Choice(options, weights=entry.weights)
 
 
-def branches_of(entry: Entry) -> Mapping[str, Mapping[str, Entry]]:
+def branches_of(entry: Entry) -> Mapping[Label, Mapping[str, Entry]]:
     """Return what each branch of an entry holds; empty where it has none."""
     branches = entry.branches if isinstance(entry, Choice) else None
     return {} if branches is None else branches

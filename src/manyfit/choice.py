@@ -34,6 +34,7 @@ class Choice:
 
     A mapping from names to mappings holds branches: the params of a branch are active only when the
     branch is chosen. A branch may be empty, hold constants, and hold a Choice with branches again.
+    Its name, which the objective receives, may also be None, a bool or a number.
 
     Args:
         options: The options in order, or the branches by name.
@@ -75,7 +76,7 @@ class Choice:
         return tuple(self.options) if self.branches is not None else tuple(map(label, self.options))
 
     @property
-    def branches(self) -> Mapping[str, Mapping[str, Entry]] | None:
+    def branches(self) -> Mapping[Label, Mapping[str, Entry]] | None:
         """The branches by name; None if the options are plain."""
         return self.options if isinstance(self.options, Mapping) else None
 
@@ -116,10 +117,9 @@ class Choice:
 
     def branch(self, name: object) -> Mapping[str, Entry]:
         """Return the entries of the branch of this name; empty if there is no such branch."""
-        found = (
-            None if self.branches is None or not isinstance(name, str) else self.branches.get(name)
-        )
-        return {} if found is None else found
+        if self.branches is None or self.place(name) is None:
+            return {}
+        return self.branches[name]  # type: ignore[index] # it has a place, so it is a label
 
     def option(self, name: Label) -> Any:
         """Return the option with a label, as the objective receives it."""
@@ -291,12 +291,19 @@ def to_json(name: str, entry: Entry) -> dict[str, Any]:
             if entry.branches is None:
                 record["options"] = list(entry.labels)
             else:
-                record["branches"] = {
-                    branch: {name: to_json(name, item) for name, item in items.items()}
-                    for branch, items in entry.branches.items()
-                }
+                record["branches"] = _branches_to_json(entry.branches)
             return record if entry.weights is None else {**record, "weights": list(entry.weights)}
     return {"type": "constant", "value": constant_to_json(name, entry)}
+
+
+def _branches_to_json(branches: Mapping[Label, Mapping[str, Entry]]) -> Any:
+    """Return branches as an object, or as pairs if the name of one isn't a string."""
+    records = {
+        branch: {name: to_json(name, item) for name, item in items.items()}
+        for branch, items in branches.items()
+    }
+    is_plain = all(isinstance(branch, str) for branch in records)
+    return records if is_plain else [[branch, record] for branch, record in records.items()]
 
 
 def from_json(record: Mapping[str, Any]) -> Entry:
@@ -314,9 +321,10 @@ def from_json(record: Mapping[str, Any]) -> Entry:
         case "choice":
             options = fields.get("options")
             if options is None:
+                branches = fields["branches"]
                 options = {
                     branch: {name: from_json(item) for name, item in items.items()}
-                    for branch, items in fields["branches"].items()
+                    for branch, items in (branches.items() if type(branches) is dict else branches)
                 }
             return Choice(options, weights=fields.get("weights"))
         case "constant":
@@ -339,7 +347,7 @@ def _to_options(options: Any) -> tuple[Any, ...]:
     return found
 
 
-def _to_branches(branches: Mapping[Any, Any]) -> dict[str, dict[str, Entry]]:
+def _to_branches(branches: Mapping[Any, Any]) -> dict[Label, dict[str, Entry]]:
     for name, items in branches.items():
         if not isinstance(items, Mapping):
             raise SpaceError(
@@ -347,8 +355,11 @@ def _to_branches(branches: Mapping[Any, Any]) -> dict[str, dict[str, Entry]]:
                 f"{items!r:.200}. For plain options give a list: Choice({list(branches)!r:.200}); "
                 'for branches: Choice({"svm": {"C": Float(0.1, 10)}, "forest": {}})'
             )
-        if not isinstance(name, str) or not name:
-            raise SpaceError(f"a branch's name must be a non-empty string, but got {name!r}")
+        if not is_label(name) or name == "":
+            raise SpaceError(
+                "a branch's name must be a non-empty string, a number, a bool or None, but got "
+                f"{name!r}"
+            )
     return {name: to_entries(items, f"branch {name!r}") for name, items in branches.items()}
 
 

@@ -207,8 +207,10 @@ class Space:
     ) -> Any:
         """Draw a param that a point leaves out; if it is a Choice, a branch of the params given."""
         steps = (step for other in point for path in self._places.get(other, ()) for step in path)
-        branches = sorted({branch for choice, branch in steps if choice == name})
-        return domain.decode(rng.random()) if not branches else str(rng.choice(branches))
+        branches = {branch for choice, branch in steps if choice == name}
+        if not branches:
+            return domain.decode(rng.random())
+        return sorted(branches, key=str)[int(rng.integers(len(branches)))]
 
     def materialize(self, params: Params) -> dict[str, Any]:
         """Return what the objective receives: options instead of labels, and active constants.

@@ -96,7 +96,7 @@ class Entry:
     param: str | None
     domain: Domain | None
     reading: Reading
-    branches: Mapping[str, Sequence["Entry"]] = field(default_factory=dict)
+    branches: Mapping[Label, Sequence["Entry"]] = field(default_factory=dict)
 
 
 class SettingsSpace:
@@ -162,7 +162,7 @@ class SettingsSpace:
         if len(grids) < 2:
             return self._entries_of(grids[0] if grids else {}, (), strict=True)
         names = [str(number) for number in range(len(grids))]
-        branches = {
+        branches: dict[Label, list[Entry]] = {
             name: self._entries_of(grid, ((_GRID, name),), strict=True)
             for name, grid in zip(names, grids, strict=True)
         }
@@ -192,7 +192,7 @@ class SettingsSpace:
         return Entry(self._name(param + suffix, domain, path), param, domain, reading)
 
     def _branching(self, param: str, value: Choice, path: Path) -> Entry:
-        branches: Mapping[str, Mapping[str, Any]] = value.branches or {}
+        branches: Mapping[Label, Mapping[str, Any]] = value.branches or {}
         names_itself = any(param in branch for branch in branches.values())
         is_param = param in self._known and not names_itself
         if is_param and hasattr(self._known[param], "get_params"):
@@ -248,7 +248,7 @@ def _as_domains(entries: Iterable[Entry]) -> Iterator[tuple[str, Domain]]:
 
 
 def _choice_of(
-    branches: Mapping[str, Sequence[Entry]], weights: Sequence[float] | None = None
+    branches: Mapping[Label, Sequence[Entry]], weights: Sequence[float] | None = None
 ) -> Choice:
     options = {name: dict(_as_domains(entries)) for name, entries in branches.items()}
     return Choice(options, weights=weights)
@@ -259,7 +259,7 @@ def _read(entries: Iterable[Entry], params: Params) -> Iterator[tuple[str, Any]]
         stored = None if entry.domain is None else params[entry.name]
         if entry.param is not None:
             yield entry.param, entry.reading.value(stored)
-        yield from _read(entry.branches.get(str(stored), ()), params)
+        yield from _read(entry.branches.get(stored, ()), params)
 
 
 def _domain_of(param: str, value: Any) -> tuple[Domain | None, Reading]:
