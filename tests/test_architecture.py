@@ -15,6 +15,9 @@ SECTIONS = (
     (
         "space",
         "domain",
+        "integer",
+        "_numbers",
+        "_quantiles",
         "choice",
         "_labels",
         "_own",

@@ -13,8 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from manyfit._labels import Label, constant_to_json, is_label, label
+from manyfit._numbers import as_number, broken, is_real
 from manyfit._own import own
-from manyfit.domain import Float, Int, as_number, broken, is_real
+from manyfit._quantiles import Prior
+from manyfit.domain import Float, Int
 from manyfit.errors import SpaceError
 
 # The value of a name in a space or a branch: a domain or a constant.
@@ -278,14 +280,10 @@ def size_of(entries: Mapping[str, Entry]) -> int | None:
 def to_json(name: str, entry: Entry) -> dict[str, Any]:
     """Return an entry of a space as plain JSON, with labels for options and constants."""
     match entry:
-        case Float(low, high):
-            shape = {"log": True} if entry.log else {}
-            steps = {} if entry.step is None else {"step": entry.step}
-            return {"type": "float", "low": low, "high": high, **shape, **steps}
-        case Int(low, high):
-            shape = {"log": True} if entry.log else {}
-            steps = {} if entry.step == 1 else {"step": entry.step}
-            return {"type": "int", "low": low, "high": high, **shape, **steps}
+        case Float() | Int():
+            given = entry.given
+            prior = {} if entry.prior is None else {"prior": entry.prior.to_json()}
+            return {"type": type(entry).__name__.lower(), **given, **prior}
         case Choice():
             record: dict[str, Any] = {"type": "choice"}
             if entry.branches is None:
@@ -314,10 +312,9 @@ def from_json(record: Mapping[str, Any]) -> Entry:
     """
     fields = dict(record)
     match fields.pop("type", None):
-        case "float":
-            return Float(**fields)
-        case "int":
-            return Int(**fields)
+        case "float" | "int" as kind:
+            prior = {"prior": Prior.from_json(fields["prior"])} if "prior" in fields else {}
+            return (Float if kind == "float" else Int)(**{**fields, **prior})
         case "choice":
             options = fields.get("options")
             if options is None:

@@ -7,7 +7,7 @@ range has failed in the same way, and nothing has succeeded.
 
 import re
 
-from manyfit.domain import cell
+from manyfit._numbers import cell
 from manyfit.errors import MetricError, UndefinedMetricError
 from manyfit.space import Choice, Domain, Space
 from manyfit.trial import Failed, State, Trial, gist

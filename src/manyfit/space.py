@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit._labels import Label, constant_to_json, same
+from manyfit._numbers import broken
 from manyfit._own import own_values
 from manyfit._tree import Path, at, described, exclude_one_another, flatten, replaced, walk, when
 from manyfit.choice import (
@@ -23,7 +24,7 @@ from manyfit.choice import (
     to_entries,
     to_json,
 )
-from manyfit.domain import Float, Int, broken
+from manyfit.domain import Float, Int
 from manyfit.errors import SpaceError
 from manyfit.trial import Params
 
@@ -39,9 +40,8 @@ class Space:
     meant as options: pass a Choice of it, or a tuple.
 
     Params have two forms. The stored form is plain JSON: labels for options, active params only, no
-    constants. `materialize` turns it into what the objective receives. Those are copies, so that a
-    trial can't change the options and constants of another. Values that can't be copied, such as a
-    lock, and those of `manyfit.share` are common to all trials of a process.
+    constants. `materialize` turns it into what the objective receives: copies, but for values that
+    can't be copied, such as a lock, and those of `manyfit.share`.
 
     If you come from another library, `"x": Float(a, b)` in the space stands for:
 
@@ -51,6 +51,7 @@ class Space:
     | `Float(a, b, log=True)` | `suggest_float(.., log=True)` | `hp.loguniform("x", ln a, ln b)` |
     | `Float(a, b, step=q)` | `suggest_float(.., step=q)` | `hp.quniform("x", a, b, q)` |
     | `Int(a, b)` | `suggest_int("x", a, b)` | `hp.uniformint("x", a, b)` |
+    | `Float.normal(m, s)` | | `hp.normal("x", m, s)` |
     | `Choice(xs)` | `suggest_categorical("x", xs)` | `hp.choice("x", xs)` |
     | `Choice(xs, weights=ps)` | | `hp.pchoice("x", [(p, x), ..])` |
     | `Choice({"svm": {..}, ..})` | `if x == "svm": suggest_..` | `hp.choice("x", [{..}, ..])` |
@@ -285,7 +286,7 @@ class Space:
             endless = [name for name, domain in self.params.items() if _is_endless(domain)]
             raise SpaceError(
                 f"the space is infinite: {', '.join(endless)} may be any number. "
-                "Give the Float a step, or list its values in a Choice"
+                "Give it a step and bounds, or list its values in a Choice"
             )
         return self.size
 
@@ -388,7 +389,7 @@ def _alike(one: Entry, other: Entry) -> bool:
 
 
 def _is_endless(domain: Domain) -> bool:
-    return isinstance(domain, Float) and domain.size is None
+    return domain.size is None and not isinstance(domain, Choice)
 
 
 def _listed(names: Iterable[Any]) -> str:

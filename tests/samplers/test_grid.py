@@ -46,9 +46,7 @@ def test_leaves_out_what_was_tried():
 
 def test_an_infinite_space_is_refused():
     """The error names the Float to blame, and what to do about it."""
-    with pytest.raises(
-        SpaceError, match=r"infinite: rate may be any number.*Give the Float a step"
-    ):
+    with pytest.raises(SpaceError, match=r"infinite: rate may be any number.*Give it a step"):
         GridSampler(Space({"rate": Float(0, 1), "n": Int(1, 2)}), seed=0)
 
 

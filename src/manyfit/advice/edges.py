@@ -91,7 +91,7 @@ def _finding(
 
 
 def widened(domain: Float | Int, *, upper: bool) -> Float | Int | None:
-    """Return a domain that reaches farther; None at a bound that is probably a natural limit.
+    """Return a domain that reaches farther; None with a prior, or at a likely natural limit.
 
     Such limits are 0, 1 for a Float that isn't negative, and 1 as the lower bound of an Int. A
     logarithmic range becomes ten times as large, or four times for an Int; any other range half as
@@ -105,6 +105,8 @@ def widened(domain: Float | Int, *, upper: bool) -> Float | Int | None:
         >>> widened(Int(2, 8), upper=False)
         Int(1, 8)
     """
+    if domain.prior is not None:
+        return None  # it says itself what is likely
     return _wider_int(domain, upper) if isinstance(domain, Int) else _wider_float(domain, upper)
 
 
@@ -146,7 +148,7 @@ def _more_steps(domain: Float, step: float, upper: bool) -> Float | None:
 def _wider_int(domain: Int, upper: bool) -> Int | None:
     low, high, step = domain.low, domain.high, domain.step
     if upper:
-        top = high * 4 if domain.log else high + max((domain.size // 2), 1) * step
+        top = high * 4 if domain.log else high + max((domain.size or 1) // 2, 1) * step
         return (
             replace(domain, high=min(top, _LARGEST_INT)) if high not in (0, _LARGEST_INT) else None
         )
@@ -155,5 +157,5 @@ def _wider_int(domain: Int, upper: bool) -> Int | None:
     if domain.log:
         return replace(domain, low=max(low // 4, 1))
     floor = 1 if low > 0 else -_LARGEST_INT
-    steps = min(max(domain.size // 2, 1), (low - floor) // step)
+    steps = min(max((domain.size or 1) // 2, 1), (low - floor) // step)
     return replace(domain, low=low - steps * step) if steps else None

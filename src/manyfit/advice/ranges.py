@@ -188,6 +188,7 @@ def _as_range(choice: Choice) -> str | None:
 
 
 def _numbers(planned: Planned) -> Iterator[tuple[str, Float | Int]]:
+    """Yield the ranges; a prior is no range, and says itself what is likely."""
     for name, domain in planned.space.params.items():
-        if not isinstance(domain, Choice):
+        if not isinstance(domain, Choice) and domain.prior is None:
             yield name, domain

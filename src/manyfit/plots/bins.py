@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from manyfit._redact import redact_value
 from manyfit.choice import Domain
 from manyfit.domain import Float, Int
+from manyfit.plots.scales import extent
 
 _BINS = 24
 # A param with at most this many values has a bar for each.
@@ -57,19 +58,19 @@ def histogram(domain: Domain, values: Sequence[Any], name: str = "") -> Histogra
     values = [value for value in values if domain.contains(value)]
     if not isinstance(domain, Float | Int) or (domain.size is not None and domain.size <= _FEW):
         return _by_value(domain, values, name)
-    low, high = float(domain.low), float(domain.high)
+    low, high, log = extent(domain)
     data = np.array(values, dtype=np.float64)
-    if domain.log:
-        low, high, data = math.log10(low), math.log10(high), np.log10(data)
-    edges = _edges(domain, low, high)
+    if log:
+        low, high, data = math.log10(low), math.log10(high), np.log10(np.maximum(data, low))
+    edges = _edges(low, high, whole=isinstance(domain, Int) and not log)
     counts, _ = np.histogram(np.clip(data, edges[0], edges[-1]), edges)
-    ends = 10.0**edges if domain.log else edges
+    ends = 10.0**edges if log else edges
     return Histogram(
         ((edges[:-1] + edges[1:]) / 2).tolist(),
         np.diff(edges).tolist(),
         counts.tolist(),
         [f"{a:.3g} to {b:.3g}" for a, b in itertools.pairwise(ends)],
-        log_ticks(low, high) if domain.log else (),
+        log_ticks(low, high) if log else (),
     )
 
 
@@ -89,9 +90,9 @@ def _name(option: Any) -> str:
     return f"{option:g}" if isinstance(option, float) else str(option)
 
 
-def _edges(domain: Float | Int, low: float, high: float) -> NDArray[np.float64]:
-    """Return the edges of bins; for integers, these lie between two of them."""
-    if isinstance(domain, Float) or domain.log:
+def _edges(low: float, high: float, *, whole: bool) -> NDArray[np.float64]:
+    """Return the edges of bins; for whole numbers, these lie between two of them."""
+    if not whole:
         return np.linspace(low, high, _BINS + 1)
     width = math.ceil((high - low + 1) / _BINS)
     return np.arange(low - 0.5, high + width, width, dtype=np.float64)

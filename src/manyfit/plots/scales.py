@@ -8,6 +8,7 @@ import numpy as np
 
 from manyfit._redact import redact_value
 from manyfit.choice import Choice, Domain
+from manyfit.domain import Float, Int
 from manyfit.metric import Metric
 from manyfit.plots.chart import Axis, on_one_line
 
@@ -16,6 +17,8 @@ _SPREAD = 100.0
 # Values further than this many interquartile ranges from the quartiles are beyond the axis.
 _FAR = 5.0
 _MARGIN = 0.05
+# The share of a prior's values below those shown, and above; their ratio on a logarithmic axis.
+_UNUSUAL, _WIDE = 0.001, 1000.0
 _LARGEST = 1e300  # differences of larger values overflow
 
 
@@ -49,12 +52,26 @@ def within(axis: Axis, values: Sequence[float]) -> list[float]:
     return [min(max(value, low), high) for value in values]
 
 
+def extent(domain: Float | Int) -> tuple[float, float, bool]:
+    """Return the ends of a range, and whether it is logarithmic; with a prior, of its usual values.
+
+    Example:
+        >>> extent(Float(0.01, 1.0, log=True))
+        (0.01, 1.0, True)
+        >>> [round(end, 1) for end in extent(Float.normal(0, 1))]
+        [-3.1, 3.1, False]
+    """
+    if domain.prior is None:
+        return float(domain.low), float(domain.high), domain.log
+    low, high = float(domain.decode(_UNUSUAL)), float(domain.decode(1.0 - _UNUSUAL))
+    return low, max(high, low + 1e-9), low > 0.0 and high / low > _WIDE
+
+
 @dataclass(frozen=True, slots=True)
 class ParamScale:
     """The axis of a param, and the places of its stored values.
 
     Example:
-        >>> from manyfit.domain import Float
         >>> scale = ParamScale("kind", Choice(["a", "b"]))
         >>> scale.place("b"), scale.axis.ticks
         (1.0, ((0.0, 'a'), (1.0, 'b')))
@@ -72,8 +89,8 @@ class ParamScale:
             texts = [self.shown(each) for each in self.domain.labels]
             ticks = tuple((float(place), text) for place, text in enumerate(texts))
             return Axis(self.name, ticks=ticks, ends=(-0.5, len(texts) - 0.5), grid=False)
-        low, high = float(self.domain.low), float(self.domain.high)
-        return Axis(self.name, log=self.domain.log, ends=(low, high))
+        low, high, log = extent(self.domain)
+        return Axis(self.name, log=log, ends=None if self.domain.prior else (low, high))
 
     def place(self, value: Any) -> float:
         """Return the coordinate of a value."""

@@ -184,6 +184,8 @@ def _shown(name: str, value: Any) -> str:
 def _range(domain: Domain) -> str:
     if isinstance(domain, Choice):
         return counted(len(domain.labels), "option")
+    if domain.prior is not None:
+        return f"{domain.prior!r}"
     return f"{domain.low:g} to {domain.high:g}{', log' if domain.log else ''}"
 
 

@@ -21,7 +21,8 @@ def distinct_params(
     """Return what the sampler proposes for trial `number`, or an untried point for a repeat.
 
     In a finite space every untried point is equally likely, and finding one takes time that doesn't
-    grow with the size of the space. In an infinite space the point is drawn as in random search.
+    grow with the size of the space. In an infinite space, and first of all in one with priors, the
+    point is drawn as in random search.
 
     Args:
         sampler: The sampler, which is asked once.
@@ -52,6 +53,8 @@ def distinct_params(
     rng = np.random.default_rng((seed, number, _STREAM))
     if space.size is None:
         return _drawn(space, seen, rng)
+    if any(getattr(domain, "prior", None) is not None for domain in space.params.values()):
+        return _drawn(space, seen, rng) or _untried(space, space.size, seen, rng)
     return _untried(space, space.size, seen, rng)
 
 

@@ -200,14 +200,14 @@ class _Mirror:
 
 def _distribution(domain: Domain) -> _Distribution:
     match domain:
+        case Float(prior=prior) | Int(prior=prior) if prior is not None:
+            return FloatDistribution(0.0, 1.0)  # its quantiles
         case Float(low, high, step=None):
             return FloatDistribution(low, high, log=domain.log)
         case Float():
             return _stepped(domain)
-        case Int(low):
-            return IntDistribution(
-                low, domain.at(domain.size - 1), log=domain.log, step=domain.step
-            )
+        case Int(low, high, step=step):
+            return IntDistribution(low, high - (high - low) % step, log=domain.log, step=step)
         case Choice():
             # Labels, so that a sampler made for this space recognises them. If two labels are
             # equal, as 1 == True, their indices are used.
@@ -230,6 +230,8 @@ def _to_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any:
     if isinstance(distribution, CategoricalDistribution) and isinstance(domain, Choice):
         place = domain.place(value)
         return None if place is None else distribution.choices[place]
+    if isinstance(domain, Float | Int) and domain.prior is not None:
+        return domain.encode(value)
     if isinstance(distribution, IntDistribution) and isinstance(domain, Float):
         return domain.place(value)
     return value
@@ -238,6 +240,8 @@ def _to_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any:
 def _from_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any:
     if isinstance(distribution, CategoricalDistribution) and isinstance(domain, Choice):
         return domain.labels[distribution.choices.index(value)]
+    if isinstance(domain, Float | Int) and domain.prior is not None:
+        return domain.decode(value)
     if isinstance(distribution, IntDistribution) and isinstance(domain, Float):
         return domain.at(value)
     # Optuna's steps accumulate rounding errors.

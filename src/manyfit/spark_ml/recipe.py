@@ -12,8 +12,8 @@ from typing import Any
 from pyspark.ml import Estimator, Pipeline, Transformer
 from pyspark.ml.param import Param, Params
 
+from manyfit._numbers import as_number
 from manyfit.choice import Choice, Domain, size_of
-from manyfit.domain import as_number
 from manyfit.errors import ArgumentError, SpaceError
 from manyfit.space import Space
 from manyfit.spark_ml.stages import Stage, flat, names_of, nested, numbered, short_name, slots_of

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from manyfit._quantiles import Prior
 from manyfit.metric import Metric
 from manyfit.samplers.base import Sampler
 from manyfit.samplers.distinct import distinct_params
@@ -55,6 +56,13 @@ SPACES: Mapping[str, Space] = {
 }
 INFINITE: Mapping[str, Space] = {
     "reals": Space({"x": Float(-5, 5), "rate": Float(1e-6, 10, log=True), "n": Int(1, 10**9)}),
+    "priors": Space(
+        {
+            "x": Float.normal(0, 2),
+            "units": Float.lognormal(3, 1, step=8),
+            "n": Int(prior=Prior("poisson", (("mu", 20.0),))),
+        }
+    ),
     "optional": Space({"on": Choice({"yes": {"x": Float(0, 1)}, "no": {}}), "y": Float(0, 1)}),
 }
 
