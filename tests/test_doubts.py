@@ -80,3 +80,26 @@ def test_metrics_of_validation_alone(caplog):
     one = AttemptFinished(0, 1, {"loss": 0.1, "val_accuracy": 0.2}, 1.0, 0.0)
 
     assert said_of(caplog, both) == said_of(caplog, one, metric=Metric("loss")) == []
+
+
+def finished(number, metrics, notes):
+    return AttemptFinished(number, 1, {"val_loss": 1.0, **metrics}, 1.0, 0.0, notes)
+
+
+def test_a_metric_that_is_text_in_one_trial(caplog):
+    """It is told once, with the value, in whichever order the trials end."""
+    said = said_of(
+        caplog,
+        finished(0, {"val_acc": 0.5}, {}),
+        finished(7, {}, {"val_acc": "0.5"}),
+        finished(8, {}, {"val_acc": "0.5"}),
+    )
+    assert [text for text in said if "val_acc is" in text and "in some trials" in text] == [
+        (
+            "val_acc is a number in some trials and not in others, as in trial 7 ('0.5'): it is a "
+            "metric where it is a number, and a note elsewhere. Return a number, or NaN."
+        )
+    ]
+    caplog.clear()
+    reverse = [finished(0, {}, {"val_acc": "n/a"}), finished(1, {"val_acc": 0.5}, {})]
+    assert "as in trial 1 (0.5)" in said_of(caplog, *reverse)[-1]

@@ -160,6 +160,30 @@ class TestNotes:
         (record,) = caplog.records
         assert "returned status, checkpoint besides its metrics" in record.message
 
+    @pytest.mark.parametrize("executor", ["inline", "processes"])
+    def test_noted_ones(self, inline, executor):
+        """They stay with trials that are pruned or fail, and what is returned replaces them."""
+
+        def train(params):
+            manyfit.note(path="/models/1", epoch=3)
+            manyfit.note(epoch=4)
+            if params["x"] < 0.5:
+                raise manyfit.TrialStopped("enough")
+            if params["x"] < 0.75:
+                raise ValueError("broken")
+            return {"loss": params["x"], "path": "/models/2"}
+
+        points = [{"x": 0.25, "kind": "a"}, {"x": 0.625, "kind": "a"}, {"x": 0.875, "kind": "a"}]
+        options = {**inline, "executor": executor, "name": "s", "start_with": points}
+        result = tune(train, SPACE, n_trials=3, parallelism=1, **options)
+
+        states, notes = zip(*((t.state.value, t.notes) for t in result), strict=True)
+        assert states == ("PRUNED", "FAIL", "COMPLETE")
+        assert notes[:2] == ({"path": "/models/1", "epoch": "4"},) * 2
+        assert notes[2] == {"path": "/models/2", "epoch": "4"}
+        assert [t.notes for t in manyfit.load_study("s", folder=inline["folder"])] == [*notes]
+        assert list(result.table().sort_values("number")["notes_epoch"]) == ["4"] * 3
+
     def test_told_ones(self, quiet):
         """In your own loop, too."""
         with Study(SPACE, **quiet) as study:

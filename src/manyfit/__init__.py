@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from manyfit.trackers.mlflow import MlflowTracker
     from manyfit.trial import State, Trial
     from manyfit.tuning import tune
-    from manyfit.worker.context import current_trial, report
+    from manyfit.worker.context import current_trial, note, report
 
 __all__ = [
     "Advice",
@@ -106,6 +106,7 @@ __all__ = [
     "current_trial",
     "load_groups",
     "load_study",
+    "note",
     "replay_trial",
     "report",
     "review",
@@ -163,7 +164,7 @@ _HOMES = {
     "trackers.mlflow": ("MlflowTracker",),
     "trial": ("State", "Trial"),
     "tuning": ("tune",),
-    "worker.context": ("current_trial", "report"),
+    "worker.context": ("current_trial", "note", "report"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 # These need optional packages.

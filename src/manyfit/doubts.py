@@ -25,6 +25,8 @@ class Doubts:
         self._looks_at_reports = prunes
         self._looks_for_validation = True
         self._knows_of_notes = False
+        self._numbers: set[str] = set()  # names that trials have returned with a number
+        self._texts: set[str] = set()  # and with something else
         if suspicion := metric.suspicion():
             logger.warning("%s.", suspicion)
 
@@ -47,6 +49,7 @@ class Doubts:
             self._looks_at_values = False
             if suspicion := self._metric.suspicion(event.metrics[self._metric.name]):
                 logger.warning("%s.", suspicion)
+        self._look_for_mixtures(event)
         if event.notes and not self._knows_of_notes:
             self._knows_of_notes = True
             first = next(iter(event.notes))
@@ -54,6 +57,18 @@ class Doubts:
                 "The objective returned %s besides its metrics. A value that is not a number (%s "
                 "is %.60r) is not a metric: it is kept in trial.notes.",
                 *(", ".join(event.notes), first, event.notes[first]),
+            )
+
+    def _look_for_mixtures(self, event: AttemptFinished) -> None:
+        """Warn if what is a number in one trial isn't one in another, as "0.5" isn't."""
+        before = self._numbers & self._texts
+        self._numbers |= event.metrics.keys()
+        self._texts |= event.notes.keys()
+        for name in sorted((self._numbers & self._texts) - before):
+            logger.warning(
+                "%s is a number in some trials and not in others, as in trial %d (%.60r): it is a "
+                "metric where it is a number, and a note elsewhere. Return a number, or NaN.",
+                *(name, event.number, event.notes.get(name, event.metrics.get(name))),
             )
 
     def _look_for_validation(self, event: AttemptFinished) -> None:

@@ -25,6 +25,7 @@ from manyfit.events import (
     AttemptLost,
     AttemptPruned,
     AttemptStarted,
+    Noted,
     Reported,
     StudyEnded,
 )
@@ -196,7 +197,7 @@ class Driver:
             event = AttemptLost(event.number, event.attempt, self._over, False, event.at)
         if self._interrupts and isinstance(event, AttemptLost):
             event = replace(event, counts=False)  # schedulers signal the workers, too
-        ended = not isinstance(event, AttemptStarted | Reported)
+        ended = not isinstance(event, AttemptStarted | Reported | Noted)
         if ended and self._in_flight.get(event.number) == event.attempt:
             del self._in_flight[event.number]
         if not self._engine.accepts(event):

@@ -29,6 +29,7 @@ from manyfit.events import (
     AttemptStarted,
     DriverStarted,
     Event,
+    Noted,
     Reported,
     SpaceChanged,
     StopRequested,
@@ -206,6 +207,9 @@ class Engine:
                 self._running.add(number)
             case Reported():
                 self._apply_reported(trial, event)
+            case Noted(number, _, notes):
+                known = trial.attempts[-1].notes
+                self.trials[number] = _with_last(trial, notes={**known, **notes})
             case StopRequested(number, _, reason):
                 self._to_stop.pop(number, None)
                 self.trials[number] = _with_last(trial, stop_reason=reason)

@@ -48,8 +48,7 @@ class DriverStarted:
     """A driver took the study over; attempts that an earlier driver was running are lost.
 
     Attributes:
-        isolated: Whether its trials run in separate processes, so that none of them can crash the
-            driver.
+        isolated: Whether its trials run in processes of their own, and none can crash the driver.
     """
 
     host: str
@@ -122,6 +121,16 @@ class Reported:
     attempt: int
     step: int
     metrics: Mapping[str, float]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """The objective noted something about its trial; a later note of the same name replaces it."""
+
+    number: int
+    attempt: int
+    notes: Mapping[str, str]
     at: float
 
 
@@ -210,6 +219,7 @@ class StudyEnded:
 AttemptEvent: TypeAlias = (
     AttemptStarted
     | Reported
+    | Noted
     | StopRequested
     | AttemptFinished
     | AttemptPruned
@@ -236,6 +246,7 @@ _KINDS: dict[str, type[Event]] = {
     "asked": TrialAsked,
     "started": AttemptStarted,
     "reported": Reported,
+    "noted": Noted,
     "stop-requested": StopRequested,
     "finished": AttemptFinished,
     "pruned": AttemptPruned,

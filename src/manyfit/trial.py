@@ -169,8 +169,8 @@ _STATES: dict[type[End | None], State] = {
 class Attempt:
     """One attempt to run a trial, on one worker.
 
-    `seconds` is measured there, monotonically, and `usage` is what the attempt used of the machine:
-    `cpu_seconds`, and `peak_memory` in bytes, if they are known.
+    `seconds` is measured there, monotonically; `usage` is what the attempt used of the machine:
+    `cpu_seconds`, and `peak_memory` in bytes, if they are known; `notes` are those of `note`.
     """
 
     number: int
@@ -182,6 +182,7 @@ class Attempt:
     ended_at: float | None = None
     seconds: float | None = None
     usage: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -220,6 +221,7 @@ class Trial:
             last.started_at,
             known.with_one(measurement),
             last.stop_reason,
+            notes=last.notes,
         )
         attempts = (*earlier, attempt)
         return Trial(
@@ -267,9 +269,9 @@ class Trial:
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """What the objective returned besides its metrics, as short strings: a path, a status."""
-        end = self.attempts[-1].end if self.attempts else None
-        return end.notes if isinstance(end, Finished) else {}
+        """What the objective noted, and returned besides its metrics, as short strings."""
+        last = self.attempts[-1] if self.attempts else Attempt(1, "", 0.0)
+        return {**last.notes, **last.end.notes} if isinstance(last.end, Finished) else last.notes
 
     @property
     def measurements(self) -> Sequence[Measurement]:

@@ -14,6 +14,7 @@ from manyfit.events import (
     AttemptStarted,
     DriverStarted,
     Event,
+    Noted,
     Reported,
     SpaceChanged,
     StopRequested,
@@ -112,6 +113,7 @@ def test_it_holds_every_kind() -> None:
     """No kind of event that version 1 knows is missing from it."""
     assert {type(event) for event in EXPECTED.values()} == kinds(Event) - {
         WorkDescribed,
+        Noted,
         *kinds(GroupsEvent),
     }
 

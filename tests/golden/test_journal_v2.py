@@ -4,7 +4,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
-from manyfit.events import AttemptFinished, AttemptPruned, WorkDescribed
+from manyfit.events import AttemptFinished, AttemptPruned, Noted, WorkDescribed
 from manyfit.journal.file import FileJournal, read_events
 
 GOLDEN = Path(__file__).with_name("journal_v2.jsonl")
@@ -28,6 +28,7 @@ NOTED = AttemptFinished(
     at=1767484803.5,
     notes={"checkpoint": "/models/8", "größe": "[64, 32]"},
 )
+SAID = Noted(10, 1, {"größe": "12"}, at=1767484902.0)
 MEASURED = AttemptPruned(
     9,
     1,
@@ -65,14 +66,15 @@ def test_its_events_are_those_of_version_1_and_what_the_driver_ran() -> None:
     assert repr([first, second, *others]) == repr(before)  # NaN doesn't equal itself
     assert described == DESCRIBED
     assert noted == NOTED
-    assert [*read_events(GOLDEN)][-3:] == [MEASURED, TRACED, ADVISED]
+    assert [*read_events(GOLDEN)][-6:-3] == [MEASURED, TRACED, ADVISED]
+    assert [*read_events(GOLDEN)][-1] == SAID
 
 
 def test_it_is_never_repaired(tmp_path: Path) -> None:
     """A driver that opens it finds nothing to mend."""
     (tmp_path / "journal.jsonl").write_bytes(GOLDEN.read_bytes())
     with FileJournal(tmp_path) as journal:
-        assert len(list(journal.read())) == 49
+        assert len(list(journal.read())) == 52
 
     assert (tmp_path / "journal.jsonl").read_bytes() == GOLDEN.read_bytes()
 

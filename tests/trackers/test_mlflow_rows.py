@@ -273,3 +273,18 @@ def test_the_space_is_a_tag_where_it_fits(length: int) -> None:
     tag = rows.study_tags(told.study)["manyfit.space"]
     assert (tag.startswith("{") and json.loads(tag) is not None) == (length == 10)
     assert "x" * length in rows.space_file(told.study)
+
+
+def test_notes_become_tags_that_replace_none_of_ours() -> None:
+    """A note may have any name; credentials are redacted."""
+    notes = {"path": "/m/7", "mlflow.runName": "x", "a(b)": "1", "api_key": "hunter2-hunter2"}
+    told = story()
+    told.start(told.ask())
+    told.finish(0, loss=1.0)
+    trial = told.trials[0]
+    tags = rows.last_tags(replace(trial, attempts=(replace(trial.attempts[0], notes=notes),)))
+
+    assert (tags["path"], tags["note.mlflow.runName"], tags["a_b_"]) == ("/m/7", "x", "1")
+    assert "hunter2" not in tags["api_key"]
+    assert "mlflow.runName" not in tags
+    assert tags["manyfit.state"] == "COMPLETE"

@@ -10,7 +10,7 @@ import pytest
 
 from manyfit.errors import MetricError, TrialStopped
 from manyfit.worker.channel import Channel, Stop
-from manyfit.worker.context import Context, CurrentTrial, current_trial, entered, report
+from manyfit.worker.context import Context, CurrentTrial, current_trial, entered, note, report
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def in_thread(function):
 def test_outside_of_a_trial_nothing_happens():
     """In a plain call, report takes anything and current_trial is None."""
     report("no step", loss="no number")
+    note(anything=object())
     assert current_trial() is None
 
 
@@ -239,3 +240,39 @@ def test_reports_of_many_threads(context, sent):
     steps = [event.step for event in sent]
     assert steps == sorted(set(steps))
     assert len(steps) >= 200
+
+
+def test_notes_are_sent_as_short_texts_without_credentials(context, sent):
+    """Strings stay as they are, within limits; anything else is its repr; secrets are taken out."""
+    with entered(context):
+        note(path="/models/7", best=12, api_key="hunter2-hunter2", long="x" * 5000, big=[0] * 900)
+        note(best=13)
+    first, second = sent
+
+    assert (first.number, first.attempt) == (4, 1)
+    assert (first.notes["path"], first.notes["best"]) == ("/models/7", "12")
+    assert "hunter2" not in first.notes["api_key"]
+    assert (len(first.notes["long"]), len(first.notes["big"])) == (1000, 200)
+    assert second.notes == {"best": "13"}
+
+
+def test_notes_beyond_the_most_are_left_out_and_said_to_be(context, sent):
+    """A flood of names doesn't fill the journal; known names may still be noted."""
+    with entered(context):
+        for number in range(120):
+            note(**{f"n{number}": number})
+        note(n0="again")
+
+    assert [len(event.notes) for event in sent] == [1] * 121
+    assert sent[99].notes == {"n99": "99"}
+    assert sent[100].notes == {"left out": "n100 and later names: a trial keeps 100 notes"}
+    assert sent[-1].notes == {"n0": "again"}
+
+
+def test_a_note_after_the_end_is_dropped(context, sent):
+    """A thread that the objective left running notes nothing."""
+    with entered(context):
+        pass
+    context.note({"late": 1})
+
+    assert sent == []

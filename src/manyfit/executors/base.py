@@ -37,7 +37,7 @@ class Executor(Protocol):
     """Runs attempts in slots. All methods are called from the driver's thread.
 
     `poll` passes the events of an attempt to a handler, on the driver's thread: one
-    `AttemptStarted`, any number of `Reported`, and exactly one of `AttemptFinished`,
+    `AttemptStarted`, any number of `Reported` and `Noted`, and exactly one of `AttemptFinished`,
     `AttemptPruned`, `AttemptFailed` or `AttemptLost`. A worker that dies is replaced.
     """
 

@@ -15,13 +15,20 @@ from manyfit.events import (
     AttemptLost,
     AttemptPruned,
     AttemptStarted,
+    Noted,
     Reported,
     decode,
 )
 from manyfit.metric import Metric
 
 Heard: TypeAlias = (
-    AttemptStarted | Reported | AttemptFinished | AttemptPruned | AttemptFailed | AttemptLost
+    AttemptStarted
+    | Reported
+    | Noted
+    | AttemptFinished
+    | AttemptPruned
+    | AttemptFailed
+    | AttemptLost
 )
 
 _MOST = 1e300  # the largest number, which must fit a float

@@ -210,15 +210,17 @@ def charts(study: Weighed) -> Iterator[Chart]:
 
 
 def _table(study: Reported) -> Table:
-    """Return all trials, with the columns of `StudyResult.table` but for its notes."""
+    """Return all trials, with the columns of `StudyResult.table`."""
     trials, constants = study.trials, study.space.constants
     params = dict.fromkeys(study.space.params) | {n: None for t in trials for n in t.params}
     names = [name for name in params if name not in constants]
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
+    notes = list(dict.fromkeys(name for trial in trials for name in trial.notes))
     columns = [
         *("number", "state", "value", "seconds"),
         *(f"params_{name}" for name in names),
         *(f"metrics_{name}" for name in metrics),
+        *(f"notes_{name}" for name in notes),
         *("attempts", "origin", "reason"),
     ]
     rows = (
@@ -226,6 +228,7 @@ def _table(study: Reported) -> Table:
             *(trial.number, trial.state.value, trial.value, trial.seconds),
             *(_plain(name, trial.params.get(name)) for name in names),
             *(trial.metrics.get(name) for name in metrics),
+            *(_plain(name, trial.notes.get(name)) for name in notes),
             *(len(trial.attempts), trial.origin, trial.reason),
         ]
         for trial in trials

@@ -169,7 +169,14 @@ def last_tags(trial: Trial) -> dict[str, str]:
         tags["manyfit.reason"] = trial.reason
     if trial.seconds is not None:
         tags["manyfit.seconds"] = f"{trial.seconds:.3f}"
-    return clean_tags(tags)
+    return clean_tags(tags) | noted(trial)
+
+
+def noted(trial: Trial) -> dict[str, str]:
+    """Return the tags of a trial's notes, none of which replaces one of Manyfit's or MLflow's."""
+    ours = ("mlflow.", "manyfit.")
+    named = {f"note.{n}" if n.startswith(ours) else n: text for n, text in trial.notes.items()}
+    return clean_tags({key: redact_value(name, text) for key, (name, text) in _keyed(named)})
 
 
 def params(study: StudyInfo, trial: Trial) -> dict[str, str]:

@@ -1,19 +1,22 @@
-"""What an objective can ask about its trial: `report` and `current_trial`."""
+"""What an objective can say and ask about its trial: `report`, `note` and `current_trial`."""
 
 import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from manyfit._redact import redact
 from manyfit.errors import TrialStopped
-from manyfit.events import Reported
-from manyfit.metric import to_report
+from manyfit.events import Noted, Reported
+from manyfit.metric import notes_in, to_report
 from manyfit.worker.channel import Channel, Stop
 from manyfit.worker.exchange import scratch_of
+
+_MOST_NOTES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,27 @@ def report(step: int, **metrics: float) -> None:
         context.report(step, metrics)
 
 
+def note(**notes: object) -> None:
+    """Keep notes with the trial: a checkpoint, an epoch, a version of the data.
+
+    They are in the trial's `notes`, in the table and the report, and tags of its MLflow run, as
+    short strings (1000 characters of a string, 200 of the `repr` of anything else) without
+    credentials. The last note of a name counts; the 101st name of a trial and later ones are left
+    out, and a note says so. It does nothing in a plain call of the objective, in processes that it
+    forked, and in an objective of `tune_groups`.
+
+    Args:
+        **notes: Any values, by name. What is to be tuned or plotted is a metric instead: `report`
+            or return it.
+
+    Example:
+        >>> note(checkpoint="/models/7.keras", best_epoch=12)
+    """
+    context = _find()
+    if context is not None:
+        context.note(notes)
+
+
 def raise_if_stopped() -> None:
     """End the current trial if it has been told to stop; does nothing outside of a trial.
 
@@ -95,15 +119,24 @@ class Context:
         trial: What the objective may know of its trial.
         channel: The channel to the driver.
         seconds: The time limit, if the attempt can't be killed; it is checked at each report.
+        clean: Takes credentials out of a text.
     """
 
-    def __init__(self, trial: CurrentTrial, channel: Channel, seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        trial: CurrentTrial,
+        channel: Channel,
+        seconds: float | None = None,
+        clean: Callable[[str], str] = redact,
+    ) -> None:
         self.trial = trial
         self.delivered: Stop | None = None  # the stop request that was raised in the objective
         self._channel = channel
         self._seconds = seconds
         self._began = time.monotonic()
         self._last_step = -1
+        self._clean = clean
+        self._noted: list[str] = []
         self._open = True
         self._lock = threading.RLock()  # reentrant: on the driver's thread, `send` may call back
         self._pid = os.getpid()
@@ -133,6 +166,20 @@ class Context:
             self._channel.send(Reported(trial.number, trial.attempt, number, numbers, time.time()))
             self._last_step = number
             self.raise_if_stopped()
+
+    def note(self, notes: Mapping[str, object]) -> None:
+        """Send notes to the driver."""
+        with self._lock:
+            if not self._open or os.getpid() != self._pid:
+                return
+            texts = {self._clean(k): self._clean(v) for k, v in notes_in(notes, {}).items()}
+            names = dict.fromkeys([*self._noted, *texts])
+            self._noted = list(names)[:_MOST_NOTES]
+            kept = {name: text for name, text in texts.items() if name in self._noted}
+            if len(names) > _MOST_NOTES:
+                first = list(names)[_MOST_NOTES]
+                kept["left out"] = f"{first} and later names: a trial keeps {_MOST_NOTES} notes"
+            self._channel.send(Noted(self.trial.number, self.trial.attempt, kept, time.time()))
 
     def close(self) -> None:
         """Ignore further reports from any thread."""

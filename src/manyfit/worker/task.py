@@ -130,7 +130,7 @@ class _Attempt:
         self._secrets = secrets
         trial = CurrentTrial(task.number, task.attempt, task.seed, work.study, work.folder)
         limit = None if place.killable else work.limits.seconds
-        self._context = Context(trial, channel, limit)
+        self._context = Context(trial, channel, limit, self._text)
 
     def run(self) -> AttemptEvent:
         """Call the objective and return its ending."""
