@@ -12,7 +12,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 demo: .venv/$(if $(filter spark,$(EXECUTOR)),.spark,.demo) ## Tune a classifier of clothes (a few minutes). Options: make demo EXECUTOR=spark ARGS="--full"
-	$(python) demo/fashion.py --executor $(EXECUTOR) $(ARGS)
+	$(python) -m manyfit demo --executor $(EXECUTOR) $(ARGS)
 
 test: .venv/.dev ## Check the code and run the tests. A part of them: make test ARGS="-k space"
 	@$(MAKE) --no-print-directory --jobs 2 check .venv/.archive .venv/.compiled
@@ -57,7 +57,7 @@ clean: ## Remove what the targets made, but no study and no record
 
 # Spark starts in half the time with it: worth it for the tests, which start it many times.
 .venv/.archive: .venv/.dev
-	$(python) demo/archive.py
+	$(python) scripts/archive.py
 	@touch $@
 
 # Otherwise each process of the tests would compile what all of them import.

@@ -13,7 +13,6 @@ time when the time in the objective, which it measures itself, is off.
 import argparse
 import multiprocessing
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,10 +22,7 @@ import pandas as pd
 from sklearn.linear_model import Ridge
 
 import manyfit
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
-
-from cluster import session
+from manyfit.demo.cluster import session
 
 CORES = 2
 TRIALS = 20

@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import logging
 import statistics
-import sys
 import tempfile
 import time
 import warnings
@@ -24,9 +23,7 @@ import numpy as np
 
 import manyfit
 import manyfit.joblib
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
-from cluster import session, standalone
+from manyfit.demo.cluster import session, standalone
 
 
 def backends(arguments, stack):

@@ -20,9 +20,7 @@ import warnings
 from pathlib import Path
 
 import manyfit
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
-from cluster import Cluster, free_port, listens, session, standalone
+from manyfit.demo.cluster import Cluster, free_port, listens, session, standalone
 
 SPACE = {"x": manyfit.Float(-5.0, 5.0)}
 QUIET = {"tracker": None, "progress": None, "sampler": "random", "seed": 0, "metric": "loss"}

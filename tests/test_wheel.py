@@ -141,7 +141,7 @@ def check_alone(python: Path | str, folder: Path, env: dict[str, str]) -> str:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    """Tests, demo and documents stay at home; the types and the licence travel."""
+    """Tests and documents stay at home; the types and the licence travel."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"manyfit"}
     assert "manyfit/py.typed" in names

@@ -1,13 +1,11 @@
 """Puts the demo where it can be imported, as running it does, and finds the real images."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "demo"))
 
 
 @pytest.fixture(scope="session")

@@ -5,19 +5,17 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-DEMO = Path(__file__).parents[2] / "demo"
 # In a process of its own, since Keras keeps the backend that it is imported with.
 SCRIPT = """
 import json, random, sys
 import numpy as np
-import classifier
 import manyfit
-from data import Dataset, Part, load
+from manyfit.demo import classifier
+from manyfit.demo.data import Dataset, Part, load
 
 digits = load(None)
 blinded = Dataset(digits.train, digits.validation, Part(digits.test.images, digits.test.labels * 0))
@@ -34,7 +32,7 @@ classifier.MAX_EPOCHS = 4
 facts = {"first": train(digits), "blind": train(blinded)}
 
 seen = facts["reports"] = []
-manyfit.report = lambda epoch, **metrics: seen.append(metrics)
+classifier.report = lambda epoch, **metrics: seen.append(metrics)
 classifier.MAX_EPOCHS = 40
 facts["stopped_early"] = train(digits, learning_rate=0.1)
 
@@ -42,7 +40,7 @@ def stop(epoch, **metrics):
     if epoch == 1:
         raise manyfit.TrialStopped("hopeless")
 
-manyfit.report = stop
+classifier.report = stop
 try:
     train(digits)
 except manyfit.TrialStopped as request:
@@ -70,7 +68,6 @@ def facts(request: pytest.FixtureRequest, jax_that_compiles_soon: dict[str, str]
         env={
             **os.environ,
             **jax_that_compiles_soon,
-            "PYTHONPATH": str(DEMO),
             "KERAS_BACKEND": request.param,
         },
         capture_output=True,

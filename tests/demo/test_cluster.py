@@ -13,8 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from archive import ARCHIVE
-from cluster import Cluster, StartError, standalone
+from manyfit.demo.cluster import ARCHIVE, Cluster, StartError, standalone
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +71,7 @@ def test_a_session_of_each_kind(name: str, request: pytest.FixtureRequest) -> No
     assert asked_of_workers(session) == [mine] * 4
 
 
-@pytest.mark.skipif(not ARCHIVE.exists(), reason="no archive: python demo/archive.py makes it")
+@pytest.mark.skipif(not ARCHIVE.exists(), reason="no archive: python scripts/archive.py makes it")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system doesn't tell")
 def test_java_uses_the_archive(spark: Any) -> None:
     """A session's Java maps the file in which Spark's classes are, as do those of a cluster."""
@@ -140,8 +139,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 FOREVER = """
 import sys, time
-sys.path.insert(0, "demo")
-from cluster import standalone
+from manyfit.demo.cluster import standalone
 with standalone(workers=1):
     print("up", flush=True)
     time.sleep(600)
@@ -162,8 +160,7 @@ def test_a_cluster_ends_with_its_process(tmp_path: Path) -> None:
 WITHOUT_JAVA = """
 import sys
 from pathlib import Path
-sys.path.insert(0, "demo")
-from cluster import session, standalone
+from manyfit.demo.cluster import session, standalone
 with standalone(workers=1) as running, session(running.url, running.folder / "log") as spark:
     print(spark.range(2).mapInArrow(lambda batches: batches, "id long").count())
 """

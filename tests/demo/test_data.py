@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import data
-from data import find, load
+from manyfit.demo import data
+from manyfit.demo.data import find, load
 
 CONTENTS = {name: f"the contents of {name}".encode() * 1000 for name in data.FILES}
 

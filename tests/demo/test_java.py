@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from java import StartError, java_home
+from manyfit.demo.java import StartError, java_home
 
 SAYS = """#!/bin/sh
 echo "    java.home = {home}" >&2

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from manyfit.demo.summary import saved, summary
 from manyfit.metric import Metric
 from manyfit.result import StudyResult
 from manyfit.space import Space
 from manyfit.trial import Attempt, End, Failed, Finished, Measurement, Pruned, Trial
-from summary import saved, summary
 
 METRIC = Metric("val_loss")
 SPACE = Space({})

@@ -35,8 +35,7 @@ import manyfit
 with contextlib.ExitStack() as stack:
     rows = frame()
     if {on_spark}:
-        sys.path.insert(0, {demo!r})
-        from cluster import session
+        from manyfit.demo.cluster import session
 
         spark = stack.enter_context(session("local[2]", Path("log"), {{}}))
         rows = spark.createDataFrame(rows)
@@ -83,7 +82,6 @@ def start(folder, mode, *, on_spark):
     functions = "\n\n".join(map(inspect.getsource, (frame, fit, tune, table_of)))
     text = DRIVER.format(
         functions=functions.replace("GROUPS", str(GROUPS)),
-        demo=str(ROOT / "demo"),
         on_spark=on_spark,
         mode=mode,
     )

@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
-import cluster as clusters
 import manyfit
 from manyfit import ArgumentError, ExecutorError, Float, ObjectiveError, SparkExecutor, State
+from manyfit.demo import cluster as clusters
 from manyfit.trial import Lost
 from manyfit.worker.timings import Timings
 

@@ -28,7 +28,6 @@ from manyfit.worker.timings import Timings
 
 pytestmark = pytest.mark.integration
 
-DEMO = Path(__file__).parents[2] / "demo"
 N_TRIALS = 12
 CHILD = "manyfit.worker.child"
 LONGEST = 1.5  # seconds after a study's first process that something is killed
@@ -181,8 +180,8 @@ DRIVER = """
 import sys
 from pathlib import Path
 
-sys.path[:0] = [{demo!r}, {here!r}]
-from cluster import session
+sys.path.insert(0, {here!r})
+from manyfit.demo.cluster import session
 from {module} import tune
 
 folder = Path({folder!r})
@@ -197,7 +196,6 @@ def test_the_driver_is_killed(cluster, classic, tmp_path, name, round_):
     """SIGKILL of the driver ends its trials everywhere within 10 s; run again, it goes on."""
     classic.stop()  # its cores are wanted
     program = textwrap.dedent(DRIVER).format(
-        demo=str(DEMO),
         here=str(Path(__file__).parent),
         module=Path(__file__).stem,
         folder=str(tmp_path),

@@ -14,12 +14,11 @@ SPARK35 = ROOT / ".venv" / "spark35"
 
 ON_WORKERS = """
 import sys
-sys.path.insert(0, {demo!r})
 
 import pyspark
 
 import manyfit
-from cluster import session, standalone
+from manyfit.demo.cluster import session, standalone
 
 
 def train(params):
@@ -41,12 +40,11 @@ print([trial.state.name for trial in result], {{t.metrics["version"] for t in re
 
 ON_THE_DRIVER = """
 import sys
-sys.path.insert(0, {demo!r})
 
 import pathlib
 
 import manyfit
-from cluster import session
+from manyfit.demo.cluster import session
 
 
 def job(seconds):
@@ -91,7 +89,7 @@ pytestmark = [
 def said_by(script: str, folder: Path) -> str:
     """Run a script with PySpark 3.5; returns what it prints."""
     path = folder / "old.py"
-    path.write_text(script.format(demo=str(ROOT / "demo")))
+    path.write_text(script.format())
     done = subprocess.run(
         [sys.executable, path],
         cwd=folder,
@@ -120,10 +118,9 @@ def test_trials_on_the_driver(tmp_path: Path) -> None:
 
 IN_GROUPS = """
 import sys
-sys.path.insert(0, {demo!r})
 
 import manyfit
-from cluster import session, standalone
+from manyfit.demo.cluster import session, standalone
 
 with standalone(workers=2) as cluster, session(cluster.url, cluster.folder / "log") as spark:
     rows = [(f"g{{n % 6}}", float(n)) for n in range(24)]

@@ -18,7 +18,6 @@ from manyfit.trial import Lost
 pytestmark = pytest.mark.integration
 
 HERE = Path(__file__).parent
-DEMO = HERE.parents[1] / "demo"
 SETTINGS, FOLDS = 4, 2
 
 
@@ -116,8 +115,8 @@ import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [{demo!r}, {here!r}]
-from cluster import session
+sys.path.insert(0, {here!r})
+from manyfit.demo.cluster import session
 from conftest import Toys
 from test_failures import make_rows, tune_toys
 
@@ -138,9 +137,7 @@ class TestDriver:
 
     def test_it_goes_on_where_it_was(self, tmp_path):
         """Run again, neither trials nor folds that were done are, and the end is the same."""
-        program = textwrap.dedent(DRIVER).format(
-            demo=str(DEMO), here=str(HERE), folder=str(tmp_path)
-        )
+        program = textwrap.dedent(DRIVER).format(here=str(HERE), folder=str(tmp_path))
         driver = subprocess.Popen([sys.executable, "-c", program, "killed"], start_new_session=True)
         killed, whole = tmp_path / "killed", tmp_path / "whole"
         try:

@@ -11,12 +11,12 @@ from rich.text import Text
 
 from manyfit._text import printable
 from manyfit._version import __version__
-from manyfit.cli import listing, plan, replay, report, show, sync
+from manyfit.cli import demo, listing, plan, replay, report, show, sync
 from manyfit.cli.page import Page
 from manyfit.errors import ManyfitError
 
 # In the order in which `manyfit --help` lists them.
-COMMANDS = (listing, show, report, replay, sync, plan)
+COMMANDS = (listing, show, report, replay, sync, plan, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,8 +11,8 @@ import time
 import pytest
 
 import manyfit
-from cluster import connect_server
 from manyfit import Float, State
+from manyfit.demo.cluster import connect_server
 from manyfit.errors import ExecutorError
 from manyfit.events import AttemptPruned
 from manyfit.spark.driver.executor import DriverExecutor

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 import manyfit
-from cluster import session
 from manyfit import Float, State
+from manyfit.demo.cluster import session
 from manyfit.errors import ExecutorError, FatalError
 from manyfit.events import (
     AttemptFailed,

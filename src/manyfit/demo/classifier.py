@@ -8,20 +8,20 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras reads this when it is imp
 
 import keras
 
-import manyfit
-from data import Dataset
+from manyfit.demo.data import Dataset
+from manyfit.worker.context import report
 
 LAYERS = {"small": [32], "medium": [128], "large": [512, 256]}
 MAX_EPOCHS = 60  # an upper limit; early stopping decides
 
 
-class Report(keras.callbacks.Callback):
+class Report(keras.callbacks.Callback):  # type: ignore[misc]
     """Reports each epoch to Manyfit, which ends the trial early if it is hopeless."""
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Report the metrics, with the names that `train` returns."""
         names = {"loss": "train_loss", "accuracy": "train_accuracy"}
-        manyfit.report(epoch, **{names.get(name, name): value for name, value in logs.items()})
+        report(epoch, **{names.get(name, name): value for name, value in logs.items()})
 
 
 def train(params: Mapping[str, Any], data: Dataset) -> dict[str, float]:

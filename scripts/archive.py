@@ -1,4 +1,4 @@
-"""Lets Java start Spark in half the CPU time: `python demo/archive.py`, once for an environment.
+"""Lets Java start Spark in half the CPU time: `python scripts/archive.py`, once for an environment.
 
 Java writes the classes that a session has loaded into a file, and later starts map that into memory
 (application class-data sharing, https://openjdk.org/jeps/350). A Java that can't make the file or
@@ -7,11 +7,11 @@ can't use it, since it or Spark is another one now, loads classes from Spark's j
 
 import contextlib
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-ARCHIVE = Path(sys.prefix) / "spark.jsa"
+from manyfit.demo.cluster import ARCHIVE, environment, small
+
 # What sessions of the demo and of tests do: queries, tables, Python in workers.
 USUAL = """
 from pyspark.sql import SparkSession
@@ -33,8 +33,6 @@ def make(archive: Path = ARCHIVE) -> bool:
     Raises:
         StartError: There is no PySpark, or no Java.
     """
-    from cluster import environment, small
-
     archive.unlink(missing_ok=True)  # a Java that uses one makes none
     new = archive.with_suffix(".new")
     with tempfile.TemporaryDirectory(prefix="spark-") as name:
@@ -59,5 +57,4 @@ def make(archive: Path = ARCHIVE) -> bool:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     print(f"Spark will start sooner: {ARCHIVE}" if make() else "This Java makes no archive.")
