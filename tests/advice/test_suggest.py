@@ -5,8 +5,18 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.covariance import LedoitWolf
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    RandomForestRegressor,
+)
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import LinearRegression, Ridge, SGDClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 from sklearn.svm import SVC
@@ -37,15 +47,17 @@ def rows():
 def test_an_estimator_can_be_fitted_in_the_corners(name, rows):
     """An estimator accepts the extreme values of the space that is suggested for it."""
     family = LEARNERS[name]
-    estimator = getattr(pytest.importorskip(family.module), name)()
-    space = suggest_space(estimator)
+    make = getattr(pytest.importorskip(family.module), name)
+    space = suggest_space(make())
     quick = {} if family.length is None else {family.length: 3}
-    quiet = {"verbose": False} if family.library in ("lightgbm", "catboost") else {}
+    quiet = {"lightgbm": {"verbose": -1}, "catboost": {"allow_writing_files": False}}
+    quick |= quiet.get(family.library, {})
+    quick |= {each: 1 for each in ("n_jobs", "thread_count") if each in family.speed}
 
     assert 1 <= len(space.params) <= 7
     for corner in (0.0, 1.0):
         params = space.materialize(space.decode([corner] * len(space.params)))
-        estimator.set_params(**{**params, **quick, **quiet}).fit(*rows)
+        estimator = make().set_params(**{**params, **quick}).fit(*rows)
         assert np.isfinite(estimator.predict(rows[0])).all()
 
 
@@ -112,6 +124,61 @@ class TestConstants:
         assert suggest_space(Mine()).params["max_features"] == Float(0.1, 1.0)
 
 
+SILENT = [
+    (SVC(kernel="linear"), {"gamma"}),
+    (SVC(kernel=lambda one, other: one @ other.T), {"gamma"}),
+    (RandomForestRegressor(bootstrap=False), {"max_samples"}),
+    (ExtraTreesRegressor(bootstrap=True, max_samples=0.5), {"bootstrap"}),
+    (SGDClassifier(penalty="l1"), {"l1_ratio", "penalty"}),
+    (MLPClassifier(solver="lbfgs"), {"learning_rate_init"}),
+    (KNeighborsClassifier(metric="cosine"), {"p"}),
+    (KernelRidge(kernel="cosine"), {"gamma", "kernel"}),
+    (CountVectorizer(vocabulary=["a", "b"]), {"min_df"}),
+    (SplineTransformer(knots=np.zeros((4, 1))), {"n_knots"}),
+]
+
+
+class TestSettings:
+    @pytest.mark.parametrize(("estimator", "silent"), SILENT, ids=lambda each: type(each).__name__)
+    def test_what_they_make_inactive_is_left_out(self, estimator, silent):
+        """A param that does nothing with the estimator's own settings isn't tuned, nor fixed."""
+        space, usual = suggest_space(estimator), suggest_space(type(estimator)())
+
+        assert not silent & {*space.params, *space.constants}
+        assert silent <= {*usual.params, *usual.constants}
+
+    def test_boosting_of_linear_models(self):
+        """XGBoost's linear models have no trees to limit."""
+        xgboost = pytest.importorskip("xgboost")
+        space = suggest_space(xgboost.XGBClassifier(booster="gblinear"))
+
+        assert list(space.params) == ["learning_rate", "reg_lambda"]
+        assert "max_depth" in suggest_space(xgboost.XGBClassifier(booster="dart")).params
+
+    @pytest.mark.parametrize("way", [{"boosting_type": "goss"}, {"data_sample_strategy": "goss"}])
+    def test_rows_that_lightgbm_chooses_itself(self, way, rows):
+        """One-side sampling refuses a share of rows, so none is suggested, nor its frequency."""
+        lightgbm = pytest.importorskip("lightgbm")
+        estimator = lightgbm.LGBMClassifier(**way, verbose=-1)
+        space = suggest_space(estimator)
+
+        assert "subsample" not in space.params
+        assert "subsample_freq" not in space.constants
+        params = space.sample(np.random.default_rng(0))
+        estimator.set_params(**params, n_estimators=2).fit(*rows)
+
+    def test_names_that_are_already_used(self, rows):
+        """A param that was set by another of its names is tuned by that, as two are refused."""
+        catboost = pytest.importorskip("catboost")
+        own = {"n_estimators": 2, "max_depth": 4, "eta": 0.1, "allow_writing_files": False}
+        estimator = catboost.CatBoostClassifier(**own, verbose=False)
+        space = suggest_space(estimator)
+
+        assert list(space.params) == ["eta", "max_depth", "l2_leaf_reg", "random_strength"]
+        assert not space.constants
+        estimator.set_params(**space.sample(np.random.default_rng(0))).fit(*rows)
+
+
 class TestRefusals:
     def test_a_class(self):
         """A class is refused, with what to do."""
@@ -123,3 +190,10 @@ class TestRefusals:
         """An estimator of which nothing is known is named, with what is known."""
         with pytest.raises(ArgumentError, match=r"nothing is known of the params of .*sklearn"):
             suggest_space(stranger)
+
+    def test_nothing_left_to_tune(self):
+        """An estimator whose settings switch off all that is known of it is refused as such."""
+        fixed = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=LedoitWolf())
+
+        with pytest.raises(ArgumentError, match=r"nothing to tune is left of .* shrinkage"):
+            suggest_space(fixed)

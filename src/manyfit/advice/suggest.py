@@ -1,7 +1,9 @@
 """`suggest_space`: a good first space for an estimator."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
@@ -21,6 +23,9 @@ def suggest_space(estimator: Any) -> Space:
     another estimator that holds estimators, names have prefixes such as `svc__C`, as `set_params`
     expects them; the params of later steps come first.
 
+    Params that do nothing with the estimator's own settings are left out, as `gamma` is with
+    `SVC(kernel="linear")`.
+
     The number of boosting rounds is not tuned: a constant of the space sets one that suits the
     range of the learning rate, unless you have set it yourself. With validation rows, set a larger
     one, and the estimator's early stopping. Early stopping isn't switched on for you, because some
@@ -32,7 +37,8 @@ def suggest_space(estimator: Any) -> Space:
             name, domain in suggest_space(stage).params.items()}` is a space for `tune_pipeline`.
 
     Raises:
-        ArgumentError: The estimator is a class, or nothing is known of it and what it holds.
+        ArgumentError: The estimator is a class, nothing is known of it and what it holds, or its
+            settings leave nothing to tune.
 
     Example:
         >>> from sklearn.pipeline import make_pipeline
@@ -49,22 +55,27 @@ def suggest_space(estimator: Any) -> Space:
             f"estimator must be an instance, but got the class {estimator.__name__}: call it first"
         )
     known = list(_known_parts(estimator))
-    params = chain.from_iterable(_search(prefix, family) for prefix, _, family in reversed(known))
+    params = chain.from_iterable(part.search() for part in reversed(known))
     chosen = dict(islice(params, _MOST))
     if not chosen:
-        libraries = ", ".join(sorted({family.library for family in FAMILIES} - {"keras"}))
-        raise ArgumentError(
-            f"nothing is known of the params of {type(estimator).__module__}."
-            f"{type(estimator).__qualname__}. Known are estimators of {libraries}; for others, "
+        raise ArgumentError(_why_nothing(estimator, known))
+    fixed = chain.from_iterable(part.fixed() for part in known)
+    return Space({**chosen, **dict(fixed)})
+
+
+def _why_nothing(estimator: Any, known: "list[_Part]") -> str:
+    kind = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+    if known:
+        names = ", ".join(part.prefix + name for part in known for name in part.family.search)
+        return (
+            f"nothing to tune is left of {kind}: its settings switch off {names}. Change those, or "
             "write a space of Float, Int and Choice"
         )
-    fixed = {
-        prefix + name: value
-        for prefix, part, family in known
-        for name, value in family.fixed.items()
-        if _is_default(part, name)
-    }
-    return Space({**chosen, **fixed})
+    libraries = ", ".join(sorted({family.library for family in FAMILIES} - {"keras"}))
+    return (
+        f"nothing is known of the params of {kind}. Known are estimators of {libraries}; for "
+        "others, write a space of Float, Int and Choice"
+    )
 
 
 def family_of(part: object) -> Family | None:
@@ -77,23 +88,56 @@ def family_of(part: object) -> Family | None:
     return None
 
 
-def _known_parts(estimator: Any) -> Iterator[tuple[str, Any, Family]]:
-    """Yield the prefix, the part and the family of an estimator and of those that it holds."""
+@dataclass(frozen=True)
+class _Part:
+    """An estimator of which something is known, or one that another holds under a prefix."""
+
+    prefix: str
+    estimator: Any
+    family: Family
+
+    def search(self) -> Iterator[tuple[str, Domain]]:
+        """Yield the params to tune that are active, under the names that they have already."""
+        settings = {**self._settings, **self._defaults_replaced}
+        for name, domain in self.family.search.items():
+            if self.family.is_active(name, settings):
+                yield self.prefix + self.family.called(name, settings), domain
+
+    def fixed(self) -> Iterator[tuple[str, Any]]:
+        """Yield the values that go with the params to tune."""
+        for name, value in self._defaults_replaced.items():
+            yield self.prefix + name, value
+
+    @cached_property
+    def _defaults_replaced(self) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in self.family.fixed.items()
+            if self.family.called(name, self._settings) == name
+            and self._settings.get(name, _default(self.estimator, name))
+            == _default(self.estimator, name)
+            and self.family.is_active(name, self._settings)
+        }
+
+    @cached_property
+    def _settings(self) -> Mapping[str, Any]:
+        if hasattr(self.estimator, "get_params"):
+            return dict(self.estimator.get_params(deep=False))
+        stage = self.estimator
+        return {p.name: stage.getOrDefault(p) for p in stage.params if stage.isDefined(p)}
+
+
+def _known_parts(estimator: Any) -> Iterator[_Part]:
+    """Yield an estimator, and those that it holds, if their families are known."""
     held = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
     parts = [("", estimator), *((f"{name}__", part) for name, part in held.items())]
     for prefix, part in parts:
         if not isinstance(part, type) and (family := family_of(part)):
-            yield prefix, part, family
+            yield _Part(prefix, part, family)
 
 
-def _search(prefix: str, family: Family) -> Iterator[tuple[str, Domain]]:
-    for name, domain in family.search.items():
-        yield prefix + name, domain
-
-
-def _is_default(part: Any, name: str) -> bool:
-    """Return whether a param of an estimator has the value that its class gives it."""
+def _default(part: Any, name: str) -> Any:
+    """Return the value that the class of an estimator, or a base, gives a param."""
     inits = [vars(base)["__init__"] for base in type(part).__mro__ if "__init__" in vars(base)]
     signatures = (inspect.signature(init).parameters for init in inits)
-    default = next((each[name].default for each in signatures if name in each), None)
-    return bool(part.get_params(deep=False).get(name, default) == default)
+    return next((each[name].default for each in signatures if name in each), None)

@@ -20,6 +20,11 @@ _TREE: Mapping[str, Domain] = {
     "min_weight_fraction_leaf": Float(0.0, 0.2),
     "ccp_alpha": Float(1e-6, 0.1, log=True),
 }
+_KERNELS = {"gamma": {"kernel": ("rbf", "poly", "sigmoid")}}
+_NGRAMS: Mapping[str, Mapping[str, tuple[str | None, ...]]] = {
+    "ngram_range": {"analyzer": ("word", "char", "char_wb")},
+    "min_df": {"vocabulary": (None,)},
+}
 _QUIET = ("verbose", "warm_start")
 _PARALLEL = (*_QUIET, "n_jobs")
 _SOLVER = (*_QUIET, "max_iter", "tol")
@@ -30,6 +35,7 @@ _TREES = (
         ("RandomForestClassifier", "RandomForestRegressor"),
         {"max_features": _SHARE, "min_samples_leaf": _LEAF, "max_samples": Float(0.2, 1.0)},
         _TREE,
+        needs={"max_samples": {"bootstrap": (True,)}},
         length="n_estimators",
         speed=_PARALLEL,
         problem=("criterion", "monotonic_cst", "oob_score"),
@@ -39,6 +45,7 @@ _TREES = (
         ("ExtraTreesClassifier", "ExtraTreesRegressor"),
         {"max_features": _SHARE, "min_samples_leaf": _LEAF, "bootstrap": Choice([False, True])},
         _TREE,
+        needs={"bootstrap": {"oob_score": (False,), "max_samples": (None,)}},
         length="n_estimators",
         speed=_PARALLEL,
         problem=("criterion", "monotonic_cst", "oob_score"),
@@ -110,6 +117,7 @@ _LINEAR = (
         ("LogisticRegression",),
         {"C": _C, "class_weight": _WEIGHT},
         {"l1_ratio": Float(0.0, 1.0)},
+        needs={"C": {"penalty": ("l1", "l2", "elasticnet", "deprecated")}},
         speed=(*_SOLVER, "n_jobs", "solver", "dual", "intercept_scaling"),
     ),
     Family(
@@ -143,6 +151,7 @@ _LINEAR = (
         },
         {"eta0": Float(1e-4, 1.0, log=True), "power_t": Float(0.1, 1.0)},
         {"penalty": "elasticnet"},
+        needs={"l1_ratio": {"penalty": ("elasticnet",)}},
         speed=_SOLVER,
     ),
     Family(
@@ -150,6 +159,7 @@ _LINEAR = (
         ("SVC",),
         {"C": _C, "gamma": _GAMMA, "class_weight": _WEIGHT},
         {"degree": Int(2, 5), "coef0": Float(0.0, 10.0)},
+        needs=_KERNELS,
         speed=("verbose", "max_iter", "tol", "cache_size", "shrinking"),
         problem=("probability", "decision_function_shape", "break_ties"),
     ),
@@ -158,6 +168,7 @@ _LINEAR = (
         ("SVR",),
         {"C": _C, "gamma": _GAMMA, "epsilon": Float(1e-3, 1.0, log=True)},
         {"degree": Int(2, 5), "coef0": Float(0.0, 10.0)},
+        needs=_KERNELS,
         speed=("verbose", "max_iter", "tol", "cache_size", "shrinking"),
     ),
     Family(
@@ -177,6 +188,8 @@ _LINEAR = (
         ("KernelRidge",),
         {"alpha": Float(1e-5, 10.0, log=True), "gamma": _GAMMA},
         {"degree": Int(2, 5), "coef0": Float(0.0, 10.0)},
+        {"kernel": "rbf"},
+        {"gamma": {"kernel": ("rbf", "laplacian", "poly", "polynomial", "sigmoid", "chi2")}},
     ),
 )
 _OTHERS = (
@@ -188,6 +201,7 @@ _OTHERS = (
             "weights": Choice(["uniform", "distance"]),
             "p": Choice([1, 2]),
         },
+        needs={"p": {"metric": ("minkowski",)}},
         speed=("n_jobs", "leaf_size"),
     ),
     Family(
@@ -204,6 +218,7 @@ _OTHERS = (
             "momentum": Float(0.0, 0.99),
             "beta_1": Float(0.5, 0.99),
         },
+        needs={"learning_rate_init": {"solver": ("adam", "sgd")}},
         length="max_iter",
         speed=_QUIET,
     ),
@@ -212,18 +227,21 @@ _OTHERS = (
         "sklearn.naive_bayes",
         ("MultinomialNB", "BernoulliNB", "ComplementNB"),
         {"alpha": Float(1e-3, 10.0, log=True), "fit_prior": Choice([True, False])},
+        needs={"fit_prior": {"class_prior": (None,)}},
     ),
     Family(
         "sklearn.discriminant_analysis",
         ("LinearDiscriminantAnalysis",),
         {"shrinkage": Float(0.0, 1.0)},
         fixed={"solver": "lsqr"},
+        needs={"shrinkage": {"solver": ("lsqr", "eigen"), "covariance_estimator": (None,)}},
         speed=("store_covariance",),
     ),
     Family(
         "sklearn.discriminant_analysis",
         ("QuadraticDiscriminantAnalysis",),
         {"reg_param": Float(0.0, 1.0)},
+        needs={"reg_param": {"solver": ("svd",)}},
         speed=("store_covariance",),
     ),
 )
@@ -233,6 +251,7 @@ _TRANSFORMERS = (
         ("PCA",),
         {"n_components": Float(0.5, 0.999)},
         {"whiten": Choice([False, True])},
+        needs={"n_components": {"svd_solver": ("auto", "full", "covariance_eigh")}},
         speed=("copy", "iterated_power", "n_oversamples"),
     ),
     Family(
@@ -245,6 +264,7 @@ _TRANSFORMERS = (
         "sklearn.preprocessing",
         ("SplineTransformer",),
         {"n_knots": Int(3, 20, log=True), "degree": Int(1, 3)},
+        needs={"n_knots": {"knots": ("uniform", "quantile")}},
     ),
     Family(
         "sklearn.feature_extraction.text",
@@ -255,6 +275,7 @@ _TRANSFORMERS = (
             "sublinear_tf": Choice([False, True]),
         },
         {"max_df": Float(0.3, 1.0), "norm": Choice(["l1", "l2"])},
+        needs=_NGRAMS,
     ),
     Family(
         "sklearn.feature_extraction.text",
@@ -265,6 +286,7 @@ _TRANSFORMERS = (
             "binary": Choice([False, True]),
         },
         {"max_df": Float(0.3, 1.0)},
+        needs=_NGRAMS,
     ),
     Family(
         "sklearn.impute", ("KNNImputer",), {"n_neighbors": Int(1, 30, log=True)}, speed=("copy",)

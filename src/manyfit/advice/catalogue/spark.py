@@ -26,6 +26,7 @@ FAMILIES = (
         "pyspark.ml.regression",
         ("LinearRegression",),
         {"regParam": _PENALTY, "elasticNetParam": Float(0.0, 1.0)},
+        needs={"elasticNetParam": {"loss": ("squaredError",)}},
         speed=("maxIter", "tol", "aggregationDepth", "maxBlockSizeInMB", "solver"),
     ),
     Family(
@@ -77,6 +78,7 @@ FAMILIES = (
         "pyspark.ml.classification",
         ("NaiveBayes",),
         {"smoothing": Float(1e-3, 10.0, log=True)},
+        needs={"smoothing": {"modelType": ("multinomial", "bernoulli", "complement")}},
         problem=("modelType",),
     ),
     Family(
