@@ -233,6 +233,7 @@ class TestInterrupt:
         output, errors = driver.communicate(timeout=15)
 
         assert output.strip() == "interrupted", errors
+        assert errors.count("make the same call with the same name, 's'") == 1
         trial = manyfit.load_study("s", folder=tmp_path)[0]
         assert trial.state is manyfit.State.WAITING
         assert trial.attempts[0].end.counts is False
@@ -267,6 +268,7 @@ class TestInterrupt:
 
         assert driver.returncode != 0
         assert "KeyboardInterrupt" in errors
+        assert errors.count("make the same call with the same name, 's'") == 1
         (attempt,) = manyfit.load_study("s", folder=tmp_path)[0].attempts
         assert attempt.end == Lost("interrupted", counts=False)
 

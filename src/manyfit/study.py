@@ -237,8 +237,6 @@ class Study:
         )
         with heeded(driver.heed):
             self._run(driver)
-        if self._reason == "interrupted":
-            logger.warning("%s", how_to_go_on(self.name, self.folder))
         return self.result()
 
     def _run(self, driver: Driver) -> None:
@@ -250,6 +248,8 @@ class Study:
             raise
         finally:
             self._close_trackers()
+            if self._reason.endswith(("interrupted", "KeyboardInterrupt")):
+                logger.warning("%s", how_to_go_on(self.name, self.folder))
 
     def _check_ends(self, budget: Budget) -> None:
         endless = Budget(max_failures=budget.max_failures, repeats=budget.repeats)
