@@ -126,6 +126,13 @@ class TestNextSpace:
         assert found.next_space.constants == {"shuffle": best.params["shuffle"]}
         assert "shuffle" not in found.next_space.params
 
+    def test_a_param_that_decides_what_is_left_to_gain_stays(self):
+        """A share of 1 % in all of the space may be all that differs near the best."""
+        found = findings("slow and no better")
+
+        assert found.next_space.constants == {}
+        assert set(found.next_space.params) == set(planted.space().params)
+
     def test_an_option_that_fails_is_left_out(self):
         """The others stay, with their weights."""
         space = planted.space(optimizer=Choice(["adam", "sgd", "lbfgs"], weights=[1, 2, 3]))

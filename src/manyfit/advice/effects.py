@@ -16,11 +16,12 @@ from manyfit.space import Choice, Space
 _FEWEST, _FEWEST_EACH, _COMPLETED = 20, 6, 0.6
 # The largest share, at the upper end of its interval, of a param that doesn't matter ...
 _IDLE = 0.02
-# ... whose largest effect on the leaders, at that end, is this share of what separates them from
-# the median trial. The number of leaders, and of values tried at each.
-_LOCAL, _LEADERS, _VALUES = 0.1, 5, 9
-# The number of trials from which the median is computed.
-_MOST_TYPICAL = 200
+# ... whose effect on the leaders, at that end, is this share of what separates the lowest loss from
+# the median over the space, or the noise of a trial if that is more, up to a larger share. What is
+# still to be gained is of that size, and a param that decides it must not be fixed.
+_LOCAL, _HIDDEN = 0.03, 0.1
+# The number of leaders, of values tried at each, and of random points for the median.
+_LEADERS, _VALUES, _ANYWHERE = 5, 9, 256
 # The smallest share, at the lower end of its interval, of a pair that depends on each other, and
 # the number of pairs to name.
 _JOINT, _MOST_PAIRS = 0.15, 2
@@ -34,13 +35,14 @@ def idle_params(functions: Functions, found: Importances) -> Iterator[Finding]:
     record = functions.record
     if not _suffices(record) or all(each.high < _IDLE for each in found.params):
         return
+    limit = _least_effect(functions)
     for share in found.params:
         name = share.params[0]
         domain = record.space.params[name]
         has_branches = isinstance(domain, Choice) and domain.branches is not None
         if share.high >= _IDLE or has_branches or () not in record.space.paths(name):
             continue
-        if domain.size != 1 and _effect_at_leaders(functions, name) < _LOCAL:
+        if domain.size != 1 and _effect_at_leaders(functions, name) < limit:
             best = record.completed[0].params[name]
             value = domain.option(best) if isinstance(domain, Choice) else best
             most = percent(max(share.high, 0.01))
@@ -57,11 +59,19 @@ def _suffices(record: Record) -> bool:
     return completed >= needed and completed >= _COMPLETED * len(record.trials)
 
 
+def _least_effect(functions: Functions) -> float:
+    """Return the effect below which a param may be fixed, in the unit of the functions."""
+    units = np.random.default_rng(0).random((_ANYWHERE, functions.record.cube.dimensions))
+    values = functions.values(functions.record.cube.from_units(units))
+    separation = float(np.median(np.median(values, axis=0) - values.min(axis=0)))
+    noise = float(np.median(functions.noises))
+    return min(max(noise, _LOCAL * separation), _HIDDEN * separation)
+
+
 def _effect_at_leaders(functions: Functions, name: str) -> float:
     """Return how much a param may change the leaders, at most.
 
-    It is the upper end of the 95 % interval of the standard deviation over its values, as a share
-    of the distance from the best loss to the median.
+    It is the upper end of the 95 % interval of the standard deviation over its values.
     """
     record = functions.record
     column = list(record.space.params).index(name)
@@ -70,9 +80,7 @@ def _effect_at_leaders(functions: Functions, name: str) -> float:
     units[:, column] = np.tile((np.arange(_VALUES) + 0.5) / _VALUES, len(units) // _VALUES)
     values = functions.values(record.cube.from_units(units))
     spread = values.reshape(-1, _VALUES, values.shape[1]).std(axis=1).mean(axis=0)
-    typical = functions.values(record.rows[:: -(-len(record.rows) // _MOST_TYPICAL)])
-    separation = np.median(typical, axis=0) - typical.min(axis=0)
-    return float(np.percentile(spread / np.maximum(separation, 1e-12), 97.5))
+    return float(np.percentile(spread, 97.5))
 
 
 def interactions(functions: Functions, found: Importances) -> Iterator[Finding]:
