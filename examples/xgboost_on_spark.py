@@ -15,7 +15,7 @@ from tables import Table, ames
 from xgboost.spark import SparkXGBRegressor
 
 import manyfit
-from manyfit import DriverExecutor, Float, Int
+from manyfit import DriverExecutor, Float
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 ROUNDS, TREES = 3, 20
 SPACE = {
     "learning_rate": Float(0.03, 0.5, log=True),
-    "max_depth": Int(2, 8),
-    "colsample_bytree": Float(0.4, 1.0),
+    "min_child_weight": Float(1.0, 20.0, log=True),
     "subsample": Float(0.5, 1.0),
 }
 
