@@ -217,6 +217,68 @@ class TestWhatCounts:
         assert ended_at(story, 9, CROWD[0]) is None
 
 
+# Losses of a model that grows on its first fold, at 1/4 and 1/2 of its rounds, then of three folds.
+GROWING = (
+    [0.90, 0.70, 0.50, 0.52, 0.48],
+    [0.95, 0.72, 0.51, 0.55, 0.50],
+    [0.92, 0.75, 0.54, 0.55, 0.53],
+    [0.99, 0.80, 0.57, 0.58, 0.54],
+)
+
+
+def growing(*rows: Sequence[float]) -> PrunerStory:
+    story = PrunerStory(FoldPruner(3, stages=2).bind(LOSS), LOSS)
+    for number, row in enumerate(rows):
+        story.curve(number, row)
+        story.finish(number, sum(row[2:]) / 3)
+    return story
+
+
+class TestStages:
+    def test_the_hopeless(self) -> None:
+        """A trial that is far behind, and not gaining, ends within its first fold; why is said."""
+        story = growing(*GROWING)
+        assert story.report(9, 0, 3.0) is None  # one stage shows no pace
+
+        reason = story.report(9, 1, 2.99)
+
+        assert reason is not None
+        assert reason.startswith("val_rmse is 2.99 after 1/2 of fold 0, where trial 0 had 0.7: ")
+        assert (
+            "even at its present pace it ends the fold at 2.97, and to win it needs 0.5" in reason
+        )
+
+    def test_a_slow_starter(self) -> None:
+        """A trial that would catch up at its present pace goes on, however far behind it is."""
+        assert ended_at(growing(*GROWING), 9, [3.0, 1.75, 0.5, 0.5, 0.5]) is None
+
+    def test_what_is_usually_made_up(self) -> None:
+        """If complete trials began worse and caught up, a trial that stands still goes on, too."""
+        slow = [[row[0] + by, row[1] + by, *row[2:]] for by, row in enumerate(GROWING)]
+
+        assert ended_at(growing(*slow), 9, [2.0, 2.0, 0.5, 0.5, 0.5]) is None
+
+    def test_trials_without_stages(self) -> None:
+        """They are judged by their folds, and teach nothing about stages."""
+        story = growing()
+        for number, row in enumerate(GROWING):
+            for step, value in enumerate(row[2:], start=2):
+                story.report(number, step, value)
+            story.finish(number, 0.5)
+
+        assert ended_at(story, 9, [9.0, 9.0]) is None
+        assert story.report(10, 2, 9.0) is not None
+
+    def test_a_single_fold(self) -> None:
+        """Its stages are judged all the same."""
+        story = PrunerStory(FoldPruner(1, stages=2).bind(LOSS), LOSS)
+        for number, row in enumerate(GROWING):
+            story.curve(number, row[:3])
+            story.finish(number, row[2])
+
+        assert ended_at(story, 9, [3.0, 3.0, 3.0]) == 1
+
+
 class TestWhy:
     def test_the_reason(self) -> None:
         """The reason names the folds, the best trial, and what it could come to at best."""
@@ -246,6 +308,8 @@ def test_settings_are_checked(folds: int) -> None:
     """Fewer than two folds leave nothing to prune between, and are refused when written."""
     with pytest.raises(ArgumentError, match=f"folds must be a whole .* 2, but got {folds}"):
         FoldPruner(folds)
+    with pytest.raises(ArgumentError, match="stages must be a whole number, at least 0"):
+        FoldPruner(3, stages=-1)
 
 
 def test_random_rows_are_mostly_kept_when_they_would_win() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from manyfit._checks import check_number
 from manyfit.metric import Metric
 from manyfit.pruners.base import Pruner, tell_apart
+from manyfit.pruners.early import TIMES, Early
 from manyfit.trial import State, Trial
 
 # These were measured in benchmarks/folds.py. This many trials that differ must have completed
@@ -22,8 +23,6 @@ from manyfit.trial import State, Trial
 _STARTUP = 4
 # Only this better share of the complete trials counts: bad ones vary more, without bound.
 _SHARE = 0.75
-# A gap of more than this many times what is usually made up can't be closed.
-_TIMES = 3.0
 # The trials so far may be more alike than later ones, as in a grid. The usual change is therefore
 # at least this share of the scatter of the best trial's folds.
 _SCATTER = 0.5
@@ -46,13 +45,20 @@ class FoldPruner:
 
     No trial is ended before four trials with different values have completed, or at the last fold.
     A trial that skips a fold is not judged from there on; trials are compared only with those that
-    completed all folds. A step of `folds` or more is ignored.
+    completed all folds. A step past the last fold is ignored.
+
+    With `stages`, an objective may also report its model of the first fold while that grows, as
+    boosting does: stage 0, 1, ... at steps 0, 1, ..., each with twice the rounds of the stage
+    before, the last with half of all; the folds follow at step `stages` and on. From stage 1 on, a
+    trial ends if it is further behind than others have made up from there, and wouldn't catch up
+    even if it went on at its present pace. Trials that report no stages are judged by folds.
 
     Args:
-        folds: The number of folds, at least 2.
+        folds: The number of folds, at least 2; with `stages`, at least 1.
+        stages: The number of stages.
 
     Raises:
-        ArgumentError: `folds` isn't an integer of at least 2.
+        ArgumentError: `folds` or `stages` isn't an integer, or is too small.
 
     Example:
         >>> FoldPruner(folds=5)
@@ -60,20 +66,24 @@ class FoldPruner:
     """
 
     folds: int
+    stages: int = 0
 
     def __post_init__(self) -> None:
-        folds = check_number("folds", self.folds, least=2, whole=True)
+        stages = check_number("stages", self.stages, least=0, whole=True)
+        folds = check_number("folds", self.folds, least=1 if stages else 2, whole=True)
+        object.__setattr__(self, "stages", stages)
         object.__setattr__(self, "folds", folds)
 
     def bind(self, metric: Metric) -> Pruner:
-        return _Folds(self.folds, metric)
+        return _Folds(self, metric)
 
 
 @dataclass(slots=True)
 class _Row:
-    """The losses of a trial's current attempt, fold by fold."""
+    """The losses of a trial's current attempt, stage by stage and fold by fold."""
 
     attempt: int
+    early: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
 
@@ -84,28 +94,34 @@ class _Whole(NamedTuple):
     number: int
     losses: tuple[float, ...]
     means: tuple[float, ...]  # over the first fold, the first two, and so on
+    early: tuple[float, ...] = ()
 
 
 class _Folds:
-    def __init__(self, folds: int, metric: Metric) -> None:
-        self._folds = folds
+    def __init__(self, settings: FoldPruner, metric: Metric) -> None:
+        self._folds = settings.folds
+        self._stages = settings.stages
         self._metric = metric
         self._rows: dict[int, _Row] = {}
         self._seen: set[tuple[float, ...]] = set()
         self._whole: list[_Whole] = []
         self._reach: list[float] = []  # after the first fold, the first two, and so on
+        self._early = Early(settings.stages, metric)
 
     def report(self, trial: Trial, step: int, value: float) -> str | None:
         attempt = trial.attempts[-1].number
         row = self._rows.get(trial.number)
         if row is None or row.attempt != attempt:
             row = self._rows[trial.number] = _Row(attempt)
-        if step != len(row.losses) or step >= self._folds:
+        fold, loss = step - self._stages, self._metric.loss(value)
+        if fold < 0:
+            return self._stage(row, step, loss)
+        if fold != len(row.losses) or fold >= self._folds:
             return None  # a fold was skipped
-        row.losses.append(self._metric.loss(value))
-        if not self._reach or step + 1 == self._folds:
+        row.losses.append(loss)
+        if not self._reach or fold + 1 == self._folds:
             return None
-        return self._judge(_means(row.losses)[-1], step)
+        return self._judge(_means(row.losses)[-1], fold)
 
     def end(self, trial: Trial) -> None:
         row = self._rows.pop(trial.number, None)
@@ -114,12 +130,21 @@ class _Folds:
         if row.attempt != trial.attempts[-1].number or len(row.losses) < self._folds:
             return
         losses = tuple(row.losses)
+        early = tuple(row.early) if len(row.early) == self._stages else ()
         # The same model under other params would make the trials look more alike than they are.
-        if losses not in self._seen:
-            self._seen.add(losses)
+        if (*early, *losses) not in self._seen:
+            self._seen.add((*early, *losses))
             means = _means(losses)
-            insort(self._whole, _Whole(means[-1], trial.number, losses, means))
+            insort(self._whole, _Whole(means[-1], trial.number, losses, means, early))
             self._measure()
+
+    def _stage(self, row: _Row, stage: int, loss: float) -> str | None:
+        if stage != len(row.early):
+            return None  # a stage was skipped
+        row.early.append(loss)
+        if not self._reach:
+            return None
+        return self._early.judge(row.early, self._whole[0].losses[0] + self._reach[0])
 
     def _measure(self) -> None:
         """Measure, for each fold, the gap that can't be closed after it."""
@@ -132,8 +157,12 @@ class _Folds:
             shown = np.sqrt((made_up**2).mean(axis=0))
             # The standard error of the mean of a sample from a finite population.
             part = np.sqrt(1 / np.arange(1, self._folds + 1) - 1 / self._folds)
-            usual = _SCATTER * np.std(best.losses, ddof=1) * part
-            self._reach = (_TIMES * np.maximum(shown, usual)).tolist()
+            scatter = np.std(best.losses, ddof=1) if self._folds > 1 else 0.0
+            usual = _SCATTER * scatter * part
+            self._reach = (TIMES * np.maximum(shown, usual)).tolist()
+        grown = [one for one in self._whole if one.early]
+        if self._stages and len(grown) >= _STARTUP:
+            self._early.learn(grown[: math.ceil(_SHARE * len(grown))], float(usual[0]))
 
     def _judge(self, mean: float, step: int) -> str | None:
         best, loss = self._whole[0], self._metric.loss

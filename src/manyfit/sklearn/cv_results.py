@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
 
 from manyfit.errors import UndefinedMetricError
-from manyfit.sklearn.objective import FIT_ERROR, SCORE_ERROR
+from manyfit.sklearn.objective import FIT_ERROR, SCORE_ERROR, STAGE_TIME
 from manyfit.trial import Failed, State, Trial
 
 _LINE = "-" * 80
@@ -29,8 +29,9 @@ def cv_results(
     """Return the results of finished trials, one row each, by number.
 
     A trial that was pruned has the scores of the folds that it completed, NaN for the others and
-    for the mean, and the last rank; its times are means over the completed folds. Besides the keys
-    of `GridSearchCV`, `state` is COMPLETE, PRUNED or FAIL, and `reason` says why.
+    for the mean, and the last rank; its times are means over the completed folds, or the time until
+    it was pruned within the first. Besides the keys of `GridSearchCV`, `state` is COMPLETE, PRUNED
+    or FAIL, and `reason` says why.
 
     Args:
         trials: The trials, at least one.
@@ -117,7 +118,11 @@ def _measured(
     trial: Trial, names: Iterable[str], error_score: float, train_scores: bool
 ) -> dict[str, float]:
     row: dict[str, float] = {}
-    for number, measurement in enumerate(trial.measurements):
+    for measurement in trial.measurements:
+        number = _fold_of(measurement.metrics)
+        if number is None:  # a stage within the first fold
+            row["split0_fit_time"] = measurement.metrics.get(STAGE_TIME, np.nan)
+            continue
         missing = {
             f"split{number}_{kind}_{name}": error_score
             for kind in (("test", "train") if train_scores else ("test",))
@@ -125,6 +130,15 @@ def _measured(
         }
         row |= {**missing, **measurement.metrics}
     return row
+
+
+def _fold_of(metrics: Mapping[str, float]) -> str | None:
+    """Return the number of the fold that a report is about; None for a stage within a fold."""
+    ends = "_fit_time"
+    return next(
+        (key.removeprefix("split").removesuffix(ends) for key in metrics if key.endswith(ends)),
+        None,
+    )
 
 
 def _failed_fits(trial: Trial) -> int:

@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sklearn import get_config
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
 
 from manyfit.errors import ExecutorError
 from manyfit.front_plan import FrontPlan
 from manyfit.prefixes import Path
-from manyfit.sklearn.fit_keys import front_keys
+from manyfit.sklearn.fit_keys import front_keys, is_pipeline
 from manyfit.sklearn.fitted_store import FittedStore, Tally
-from manyfit.sklearn.fold import FoldRows, fit
+from manyfit.sklearn.fold import FoldRows, Watch, fit, length_of
 from manyfit.sklearn.fold_pipeline import FoldPipeline
+from manyfit.sklearn.growth import fit_in_stages, why_not_grown
 
 _stores: dict[tuple[int, str], FittedStore] = {}
 _opening = threading.Lock()
@@ -125,6 +127,51 @@ class Front:
         return Front((*self.steps, *part.steps), X, part.transform(self.X_test), X_train)
 
 
+class PlainFits:
+    """Fits each estimator by itself."""
+
+    def fit(self, estimator: Any, rows: FoldRows, watch: Watch | None = None) -> Any:
+        """Fit an estimator on the training rows; returns it, or one whose scores are the same."""
+        if watch is not None and not why_not_grown(estimator, length_of(rows.X), watch.stages):
+            if not is_pipeline(estimator):
+                _fit_watched(estimator, estimator, (rows.X, rows.y, rows.fit_params), watch)
+                return estimator
+            if _is_routed(estimator, rows):
+                front = Front((), rows.X, rows.X_test, None)
+                try:
+                    return _assembled(estimator, front, rows, watch)
+                except Exception:  # noqa: BLE001 - the plain fit fails as the user expects it
+                    estimator = clone(estimator)
+        fit(estimator, rows.X, rows.y, rows.fit_params)
+        return estimator
+
+
+def _assembled(
+    pipeline: Pipeline, front: Front, rows: FoldRows, watch: Watch | None
+) -> FoldPipeline:
+    """Fit what remains of a pipeline after its front; a model that grows, in stages."""
+    grows = watch is not None and not why_not_grown(pipeline, length_of(rows.X), watch.stages)
+    if grows and len(front.steps) + 1 < len(pipeline.steps):
+        front = front.advanced(pipeline[len(front.steps) : -1], rows)
+    rest = pipeline[len(front.steps) :]
+    known = [(rows.X_test, front.X_test)]
+    if front.X_train is not None:
+        known.append((rows.X, front.X_train))
+    whole = FoldPipeline([*front.steps, *rest.steps]).knowing(rest, known)
+    data = (front.X, rows.y, _params_of(rest, rows, "fit"))
+    if watch is not None and grows:
+        _fit_watched(rest, whole, data, watch)
+    else:
+        fit(rest, *data)
+    return whole
+
+
+def _fit_watched(estimator: Any, whole: Any, data: tuple[Any, Any, Any], watch: Watch) -> None:
+    fit_in_stages(
+        estimator, *data, stages=watch.stages, look=lambda stage: watch.look(stage, whole)
+    )
+
+
 class TrialFits:
     """The fits of one trial, which announces the fronts that it needs, and when it is done.
 
@@ -144,6 +191,7 @@ class TrialFits:
         self._sharing = sharing
         self._configured = make
         self._rows = rows
+        self._plain = PlainFits()
         keys = front_keys(make())
         self._paths = sharing.paths(keys)
         self._forks = [length for length in sorted(sharing.variants) if length <= len(keys)]
@@ -171,18 +219,17 @@ class TrialFits:
         while self._left:
             self._done(self._left[0])
 
-    def fit(self, estimator: Any, rows: FoldRows) -> Any:
+    def fit(self, estimator: Any, rows: FoldRows, watch: Watch | None = None) -> Any:
         """Fit an estimator that `make` returned; returns it or its equal, to score these rows."""
         self.tally = Tally()
         if self._forks and _is_routed(estimator, rows):
             try:
-                return self._assembled(estimator, rows)
+                return _assembled(estimator, self._fold_front(estimator, rows), rows, watch)
             except Exception:  # noqa: BLE001 - the plain fit below fails as the user expects it
-                estimator = self._configured()
+                estimator, watch = self._configured(), None
             finally:
                 self._done(self._paths[rows.fold])
-        fit(estimator, rows.X, rows.y, rows.fit_params)
-        return estimator
+        return self._plain.fit(estimator, rows, watch)
 
     def _done(self, path: Path) -> None:
         if path in self._left:
@@ -190,14 +237,8 @@ class TrialFits:
             with contextlib.suppress(OSError):
                 self._store.done(path)
 
-    def _assembled(self, pipeline: Pipeline, rows: FoldRows) -> FoldPipeline:
-        front = self._front(pipeline, rows, self._forks, lambda: self._prepare(rows.fold + 1))
-        rest = pipeline[self._forks[-1] :]
-        fit(rest, front.X, rows.y, _params_of(rest, rows, "fit"))
-        known = [(rows.X_test, front.X_test)]
-        if front.X_train is not None:
-            known.append((rows.X, front.X_train))
-        return FoldPipeline([*front.steps, *rest.steps]).knowing(rest, known)
+    def _fold_front(self, pipeline: Pipeline, rows: FoldRows) -> Front:
+        return self._front(pipeline, rows, self._forks, lambda: self._prepare(rows.fold + 1))
 
     def _front(
         self,

@@ -1,7 +1,8 @@
 """One fold: fits an estimator on its training rows, scores it on the others, and takes the time."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -84,19 +85,27 @@ class FoldRows:
     fit_params: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Watches a model grow within a fold.
+
+    Attributes:
+        stages: The number of stages before the whole model.
+        look: Called with the number of each of these and what is fitted by then.
+    """
+
+    stages: int
+    look: Callable[[int, Any], None]
+
+
 class Fits(Protocol):
     """Fits the estimators of one trial."""
 
-    def fit(self, estimator: Any, rows: FoldRows) -> Any:
-        """Fit an estimator on the training rows; returns it, or one whose scores are the same."""
+    def fit(self, estimator: Any, rows: FoldRows, watch: Watch | None = None) -> Any:
+        """Fit an estimator on the training rows; returns it, or one whose scores are the same.
 
-
-class PlainFits:
-    """Fits each estimator by itself."""
-
-    def fit(self, estimator: Any, rows: FoldRows) -> Any:
-        fit(estimator, rows.X, rows.y, rows.fit_params)
-        return estimator
+        With `watch`, a model that grows is fitted in stages; any other is fitted at once.
+        """
 
 
 def fit_fold(
@@ -107,6 +116,8 @@ def fit_fold(
     *,
     train_scores: bool,
     fits: Fits,
+    stages: int = 0,
+    tell: Callable[[int, Mapping[str, float], float], None] | None = None,
 ) -> FoldResult:
     """Fit an estimator on the training rows of a fold, and score it.
 
@@ -119,6 +130,9 @@ def fit_fold(
         scoring: The scores to compute.
         train_scores: Whether the training rows are scored, too.
         fits: Fits the estimator.
+        stages: The number of stages in which to fit a model that grows, besides the whole.
+        tell: Called with each stage's number, its scores on the test rows, and the seconds of the
+            fit so far; not called for a stage that can't be scored.
 
     Raises:
         FatalError: The estimator raised it, to end the study.
@@ -126,23 +140,51 @@ def fit_fold(
     """
     result = FoldResult()
     rows = fold_rows(estimator, data, fold)
-    started = time.perf_counter()
+    params = params_of(data.score_params, data, fold.test)
+    clock = _FitClock()
+
+    def look(stage: int, grown: Any) -> None:
+        with clock.paused(), contextlib.suppress(ScoringError):  # the whole model raises it again
+            partial = FoldResult()
+            scores = _scores(scoring, (grown, rows.X_test, rows.y_test), params, partial)
+            if tell is not None and scores and not partial.failed_scorers:
+                tell(stage, scores, clock.seconds)
+
     try:
-        fitted = fits.fit(estimator, rows)
+        fitted = fits.fit(estimator, rows, Watch(stages, look) if stages else None)
     except FatalError:
         raise
     except Exception as error:  # noqa: BLE001 - it is the user's estimator
         result.error, result.fit_failed = error, True
-    result.fit_time = time.perf_counter() - started
+    result.fit_time = clock.seconds
     if not result.fit_failed:
         started = time.perf_counter()
-        params = params_of(data.score_params, data, fold.test)
         result.test = _scores(scoring, (fitted, rows.X_test, rows.y_test), params, result)
         result.score_time = time.perf_counter() - started
         if train_scores:
             params = params_of(data.score_params, data, fold.train)
             result.train = _scores(scoring, (fitted, rows.X, rows.y), params, result)
     return result
+
+
+class _FitClock:
+    """The seconds of a fit, without those in which it is paused."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._pauses = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began - self._pauses
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._pauses += time.perf_counter() - started
 
 
 def fold_rows(estimator: Any, data: Data, fold: Fold) -> FoldRows:

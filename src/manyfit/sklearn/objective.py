@@ -11,8 +11,8 @@ from sklearn import config_context
 
 from manyfit.errors import FatalError
 from manyfit.sklearn.estimators import configured
-from manyfit.sklearn.fits import FrontSharing, TrialFits
-from manyfit.sklearn.fold import Data, Fits, Fold, FoldResult, PlainFits, fit_fold, fold_rows
+from manyfit.sklearn.fits import FrontSharing, PlainFits, TrialFits
+from manyfit.sklearn.fold import Data, Fits, Fold, FoldResult, fit_fold, fold_rows
 from manyfit.sklearn.saved import saved_by
 from manyfit.sklearn.scoring import ONLY, Scoring, ScoringError
 from manyfit.sklearn.spaces import SettingsSpace
@@ -21,6 +21,8 @@ from manyfit.worker.context import report
 # The name under which the tuned score is reported, and its mean returned. It says nothing of the
 # direction, which would be doubted: larger is better, even where the score is a negated error.
 METRIC = "mean_test_score"
+# What is reported of a stage within the first fold: its share of the rounds, and the fit's seconds.
+STAGE, STAGE_TIME = "split0_stage", "split0_stage_time"
 # The notes of a trial that completed although a fit or a scorer failed, and their length.
 FIT_ERROR, SCORE_ERROR = "fit_error", "score_error"
 _MOST_NOTE = 900
@@ -41,6 +43,8 @@ class FoldsObjective:
         error_score: What stands for the score of a fold that failed; `"raise"` ends the study.
         all_folds: Whether a trial whose mean is already NaN goes on to the other folds.
         config: The configuration of scikit-learn.
+        stages: The number of reports of a model that grows, within its first fold. The folds are
+            reported at this step and on.
         sharing: How trials share fitted transformers; None if they share none.
     """
 
@@ -52,6 +56,7 @@ class FoldsObjective:
     error_score: Any
     all_folds: bool
     config: Mapping[str, Any]
+    stages: int = 0
     sharing: FrontSharing | None = None
 
     def __call__(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +72,7 @@ class FoldsObjective:
             for fold in self.data["folds"]:
                 results.append(self._evaluate(settings, fold, fits))
                 report(
-                    fold.number,
+                    self.stages + fold.number,
                     **self._reported(fold.number, results[-1]),
                     **saved_by(fits, fold.number),
                 )
@@ -93,6 +98,13 @@ class FoldsObjective:
         return Data(*(self.data[name] for name in ("X", "y", "fit_params", "score_params")))
 
     def _evaluate(self, settings: Mapping[str, Any], fold: Fold, fits: Fits) -> FoldResult:
+        def tell(stage: int, scores: Mapping[str, float], seconds: float) -> None:
+            score = self._tuned(FoldResult(test=dict(scores)))
+            if math.isfinite(score):
+                share = 0.5 ** (self.stages - stage)
+                shown = {METRIC: score, STAGE: share, STAGE_TIME: seconds}
+                report(stage, **shown, **saved_by(fits, fold.number))
+
         try:
             result = fit_fold(
                 configured(self.estimator, settings),
@@ -101,6 +113,8 @@ class FoldsObjective:
                 self.scoring,
                 train_scores=self.train_scores,
                 fits=fits,
+                stages=self.stages if fold.number == 0 else 0,
+                tell=tell,
             )
             if not result.error and self.scoring.tuned is None and ONLY not in result.test:
                 self.scoring.to_tune(result.test)

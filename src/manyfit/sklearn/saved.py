@@ -4,16 +4,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from manyfit.front_plan import Savings
+from manyfit.sklearn.fitted_store import Tally
 from manyfit.trial import Trial
 
 _REUSED, _KEPT, _SECONDS, _BYTES = "fronts_reused", "fronts_kept", "seconds_saved", "fronts_bytes"
 
 
 def saved_by(fits: Any, fold: int) -> dict[str, float]:
-    """Return metrics of what the latest fit saved; those that are 0 are left out."""
+    """Return metrics of what the latest fit saved, once; those that are 0 are left out."""
     tally = getattr(fits, "tally", None)
     if tally is None:
         return {}
+    fits.tally = Tally()
     values = {
         _REUSED: tally.reused,
         _KEPT: tally.kept,

@@ -21,7 +21,6 @@ from manyfit.errors import ArgumentError, FatalError, StudyChangedError
 from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Executor
 from manyfit.front_plan import Savings, bytes_allowed
-from manyfit.pruners.folds import FoldPruner
 from manyfit.result import StudyResult
 from manyfit.sklearn.estimators import configured
 from manyfit.sklearn.fit_keys import NotShared, data_key, is_pipeline, why_not_shared
@@ -30,6 +29,7 @@ from manyfit.sklearn.fits import FrontSharing
 from manyfit.sklearn.inputs import Inputs
 from manyfit.sklearn.objective import METRIC, FoldsObjective
 from manyfit.sklearn.own_code import own_code
+from manyfit.sklearn.pruning import Pruning
 from manyfit.sklearn.saved import savings_of
 from manyfit.sklearn.scoring import Scoring
 from manyfit.sklearn.spaces import SettingsSpace
@@ -88,14 +88,17 @@ class Search:
         executor = make_executor(
             _where(options.executor), parallelism=options.parallelism, n_trials=n_trials
         )
-        objective = self._objective(executor, self._fronts(n_trials))
+        pruning = Pruning.of(
+            options, self.candidates, self.inputs.folds, parallelism=executor.parallelism
+        )
+        objective = self._objective(executor, pruning, self._fronts(n_trials))
         if options.verbose > 0:
             folds = len(self.inputs.folds)
             print(
                 f"Fitting {folds} folds for each of {n_trials} candidates, totalling "
                 f"{folds * n_trials} fits"
             )
-        with objective.sharing or contextlib.nullcontext(), self._study(executor) as study:
+        with objective.sharing or contextlib.nullcontext(), self._study(executor, pruning) as study:
             try:
                 result = study.tune(
                     objective,
@@ -113,9 +116,9 @@ class Search:
         return result
 
     @contextlib.contextmanager
-    def _study(self, executor: Executor) -> Iterator[Study]:
+    def _study(self, executor: Executor, pruning: Pruning) -> Iterator[Study]:
         options, seed = self.options, _seed_of(self.options.random_state)
-        lag = executor.parallelism if seed is not None and executor.parallelism > 1 else None
+        lag = executor.parallelism if pruning.is_repeatable else None
         with self._folder() as folder:
             with _told_what_changed(options.name):
                 study = Study(
@@ -126,8 +129,8 @@ class Search:
                     folder=folder,
                     seed=seed,
                     sampler=options.sampler,
-                    pruner=self._pruner(lag),
-                    lag=lag if options.pruner in ("auto", None) else None,
+                    pruner=pruning.pruner,
+                    lag=lag,
                     tracker=self._tracker(),
                 )
             with study:
@@ -204,7 +207,9 @@ class Search:
             )
         return None
 
-    def _objective(self, executor: Executor, fronts: Fronts | None = None) -> FoldsObjective:
+    def _objective(
+        self, executor: Executor, pruning: Pruning | None = None, fronts: Fronts | None = None
+    ) -> FoldsObjective:
         options = self.options
         data: Mapping[str, Any] = {
             "X": self.inputs.data.X,
@@ -222,6 +227,7 @@ class Search:
             error_score=options.error_score,
             all_folds=options.pruner is None,
             config=get_config(),
+            stages=0 if pruning is None else pruning.stages,
             sharing=None if fronts is None else self._sharing(fronts, data),
         )
 
@@ -240,12 +246,6 @@ class Search:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
-
-    def _pruner(self, lag: int | None) -> Any:
-        pruner, folds = self.options.pruner, len(self.inputs.folds)
-        if pruner != "auto":
-            return pruner
-        return FoldPruner(folds) if folds > 1 and lag is None else None
 
     def _tracker(self) -> Any:
         """Return the tracker; a search without a name isn't recorded, unless one is given."""

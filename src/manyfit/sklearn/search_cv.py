@@ -54,6 +54,12 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         pruner: `"auto"` compares a trial with the complete ones fold by fold (`FoldPruner`), unless
             `random_state` is given and several trials run at once; a pruner, which gets the score
             of each fold; or None to evaluate each trial on all folds.
+        stages: The number of scores that a model with rounds or trees reports on its first fold
+            while it grows, so that a hopeless one ends there; the first stage has 1 / 2**stages of
+            the rounds. `"auto"` is 4 if `pruner` is "auto" and prunes, otherwise 0. The models that
+            grow are GradientBoosting, HistGradientBoosting, RandomForest, ExtraTrees and Bagging,
+            also as the last step of a `Pipeline`, unless they stop early by themselves. What is
+            fitted is the same to the last digit.
         error_score: What stands for the score of a fold that failed: a number, or `"raise"` to end
             the search. A trial with a NaN is never best; it ends at once, unless `pruner` is None.
         return_train_score: Whether training rows are scored, too.
@@ -104,6 +110,7 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         parallelism: int | None = None,
         sampler: Any = "auto",
         pruner: Any = "auto",
+        stages: int | str = "auto",
         error_score: Any = np.nan,
         return_train_score: bool = False,
         cache: bool | int = True,
@@ -124,6 +131,7 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         self.parallelism = parallelism
         self.sampler = sampler
         self.pruner = pruner
+        self.stages = stages
         self.error_score = error_score
         self.return_train_score = return_train_score
         self.cache = cache
