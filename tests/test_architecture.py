@@ -41,6 +41,7 @@ SECTIONS = (
     (
         "recorder",
         "driver",
+        "hooks",
         "origin",
         "described",
         "doubts",

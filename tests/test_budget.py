@@ -40,9 +40,9 @@ class TestArguments:
             Budget(timeout=float("nan"))
 
     def test_refuses_a_rule_it_does_not_know(self):
-        """A function, say, is not a stop rule."""
+        """A string, say, is not a stop rule."""
         with pytest.raises(ArgumentError, match=r"stop must be Target"):
-            Budget.of(1, None, None, [lambda: True])
+            Budget.of(1, None, None, ["never"])
 
     def test_no_improvement_needs_a_positive_number(self):
         """Zero trials without improvement would end every study at its first best."""

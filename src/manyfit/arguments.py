@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from manyfit._checks import check_number, check_optional
+from manyfit.budget import Budget
 from manyfit.errors import ArgumentError, ObjectiveError
 from manyfit.executors.base import Executor
 from manyfit.pruners.auto import NoPruner
@@ -105,6 +106,34 @@ def check_objective(objective: object) -> None:
         raise ObjectiveError(
             f"{name}{signature} can't be called with params ({error}); {advice}"
         ) from error
+
+
+def check_hook(name: str, function: object, *arguments: str) -> None:
+    """Check that a function of the user can be called with these arguments, in this order.
+
+    Raises:
+        ArgumentError: It can't be.
+    """
+    needed = f"{name} must be a function of {' and '.join(arguments)}"
+    if not callable(function) or isinstance(function, type):
+        raise ArgumentError(f"{needed}, but got {function!r:.200}")
+    try:
+        inspect.signature(function).bind(*arguments)
+    except ValueError:
+        return  # some built-in functions have no signature
+    except TypeError as error:
+        raise ArgumentError(f"{needed}, but got {function!r:.200} ({error})") from error
+
+
+def check_ends(budget: Budget, space: Space) -> None:
+    """Check that a study ends.
+
+    Raises:
+        ArgumentError: It has no limit, and an infinite space.
+    """
+    endless = Budget(max_failures=budget.max_failures, repeats=budget.repeats)
+    if budget == endless and space.size is None:
+        raise ArgumentError("this study would never end: give n_trials, timeout or stop")
 
 
 def notes_on(

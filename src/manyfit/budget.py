@@ -1,6 +1,6 @@
 """The limits of a study, and the reason for which it ended."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -49,6 +49,7 @@ class NoImprovement:
         object.__setattr__(self, "n_trials", n_trials)
 
 
+_RULES = (Target, NoImprovement)
 # Name, least value and unit; a limit without a unit is a whole number.
 _LIMITS = (
     ("n_trials", 1, ""),
@@ -57,7 +58,8 @@ _LIMITS = (
     ("repeats", 1, ""),
 )
 
-Stop: TypeAlias = Target | NoImprovement
+# A function gets the result so far, a `StudyResult`, and returns whether to stop, or why.
+Stop: TypeAlias = Target | NoImprovement | Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Tally:
         same_failure: The failure of all trials finished under the current driver, if it can't
             depend on their params (see `SameFailure`); otherwise None.
         fatal: The reason of a `FatalError` raised under the current driver; otherwise None.
+        stopped: What a function of `stop` said under the current driver; otherwise None.
         elapsed: Seconds since the current driver started.
     """
 
@@ -83,6 +86,7 @@ class Tally:
     failed: int = 0
     same_failure: str | None = None
     fatal: str | None = None
+    stopped: str | None = None
     elapsed: float = 0.0
 
 
@@ -96,7 +100,8 @@ class Budget:
             when the study resumes.
         max_failures: The number of trials that may fail in one call; None for any number, unless
             trials all over the space fail in the same way.
-        stop: Rules that depend on the values: `Target`, `NoImprovement`.
+        stop: Rules that depend on the values: `Target`, `NoImprovement`, and functions, which the
+            driver calls.
         repeats: How often each of the leading trials is run again once the search is over, in
             addition to `n_trials`; None for not at all.
 
@@ -116,10 +121,10 @@ class Budget:
             value = check_optional(name, given, least=least, whole=not unit, unit=unit)
             object.__setattr__(self, name, value)
         for rule in self.stop:
-            if not isinstance(rule, Target | NoImprovement):
+            if isinstance(rule, type) or not (isinstance(rule, _RULES) or callable(rule)):
                 raise ArgumentError(
-                    "stop must be Target(...), NoImprovement(...) or a list of them, "
-                    f"but got {rule!r}"
+                    "stop must be Target(...), NoImprovement(...), a function of the result so far "
+                    f"or a list of them, but got {rule!r}"
                 )
 
     @classmethod
@@ -135,6 +140,11 @@ class Budget:
         listed = isinstance(stop, Iterable) and not isinstance(stop, type | str)
         rules: tuple[Any, ...] = tuple(stop) if isinstance(stop, Iterable) and listed else (stop,)
         return cls(n_trials, timeout, max_failures, () if stop is None else rules, repeats)
+
+    @property
+    def functions(self) -> tuple[Callable[[Any], Any], ...]:
+        """The functions of `stop`."""
+        return tuple(rule for rule in self.stop if not isinstance(rule, _RULES))
 
     @property
     def most_trials(self) -> int | None:
@@ -180,8 +190,8 @@ class Budget:
         )
 
     def _values(self, tally: Tally, metric: Metric) -> str | None:
-        if tally.best is None:
-            return None
+        if tally.best is None or tally.stopped is not None:
+            return tally.stopped
         for rule in self.stop:
             match rule:
                 case Target(value) if not metric.is_better(value, than=tally.best):

@@ -30,6 +30,7 @@ from manyfit.events import (
     StudyEnded,
 )
 from manyfit.executors.base import Executor
+from manyfit.hooks import Hooks
 from manyfit.recorder import Recorder
 from manyfit.worker.work import Task, Work
 
@@ -91,6 +92,7 @@ class Driver:
         clock: The source of time.
         orphans_count: Whether attempts that an earlier driver left open count against
             `max_attempts`: true if one of them may have killed that driver.
+        hooks: The user's functions that are called after each trial.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Driver:
         seed: int,
         clock: Clock = Clock(),
         orphans_count: bool = False,
+        hooks: Hooks | None = None,
     ) -> None:
         self._recorder = recorder
         self._engine = recorder.engine
@@ -110,6 +113,7 @@ class Driver:
         self._seed = seed
         self._clock = clock
         self._orphans_count = orphans_count
+        self._hooks = hooks
         self._in_flight: dict[int, int] = {}  # trial number → attempt, from Start to its end
         self._effects: list[Start | StopAttempt] = []  # decided, and not carried out yet
         self._effects_due = 0.0
@@ -142,6 +146,7 @@ class Driver:
                 isolated=not self._executor.capabilities.in_driver_process,
                 orphans_count=self._orphans_count,
             )
+            self._call_back(None)
             self._loop()
             self._cut_off()
         except KeyboardInterrupt:
@@ -204,6 +209,17 @@ class Driver:
             logger.debug("dropped a late event of a lost attempt: %s", event)
             return
         self._recorder.put(event)
+        if ended and self._engine.trials[event.number].state.is_finished:
+            self._call_back(event.number)
+
+    def _call_back(self, number: int | None) -> None:
+        """Call the user's functions, once the end of the trial is on disk."""
+        if self._hooks is None:
+            return
+        self._recorder.commit()
+        reason = self._hooks.after(number)
+        if reason is not None and self._engine.tally.stopped is None:
+            self._engine.end_search(reason)
 
     def _act(self, *, at_once: bool) -> None:
         """Carry out all commands; starts and stops may wait briefly, to share a sync."""
@@ -215,6 +231,8 @@ class Driver:
     def _decide(self, *, ahead: int = 0) -> Command | None:
         if self._interrupts:
             return EndStudy("interrupted")
+        if self._hooks is not None and self._hooks.failure is not None:
+            return EndStudy(self._hooks.failure)
         return self._engine.decide(
             free=self._executor.parallelism - len(self._in_flight),
             elapsed=self._clock.monotonic() - self._started,
@@ -224,8 +242,11 @@ class Driver:
 
     def _carry_out(self, command: Command) -> None:
         match command:
-            case Ask() | Abandon():
+            case Ask():
                 self._recorder.put(command.event(self._clock.now()))
+            case Abandon(number):
+                self._recorder.put(command.event(self._clock.now()))
+                self._call_back(number)
             case StopAttempt():
                 self._recorder.put(command.event(self._clock.now()))
                 self._effects.append(command)

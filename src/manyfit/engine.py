@@ -151,7 +151,9 @@ class Engine:
                 self._apply_abandoned(number, reason)
             case DriverStarted():
                 self._same_failure = SameFailure(self.space)
-                self.tally = replace(self.tally, failed=0, same_failure=None, fatal=None)
+                self.tally = replace(
+                    self.tally, failed=0, same_failure=None, fatal=None, stopped=None
+                )
             case StudyCreated() | SpaceChanged() | WorkDescribed() | StudyEnded():
                 pass
             case _ if isinstance(event, GroupsEvent):
@@ -293,6 +295,10 @@ class Engine:
         self._same_failure.take_in(trial)
         failed = tally.failed + (trial.state is State.FAIL)
         self.tally = replace(tally, failed=failed, same_failure=self._same_failure.reason)
+
+    def end_search(self, reason: str) -> None:
+        """Note that a function of `stop` has ended the search, for as long as this driver runs."""
+        self.tally = replace(self.tally, stopped=reason)
 
     # ── decisions ─────────────────────────────────────────────────────────────────────────────
 

@@ -14,6 +14,7 @@ from manyfit._names import new_name
 from manyfit.advice.advice import as_lines
 from manyfit.archive import Header, check_kind, materialized, replay, result_of, study_folder
 from manyfit.arguments import (
+    check_ends,
     check_objective,
     checked_choices,
     checked_limits,
@@ -31,6 +32,7 @@ from manyfit.errors import ArgumentError
 from manyfit.events import StudyCreated
 from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Capabilities, Executor
+from manyfit.hooks import OnTrialEnd, hooks_of
 from manyfit.journal.file import FileJournal
 from manyfit.metric import Direction, Metric
 from manyfit.orders import heeded
@@ -201,6 +203,7 @@ class Study:
         parallelism: int | None = None,
         executor: str | Executor = "processes",
         stop: Stop | Iterable[Stop] | None = None,
+        on_trial_end: OnTrialEnd | None = None,
         trial_timeout: float | None = None,
         trial_memory: int | None = None,
         cpus_per_trial: int | None = None,
@@ -215,7 +218,8 @@ class Study:
         check_objective(objective)
         seconds, memory, cpus = checked_limits(trial_timeout, trial_memory, cpus_per_trial)
         budget = self._engine.budget = Budget.of(n_trials, timeout, max_failures, stop, repeats)
-        self._check_ends(budget)
+        check_ends(budget, self.space)
+        hooks = hooks_of(budget, on_trial_end, self.result)
         most = budget.most_trials
         runner = make_executor(
             executor, parallelism=parallelism, cpus_per_trial=cpus, n_trials=most
@@ -232,11 +236,13 @@ class Study:
         )
         can = runner.capabilities
         self._open_trackers(most, runner.parallelism, notes, progress, can, advice=advice)
+        orphans = self._orphans_count
         driver = Driver(
-            self._recorder, runner, work, seed=self.seed, orphans_count=self._orphans_count
+            self._recorder, runner, work, seed=self.seed, orphans_count=orphans, hooks=hooks
         )
         with heeded(driver.heed):
             self._run(driver)
+        hooks.raise_error()
         return self.result()
 
     def _run(self, driver: Driver) -> None:
@@ -250,11 +256,6 @@ class Study:
             self._close_trackers()
             if self._reason.endswith(("interrupted", "KeyboardInterrupt")):
                 logger.warning("%s", how_to_go_on(self.name, self.folder))
-
-    def _check_ends(self, budget: Budget) -> None:
-        endless = Budget(max_failures=budget.max_failures, repeats=budget.repeats)
-        if budget == endless and self.space.size is None:
-            raise ArgumentError("this study would never end: give n_trials, timeout or stop")
 
     # ── your own loop ─────────────────────────────────────────────────────────────────────────
 
@@ -346,8 +347,7 @@ class Study:
     def close(self) -> None:
         """Release the study, so that another process can open it. Safe to call twice.
 
-        Trials that were asked for and not told are recorded as lost, and handed out again next
-        time.
+        Trials that were asked for and not told are lost, and are handed out again next time.
         """
         with self._lock:
             if self._asking is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from manyfit.budget import Stop
 from manyfit.executors.base import Executor
+from manyfit.hooks import OnTrialEnd
 from manyfit.metric import Direction
 from manyfit.pruners.base import PrunerSettings
 from manyfit.result import StudyResult
@@ -33,6 +34,7 @@ def tune(
     sampler: "str | Sampler | optuna.samplers.BaseSampler" = "auto",
     pruner: str | PrunerSettings | None = "auto",
     stop: Stop | Iterable[Stop] | None = None,
+    on_trial_end: OnTrialEnd | None = None,
     start_with: Iterable[Params] = (),
     prior_from: Iterable[Any] = (),
     name: str | None = None,
@@ -84,7 +86,13 @@ def tune(
         sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"nearby"`, `"grid"`, a
             `Sampler`, or any instance from `optuna.samplers`.
         pruner: `"auto"`, `"median"`, `"asha"`, a pruner, or None to end no trial early.
-        stop: `Target(...)`, `NoImprovement(...)`, or a list of them.
+        stop: `Target(...)`, `NoImprovement(...)`, a function, or a list of them. A function gets
+            the result so far after each trial, and when a study is resumed, and returns whether the
+            search is over, or why, as a string.
+        on_trial_end: A function of the result so far and the trial that has ended. Like a function
+            of `stop`, it is called here, in the thread of this call, once the trial is on record;
+            no trial starts while it runs. What it raises ends the study in order, and is raised
+            again. It isn't called again when a study is resumed.
         start_with: Points to try first, in order, such as known good params. Missing params are
             drawn at random, and are the same whenever the study is resumed.
         prior_from: A list of earlier studies, of the same or an overlapping space, to learn from:
@@ -175,6 +183,7 @@ def tune(
             parallelism=parallelism,
             executor=executor,
             stop=stop,
+            on_trial_end=on_trial_end,
             trial_timeout=trial_timeout,
             trial_memory=trial_memory,
             cpus_per_trial=cpus_per_trial,

@@ -86,6 +86,11 @@ def job_of(
     split = None if holdout is None else Holdout.of(holdout)
     checked, tuned = Space.of(space), Metric(metric, direction)
     budget = Budget.of(_trials(n_trials, group_timeout, checked), group_timeout, None, stop)
+    if budget.functions:
+        raise ArgumentError(
+            "stop must be Target(...), NoImprovement(...) or a list of them in tune_groups, whose "
+            f"groups are tuned on other machines, but got {budget.functions[0]!r:.200}"
+        )
     _check_function("objective", objective, split, params=True)
     if callable(baseline):
         _check_function("baseline", baseline, split, params=False)
