@@ -30,7 +30,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import manyfit
-from manyfit.events import AttemptFinished, AttemptPruned, AttemptStarted, Reported, encode
+from manyfit.event_lines import encode
+from manyfit.events import AttemptFinished, AttemptPruned, AttemptStarted, Reported
 from manyfit.executors.base import Capabilities
 from manyfit.remote.hub import Hub
 from manyfit.remote.line import dial

@@ -19,6 +19,8 @@ SECTIONS = (
         "_numbers",
         "_quantiles",
         "choice",
+        "open_space",
+        "layout",
         "_labels",
         "_own",
         "_checks",
@@ -28,6 +30,7 @@ SECTIONS = (
         "trial_table",
         "group_events",
         "events",
+        "event_lines",
         "repeats",
         "same_failure",
         "budget",
@@ -68,7 +71,7 @@ APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
 ADAPTERS = (("executors", "spark"), ("journal",), ("trackers",))
 # The files that import a package, by its name or by a string.
 HOMES = {
-    "optuna": ("samplers/optuna.py", "optuna.py"),
+    "optuna": ("samplers/optuna.py", "optuna/*.py"),
     "plotly": ("plots/figure.py",),
     "mlflow": ("trackers/mlflow_server.py", "trackers/mlflow_app.py", "worker/autologging.py"),
     "rich": ("trackers/terminal*.py", "cli/*.py"),

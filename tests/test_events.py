@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manyfit.event_lines import VERSION, decode, encode, from_record
 from manyfit.events import (
-    VERSION,
     AttemptFailed,
     AttemptFinished,
     AttemptLost,
@@ -19,6 +19,7 @@ from manyfit.events import (
     DriverStarted,
     Event,
     Noted,
+    ParamsSuggested,
     Reported,
     SpaceChanged,
     StopRequested,
@@ -27,9 +28,6 @@ from manyfit.events import (
     TrialAbandoned,
     TrialAsked,
     WorkDescribed,
-    decode,
-    encode,
-    from_record,
 )
 from manyfit.group_events import (
     CallCreated,
@@ -64,7 +62,7 @@ json_object = st.dictionaries(
 )
 EVENTS: dict[type, st.SearchStrategy[Event]] = {
     StudyCreated: st.builds(
-        StudyCreated, text, json_object, text, text, st.integers(0, 2**64), text, at
+        StudyCreated, text, json_object, text, text, st.integers(0, 2**64), text, at, st.booleans()
     ),
     DriverStarted: st.builds(DriverStarted, text, number, at, st.booleans()),
     SpaceChanged: st.builds(SpaceChanged, json_object, at),
@@ -73,6 +71,7 @@ EVENTS: dict[type, st.SearchStrategy[Event]] = {
     ),
     TrialAsked: st.builds(TrialAsked, number, json_object, text, at),
     AttemptStarted: st.builds(AttemptStarted, number, number, text, at),
+    ParamsSuggested: st.builds(ParamsSuggested, number, number, json_object, json_object, at),
     Reported: st.builds(Reported, number, number, step, metrics, at),
     Noted: st.builds(Noted, number, number, digests, at),
     StopRequested: st.builds(StopRequested, number, number, text, at),

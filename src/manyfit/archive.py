@@ -27,7 +27,9 @@ from manyfit.events import (
 )
 from manyfit.group_events import CallCreated
 from manyfit.journal.file import FILE_NAME, read_events
+from manyfit.layout import laid_out
 from manyfit.metric import Direction, Metric
+from manyfit.open_space import OpenSpace
 from manyfit.pruners.auto import make_pruner
 from manyfit.result import StudyResult
 from manyfit.samplers.base import NoSampler
@@ -126,7 +128,8 @@ class Header:
             if self.metric == metric and self.space == space:
                 return None
             return StudyCreated(
-                name, described, metric.name, metric.direction, seed, __version__, now
+                *(name, described, metric.name, metric.direction, seed, __version__, now),
+                is_open=isinstance(space, OpenSpace),
             )
         return SpaceChanged(described, now) if space.difference(self.space) else None
 
@@ -150,6 +153,8 @@ def space_of(event: StudyCreated | SpaceChanged | CallCreated) -> Space:
     Raises:
         JournalCorruptError: It can't be read.
     """
+    if isinstance(event, StudyCreated) and event.is_open:
+        return OpenSpace()
     try:
         return Space.from_json(event.space)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -268,7 +273,7 @@ def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResu
         name=name,
         folder=folder,
         metric=engine.metric,
-        space=engine.space,
+        space=laid_out(engine.space, engine.trials),
         reason=reason,
         trials=tuple(map(shown, engine.trials)),
         outside=frozenset(engine.outside),

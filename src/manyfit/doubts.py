@@ -1,9 +1,11 @@
 """Warnings about a study's first report and first result, while there is time to react."""
 
 import logging
+from typing import Any
 
-from manyfit.events import AttemptFinished, Event, Reported
+from manyfit.events import AttemptFinished, Event, ParamsSuggested, Reported, TrialAsked
 from manyfit.metric import Metric
+from manyfit.open_space import entries_of
 
 logger = logging.getLogger("manyfit")
 
@@ -27,6 +29,9 @@ class Doubts:
         self._knows_of_notes = False
         self._numbers: set[str] = set()  # names that trials have returned with a number
         self._texts: set[str] = set()  # and with something else
+        self._domains: dict[str, Any] = {}  # the first ones that objectives gave their params
+        self._changed: set[str] = set()
+        self._points: dict[int, dict[str, Any]] = {}  # what users wanted tried, by trial
         if suspicion := metric.suspicion():
             logger.warning("%s.", suspicion)
 
@@ -38,6 +43,13 @@ class Doubts:
                 self._look_at_report(event)
             case AttemptFinished():
                 self._look_at_result(event)
+                self._look_at_point(event.number)
+            case TrialAsked(number, params, "start_with"):
+                self._points[number] = dict(params)
+            case ParamsSuggested(number, params=params, domains=domains):
+                for name, domain in entries_of(domains).items():
+                    self._look_at_domain(number, name, domain)
+                    self._look_at_value(number, name, params[name])
             case _:
                 pass
 
@@ -80,6 +92,34 @@ class Doubts:
                 "The objective returned %s besides %s, the metric being tuned, which is then that "
                 "of the training rows. The best of it is the most overfitted trial: metric=%r.",
                 *(twin, name, twin),
+            )
+
+    def _look_at_domain(self, number: int, name: str, domain: Any) -> None:
+        before = self._domains.setdefault(name, domain)
+        if before != domain and name not in self._changed:
+            self._changed.add(name)
+            logger.warning(
+                "Trial %d asked for %s from %s, an earlier one from %s. Proposals are from the "
+                "ranges of the latest trials together; one that a trial can't use is drawn again "
+                "at random.",
+                *(number, name, domain, before),
+            )
+
+    def _look_at_value(self, number: int, name: str, value: Any) -> None:
+        wanted = self._points.get(number, {}).pop(name, value)
+        if wanted != value:
+            logger.warning(
+                "Trial %d was to try %s=%r (start_with), which is not in its range: it got %r.",
+                *(number, name, wanted, value),
+            )
+
+    def _look_at_point(self, number: int) -> None:
+        """Warn of params that a user wanted tried, and the objective didn't ask for."""
+        if (left := self._points.pop(number, None)) and self._domains:
+            logger.warning(
+                "Trial %d was to try %s (start_with), but its objective didn't ask for %s.",
+                *(number, ", ".join(f"{name}={value!r}" for name, value in left.items())),
+                ", ".join(left),
             )
 
     def _look_at_report(self, event: Reported) -> None:

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
+from manyfit.choice import to_json
 from manyfit.clock import Clock
 from manyfit.commands import Abandon, Ask, Command, EndStudy, Start, StopAttempt
 from manyfit.errors import ArgumentError
@@ -26,6 +27,7 @@ from manyfit.events import (
     AttemptPruned,
     AttemptStarted,
     Noted,
+    ParamsSuggested,
     Reported,
     StudyEnded,
 )
@@ -202,7 +204,8 @@ class Driver:
             event = AttemptLost(event.number, event.attempt, self._over, False, event.at)
         if self._interrupts and isinstance(event, AttemptLost):
             event = replace(event, counts=False)  # schedulers signal the workers, too
-        ended = not isinstance(event, AttemptStarted | Reported | Noted)
+        ongoing = AttemptStarted | ParamsSuggested | Reported | Noted
+        ended = not isinstance(event, ongoing)
         if ended and self._in_flight.get(event.number) == event.attempt:
             del self._in_flight[event.number]
         if not self._engine.accepts(event):
@@ -279,7 +282,9 @@ class Driver:
         env: dict[str, str] = {}
         for tracker in self._recorder.trackers:
             env |= tracker.prepare(trial)
-        task = Task(number, attempt, trial.params, trial_seed(self._seed, number), env)
+        domains = {name: to_json(name, each) for name, each in self._engine.domains.items()}
+        seed = trial_seed(self._seed, number)
+        task = Task(number, attempt, trial.params, seed, env, domains=domains)
         self._executor.submit(task)
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────

@@ -30,6 +30,7 @@ from manyfit.events import (
     DriverStarted,
     Event,
     Noted,
+    ParamsSuggested,
     Reported,
     SpaceChanged,
     StopRequested,
@@ -41,13 +42,14 @@ from manyfit.events import (
 )
 from manyfit.group_events import GroupsEvent
 from manyfit.metric import Metric
+from manyfit.open_space import OpenSpace, entries_of, known_with
 from manyfit.pruners.base import Pruner
 from manyfit.repeats import LEADERS
 from manyfit.same_failure import SameFailure
 from manyfit.samplers.base import Sampler
 from manyfit.samplers.distinct import distinct_params
 from manyfit.samplers.lagged import LaggedSampler
-from manyfit.space import Space
+from manyfit.space import Domain, Space
 from manyfit.trial import (
     Attempt,
     End,
@@ -102,6 +104,7 @@ class Engine:
         self.best: Trial | None = None
         self.outside: set[int] = set()
         self.tally = Tally()
+        self.domains: dict[str, Domain] = {}  # those of an open space, as far as they are known
         self._sampler = sampler if lag is None else LaggedSampler(sampler, lag)
         self._lag = lag
         self._pruner = pruner
@@ -202,11 +205,15 @@ class Engine:
         trial = self.trials[event.number]
         match event:
             case AttemptStarted(number, attempt, worker, at):
-                started = Attempt(attempt, worker, at)
-                self.trials[number] = replace(trial, attempts=(*trial.attempts, started))
+                attempts = (*trial.attempts, Attempt(attempt, worker, at))
+                self.trials[number] = replace(trial, attempts=attempts, domains={})
                 self._waiting.discard(number)
                 self._to_abandon.pop(number, None)  # a resumed study may allow more attempts
                 self._running.add(number)
+            case ParamsSuggested(number, _, params, domains):
+                found = entries_of(domains)
+                self.trials[number] = trial.suggested(params, found)
+                self.domains = known_with(self.domains, found)
             case Reported():
                 self._apply_reported(trial, event)
             case Noted(number, _, notes):
@@ -244,7 +251,10 @@ class Engine:
     ) -> None:
         self._release(trial.number)
         measured = {"seconds": event.seconds, "usage": event.usage}
-        self._end(_with_last(trial, end=end, ended_at=event.at, **measured))
+        trial = _with_last(trial, end=end, ended_at=event.at, **measured).without_unasked()
+        if trial.domains:
+            self._seen.setdefault(self.space.key(trial.params), trial.number)
+        self._end(trial)
 
     def _release(self, number: int) -> None:
         self._running.discard(number)
@@ -287,8 +297,9 @@ class Engine:
         )
         value = trial.value
         if value is not None:
-            insort(self._leaders, (self.metric.loss(value), trial.number))
-            del self._leaders[LEADERS:]
+            if self._seen[self.space.key(trial.params)] == trial.number:
+                insort(self._leaders, (self.metric.loss(value), trial.number))
+                del self._leaders[LEADERS:]
             if tally.best is None or self.metric.is_better(value, than=tally.best):
                 self.best = trial
                 tally = replace(tally, best=value, since_best=0)
@@ -351,11 +362,15 @@ class Engine:
         searching = (self._running | self._waiting) - self._repeats.keys()
         if self._lag is not None and min(searching, default=number) <= number - self._lag:
             return None
-        seen = self._seen.keys()
-        proposed = distinct_params(self._sampler, self.space, number, seen, self._seed)
+        proposed = self._proposed(number)
         if proposed is not None:
             return Ask(number, dict(proposed), "sampler")  # a copy: the sampler may change its own
         return None if searching else EndStudy(self._exhausted())
+
+    def _proposed(self, number: int) -> Params | None:
+        if isinstance(self.space, OpenSpace):  # whether a trial repeats another, it shows later
+            return self._sampler.ask(number)
+        return distinct_params(self._sampler, self.space, number, self._seen.keys(), self._seed)
 
     def _repeat(self, waiting: Sequence[int], free: int, end: EndStudy) -> Command | None:
         """Repeat the leaders in turn, so that their numbers of repeats differ by at most one."""

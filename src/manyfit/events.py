@@ -1,38 +1,24 @@
-"""The events of a study, as frozen values and as versioned lines of JSON.
+"""The events of a study, as frozen values.
 
 The journal is a list of events, the engine folds them, and workers send them to the driver. They
-are data, never code. The events of `tune_groups` (`manyfit.group_events`) are written the same way.
-`manyfit.journal.upgrade` converts lines of older versions before they are decoded here.
+are data, never code. `manyfit.event_lines` writes them as lines of JSON.
 Times (`at`) are wall time in seconds since the epoch; durations (`seconds`) are monotonic.
 """
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
-from itertools import product
-from operator import attrgetter
-from types import NoneType, UnionType
-from typing import Any, TypeAlias, get_args, get_origin
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
-from manyfit.group_events import (
-    CallCreated,
-    CallEnded,
-    CallStarted,
-    ClusterDescribed,
-    GroupEnded,
-    GroupEvaluated,
-    GroupsDescribed,
-    GroupsEvent,
-    TrialScored,
-)
-
-VERSION = 2
+from manyfit.group_events import GroupsEvent
 
 
 @dataclass(frozen=True, slots=True)
 class StudyCreated:
-    """The first line of a journal: the study's name, space, metric and seed."""
+    """The first line of a journal: the study's name, space, metric and seed.
+
+    Attributes:
+        is_open: Whether the objective asks for its params as it runs; the space is then empty.
+    """
 
     name: str
     space: Mapping[str, Any]
@@ -41,6 +27,7 @@ class StudyCreated:
     seed: int
     manyfit: str
     at: float
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +97,22 @@ class AttemptStarted:
     number: int
     attempt: int
     worker: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ParamsSuggested:
+    """The objective asked for params as it ran: what it was given that it hadn't been before.
+
+    Attributes:
+        params: The values, in stored form.
+        domains: The domain of each, as in a space's record (see `Space.to_json`).
+    """
+
+    number: int
+    attempt: int
+    params: Mapping[str, Any]
+    domains: Mapping[str, Any]
     at: float
 
 
@@ -218,6 +221,7 @@ class StudyEnded:
 
 AttemptEvent: TypeAlias = (
     AttemptStarted
+    | ParamsSuggested
     | Reported
     | Noted
     | StopRequested
@@ -236,165 +240,3 @@ Event: TypeAlias = (
     | StudyEnded
     | GroupsEvent
 )
-
-# Journals keep these names for ever: add to this table, never change or reuse a key.
-_KINDS: dict[str, type[Event]] = {
-    "study-created": StudyCreated,
-    "driver-started": DriverStarted,
-    "space-changed": SpaceChanged,
-    "work-described": WorkDescribed,
-    "asked": TrialAsked,
-    "started": AttemptStarted,
-    "reported": Reported,
-    "noted": Noted,
-    "stop-requested": StopRequested,
-    "finished": AttemptFinished,
-    "pruned": AttemptPruned,
-    "failed": AttemptFailed,
-    "lost": AttemptLost,
-    "abandoned": TrialAbandoned,
-    "study-ended": StudyEnded,
-    "call-created": CallCreated,
-    "call-started": CallStarted,
-    "groups-described": GroupsDescribed,
-    "cluster-described": ClusterDescribed,
-    "trial-scored": TrialScored,
-    "group-evaluated": GroupEvaluated,
-    "group-ended": GroupEnded,
-    "call-ended": CallEnded,
-}
-_NAMES = {kind: name for name, kind in _KINDS.items()}
-_FIELDS = {kind: tuple(f.name for f in fields(kind)) for kind in _NAMES}
-# The types that JSON values of a field may have. `true` isn't a number; an int may be a float.
-_TYPES: dict[Any, tuple[type, ...]] = {
-    int: (int,),
-    float: (float, int),
-    str: (str,),
-    bool: (bool,),
-    NoneType: (NoneType,),
-    Sequence: (list, tuple),
-}
-
-
-def _types_of(annotation: Any) -> tuple[type, ...]:
-    if isinstance(annotation, UnionType):
-        return sum(map(_types_of, get_args(annotation)), ())
-    return _TYPES.get(get_origin(annotation) or annotation, (dict,))
-
-
-_VALUES = {kind: attrgetter(*names) for kind, names in _FIELDS.items()}
-# The combinations of types that each kind's fields may have: a set lookup is faster than a loop.
-_SHAPES = {
-    kind: frozenset(product(*(_types_of(each.type) for each in fields(kind)))) for kind in _NAMES
-}
-_KNOWN = {kind: frozenset({"v", "event", *names}) for kind, names in _FIELDS.items()}
-_NUMBERS = frozenset({float, int})
-# The fields that may hold NaN and infinities, which JSON can't write: directly, or in a mapping.
-_FLOATS = {
-    kind: tuple(each.name for each in fields(kind) if each.type == float | None) for kind in _NAMES
-}
-_FLOAT_MAPS = {
-    kind: tuple(each.name for each in fields(kind) if each.type == Mapping[str, float])
-    for kind in _NAMES
-}
-
-
-def _defaults(kind: type[Event]) -> dict[str, Any]:
-    """Return the fields that a kind has by default, with their values."""
-    return {
-        each.name: {} if each.default is MISSING else each.default
-        for each in fields(kind)
-        if each.default is not MISSING or each.default_factory is not MISSING
-    }
-
-
-# Fields that are omitted if they have their default, since a call may have very many groups.
-_LEFT_OUT: dict[type[Event], Mapping[str, Any]] = {
-    kind: _defaults(kind)
-    for kind in (WorkDescribed, AttemptFinished, AttemptPruned, AttemptFailed, GroupEnded)
-}
-
-
-def encode(event: Event) -> str:
-    """Return an event as one line of strict JSON, without the newline.
-
-    NaN and infinities in metrics are written as strings, since JSON has no numbers for them.
-    """
-    kind = type(event)
-    record: dict[str, Any] = {"v": VERSION, "event": _NAMES[kind]}
-    record.update((name, getattr(event, name)) for name in _FIELDS[kind])
-    for name, default in _LEFT_OUT.get(kind, {}).items():
-        if record[name] == default:
-            del record[name]
-    try:
-        return _strict(record)
-    except ValueError:
-        for name in _FLOATS[kind]:
-            if record.get(name) is not None:
-                record[name] = _finite(record[name])
-        for name in _FLOAT_MAPS[kind]:
-            record[name] = {key: _finite(value) for key, value in record.get(name, {}).items()}
-        return _strict(record)
-
-
-# Made once: with these options, `json.dumps` makes an encoder in each call, which doubles the time.
-_strict = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-
-def _finite(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
-
-
-def decode(line: str | bytes) -> Event:
-    """Return the event on a line of the current version.
-
-    Raises:
-        ValueError: The line is not JSON, or not an event of this version.
-    """
-    return from_record(json.loads(line))
-
-
-def from_record(record: Any) -> Event:
-    """Return the event in a parsed line of the current version.
-
-    Raises:
-        ValueError: It is not an object with the fields of a known event.
-    """
-    try:
-        if record.pop("v") != VERSION:
-            raise ValueError(f"not an event of version {VERSION}")
-        kind = _KINDS[record.pop("event")]
-        for name in _FLOAT_MAPS[kind]:
-            values = record.get(name)
-            if values is not None and not _NUMBERS.issuperset(map(type, values.values())):
-                record[name] = {key: _number(value) for key, value in values.items()}
-        for name in _FLOATS[kind]:
-            if record.get(name) is not None:
-                record[name] = _number(record[name])
-        event = kind(**record)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"not an event: {error}") from error
-    values = _VALUES[kind](event)
-    if tuple(map(type, values)) not in _SHAPES[kind]:
-        raise ValueError(f"not an event: it holds what no {_NAMES[kind]!r} does: {values!r:.200}")
-    return event
-
-
-def unknown_in(record: Mapping[str, Any]) -> list[str]:
-    """Return what a later version has added to a parsed line: its kind of event, or fields.
-
-    Example:
-        >>> unknown_in({"v": 2, "event": "study-ended", "reason": "done", "at": 1.0, "cost": 3})
-        ['cost']
-    """
-    kind = _KINDS.get(record["event"])
-    return [record["event"]] if kind is None else sorted(record.keys() - _KNOWN[kind])
-
-
-def _number(value: Any) -> float:
-    """Return a metric from its JSON value; NaN and infinities are strings there."""
-    if type(value) in (float, int):
-        return value  # type: ignore[no-any-return] # mypy doesn't narrow by `in`
-    if type(value) is str:
-        return float(value)
-    raise ValueError(f"not an event: a metric is {value!r:.100}")

@@ -98,6 +98,8 @@ def _look_at(part: _Part) -> tuple[str | None, Iterable[_Part]]:
     value = part.value
     if isinstance(value, type | types.FunctionType):
         return _look_at_code(value)
+    if hasattr(type(value), "__wrapped__"):
+        return None, [_named(value.__wrapped__)]
     inner = _inside(part)
     return (digest_of(value), ()) if inner is None else (None, inner)
 

@@ -32,6 +32,7 @@ def code_of(objective: object) -> dict[str, str]:
         >>> code_of(os.path.join)["module"]
         'posixpath'
     """
+    objective = getattr(objective, "__wrapped__", objective)
     name, module = name_of(objective), sys.modules.get(getattr(objective, "__module__", None) or "")
     found = {"name": name}
     if module is None:

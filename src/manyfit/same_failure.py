@@ -35,8 +35,14 @@ class SameFailure:
         self._reason = ""
         self._count = 0
         self._is_ruled_out = False
-        self._untried = {name: _parts(domain) for name, domain in space.params.items()}
-        self._may_stay = {name: len(parts) - _OPTIONS for name, parts in self._untried.items()}
+        self._untried: dict[str, set[int]] = {}
+        self._may_stay: dict[str, int] = {}
+        for name, domain in space.params.items():
+            self._search(name, domain)
+
+    def _search(self, name: str, domain: Domain) -> None:
+        self._untried[name] = _parts(domain)
+        self._may_stay[name] = len(self._untried[name]) - _OPTIONS
 
     def take_in(self, trial: Trial) -> None:
         """Record a trial that has ended."""
@@ -48,8 +54,15 @@ class SameFailure:
         if self._cause is None:
             self._cause, self._reason = cause, trial.reason
         self._count += 1
-        for name, domain in self._space.walk(trial.params):
+        for name, domain in self._domains_of(trial):
+            if name not in self._untried:
+                self._search(name, domain)
             self._untried[name].discard(_part(domain, trial.params[name]))
+
+    def _domains_of(self, trial: Trial) -> list[tuple[str, Domain]]:
+        if not trial.domains:
+            return list(self._space.walk(trial.params))
+        return [(name, each) for name, each in trial.domains.items() if isinstance(each, Domain)]
 
     @property
     def reason(self) -> str | None:

@@ -9,7 +9,7 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeAlias, overload
 
@@ -198,6 +198,8 @@ class Trial:
         attempts: All attempts, oldest first.
         abandoned: Why no further attempt is made after the last one was lost; None otherwise.
         repeat_of: The number of the trial that a repeat runs again; None otherwise.
+        domains: The domains of its params, if the objective asks for them as it runs; a param with
+            a single value has that value here. Empty otherwise.
     """
 
     number: int
@@ -207,6 +209,21 @@ class Trial:
     attempts: tuple[Attempt, ...] = field(default=())
     abandoned: str | None = None
     repeat_of: int | None = None
+    domains: Mapping[str, Any] = field(default_factory=dict)
+
+    def suggested(self, params: Params, domains: Mapping[str, Any]) -> "Trial":
+        """Return the trial with params that its objective has asked for."""
+        return replace(self, params={**self.params, **params}, domains={**self.domains, **domains})
+
+    def without_unasked(self) -> "Trial":
+        """Return a trial that ended without the params that its objective didn't ask for.
+
+        If it was cut short from outside, it might have asked for them: all are kept.
+        """
+        end = self.attempts[-1].end
+        if not self.domains or isinstance(end, Lost) or (isinstance(end, Failed) and not end.error):
+            return self
+        return replace(self, params={name: self.params[name] for name in self.domains})
 
     def measured(self, measurement: Measurement) -> "Trial":
         """Return the trial with one more measurement in its last attempt."""
@@ -231,6 +248,7 @@ class Trial:
             self.asked_at,
             attempts,
             repeat_of=self.repeat_of,
+            domains=self.domains,
         )
 
     @property

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from manyfit.errors import JournalError
-from manyfit.events import encode
+from manyfit.event_lines import encode
 from manyfit.group_events import (
     CallCreated,
     CallEnded,

@@ -21,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyfit.errors import JournalCorruptError, JournalError, StudyLockedError
-from manyfit.events import VERSION, Event, Reported, StudyEnded, TrialAsked
+from manyfit.event_lines import VERSION
+from manyfit.events import Event, Reported, StudyEnded, TrialAsked
 from manyfit.journal.file import FileJournal, read_events
 from manyfit.journal.line import checksum_of, to_line
 

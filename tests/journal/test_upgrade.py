@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from manyfit.errors import JournalError
-from manyfit.events import VERSION
+from manyfit.event_lines import VERSION
 from manyfit.journal.upgrade import upgrade
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyfit.events import AttemptFailed, AttemptFinished, AttemptStarted, Reported, encode
+from manyfit.event_lines import encode
+from manyfit.events import AttemptFailed, AttemptFinished, AttemptStarted, Reported
 from manyfit.metric import Metric
 from manyfit.remote.messages import NonsenseError, event_in, facts_in, memory_in, place_in
 from manyfit.ship.facts import facts

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from manyfit.errors import ExecutorError
+from manyfit.event_lines import encode
 from manyfit.events import (
     AttemptFinished,
     AttemptLost,
@@ -18,7 +19,6 @@ from manyfit.events import (
     StopRequested,
     StudyEnded,
     TrialAsked,
-    encode,
 )
 from manyfit.metric import Metric
 from manyfit.remote.hub import Hub

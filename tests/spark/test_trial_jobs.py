@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import manyfit
-from manyfit.events import AttemptFinished, AttemptLost, encode
+from manyfit.event_lines import encode
+from manyfit.events import AttemptFinished, AttemptLost
 from manyfit.metric import Metric
 from manyfit.spark.executor import SparkExecutor
 from manyfit.spark.trial_jobs import TrialJobs

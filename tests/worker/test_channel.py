@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from manyfit.events import Reported, decode
+from manyfit.event_lines import decode
+from manyfit.events import Reported
 from manyfit.worker.channel import PipeWriter
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyfit.errors import FatalError, MetricError, TrialStopped
+from manyfit.event_lines import decode, encode
 from manyfit.events import (
     AttemptFailed,
     AttemptFinished,
@@ -20,8 +21,6 @@ from manyfit.events import (
     AttemptPruned,
     AttemptStarted,
     Reported,
-    decode,
-    encode,
 )
 from manyfit.metric import Metric
 from manyfit.space import Float, Space

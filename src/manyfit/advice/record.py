@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit.errors import SpaceError
+from manyfit.layout import completed
 from manyfit.metric import Metric
 from manyfit.samplers.cube import Array, Cube, Points, Rows
 from manyfit.samplers.outcomes import Outcomes
@@ -87,6 +88,8 @@ class Record:
 
 def _stored(trial: Trial, space: Space) -> Trial | None:
     """Return a trial with stored params; None if they aren't in the space."""
+    if trial.domains:  # its objective defined the space: not all params are in every trial
+        return replace(trial, params=completed(space, trial.params))
     tuned = {name: value for name, value in trial.params.items() if name in space.params}
     try:
         return replace(trial, params=space.store(tuned))

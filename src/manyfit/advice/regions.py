@@ -169,9 +169,9 @@ class _Slow:
 def _slow(record: Record, timed: Sequence[Trial], name: str) -> Iterator[_Slow]:
     """Yield slow regions of one number: the upper or lower quarter, third or half."""
     domain = record.space.params[name]
-    ordered = sorted((t for t in timed if name in t.params), key=lambda trial: trial.params[name])
-    if isinstance(domain, Choice) or len(ordered) < len(timed):
+    if isinstance(domain, Choice) or not all(name in trial.params for trial in timed):
         return
+    ordered = sorted(timed, key=lambda trial: trial.params[name])
     leaders = {trial.number for trial in timed[:_LEADERS]}
     for count in (len(ordered) // 4, len(ordered) // 3, len(ordered) // 2):
         low, high = ordered[count - 1].params[name], ordered[-count].params[name]

@@ -14,7 +14,8 @@ import re
 import zlib
 
 from manyfit.errors import JournalError
-from manyfit.events import VERSION, Event, encode, from_record, unknown_in
+from manyfit.event_lines import VERSION, encode, from_record, unknown_in
+from manyfit.events import Event
 from manyfit.journal.upgrade import upgrade
 
 _SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}')

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from manyfit.errors import JournalError
-from manyfit.events import VERSION
+from manyfit.event_lines import VERSION
 
 Record: TypeAlias = dict[str, Any]
 Step: TypeAlias = Callable[[Record], Record]

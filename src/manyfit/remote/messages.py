@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeAlias
 
+from manyfit._labels import is_label
 from manyfit.errors import MetricError
+from manyfit.event_lines import decode
 from manyfit.events import (
     AttemptFailed,
     AttemptFinished,
@@ -16,13 +18,15 @@ from manyfit.events import (
     AttemptPruned,
     AttemptStarted,
     Noted,
+    ParamsSuggested,
     Reported,
-    decode,
 )
 from manyfit.metric import Metric
+from manyfit.open_space import entries_of
 
 Heard: TypeAlias = (
     AttemptStarted
+    | ParamsSuggested
     | Reported
     | Noted
     | AttemptFinished
@@ -60,6 +64,8 @@ def event_in(line: object, metric: Metric) -> Heard:
         event = decode(line)
         if isinstance(event, AttemptFinished):
             metric.check(event.metrics[metric.name])
+        if isinstance(event, ParamsSuggested):
+            _check_suggestions(event)
     except (LookupError, TypeError, ValueError, RecursionError, MetricError) as error:
         raise NonsenseError(f"{line:.200} is no event ({error})") from error
     if not isinstance(event, Heard) or not all(
@@ -115,9 +121,22 @@ def _is_a(declared: Any, value: object) -> bool:
         return type(value) is declared and (declared is not int or 0 <= value < _MOST)  # type: ignore[operator]
     if not isinstance(value, Mapping):
         return False
+    if declared == Mapping[str, Any]:
+        return True  # checked above
     if declared == Mapping[str, str]:
         return all(isinstance(text, str) for text in value.values())
     return all(map(_is_number, value.values()))
+
+
+def _check_suggestions(event: ParamsSuggested) -> None:
+    """Check that params are labels, each with a domain.
+
+    Raises:
+        ValueError: They aren't.
+    """
+    has_domains = entries_of(event.domains).keys() == event.params.keys()
+    if not has_domains or not all(map(is_label, event.params.values())):
+        raise ValueError("params that are not labels, or without domains")
 
 
 def _is_number(value: object) -> bool:

@@ -21,7 +21,8 @@ from typing import Any, TypeGuard
 
 from manyfit._redact import redact, secret_values
 from manyfit.errors import ManyfitError
-from manyfit.events import AttemptEvent, AttemptLost, encode
+from manyfit.event_lines import encode
+from manyfit.events import AttemptEvent, AttemptLost
 from manyfit.remote.exchange import fetching_from_driver, send_result
 from manyfit.remote.follow import Follower
 from manyfit.remote.line import Line, UnreachableError, dial

@@ -8,10 +8,12 @@ from manyfit._checks import has_methods
 from manyfit._optional import load
 from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
+from manyfit.open_space import OpenSpace
 from manyfit.samplers.base import Sampler
 from manyfit.samplers.earlier import Earlier
 from manyfit.samplers.grid import GridSampler
 from manyfit.samplers.nearby import NearbySampler
+from manyfit.samplers.open_space import OpenSampler
 from manyfit.samplers.quasirandom import QuasiRandomSampler
 from manyfit.samplers.random import RandomSampler
 from manyfit.space import Space
@@ -59,6 +61,7 @@ def make_sampler(
     if "optuna" in sys.modules and _optuna().is_optuna_sampler(sampler):
         return _optuna().OptunaSampler(space, metric, seed, sampler), f"{name}: Optuna's, as given"
     if has_methods(sampler, "tell", "ask"):
+        _check_given(name, space)
         return sampler, f"{name}: as given"
     raise ArgumentError(
         f"sampler must be one of {_words()}, an instance of an optuna sampler, or an object with "
@@ -98,7 +101,24 @@ def _of_word(
         line = f"auto chose {line}"
         if space.size is not None and space.size <= _SMALL:
             line += f". The space has {count} configurations: sampler='grid' tries each"
+    if isinstance(space, OpenSpace) and name != "tpe":
+        _check_given(name, space)
+
+        def make(known: Space) -> Sampler:
+            of_known = _best_word(known) if word == "auto" else word
+            return _of_name(of_known, known, metric, seed, earlier)
+
+        return OpenSampler(make, seed), line
     return _of_name(name, space, metric, seed, earlier), line
+
+
+def _check_given(name: str, space: Space) -> None:
+    """Refuse a sampler that must know the space before it begins, for one that isn't known yet."""
+    if isinstance(space, OpenSpace) and name not in _LINES.keys() - {"grid"}:
+        raise ArgumentError(
+            f"the sampler {name!r} needs the space before the study begins, but this objective "
+            f"defines it as it runs. Leave sampler out, or pass one of Optuna's samplers"
+        )
 
 
 def _best_word(space: Space) -> str:

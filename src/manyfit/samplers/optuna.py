@@ -15,15 +15,23 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import TrialState
 
 from manyfit.domain import Float, Int
+from manyfit.errors import ArgumentError
+from manyfit.layout import Layout, is_whole
 from manyfit.metric import Direction, Metric
+from manyfit.open_space import OpenSpace
 from manyfit.space import Choice, Domain, Space
 from manyfit.trial import Params, State, Trial
 
-_Distribution: TypeAlias = FloatDistribution | IntDistribution | CategoricalDistribution
+Distribution: TypeAlias = FloatDistribution | IntDistribution | CategoricalDistribution
 
 # When TPE repeats itself, it is asked again with another seed, up to this often in all: a point
 # that it prefers beats a random one.
@@ -42,7 +50,9 @@ class OptunaSampler:
     with other random numbers. When it asks to stop the study (a grid that is done), nothing more is
     proposed.
 
-    Optuna has no weights for options: those of a Choice are ignored.
+    Optuna has no weights for options: those of a Choice are ignored. In an open space, values are
+    proposed for all params that trials have asked for; a trial that asked for others than those is
+    a trial that was added, to Optuna's sampler.
 
     Args:
         space: The space to search.
@@ -63,6 +73,11 @@ class OptunaSampler:
         seed: int,
         sampler: optuna.samplers.BaseSampler | None = None,
     ) -> None:
+        if isinstance(space, OpenSpace) and isinstance(sampler, optuna.samplers.BruteForceSampler):
+            raise ArgumentError(
+                "BruteForceSampler must see in which order each trial asks for params, but here "
+                "values are proposed for all of them. Leave sampler out, or pass another one"
+            )
         self._space = space
         self._metric = metric
         self._seed = seed
@@ -70,6 +85,7 @@ class OptunaSampler:
         self._given = sampler
         self._news: dict[int, Trial] = {}
         self._mirror = _Mirror(space, metric, sampler)
+        self._layout = Layout() if isinstance(space, OpenSpace) else None
         self._tried: set[str] = set()
 
     def tell(self, trial: Trial) -> None:
@@ -83,9 +99,15 @@ class OptunaSampler:
             return dict(open_params)  # asked again, with nothing new told
         for trial in self._news.values():
             self._mirror.take(trial)
+            if self._layout is not None and is_whole(trial):
+                self._layout.take(trial.params, trial.domains)
         self._news.clear()
         if self._mirror.stopped:
             return None
+        if self._layout is not None:
+            if not self._layout.space.params:
+                return {}
+            self._mirror.search(self._layout.space)
         for attempt in range(self._tries):
             if self._given is None:
                 self._mirror.use(_tpe(self._seed, number, attempt))
@@ -111,9 +133,8 @@ class _Mirror:
         self, space: Space, metric: Metric, sampler: optuna.samplers.BaseSampler | None
     ) -> None:
         self.stopped = False
-        self._space = space
         self._metric = metric
-        self._distributions = {n: _distribution(domain) for n, domain in space.params.items()}
+        self.search(space)
         self._study = _quiet_study(metric.direction, sampler)
         # A sampler that is exhausted calls `study.stop`, which raises outside of `optimize`.
         self._study.stop = self._stop  # type: ignore[method-assign]
@@ -123,6 +144,11 @@ class _Mirror:
 
     def _stop(self) -> None:
         self.stopped = True
+
+    def search(self, space: Space) -> None:
+        """Search this space from now on."""
+        self._space = space
+        self._distributions = {n: distribution_of(each) for n, each in space.params.items()}
 
     def use(self, sampler: optuna.samplers.BaseSampler) -> None:
         self._study.sampler = sampler
@@ -148,25 +174,37 @@ class _Mirror:
         """Update the mirror with a trial."""
         if trial.number not in self._known:
             self._known.add(trial.number)
-            if trial.params == self.proposed(trial.number) and self._open is not None:
+            is_own = bool(trial.domains) or trial.params == self.proposed(trial.number)
+            if self._open is not None and self._open.number == trial.number and is_own:
                 self._running[trial.number] = self._open.trial
                 self._open = None
             elif trial.state.is_finished:
                 self._study.add_trial(self._frozen(trial))
                 return
             else:
-                self._running[trial.number] = self._started(trial.params)
+                self._running[trial.number] = self._started(self._known_params(trial))
         if trial.state.is_finished:
             self._finish(self._running.pop(trial.number), trial)
 
-    def _started(self, params: Params) -> optuna.Trial:
-        self._study.enqueue_trial(self._to_optuna(params))
+    def _started(self, params: dict[str, Any]) -> optuna.Trial:
+        self._study.enqueue_trial(params)
         started = self._study.ask()
         for name in params:
             _suggest(started, name, self._distributions[name])
         return started
 
+    def _known_params(self, trial: Trial) -> dict[str, Any]:
+        return {
+            name: to_optuna(self._space.params[name], self._distributions[name], value)
+            for name, value in trial.params.items()
+            if name in self._distributions
+        }
+
     def _finish(self, running: optuna.Trial, trial: Trial) -> None:
+        if trial.domains and params_of(trial)[0] != running.params:
+            self._study.tell(running, state=TrialState.FAIL)
+            self._study.add_trial(self._frozen(trial))
+            return
         if trial.state is State.PRUNED:
             for step, value in self._last_report(trial).items():
                 running.report(value, step)
@@ -175,11 +213,15 @@ class _Mirror:
     def _frozen(self, trial: Trial) -> optuna.trial.FrozenTrial:
         pruned = self._last_report(trial) if trial.state is State.PRUNED else {}
         finite = [value for value in pruned.values() if not math.isnan(value)]
+        params = self._known_params(trial)
+        distributions: dict[str, BaseDistribution] = {n: self._distributions[n] for n in params}
+        if trial.domains:
+            params, distributions = params_of(trial)
         return optuna.trial.create_trial(
             state=TrialState[trial.state.name],
             value=finite[0] if finite else trial.value,
-            params=self._to_optuna(trial.params),
-            distributions={name: self._distributions[name] for name in trial.params},
+            params=params,
+            distributions=distributions,
             intermediate_values=pruned,
         )
 
@@ -191,14 +233,17 @@ class _Mirror:
                 return {measurement.step: value}
         return {}
 
-    def _to_optuna(self, params: Params) -> dict[str, Any]:
-        return {
-            name: _to_optuna(self._space.params[name], self._distributions[name], value)
-            for name, value in params.items()
-        }
+
+def params_of(trial: Trial) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    """Return the params of a trial that has asked for them, and their distributions, in Optuna."""
+    domains = {name: each for name, each in trial.domains.items() if isinstance(each, Domain)}
+    distributions = {name: distribution_of(domain) for name, domain in domains.items()}
+    params = {n: to_optuna(domains[n], distributions[n], trial.params[n]) for n in domains}
+    return params, dict(distributions)
 
 
-def _distribution(domain: Domain) -> _Distribution:
+def distribution_of(domain: Domain) -> Distribution:
+    """Return the distribution that has a domain's values, or places that stand for them."""
     match domain:
         case Float(prior=prior) | Int(prior=prior) if prior is not None:
             return FloatDistribution(0.0, 1.0)  # its quantiles
@@ -226,7 +271,8 @@ def _stepped(domain: Float) -> FloatDistribution | IntDistribution:
     return FloatDistribution(domain.low, float(high), step=domain.step)
 
 
-def _to_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any:
+def to_optuna(domain: Domain, distribution: Distribution, value: Any) -> Any:
+    """Return a stored value as the value of the distribution that stands for its domain."""
     if isinstance(distribution, CategoricalDistribution) and isinstance(domain, Choice):
         place = domain.place(value)
         return None if place is None else distribution.choices[place]
@@ -237,7 +283,7 @@ def _to_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any:
     return value
 
 
-def _from_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any:
+def _from_optuna(domain: Domain, distribution: Distribution, value: Any) -> Any:
     if isinstance(distribution, CategoricalDistribution) and isinstance(domain, Choice):
         return domain.labels[distribution.choices.index(value)]
     if isinstance(domain, Float | Int) and domain.prior is not None:
@@ -248,7 +294,7 @@ def _from_optuna(domain: Domain, distribution: _Distribution, value: Any) -> Any
     return domain.snap(value) if isinstance(domain, Float) else value
 
 
-def _suggest(trial: optuna.Trial, name: str, distribution: _Distribution) -> Any:
+def _suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
     match distribution:
         case FloatDistribution(low=low, high=high, log=log, step=step):
             return trial.suggest_float(name, low, high, log=log, step=step)

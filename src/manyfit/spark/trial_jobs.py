@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 from json import loads
 from typing import Any, cast
 
-from manyfit.events import AttemptEvent, AttemptLost, decode
+from manyfit.event_lines import decode
+from manyfit.events import AttemptEvent, AttemptLost
 from manyfit.remote.equipment import Equipment
 from manyfit.remote.mailbox import Mailbox
 from manyfit.remote.tunnel import URI, own_address

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from manyfit._redact import secret_values
-from manyfit.events import encode
+from manyfit.event_lines import encode
 from manyfit.remote.follow import Follower
 from manyfit.remote.mailbox import Mailbox
 from manyfit.remote.remote_slot import RemoteSlot

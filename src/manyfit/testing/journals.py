@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from manyfit.errors import JournalError
+from manyfit.event_lines import decode, encode
 from manyfit.events import (
     AttemptFinished,
     AttemptStarted,
@@ -15,8 +16,6 @@ from manyfit.events import (
     StudyCreated,
     StudyEnded,
     TrialAsked,
-    decode,
-    encode,
 )
 from manyfit.journal.base import Journal
 

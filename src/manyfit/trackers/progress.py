@@ -20,6 +20,8 @@ from manyfit.events import (
     Event,
     TrialAbandoned,
 )
+from manyfit.layout import laid_out
+from manyfit.open_space import OpenSpace
 from manyfit.repeats import Repeated, best_trial, repeated
 from manyfit.trackers.base import Outcome, StudyInfo
 from manyfit.trial import State, Trial, log_name
@@ -209,7 +211,8 @@ class Tally:
         trials = self.study.counting(trials)
         if self.study.advice and reason != "interrupted":
             findings = load("manyfit.advice.after").Findings
-            advice = findings.of(self.study.space, self.study.metric, trials).advice
+            space = laid_out(self.study.space, trials)
+            advice = findings.of(space, self.study.metric, trials).advice
             self._advice = as_lines(advice, "result.advice()")
         self.best = best_trial(trials, self.study.metric)
         again = repeated(trials, self.study.metric)
@@ -288,6 +291,8 @@ def opening(study: StudyInfo, history: Sequence[Trial]) -> list[str]:
     metric = study.metric
     total = "trials" if study.n_trials is None else counted(study.n_trials, "trial")
     searched = counted(len(study.space.params), "parameter")
+    if isinstance(study.space, OpenSpace):
+        searched = "the parameters that the objective asks for"
     aim = f"{study.name}: {metric.direction} {metric.name} over {searched}"
     at_once = f"{'up to ' if study.remote else ''}{study.parallelism}"
     lines = [f"{aim}, {total}, {at_once} at a time"]

@@ -5,13 +5,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from manyfit.event_lines import encode
 from manyfit.events import (
     AttemptEvent,
     AttemptFailed,
     AttemptFinished,
     AttemptLost,
     AttemptPruned,
-    encode,
 )
 
 # The events that end an attempt. It sends exactly one of these, as its last.

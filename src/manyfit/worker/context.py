@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from manyfit._redact import redact
 from manyfit.errors import TrialStopped
-from manyfit.events import Noted, Reported
+from manyfit.events import Noted, ParamsSuggested, Reported
 from manyfit.metric import notes_in, to_report
 from manyfit.worker.channel import Channel, Stop
 from manyfit.worker.exchange import scratch_of
@@ -120,6 +121,7 @@ class Context:
         channel: The channel to the driver.
         seconds: The time limit, if the attempt can't be killed; it is checked at each report.
         clean: Takes credentials out of a text.
+        domains: Records of the domains that are known, if the objective asks for its params.
     """
 
     def __init__(
@@ -128,8 +130,10 @@ class Context:
         channel: Channel,
         seconds: float | None = None,
         clean: Callable[[str], str] = redact,
+        domains: Mapping[str, Any] | None = None,
     ) -> None:
         self.trial = trial
+        self.domains = domains or {}
         self.delivered: Stop | None = None  # the stop request that was raised in the objective
         self._channel = channel
         self._seconds = seconds
@@ -158,19 +162,50 @@ class Context:
     def report(self, step: int, metrics: Mapping[str, object]) -> None:
         """Send a report to the driver, then raise `TrialStopped` if the attempt must end."""
         with self._lock:
-            if not self._open or os.getpid() != self._pid:
-                return
-            self.raise_if_stopped()
-            trial = self.trial
-            number, numbers = to_report(step, metrics, after=self._last_step)
-            self._channel.send(Reported(trial.number, trial.attempt, number, numbers, time.time()))
-            self._last_step = number
-            self.raise_if_stopped()
+            if self._is_heard:
+                self.raise_if_stopped()
+                self._send_report(step, metrics)
+                self.raise_if_stopped()
+
+    def record(self, step: int, metrics: Mapping[str, object]) -> None:
+        """Send a report to the driver, for an objective that asks itself whether to end.
+
+        Raises:
+            TrialStopped: The attempt is cut off: it is not its pruning.
+        """
+        with self._lock:
+            if self._is_heard:
+                self._send_report(step, metrics)
+                if (stop := self._stop()) is not None and (stop.lost or stop.timeout):
+                    self.raise_if_stopped()
+
+    def suggest(self, params: Mapping[str, Any], domains: Mapping[str, Any]) -> None:
+        """Send params that the objective has asked for, and records of their domains."""
+        with self._lock:
+            if self._is_heard:
+                whose = self.trial.number, self.trial.attempt
+                self._channel.send(ParamsSuggested(*whose, params, domains, time.time()))
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the attempt has been told to end."""
+        return self._stop() is not None
+
+    @property
+    def _is_heard(self) -> bool:
+        """Whether the attempt goes on, and this is its own process, not one that it forked."""
+        return self._open and os.getpid() == self._pid
+
+    def _send_report(self, step: int, metrics: Mapping[str, object]) -> None:
+        trial = self.trial
+        number, numbers = to_report(step, metrics, after=self._last_step)
+        self._channel.send(Reported(trial.number, trial.attempt, number, numbers, time.time()))
+        self._last_step = number
 
     def note(self, notes: Mapping[str, object]) -> None:
         """Send notes to the driver."""
         with self._lock:
-            if not self._open or os.getpid() != self._pid:
+            if not self._is_heard:
                 return
             texts = {self._clean(k): self._clean(v) for k, v in notes_in(notes, {}).items()}
             names = dict.fromkeys([*self._noted, *texts])
@@ -188,12 +223,16 @@ class Context:
 
     def raise_if_stopped(self) -> None:
         """Raise `TrialStopped` if the attempt must end; every later call raises it again."""
-        if self.delivered is None:
-            self.delivered = self._channel.stop
-        if self.delivered is None and self._seconds is not None and self.seconds > self._seconds:
-            self.delivered = Stop(timeout_reason(self._seconds), timeout=True)
+        self.delivered = self._stop()
         if self.delivered is not None:
             raise TrialStopped(self.delivered.reason)
+
+    def _stop(self) -> Stop | None:
+        """Return the stop request that was delivered, or that is to be."""
+        stop = self.delivered or self._channel.stop
+        if stop is None and self._seconds is not None and self.seconds > self._seconds:
+            return Stop(timeout_reason(self._seconds), timeout=True)
+        return stop
 
 
 def timeout_reason(seconds: float) -> str:
@@ -223,6 +262,11 @@ def entered(context: Context) -> Iterator[None]:
         if outer is not None:
             _active.append(outer)
         _context.reset(token)
+
+
+def current_context() -> Context | None:
+    """Return the running attempt; None in a plain call of the objective."""
+    return _find()
 
 
 def _find() -> Context | None:

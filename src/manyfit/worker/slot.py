@@ -11,7 +11,8 @@ from typing import cast
 
 from manyfit._redact import redact, secret_values
 from manyfit.errors import ExecutorError
-from manyfit.events import AttemptEvent, AttemptFailed, AttemptLost, AttemptStarted, decode
+from manyfit.event_lines import decode
+from manyfit.events import AttemptEvent, AttemptFailed, AttemptLost, AttemptStarted
 from manyfit.trial import log_name
 from manyfit.worker.channel import ENDINGS
 from manyfit.worker.context import timeout_reason

@@ -36,7 +36,7 @@ Capture: TypeAlias = Callable[[Path, Sequence[str]], AbstractContextManager[None
 
 # Frames of these folders are left out of tracebacks: they call the objective.
 _OWN_FRAMES = tuple(
-    str(Path(__file__).parents[1] / name) for name in ("worker", "groups", "sklearn")
+    str(Path(__file__).parents[1] / name) for name in ("worker", "groups", "sklearn", "optuna")
 )
 _MOST_TRACEBACK = 100_000
 # The endings that say what an attempt used.
@@ -130,7 +130,7 @@ class _Attempt:
         self._secrets = secrets
         trial = CurrentTrial(task.number, task.attempt, task.seed, work.study, work.folder)
         limit = None if place.killable else work.limits.seconds
-        self._context = Context(trial, channel, limit, self._text)
+        self._context = Context(trial, channel, limit, self._text, task.domains)
 
     def run(self) -> AttemptEvent:
         """Call the objective and return its ending."""

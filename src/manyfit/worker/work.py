@@ -80,6 +80,8 @@ class Task:
         env: Environment variables to set while it runs.
         exchange: The files that go with it and come back; None for an objective that is told all
             in `params`, and returns only metrics.
+        domains: Records of the domains that are known, for an objective that asks for its params
+            as it runs.
     """
 
     number: int
@@ -88,6 +90,7 @@ class Task:
     seed: int
     env: Mapping[str, str] = field(default_factory=dict)
     exchange: Exchange | None = None
+    domains: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

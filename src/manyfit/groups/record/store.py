@@ -15,7 +15,7 @@ from typing import cast
 from manyfit._names import from_file_name
 from manyfit.archive import GROUPS_FILE, check_kind
 from manyfit.errors import StudyChangedError
-from manyfit.events import decode, encode
+from manyfit.event_lines import decode, encode
 from manyfit.group_events import CallCreated, CallStarted, GroupEnded, GroupsEvent
 from manyfit.groups.record.arrow_files import read_files
 from manyfit.groups.record.ended import completed, events_of, keys_schema

@@ -25,7 +25,8 @@ from typing import Any, cast
 from manyfit._redact import redact
 from manyfit.data.formats import FORMATS
 from manyfit.data.shared import Shared
-from manyfit.events import AttemptEvent, decode, encode
+from manyfit.event_lines import decode, encode
+from manyfit.events import AttemptEvent
 from manyfit.groups.job import GroupJob
 from manyfit.groups.record.models import store
 from manyfit.groups.record.row import NO_MODEL, GroupRow

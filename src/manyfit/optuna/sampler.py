@@ -10,25 +10,20 @@ rebuilt, with its branches, from the params of earlier trials whenever a trial b
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from manyfit.errors import ArgumentError, SpaceError
+from manyfit.errors import ArgumentError
+from manyfit.layout import Layout, completed
 from manyfit.metric import Metric
+from manyfit.optuna.distributions import domain_of
 from manyfit.samplers import gp
-from manyfit.space import Choice, Domain, Float, Int, Space
+from manyfit.space import Choice, Domain, Space
 from manyfit.trial import Attempt, End, Failed, Finished, Measurement, Params, Pruned, Trial
-
-_Entries: TypeAlias = dict[str, Any]
 
 _METRIC = "value"
 # Trials in these states have asked for all their params; others may have been cut short.
@@ -44,8 +39,9 @@ class GPSampler(optuna.samplers.BaseSampler):
     It learns from complete, pruned and failed trials, and avoids the neighbourhood of running ones,
     in threads too. A param that was asked for only with some options of a categorical param is
     assumed to depend on these. Params that no trial has asked for are drawn at random: all params
-    of the first trial, and later any new ones. If the distribution of a param changes, the latest
-    one is searched.
+    of the first trial, and later any new ones. If the range of a param changes, those of the latest
+    20 trials that asked for it are searched, taken together, or that of the latest five if it is
+    the same in these.
 
     It supports one objective; constraints are ignored. Two options that Optuna considers equal,
     such as 1 and True, count as one. Except for random draws, proposals are a function of the
@@ -182,12 +178,12 @@ def _given(
     given: dict[str, Any] = {}
     if isinstance(study.sampler, GPSampler):
         return given
-    for name, domain in layout.space.params.items():
+    for name in layout.space.params:
         if name not in search_space:
             distribution = layout.distributions[name]
             # This is Optuna's only way to learn the fixed values.
             value = study.sampler.sample_independent(study, trial, name, distribution)
-            given[name] = _to_stored(domain, distribution, value)
+            given[name] = _to_stored(distribution, value)
     return given
 
 
@@ -196,39 +192,38 @@ def _given(
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The params that trials have asked for, as a space; options are named by index, as text."""
+    """The params that trials have asked for, as a space; options are named by index, as text.
+
+    Optuna tells options apart by index, and considers some equal that Manyfit doesn't.
+    """
 
     space: Space
     distributions: Mapping[str, BaseDistribution]
 
     def stored(self, params: Mapping[str, Any]) -> Params:
         """Return a trial's params in stored form; the middle for params that it didn't ask for."""
-        stored: dict[str, Any] = {}
-        for name, domain in self.space.walk(stored):
-            is_there = name in params
-            distribution = self.distributions[name]
-            stored[name] = (
-                _to_stored(domain, distribution, params[name]) if is_there else domain.decode(0.5)
-            )
-        return stored
+        known = {n: _to_stored(self.distributions[n], v) for n, v in params.items()}
+        return completed(self.space, known)
 
 
 def _layout(study: optuna.Study) -> _Layout:
-    trials = study.get_trials(deepcopy=False, states=_WHOLE)
+    layout = Layout()
     last: dict[str, BaseDistribution] = {}
-    for trial in trials:
+    for trial in study.get_trials(deepcopy=False, states=_WHOLE):
+        domains = {name: _domain(trial.distributions[name]) for name in sorted(trial.distributions)}
+        params = {
+            name: _to_stored(trial.distributions[name], trial.params[name]) for name in domains
+        }
+        layout.take(params, domains)
         last.update(trial.distributions)
-    domains = {name: _domain(last[name]) for name in sorted(last)}
-    known = {name: domain for name, domain in domains.items() if domain is not None}
-    distributions = {name: last[name] for name in known}
-    params = [_comparable(trial, distributions) for trial in trials]
-    return _Layout(Space(_entries(known, distributions, params)), distributions)
+    space = layout.space
+    return _Layout(space, {name: last[name] for name in sorted(last) if name in space.params})
 
 
 def _comparable(
     trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
 ) -> dict[str, Any]:
-    """Return a trial's params, without those whose distribution has changed in kind since."""
+    """Return a trial's params, without those whose distribution is of another kind by now."""
     then = trial.distributions
     return {
         name: value
@@ -244,93 +239,17 @@ def _is_alike(one: BaseDistribution, other: BaseDistribution) -> bool:
     return type(one) is type(other)
 
 
-@dataclass(frozen=True, slots=True)
-class _Home:
-    """The condition of a param: a choice, and the options with which the param is active."""
-
-    choice: str
-    labels: frozenset[str]
-
-
-def _entries(
-    domains: Mapping[str, Domain],
-    distributions: Mapping[str, BaseDistribution],
-    trials: Sequence[Mapping[str, Any]],
-) -> _Entries:
-    """Return a space in which each param is active with the options it has been seen with."""
-    labels = {
-        name: [
-            _to_stored(domain, distributions[name], params[name]) if name in params else None
-            for params in trials
-        ]
-        for name, domain in domains.items()
-        if isinstance(domain, Choice)
-    }
-    homes = {name: _home([name in params for params in trials], labels) for name in domains}
-
-    def entry(name: str) -> Domain:
-        domain = domains[name]
-        if not isinstance(domain, Choice):
-            return domain
-        children = {child: h for child, h in homes.items() if h is not None and h.choice == name}
-        return Choice(
-            {
-                label: {child: entry(child) for child, h in children.items() if label in h.labels}
-                for label in domain.labels
-            }
-        )
-
-    return {name: entry(name) for name in domains if homes[name] is None}
-
-
-def _home(is_there: Sequence[bool], labels: Mapping[str, Sequence[Any]]) -> _Home | None:
-    """Return the choice that best explains which trials have a param; None if none does."""
-    if all(is_there):
-        return None
-    best, most = None, 0
-    for choice, chosen in labels.items():
-        pairs = list(zip(is_there, chosen, strict=True))
-        with_it = frozenset(label for there, label in pairs if there)
-        if None in with_it:
-            continue  # some trials with the param lack this choice
-        others = [label for there, label in pairs if not there]
-        explained = sum(label not in with_it for label in others)
-        # It must be explained by an option, not merely by the absence of the choice.
-        if explained > most and set(others) - with_it - {None}:
-            best, most = _Home(choice, with_it), explained
-    return best
-
-
 def _domain(distribution: BaseDistribution) -> Domain | None:
-    """Return a distribution's domain; None if it can't be searched or has only one value."""
-    if distribution.single():
-        return None
-    try:
-        match distribution:
-            case FloatDistribution(low=low, high=high, log=log, step=step):
-                return Float(low, high, log=log, step=step)
-            case IntDistribution(low=low, high=high, log=log, step=step):
-                return Int(low, high, log=log, step=step)
-            case CategoricalDistribution():
-                return Choice({label: {} for label in _labels(distribution)})
-    except SpaceError:  # bounds beyond what a Float or an Int can tell apart
-        return None
-    return None
+    if isinstance(distribution, CategoricalDistribution) and not distribution.single():
+        places = {int(distribution.to_internal_repr(option)) for option in distribution.choices}
+        return Choice([str(place) for place in sorted(places)])
+    return domain_of(distribution)
 
 
-def _labels(distribution: CategoricalDistribution) -> list[str]:
-    """Return a label for each option; those that Optuna considers equal share one."""
-    places = {int(distribution.to_internal_repr(option)) for option in distribution.choices}
-    return [str(place) for place in sorted(places)]
-
-
-def _to_stored(domain: Domain, distribution: BaseDistribution, value: Any) -> Any:
-    if isinstance(domain, Choice):
+def _to_stored(distribution: BaseDistribution, value: Any) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
         return str(int(distribution.to_internal_repr(value)))
-    if isinstance(domain, Float):
-        return domain.snap(float(value))
-    place = (min(max(int(value), domain.low), domain.high) - domain.low) // domain.step
-    return domain.at(place)
+    return value
 
 
 def _from_stored(distribution: BaseDistribution, value: Any) -> Any:
