@@ -63,7 +63,18 @@ SECTIONS = (
         "sync",
         "tuning",
     ),
-    ("__main__", "cli", "demo", "groups", "joblib", "optuna", "sklearn", "spark_ml", "testing"),
+    (
+        "__main__",
+        "cli",
+        "demo",
+        "groups",
+        "hyperopt",
+        "joblib",
+        "optuna",
+        "sklearn",
+        "spark_ml",
+        "testing",
+    ),
 )
 # The decisions and the worker stand beside each other: neither knows the other.
 APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
@@ -71,7 +82,7 @@ APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
 ADAPTERS = (("executors", "spark"), ("journal",), ("trackers",))
 # The files that import a package, by its name or by a string.
 HOMES = {
-    "optuna": ("samplers/optuna.py", "optuna/*.py"),
+    "optuna": ("samplers/optuna.py", "optuna/*.py", "hyperopt/tpe.py"),
     "plotly": ("plots/figure.py",),
     "mlflow": ("trackers/mlflow_server.py", "trackers/mlflow_app.py", "worker/autologging.py"),
     "rich": ("trackers/terminal*.py", "cli/*.py"),
@@ -104,6 +115,7 @@ HOMES = {
         "spark/session.py",
         "spark/task.py",
         "groups/*/spark*.py",
+        "hyperopt/spark.py",
         "spark_ml/*.py",
     ),
 }

@@ -168,7 +168,7 @@ _HOMES = {
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 # These need optional packages.
-_FRONT_DOORS = ("optuna", "sklearn", "spark_ml", "testing")
+_FRONT_DOORS = ("hyperopt", "optuna", "sklearn", "spark_ml", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,9 @@ class Executor(Protocol):
     `AttemptPruned`, `AttemptFailed` or `AttemptLost`. A worker that dies is replaced.
     """
 
-    capabilities: Capabilities
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
 
     @property
     def parallelism(self) -> int:
