@@ -1,5 +1,6 @@
 """Noise that is larger than what separates the best trials."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ from manyfit.trial import Trial
 # Trials are neighbours if no number that matters differs by more than this share of its range. The
 # number of pairs of neighbours that is needed, and the leaders whose values are compared.
 _NEAR, _PAIRS, _LEADERS = 0.05, 6, 5
+# Of very many trials, about this many are compared with one another.
+_COMPARED = 500
 # A param with a smaller share doesn't count for the distance.
 _LEAST_SHARE = 0.02
 # The model's noise, at the lower end of its interval, as a share of the losses' deviation: less is
@@ -36,10 +39,12 @@ def noise(functions: Functions, found: Importances) -> Iterator[Finding]:
     if record.is_repeated or len(record.completed) < 2 * _PAIRS:
         return
     low, deviation = np.percentile(functions.noises, [2.5, 50.0])
+    leader, last = (record.loss(record.completed[rank]) for rank in (0, _LEADERS - 1))
+    gain = last - leader
     better = record.completed[: max(len(record.completed) // 2, 2 * _PAIRS)]
+    better = better[:: math.ceil(len(better) / _COMPARED)]
     losses = np.array([record.loss(trial) for trial in better])
     pairs = _neighbours(_places(record, found, better))
-    gain = float(losses[_LEADERS - 1] - losses[0])
     if low < _LEAST_NOISE or low * functions.scale < gain or len(pairs) < _PAIRS:
         return
     differences = [losses[one] - losses[other] for one, other in pairs]
