@@ -51,6 +51,8 @@ SECTIONS = (
         "plan",
         "plots",
         "reports",
+        "exports",
+        "optuna_study",
         "result",
         "archive",
         "importing",
@@ -82,7 +84,7 @@ APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
 ADAPTERS = (("executors", "spark"), ("journal",), ("trackers",))
 # The files that import a package, by its name or by a string.
 HOMES = {
-    "optuna": ("samplers/optuna.py", "optuna/*.py", "hyperopt/tpe.py"),
+    "optuna": ("samplers/optuna.py", "optuna_study.py", "optuna/*.py", "hyperopt/tpe.py"),
     "plotly": ("plots/figure.py",),
     "mlflow": ("trackers/mlflow_server.py", "trackers/mlflow_app.py", "worker/autologging.py"),
     "rich": ("trackers/terminal*.py", "cli/*.py"),

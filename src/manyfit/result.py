@@ -12,6 +12,7 @@ from manyfit._html import page_of
 from manyfit._own import own_values
 from manyfit._redact import redact_value
 from manyfit.errors import ArgumentError, NoResultError
+from manyfit.exports import StudyExports
 from manyfit.metric import Direction, Metric
 from manyfit.plan.planning import StudyPlans
 from manyfit.plots.methods import StudyPictures
@@ -57,7 +58,7 @@ class Failure:
 
 
 @dataclass(frozen=True, repr=False)
-class StudyResult(StudyPictures, StudyPlans):
+class StudyResult(StudyPictures, StudyPlans, StudyExports):
     """The trials of a study at the time the result was made.
 
     Attributes:

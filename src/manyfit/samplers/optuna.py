@@ -135,7 +135,7 @@ class _Mirror:
         self.stopped = False
         self._metric = metric
         self.search(space)
-        self._study = _quiet_study(metric.direction, sampler)
+        self._study = quiet_study(metric.direction, sampler)
         # A sampler that is exhausted calls `study.stop`, which raises outside of `optimize`.
         self._study.stop = self._stop  # type: ignore[method-assign]
         self._open: _Open | None = None
@@ -304,12 +304,16 @@ def _suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
             return trial.suggest_categorical(name, choices)
 
 
-def _quiet_study(direction: Direction, sampler: optuna.samplers.BaseSampler | None) -> optuna.Study:
+def quiet_study(
+    direction: Direction,
+    sampler: optuna.samplers.BaseSampler | None = None,
+    name: str | None = None,
+) -> optuna.Study:
     """Return a study, made without Optuna's log line; the user's verbosity is restored."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(verbosity, optuna.logging.WARNING))
     try:
-        return optuna.create_study(direction=direction, sampler=sampler)
+        return optuna.create_study(direction=direction, sampler=sampler, study_name=name)
     finally:
         optuna.logging.set_verbosity(verbosity)
 
