@@ -36,6 +36,10 @@ GROUPS = {
     "dask_cluster": DASK,
 }
 SECOND = ("tests/spark_ml/test_validator.py", "tests/groups/")  # of the second local session
+# What these import must not be in a process that forks, or isn't installed: tests/callbacks runs
+# their examples.
+FRAMEWORKS = ("keras", "lightning", "transformers")
+collect_ignore = [f"src/manyfit/callbacks/{name}.py" for name in FRAMEWORKS]
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
 # What pytest, MLflow's databases, TensorFlow's AutoGraph and Dask leave in the temporary folder.

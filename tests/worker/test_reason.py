@@ -108,3 +108,13 @@ def test_what_objectives_raise():
     """Their own words stay as they are, whatever they quote."""
     text = f"can't fit: {UDF}{FRAMES}{CAUSE}"
     assert reason_of(RuntimeError(text)) == f"RuntimeError: {text}"
+
+
+def test_catboost_names_what_python_raised():
+    """The traceback of a Python function that CatBoost called is the text of its own error."""
+    module = {"__module__": "_catboost"}
+    text = f"catboost/python-package/catboost/helpers.cpp:58: {RAISED}\n"
+    raised = type("CatBoostError", (Exception,), module)(text)
+
+    assert reason_of(raised) == "ValueError: bad depth 3"
+    assert reason_of(type(raised)("X is empty.")) == "CatBoostError: X is empty."

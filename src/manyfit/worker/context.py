@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manyfit._redact import redact
-from manyfit.errors import TrialStopped
+from manyfit.errors import MetricError, TrialStopped
 from manyfit.events import Noted, ParamsSuggested, Reported
 from manyfit.metric import notes_in, to_report
 from manyfit.worker.channel import Channel, Stop
@@ -122,6 +122,7 @@ class Context:
         seconds: The time limit, if the attempt can't be killed; it is checked at each report.
         clean: Takes credentials out of a text.
         domains: Records of the domains that are known, if the objective asks for its params.
+        metric: The name of the tuned metric; None if reports are discarded, whatever they have.
     """
 
     def __init__(
@@ -129,16 +130,21 @@ class Context:
         trial: CurrentTrial,
         channel: Channel,
         seconds: float | None = None,
+        *,
         clean: Callable[[str], str] = redact,
         domains: Mapping[str, Any] | None = None,
+        metric: str | None = None,
     ) -> None:
         self.trial = trial
         self.domains = domains or {}
+        self.metric = metric
+        self.last_step = -1  # of the latest report; -1 before the first
+        # An error of a report that couldn't be raised where it happened; the attempt fails by it.
+        self.refusal: MetricError | None = None
         self.delivered: Stop | None = None  # the stop request that was raised in the objective
         self._channel = channel
         self._seconds = seconds
         self._began = time.monotonic()
-        self._last_step = -1
         self._clean = clean
         self._noted: list[str] = []
         self._open = True
@@ -162,7 +168,7 @@ class Context:
     def report(self, step: int, metrics: Mapping[str, object]) -> None:
         """Send a report to the driver, then raise `TrialStopped` if the attempt must end."""
         with self._lock:
-            if self._is_heard:
+            if self.is_heard:
                 self.raise_if_stopped()
                 self._send_report(step, metrics)
                 self.raise_if_stopped()
@@ -174,7 +180,7 @@ class Context:
             TrialStopped: The attempt is cut off: it is not its pruning.
         """
         with self._lock:
-            if self._is_heard:
+            if self.is_heard:
                 self._send_report(step, metrics)
                 if (stop := self._stop()) is not None and (stop.lost or stop.timeout):
                     self.raise_if_stopped()
@@ -182,7 +188,7 @@ class Context:
     def suggest(self, params: Mapping[str, Any], domains: Mapping[str, Any]) -> None:
         """Send params that the objective has asked for, and records of their domains."""
         with self._lock:
-            if self._is_heard:
+            if self.is_heard:
                 whose = self.trial.number, self.trial.attempt
                 self._channel.send(ParamsSuggested(*whose, params, domains, time.time()))
 
@@ -192,20 +198,20 @@ class Context:
         return self._stop() is not None
 
     @property
-    def _is_heard(self) -> bool:
+    def is_heard(self) -> bool:
         """Whether the attempt goes on, and this is its own process, not one that it forked."""
         return self._open and os.getpid() == self._pid
 
     def _send_report(self, step: int, metrics: Mapping[str, object]) -> None:
         trial = self.trial
-        number, numbers = to_report(step, metrics, after=self._last_step)
+        number, numbers = to_report(step, metrics, after=self.last_step)
         self._channel.send(Reported(trial.number, trial.attempt, number, numbers, time.time()))
-        self._last_step = number
+        self.last_step = number
 
     def note(self, notes: Mapping[str, object]) -> None:
         """Send notes to the driver."""
         with self._lock:
-            if not self._is_heard:
+            if not self.is_heard:
                 return
             texts = {self._clean(k): self._clean(v) for k, v in notes_in(notes, {}).items()}
             names = dict.fromkeys([*self._noted, *texts])
@@ -267,6 +273,19 @@ def entered(context: Context) -> Iterator[None]:
 def current_context() -> Context | None:
     """Return the running attempt; None in a plain call of the objective."""
     return _find()
+
+
+def refuse(error: MetricError) -> None:
+    """Let the current attempt fail by an error that can't be raised, however its objective ends."""
+    context = reporting()
+    if context is not None:
+        context.refusal = error
+
+
+def reporting() -> Context | None:
+    """Return the running attempt to which `report` would report now; None if to none."""
+    context = _find()
+    return context if context is not None and context.is_heard else None
 
 
 def _find() -> Context | None:

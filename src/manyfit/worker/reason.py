@@ -1,9 +1,11 @@
-"""The reason in an exception; for Spark's, without what Java and Py4J wrap around it."""
+"""The reason in an exception; for Spark's and CatBoost's, without what is wrapped around it."""
 
 import re
 
 _MOST = 300
 _SPARKS = ("py4j", "pyspark")
+# Their exceptions may have, as text, one of the user's Python code that they called.
+_WRAPPING = (*_SPARKS, "_catboost")
 
 # The exception of Python code in a Spark task: the line after its frames.
 _RAISED = re.compile(r"Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)+(\S.*)")
@@ -19,7 +21,7 @@ _UID = re.compile(r"\b([A-Z]\w*)_[0-9a-f]{12}\b")
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an exception's class and message; for Spark's, those of the root cause.
+    """Return an exception's class and message; for Spark's and CatBoost's, those of the root cause.
 
     The uids of Spark ML's stages are left out, so that equal causes have equal reasons.
 
@@ -28,7 +30,7 @@ def reason_of(error: BaseException) -> str:
         ('ValueError: no depth', 'KeyError')
     """
     name, text = type(error).__name__, message(error).strip()
-    if type(error).__module__.partition(".")[0] in _SPARKS:
+    if type(error).__module__.partition(".")[0] in _WRAPPING:
         text = _UID.sub(r"\1", text)
         if cause := _cause_in(text):
             return cause

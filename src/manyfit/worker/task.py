@@ -130,7 +130,14 @@ class _Attempt:
         self._secrets = secrets
         trial = CurrentTrial(task.number, task.attempt, task.seed, work.study, work.folder)
         limit = None if place.killable else work.limits.seconds
-        self._context = Context(trial, channel, limit, self._text, task.domains)
+        self._context = Context(
+            trial,
+            channel,
+            limit,
+            clean=self._text,
+            domains=task.domains,
+            metric=work.metric.name,
+        )
 
     def run(self) -> AttemptEvent:
         """Call the objective and return its ending."""
@@ -142,7 +149,7 @@ class _Attempt:
             with entered(context):
                 context.raise_if_stopped()
                 returned = work.objective(work.space.materialize(self._task.params))
-            self._returned = True
+            self._returned = context.refusal is None
             metrics = work.metric.to_metrics(returned)
             notes = self._notes(notes_in(returned, metrics))
         except BaseException as raised:  # noqa: BLE001 - it is the user's code
@@ -150,6 +157,7 @@ class _Attempt:
             if self._place.interrupts:
                 with contextlib.suppress(TrialStopped):
                     context.raise_if_stopped()
+        error = context.refusal or error
         seconds = context.seconds
         try:
             if error is None and context.delivered is None:
