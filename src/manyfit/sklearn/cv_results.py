@@ -25,13 +25,16 @@ def cv_results(
     folds: int,
     train_scores: bool,
     error_score: float,
+    rungs: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Return the results of finished trials, one row each, by number.
 
     A trial that was pruned has the scores of the folds that it completed, NaN for the others and
     for the mean, and the last rank; its times are means over the completed folds, or the time until
     it was pruned within the first. Besides the keys of `GridSearchCV`, `state` is COMPLETE, PRUNED
-    or FAIL, and `reason` says why.
+    or FAIL, and `reason` says why. With rungs, a trial has the scores of the last one that it
+    completed, `n_resources` is the rows of that and `iter` its number; only the last rung has
+    means.
 
     Args:
         trials: The trials, at least one.
@@ -40,17 +43,21 @@ def cv_results(
         folds: The number of folds.
         train_scores: Whether training rows were scored.
         error_score: What stands for a score that is missing on a fold that failed.
+        rungs: The numbers of rows on which trials were evaluated one after another.
     """
     rows = [_measured(trial, names, error_score, train_scores) for trial in trials]
     results: dict[str, Any] = {}
     for name in ("fit_time", "score_time"):
         scores = _columns(rows, name, folds)
         results[f"mean_{name}"], results[f"std_{name}"] = _moments(scores, np.nanmean, np.nanstd)
+    results |= _on_rungs(trials, rungs)
     results |= _masked(settings)
     results["params"] = [dict(each) for each in settings]
     for name in names:
         for kind in ("test", "train") if train_scores else ("test",):
-            results |= _scores(rows, f"{kind}_{name}", folds, is_ranked=kind == "test")
+            scores = _columns(rows, f"{kind}_{name}", folds)
+            are_final = _are_final(trials, rungs)
+            results |= _scores(scores, f"{kind}_{name}", are_final, is_ranked=kind == "test")
             _warn_of_others(trials, results[f"mean_{kind}_{name}"], kind)
     results["state"] = np.array([trial.state.value for trial in trials], dtype=object)
     results["reason"] = np.array([trial.reason for trial in trials], dtype=object)
@@ -170,13 +177,30 @@ def _moments(scores: NDArray[np.float64], mean: Any, std: Any) -> tuple[Any, Any
 
 
 def _scores(
-    rows: Sequence[Mapping[str, float]], key: str, folds: int, *, is_ranked: bool
+    scores: NDArray[np.float64], key: str, are_final: NDArray[np.bool_], *, is_ranked: bool
 ) -> dict[str, Any]:
-    scores = _columns(rows, key, folds)
     means, deviations = _moments(scores, np.mean, np.std)
-    found = {f"split{fold}_{key}": scores[:, fold] for fold in range(folds)}
+    means, deviations = (np.where(are_final, each, np.nan) for each in (means, deviations))
+    found = {f"split{fold}_{key}": each for fold, each in enumerate(scores.T)}
     found |= {f"mean_{key}": means, f"std_{key}": deviations}
     return found | ({f"rank_{key}": _ranks(means)} if is_ranked else {})
+
+
+def _came_to(trials: Sequence[Trial]) -> NDArray[np.int_]:
+    """Return the number of rows that each trial came to; 0 if it completed no rung."""
+    return np.array([max((m.step for m in trial.measurements), default=0) for trial in trials])
+
+
+def _are_final(trials: Sequence[Trial], rungs: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which trials have the scores that count: with rungs, those of all rows."""
+    return _came_to(trials) >= rungs[-1] if rungs else np.ones(len(trials), dtype=bool)
+
+
+def _on_rungs(trials: Sequence[Trial], rungs: Sequence[int]) -> dict[str, Any]:
+    if not rungs:
+        return {}
+    rows = _came_to(trials)
+    return {"iter": np.maximum(np.searchsorted(rungs, rows), 0), "n_resources": rows}
 
 
 def _ranks(means: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -1,7 +1,7 @@
 """The data of a search: its rows, folds and metadata, checked before anything is fitted."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,12 @@ class Inputs:
         check_kernel(search.estimator, X)
         return cls(data, _folds(search, X, y, routed.splitter.split))
 
-    @property
-    def marks(self) -> dict[str, str]:
-        """Digests of the data and of the folds: scores of others can't be compared."""
+    def marks(self, folds: Sequence[Fold]) -> dict[str, str]:
+        """Return digests of the data and of folds: scores of others can't be compared."""
         rows, data = length_of(self.data.X), self.data
         return {
             "search.data": f"{rows} rows, {_digest(data)}",
-            "search.folds": f"{len(self.folds)} folds, {_digest(self.folds)}",
+            "search.folds": f"{len(folds)} folds, {_digest(folds)}",
         }
 
 

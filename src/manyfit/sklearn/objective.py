@@ -45,6 +45,8 @@ class FoldsObjective:
         config: The configuration of scikit-learn.
         stages: The number of reports of a model that grows, within its first fold. The folds are
             reported at this step and on.
+        rungs: The numbers of rows on which a trial is evaluated, one after another, the last being
+            all of them; `data` then has the folds of each. Empty for all rows at once.
         sharing: How trials share fitted transformers; None if they share none.
     """
 
@@ -57,6 +59,7 @@ class FoldsObjective:
     all_folds: bool
     config: Mapping[str, Any]
     stages: int = 0
+    rungs: tuple[int, ...] = ()
     sharing: FrontSharing | None = None
 
     def __call__(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,19 +70,42 @@ class FoldsObjective:
             Exception: A fold failed, and its score is NaN.
         """
         settings = self.candidates.settings(params)
-        results: list[FoldResult] = []
         with config_context(**self.config), self._fits(settings) as fits:
-            for fold in self.data["folds"]:
-                results.append(self._evaluate(settings, fold, fits))
-                report(
-                    self.stages + fold.number,
-                    **self._reported(fold.number, results[-1]),
-                    **saved_by(fits, fold.number),
-                )
-                if not self.all_folds:
-                    self._raise_failure(results[-1:])
+            evaluated = self._climb if self.rungs else self._all_folds
+            results = evaluated(settings, fits)
         self._raise_failure(results)
         return self._summary(results)
+
+    def _all_folds(self, settings: Mapping[str, Any], fits: Fits) -> list[FoldResult]:
+        results: list[FoldResult] = []
+        for fold in self.data["folds"]:
+            results.append(self._evaluate(settings, fold, fits))
+            report(
+                self.stages + fold.number,
+                **self._score([results[-1]]),
+                **self._details(fold.number, results[-1]),
+                **saved_by(fits, fold.number),
+            )
+            if not self.all_folds:
+                self._raise_failure(results[-1:])
+        return results
+
+    def _climb(self, settings: Mapping[str, Any], fits: Fits) -> list[FoldResult]:
+        """Evaluate all folds on more and more rows; returns the results on all rows."""
+        folds = self.data["folds"]
+        count = len(folds) // len(self.rungs)
+        results: list[FoldResult] = []
+        for first, rows in zip(range(0, len(folds), count), self.rungs, strict=True):
+            results = []
+            metrics: dict[str, float] = {}
+            for number in range(count):
+                results.append(self._evaluate(settings, folds[first + number], fits))
+                metrics |= self._details(number, results[-1]) | saved_by(fits, first + number)
+                self._raise_failure(results[-1:])
+            # A pruner has nothing to judge once a trial has all of its scores.
+            score = self._score(results) if rows != self.rungs[-1] else {}
+            report(rows, **score, **metrics)
+        return results
 
     def _fits(self, settings: Mapping[str, Any]) -> AbstractContextManager[Fits]:
         if self.sharing is None:
@@ -141,11 +167,16 @@ class FoldsObjective:
         name = self.scoring.tuned or (ONLY if ONLY in scores else self.scoring.to_tune(scores))
         return scores[name]
 
-    def _reported(self, number: int, result: FoldResult) -> dict[str, float]:
-        tuned = self._tuned(result)
+    def _score(self, results: Sequence[FoldResult]) -> dict[str, float]:
+        """Return the mean of the tuned score, if it is finite.
+
+        Without it, a pruner doesn't judge a report: what failed ends by its own exception.
+        """
+        tuned = float(np.mean([self._tuned(each) for each in results]))
+        return {METRIC: tuned} if math.isfinite(tuned) else {}
+
+    def _details(self, number: int, result: FoldResult) -> dict[str, float]:
         return {
-            # Without it, a pruner doesn't judge the fold: what failed ends by its own exception.
-            **({METRIC: tuned} if math.isfinite(tuned) else {}),
             f"split{number}_fit_time": result.fit_time,
             f"split{number}_score_time": result.score_time,
             **{f"split{number}_test_{name}": value for name, value in result.test.items()},

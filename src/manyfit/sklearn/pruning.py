@@ -1,15 +1,17 @@
 """How a search ends hopeless trials: what they report, and which pruner judges it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from manyfit._checks import check_number
 from manyfit.errors import ArgumentError
+from manyfit.pruners.asha import AshaPruner
 from manyfit.pruners.folds import FoldPruner
 from manyfit.sklearn.estimators import configured
 from manyfit.sklearn.fold import Fold
 from manyfit.sklearn.growth import STAGES, why_not_grown
+from manyfit.sklearn.inputs import Inputs
+from manyfit.sklearn.rungs import Rungs
 from manyfit.sklearn.spaces import SettingsSpace
 
 # With twice as many rounds each, the first of this many stages has a thousandth of all.
@@ -24,27 +26,42 @@ class Pruning:
         pruner: The pruner; None to end no trial.
         stages: The number of reports of a model that grows, within its first fold.
         is_repeatable: Whether settings must not depend on the timing of several trials.
+        folds: The folds on which a trial is evaluated; with rungs, those of one after the other.
+        rungs: The numbers of rows of the rungs that a trial climbs; empty if it has none.
     """
 
     pruner: Any
     stages: int
     is_repeatable: bool
+    folds: tuple[Fold, ...]
+    rungs: tuple[int, ...] = ()
 
     @classmethod
     def of(
-        cls, options: Any, candidates: SettingsSpace, folds: Sequence[Fold], *, parallelism: int
+        cls,
+        options: Any,
+        candidates: SettingsSpace,
+        inputs: Inputs,
+        *,
+        n_trials: int,
+        parallelism: int,
     ) -> "Pruning":
         """Return the pruning of a search.
 
         Args:
-            options: The search, with `estimator`, `pruner`, `random_state` and `stages`.
+            options: The search.
             candidates: Its space.
-            folds: Its folds.
+            inputs: Its data and folds.
+            n_trials: The number of trials.
             parallelism: The number of trials that run at once.
 
         Raises:
-            ArgumentError: `stages` is no whole number, too large, or no candidate can be grown.
+            ArgumentError: `stages` is no whole number, too large, or no candidate can be grown;
+                or `halving` or what belongs to it breaks a rule.
         """
+        if options.halving is not None:
+            return cls._by_rows(options, inputs, n_trials)
+        folds = inputs.folds
         pruner, is_auto = options.pruner, options.pruner == "auto"
         is_seeded = options.random_state is not None and parallelism > 1
         is_repeatable = is_seeded and (is_auto or pruner is None)
@@ -59,7 +76,24 @@ class Pruning:
             stages = 0
         if is_auto:
             pruner = FoldPruner(len(folds), stages) if len(folds) > 1 or stages else None
-        return cls(None if is_repeatable else pruner, stages, is_repeatable)
+        return cls(None if is_repeatable else pruner, stages, is_repeatable, folds)
+
+    @classmethod
+    def _by_rows(cls, options: Any, inputs: Inputs, n_trials: int) -> "Pruning":
+        if options.halving != "rows":
+            raise ArgumentError(f"halving must be 'rows' or None, but got {options.halving!r}")
+        if options.pruner is None:
+            raise ArgumentError("halving='rows' needs a pruner, but got pruner=None: leave it out")
+        if options.stages not in ("auto", 0):
+            raise ArgumentError(
+                f"halving='rows' and stages can't be combined, but got stages={options.stages!r}: "
+                "leave one of them out"
+            )
+        rungs = Rungs.of(options, inputs, n_trials)
+        pruner = options.pruner
+        if pruner == "auto":
+            pruner = AshaPruner(min_steps=rungs.rows[0], reduction=options.factor)
+        return cls(pruner, 0, is_repeatable=False, folds=rungs.folds, rungs=rungs.rows)
 
 
 def _given_stages(given: Any, pruner: Any) -> int:

@@ -83,28 +83,21 @@ class Search:
             Interrupted: On a Ctrl-C.
             Exception: A fit failed and `error_score` is "raise", or a scorer returned no number.
         """
-        options = self.options
-        n_trials = self._n_trials()
-        executor = make_executor(
-            _where(options.executor), parallelism=options.parallelism, n_trials=n_trials
-        )
-        pruning = Pruning.of(
-            options, self.candidates, self.inputs.folds, parallelism=executor.parallelism
-        )
-        objective = self._objective(executor, pruning, self._fronts(n_trials))
+        options, n_trials = self.options, self._n_trials
+        objective = self._objective(self._executor, self._fronts(n_trials))
         if options.verbose > 0:
             folds = len(self.inputs.folds)
             print(
                 f"Fitting {folds} folds for each of {n_trials} candidates, totalling "
                 f"{folds * n_trials} fits"
             )
-        with objective.sharing or contextlib.nullcontext(), self._study(executor, pruning) as study:
+        with objective.sharing or contextlib.nullcontext(), self._study() as study:
             try:
                 result = study.tune(
                     objective,
                     n_trials=n_trials,
                     timeout=options.timeout,
-                    executor=executor,
+                    executor=self._executor,
                     max_failures=n_trials if options.sampler == "grid" else None,
                     progress="auto" if options.verbose == 1 else None,
                 )
@@ -116,9 +109,9 @@ class Search:
         return result
 
     @contextlib.contextmanager
-    def _study(self, executor: Executor, pruning: Pruning) -> Iterator[Study]:
-        options, seed = self.options, _seed_of(self.options.random_state)
-        lag = executor.parallelism if pruning.is_repeatable else None
+    def _study(self) -> Iterator[Study]:
+        options, pruning = self.options, self._pruning
+        lag = self._executor.parallelism if pruning.is_repeatable else None
         with self._folder() as folder:
             with _told_what_changed(options.name):
                 study = Study(
@@ -127,7 +120,7 @@ class Search:
                     direction="maximize",
                     name=options.name,
                     folder=folder,
-                    seed=seed,
+                    seed=_seed_of(options.random_state),
                     sampler=options.sampler,
                     pruner=pruning.pruner,
                     lag=lag,
@@ -141,7 +134,7 @@ class Search:
         options, estimator = self.options, self.options.estimator
         tuned = options.refit if isinstance(options.refit, str) else ""
         return {
-            **self.inputs.marks,
+            **self.inputs.marks(self._pruning.folds),
             "search.estimator": f"{type(estimator).__name__}, {_digest(estimator.get_params())}"
             f"{own_code(estimator, options.space)}",
             "search.scoring": f"{_digest((options.scoring, options.error_score, tuned))}"
@@ -152,6 +145,29 @@ class Search:
         """Return the settings of a trial."""
         return self.candidates.settings(trial.params)
 
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The numbers of rows on which trials are evaluated one after another, if that is asked."""
+        return self._pruning.rungs
+
+    @functools.cached_property
+    def _executor(self) -> Executor:
+        options = self.options
+        return make_executor(
+            _where(options.executor), parallelism=options.parallelism, n_trials=self._n_trials
+        )
+
+    @functools.cached_property
+    def _pruning(self) -> Pruning:
+        return Pruning.of(
+            self.options,
+            self.candidates,
+            self.inputs,
+            n_trials=self._n_trials,
+            parallelism=self._executor.parallelism,
+        )
+
+    @functools.cached_property
     def _n_trials(self) -> int:
         given = check_optional("n_trials", self.options.n_trials, least=1, whole=True)
         size = self.candidates.space.size
@@ -162,7 +178,7 @@ class Search:
                 f"The total space of parameters {size} is smaller than n_trials={given}. Running "
                 f"{size} trials.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return min(each for each in (given, size) if each is not None)
 
@@ -201,22 +217,20 @@ class Search:
         with contextlib.suppress(NotShared):
             return fronts.sharing(
                 data_key({name: data[name] for name in ("X", "y", "fit_params", "folds")}),
-                folds=len(self.inputs.folds),
+                folds=len(self._pruning.folds),
                 budget=self.budget,
                 train_scores=self.options.return_train_score,
             )
         return None
 
-    def _objective(
-        self, executor: Executor, pruning: Pruning | None = None, fronts: Fronts | None = None
-    ) -> FoldsObjective:
-        options = self.options
+    def _objective(self, executor: Executor, fronts: Fronts | None = None) -> FoldsObjective:
+        options, pruning = self.options, self._pruning
         data: Mapping[str, Any] = {
             "X": self.inputs.data.X,
             "y": self.inputs.data.y,
             "fit_params": dict(self.inputs.data.fit_params),
             "score_params": dict(self.inputs.data.score_params),
-            "folds": self.inputs.folds,
+            "folds": pruning.folds,
         }
         return FoldsObjective(
             estimator=options.estimator,
@@ -227,7 +241,8 @@ class Search:
             error_score=options.error_score,
             all_folds=options.pruner is None,
             config=get_config(),
-            stages=0 if pruning is None else pruning.stages,
+            stages=pruning.stages,
+            rungs=pruning.rungs,
             sharing=None if fronts is None else self._sharing(fronts, data),
         )
 

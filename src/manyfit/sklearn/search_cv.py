@@ -60,6 +60,13 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
             grow are GradientBoosting, HistGradientBoosting, RandomForest, ExtraTrees and Bagging,
             also as the last step of a `Pipeline`, unless they stop early by themselves. What is
             fitted is the same to the last digit.
+        halving: `"rows"` evaluates each trial on few rows first, and goes on to more only with the
+            best, as `HalvingRandomSearchCV` does, but without rounds: a trial is judged when it
+            arrives (`AshaPruner`, unless `pruner` is given). What isn't evaluated on all rows has
+            no mean score, and is never best. With several trials at once, timing matters then.
+        factor: One trial in this many goes on to this many times the rows.
+        min_resources: The rows of the first rung: a number; `"smallest"`, two per fold and class;
+            or `"exhaust"`, as many as leave a trial for all rows, of `n_trials`.
         error_score: What stands for the score of a fold that failed: a number, or `"raise"` to end
             the search. A trial with a NaN is never best; it ends at once, unless `pruner` is None.
         return_train_score: Whether training rows are scored, too.
@@ -80,7 +87,10 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
 
     Attributes:
         cv_results_: As for `GridSearchCV`, one row per finished trial. `state` is COMPLETE, PRUNED
-            or FAIL, and `reason` says why; those without a mean have NaN.
+            or FAIL, and `reason` says why; those without a mean have NaN. With `halving`,
+            `n_resources` is the number of rows that a trial came to, and `iter` its rung.
+        n_resources_, n_candidates_: With `halving`, the rows of each rung, and the number of trials
+            that were evaluated on them.
         best_estimator_, best_score_, best_params_, best_index_: As for `GridSearchCV`.
         scorer_, n_splits_, refit_time_, multimetric_: As for `GridSearchCV`.
         savings_: What `cache` has saved: `hits`, `made`, `seconds`, `most_bytes`, `budget`.
@@ -111,6 +121,9 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         sampler: Any = "auto",
         pruner: Any = "auto",
         stages: int | str = "auto",
+        halving: str | None = None,
+        factor: int = 3,
+        min_resources: int | str = "exhaust",
         error_score: Any = np.nan,
         return_train_score: bool = False,
         cache: bool | int = True,
@@ -132,6 +145,9 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         self.sampler = sampler
         self.pruner = pruner
         self.stages = stages
+        self.halving = halving
+        self.factor = factor
+        self.min_resources = min_resources
         self.error_score = error_score
         self.return_train_score = return_train_score
         self.cache = cache
@@ -192,7 +208,12 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
             folds=self.n_splits_,
             train_scores=self.return_train_score,
             error_score=score,
+            rungs=search.rungs,
         )
+        if search.rungs:
+            self.n_resources_ = list(search.rungs)
+            came_to = self.cv_results_["n_resources"]
+            self.n_candidates_ = [int((came_to >= rows).sum()) for rows in search.rungs]
         self.savings_ = search.savings(result)
         if self.refit is not False or not self.multimetric_:
             self._choose(self.refit if self.multimetric_ else ONLY)
