@@ -91,7 +91,7 @@ EVENTS: dict[type, st.SearchStrategy[Event]] = {
     CallStarted: st.builds(
         CallStarted,
         *(text, number, at, digests, st.none() | number, text, st.booleans(), text, st.booleans()),
-        *(st.dictionaries(text, digests, max_size=2), digests),
+        *(st.dictionaries(text, digests, max_size=2), *[digests] * 4),
     ),
     GroupsDescribed: st.builds(GroupsDescribed, digests, at),
     ClusterDescribed: st.builds(ClusterDescribed, st.none() | text, digests, at),

@@ -116,11 +116,13 @@ def _defaults(kind: type[Event]) -> dict[str, Any]:
     }
 
 
-# Fields that are omitted if they have their default, since a call may have very many groups.
+# Fields that are omitted if they have their default: a call may have very many groups, and older
+# records have no such fields.
 _LEFT_OUT: dict[type[Event], Mapping[str, Any]] = {
     kind: _defaults(kind)
     for kind in (
-        *(StudyCreated, WorkDescribed, AttemptFinished, AttemptPruned, AttemptFailed, GroupEnded),
+        *(StudyCreated, WorkDescribed, AttemptFinished, AttemptPruned, AttemptFailed),
+        *(CallStarted, GroupEnded),
     )
 }
 

@@ -50,6 +50,9 @@ class CallStarted:
         functions: Digests of the objective, and of a baseline, by name (see `fingerprint`). Empty
             if an older Manyfit didn't record them.
         settings: Digests of the other settings that affect how groups are tuned.
+        code: The location and version of the objective's code (see `manyfit.origin`).
+        packages: The versions of the packages installed on the driver, by name.
+        machine: The driver's machine.
     """
 
     host: str
@@ -63,6 +66,9 @@ class CallStarted:
     trials: bool = False
     functions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

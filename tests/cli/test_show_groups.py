@@ -50,6 +50,32 @@ class TestGroups:
             "show", "m4", "--trials", "1", "--folder", groups
         )
 
+    def test_how_to_reproduce_one(self, tmp_path, shown):
+        """The seed, the code's version, the packages and the machine, in words and as JSON."""
+        rows = pandas.DataFrame({"shop": [*"ab"], "price": [1.0, 2.0]})
+        manyfit.tune_groups(
+            rows,
+            by="shop",
+            objective=lambda shop, params: {"loss": params["x"]},
+            space={"x": manyfit.Float(0, 1)},
+            metric="loss",
+            n_trials=1,
+            name="made",
+            folder=tmp_path,
+            seed=7,
+            parallelism=1,
+            tracker=None,
+            progress=None,
+        )
+        output = shown("show", "made", "--folder", str(tmp_path))
+        made = json.loads(shown("show", "made", "--json", "--folder", str(tmp_path)))["made"]
+
+        assert "\n seed 7\n" in output.partition("How to reproduce:")[2]
+        assert re.search(rf"\n code name .*, file {re.escape(__file__)}, sha256 \w{{12}}", output)
+        assert f"numpy {made['packages']['numpy']}" in output
+        assert "more: --json has them" in output
+        assert made["machine"]["python"] in output
+
     def test_a_command_for_studies(self, groups, capsys):
         """It says what the name is."""
         assert main(["show", "m4", "--trial", "3", "--folder", groups]) == 2

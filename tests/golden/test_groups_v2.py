@@ -90,6 +90,15 @@ EXPECTED: list[GroupsEvent] = [
     ),
     GroupEnded('["a",1]', ["a", 1767225600000000], "FAIL", 1767225603.0),
     CallEnded("all groups are done", 1767225604.0, ["1 group gained"]),
+    CallStarted(
+        "laptop",
+        4243,
+        1767225600.25,
+        {"shop": "string"},
+        code={"name": "fit", "file": "/home/größe/fit.py", "commit": "89ab", "dirty": "no"},
+        packages={"numpy": "2.3.1"},
+        machine={"host": "laptop", "cores": "8"},
+    ),
 ]
 
 
@@ -112,7 +121,7 @@ def test_it_is_never_repaired(tmp_path: Path) -> None:
 
 def test_a_column_of_a_later_version() -> None:
     """It is refused in words, never dropped, and is no damage."""
-    line = to_line(EXPECTED[-2])[:-1]
+    line = to_line(EXPECTED[-3])[:-1]
     later = line.replace(b'"at":', b'"cost":2.5,"at":')
     unsealed = later[:-18]
     sealed = b'%b,"crc":"%08x"}' % (unsealed, zlib.crc32(unsealed))

@@ -7,6 +7,7 @@ from manyfit.archive import is_of_groups, load_study, study_folder
 from manyfit.cli.page import Commands, Page, add_forms, count
 from manyfit.cli.rows import best_of, study_record, trial_row
 from manyfit.cli.show_groups import show_groups
+from manyfit.cli.show_record import record_of, show_record
 from manyfit.cli.show_trial import listed, show_trial
 from manyfit.result import Failure, StudyResult
 from manyfit.trackers.progress import counted
@@ -48,7 +49,8 @@ def run(page: Page, arguments: argparse.Namespace) -> int:
         return 0
     trials = ranked(result, result.metric)
     if arguments.json:
-        page.as_json(study_record(result, trials[: arguments.trials]))
+        shown = study_record(result, trials[: arguments.trials])
+        page.as_json({**shown, "made": record_of(result.folder)})
     elif arguments.csv:
         rows = [trial_row(trial) for trial in trials[: arguments.trials]]
         page.as_csv(rows, ordered(dict.fromkeys(name for row in rows for name in row)))
@@ -77,6 +79,7 @@ def _show(page: Page, result: StudyResult, n_trials: int) -> None:
         page.say(f"\n{counted(count, 'attempt')} {'was' if count == 1 else 'were'} lost:")
     for loss in losses:
         page.say(f"  {loss.reason} ({_numbers(loss.numbers)}{_where(loss, result)})")
+    show_record(page, result.folder)
 
 
 def _show_trials(page: Page, result: StudyResult, n_trials: int) -> None:

@@ -4,6 +4,7 @@ import argparse
 
 from manyfit.cli.page import Page
 from manyfit.cli.rows import group_rows, groups_record
+from manyfit.cli.show_record import record_of, show_record
 from manyfit.errors import ArgumentError
 from manyfit.groups.loading import load_groups
 from manyfit.groups.result.result import GroupsResult
@@ -26,7 +27,8 @@ def show_groups(page: Page, arguments: argparse.Namespace) -> None:
             "best params"
         )
     if arguments.json:
-        page.as_json(groups_record(result, result.rows.slice(0, arguments.trials)))
+        shown = groups_record(result, result.rows.slice(0, arguments.trials))
+        page.as_json({**shown, "made": record_of(result.folder)})
     elif arguments.csv:
         page.as_csv(group_rows(result, result.rows.slice(0, arguments.trials)))
     else:
@@ -45,3 +47,4 @@ def _show(page: Page, result: GroupsResult, n_groups: int) -> None:
         page.as_table(columns, rows, prose=("params",))
     if len(result) > len(rows):
         page.print(f"{len(result) - len(rows)} more: --trials {len(result)} shows all.")
+    show_record(page, result.folder)

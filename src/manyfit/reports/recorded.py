@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import TypeAlias
 
 from manyfit.errors import JournalError
 from manyfit.events import (
@@ -17,6 +18,8 @@ from manyfit.group_events import CallCreated, CallEnded, CallStarted
 from manyfit.journal.file import FILE_NAME, read_events
 from manyfit.trackers.progress import counted
 
+Told: TypeAlias = str | Mapping[str, str]
+
 
 def facts(folder: Path) -> list[tuple[str, str]]:
     """Return what a record says of how it was made, a title and a text for each.
@@ -24,7 +27,18 @@ def facts(folder: Path) -> list[tuple[str, str]]:
     Args:
         folder: The folder of a study or a call.
     """
-    found = [("record", str(folder))]
+    return [
+        (title, each if isinstance(each, str) else listed(each)) for title, each in told(folder)
+    ]
+
+
+def told(folder: Path) -> list[tuple[str, Told]]:
+    """Return what a record says of how it was made: for each title a text, or texts by name.
+
+    Args:
+        folder: The folder of a study or a call.
+    """
+    found: list[tuple[str, Told]] = [("record", str(folder))]
     if not (folder / FILE_NAME).exists():
         return found
     last: dict[type, object] = {}
@@ -42,7 +56,7 @@ def facts(folder: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _facts_of(event: object) -> Iterator[tuple[str, str]]:
+def _facts_of(event: object) -> Iterator[tuple[str, Told]]:
     match event:
         case StudyCreated() | CallCreated():
             yield "created", f"{moment(event.at)}, by Manyfit {event.manyfit}"
@@ -52,7 +66,10 @@ def _facts_of(event: object) -> Iterator[tuple[str, str]]:
         case CallStarted():
             yield from _driver(event)
             for function, digests in event.functions.items():
-                yield f"digests of {function}", _listed(digests)
+                yield f"digests of {function}", digests
+            for name in ("code", "packages", "machine"):
+                if found := getattr(event, name):
+                    yield name, found
         case DriverStarted():
             yield from _driver(event)
         case SpaceChanged():
@@ -61,20 +78,21 @@ def _facts_of(event: object) -> Iterator[tuple[str, str]]:
             yield "ended", moment(event.at)
 
 
-def _driver(event: CallStarted | DriverStarted) -> Iterator[tuple[str, str]]:
+def _driver(event: CallStarted | DriverStarted) -> Iterator[tuple[str, Told]]:
     yield "driver", f"{event.host}, process {event.pid}, from {moment(event.at)}"
 
 
-def _described(event: WorkDescribed) -> Iterator[tuple[str, str]]:
+def _described(event: WorkDescribed) -> Iterator[tuple[str, Told]]:
     """Yield whatever is recorded of the work, by the names of the event's fields."""
     for field in fields(event):
         value = getattr(event, field.name)
         if isinstance(value, Mapping) and value:
             title = "digests of the objective" if field.name == "objective" else field.name
-            yield title, _listed(value)
+            yield title, value
 
 
-def _listed(items: Mapping[str, str]) -> str:
+def listed(items: Mapping[str, str]) -> str:
+    """Return texts by name as one text."""
     return ", ".join(f"{name} {text}" for name, text in items.items())
 
 

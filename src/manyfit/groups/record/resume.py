@@ -24,6 +24,7 @@ from manyfit.groups.record.row import Schema, Table, as_moments, keys_in, row_sc
 from manyfit.groups.record.state import CallState
 from manyfit.groups.record.store import GroupRecord
 from manyfit.groups.run.base import GroupKeys, Population
+from manyfit.origin import code_of, machine, packages
 from manyfit.trackers.progress import counted
 
 # Settings of a job that may change between calls, as the functions may.
@@ -68,6 +69,9 @@ def started_by(job: GroupJob, keys: Schema) -> CallStarted:
         trials=job.keep_trials,
         functions={name: fingerprint(each) for name, each in functions if each is not None},
         settings={name: digest_of(getattr(job, name)) for name in _SETTINGS},
+        code=code_of(job.objective),
+        packages=packages(),
+        machine=machine(),
     )
 
 
