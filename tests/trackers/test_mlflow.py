@@ -126,6 +126,21 @@ def test_a_study_as_one_finds_it(database: str, tmp_path: Path) -> None:
         "trial_seconds": 4.0,
     }
     assert json.loads(parent.data.tags["manyfit.space"]).keys() == {"lr", "size"}
+    assert_tidy(database)
+
+
+def assert_tidy(database: str) -> None:
+    """One row a trial, and a column for each param and metric of the objective."""
+    mlflow.set_tracking_uri(database)
+    trials = "tags.manyfit.study = 'tale' AND tags.manyfit.trial LIKE '%'"
+    frame = mlflow.search_runs(experiment_names=["everything"], filter_string=trials)
+    columns = {name for name in frame.columns if name.startswith(("params.", "metrics."))}
+
+    assert sorted(frame["tags.manyfit.trial"], key=int) == ["0", "1", "2", "3", "4"]
+    assert columns == {
+        *("params.lr", "params.size", "metrics.loss"),
+        *("metrics.accuracy", "metrics.test_accuracy"),
+    }
 
 
 def test_nothing_is_printed(
