@@ -85,7 +85,13 @@ APART = (("worker", ("samplers", "pruners", "commands", "engine")),)
 ADAPTERS = (("executors", "spark"), ("journal",), ("trackers",))
 # The files that import a package, by its name or by a string.
 HOMES = {
-    "optuna": ("samplers/optuna.py", "optuna_study.py", "optuna/*.py", "hyperopt/tpe.py"),
+    "optuna": (
+        "samplers/optuna.py",
+        "pruners/optuna.py",
+        "optuna_study.py",
+        "optuna/*.py",
+        "hyperopt/tpe.py",
+    ),
     "plotly": ("plots/figure.py",),
     "mlflow": ("trackers/mlflow_server.py", "trackers/mlflow_app.py", "worker/autologging.py"),
     "rich": ("trackers/terminal*.py", "cli/*.py"),

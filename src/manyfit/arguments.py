@@ -12,8 +12,7 @@ from manyfit._checks import check_number, check_optional
 from manyfit.budget import Budget
 from manyfit.errors import ArgumentError, ObjectiveError
 from manyfit.executors.base import Executor
-from manyfit.pruners.auto import NoPruner
-from manyfit.pruners.base import PrunerSettings
+from manyfit.pruners.auto import NoPruner, Pruning
 from manyfit.repeats import LEADERS
 from manyfit.space import Space
 from manyfit.trial import Params
@@ -159,9 +158,7 @@ def notes_on(
     return tuple(notes)
 
 
-def pruner_with(
-    lag: int | None, pruner: str | PrunerSettings | None
-) -> str | PrunerSettings | None:
+def pruner_with(lag: int | None, pruner: Pruning) -> Pruning:
     """Return the pruner to use with a lag: none, because pruning depends on timing.
 
     Raises:

@@ -37,8 +37,7 @@ from manyfit.journal.file import FileJournal
 from manyfit.metric import Direction, Metric
 from manyfit.orders import heeded
 from manyfit.prior import earlier_studies
-from manyfit.pruners.auto import make_pruner, prunes
-from manyfit.pruners.base import PrunerSettings
+from manyfit.pruners.auto import Pruning, make_pruner, prunes
 from manyfit.recorder import Recorder
 from manyfit.reports.study import study_html
 from manyfit.result import StudyResult
@@ -76,7 +75,8 @@ class Study:
         seed: Makes proposals and the trials' own seeds repeatable; drawn at random by default.
         sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"nearby"`, `"grid"`, a
             `Sampler`, or any instance from `optuna.samplers`.
-        pruner: `"auto"`, `"median"`, `"asha"`, a pruner, or None to end no trial early.
+        pruner: `"auto"`, `"median"`, `"asha"`, a pruner, an instance from `optuna.pruners`, or None
+            to end no trial early.
         start_with: Points to try first, in order; missing params are drawn at random.
         prior_from: Earlier studies to learn from; see `manyfit.tune`.
         n_trials: The total number of trials that `ask` returns; None for no limit.
@@ -117,7 +117,7 @@ class Study:
         folder: str | Path = ".manyfit",
         seed: int | None = None,
         sampler: "str | Sampler | optuna.samplers.BaseSampler" = "auto",
-        pruner: str | PrunerSettings | None = "auto",
+        pruner: Pruning = "auto",
         start_with: Iterable[Params] = (),
         prior_from: Iterable[Any] = (),
         n_trials: int | None = None,

@@ -8,7 +8,7 @@ from manyfit.budget import Stop
 from manyfit.executors.base import Executor
 from manyfit.hooks import OnTrialEnd
 from manyfit.metric import Direction
-from manyfit.pruners.base import PrunerSettings
+from manyfit.pruners.auto import Pruning
 from manyfit.result import StudyResult
 from manyfit.samplers.base import Sampler
 from manyfit.space import Space
@@ -32,7 +32,7 @@ def tune(
     parallelism: int | None = None,
     executor: str | Executor = "processes",
     sampler: "str | Sampler | optuna.samplers.BaseSampler" = "auto",
-    pruner: str | PrunerSettings | None = "auto",
+    pruner: Pruning = "auto",
     stop: Stop | Iterable[Stop] | None = None,
     on_trial_end: OnTrialEnd | None = None,
     start_with: Iterable[Params] = (),
@@ -85,7 +85,8 @@ def tune(
             `Executor`.
         sampler: `"auto"`, `"gp"`, `"tpe"`, `"random"`, `"quasirandom"`, `"nearby"`, `"grid"`, a
             `Sampler`, or any instance from `optuna.samplers`.
-        pruner: `"auto"`, `"median"`, `"asha"`, a pruner, or None to end no trial early.
+        pruner: `"auto"`, `"median"`, `"asha"`, a pruner, an instance from `optuna.pruners`, or None
+            to end no trial early.
         stop: `Target(...)`, `NoImprovement(...)`, a function, or a list of them. A function gets
             the result so far after each trial, and when a study is resumed, and returns whether the
             search is over, or why, as a string.

@@ -49,8 +49,9 @@ class TestWords:
             make_pruner(pruner, LOSS)
 
         assert str(caught.value) == (
-            "pruner must be one of 'auto', 'median', 'asha', 'none', None, or a pruner such as "
-            f"MedianPruner(min_steps=3), but got {pruner!r}"
+            "pruner must be one of 'auto', 'median', 'asha', 'none', None, a pruner such as "
+            "MedianPruner(min_steps=3), or an instance of one of Optuna's pruners, but got "
+            f"{pruner!r}"
         )
 
     def test_a_pruner_of_your_own(self) -> None:

@@ -8,7 +8,7 @@ from manyfit.budget import Stop
 from manyfit.groups.record.output import Output
 from manyfit.groups.search.holdout import Holdout
 from manyfit.metric import Metric
-from manyfit.pruners.base import PrunerSettings
+from manyfit.pruners.auto import Pruning
 from manyfit.space import Space
 from manyfit.trial import Params
 from manyfit.worker.work import Limits
@@ -54,7 +54,7 @@ class GroupJob:
     order_by: tuple[str, ...] = ()
     holdout: Holdout | None = None
     sampler: Any = "auto"
-    pruner: str | PrunerSettings | None = "auto"
+    pruner: Pruning = "auto"
     baseline: Callable[..., Any] | None = None
     start_with: tuple[Params, ...] = ()
     points: Mapping[str, tuple[Params, ...]] = field(default_factory=dict)

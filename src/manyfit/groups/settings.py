@@ -19,8 +19,7 @@ from manyfit.groups.joint import AGGREGATES, Aggregate
 from manyfit.groups.record.row import key_names
 from manyfit.groups.search.holdout import Holdout
 from manyfit.metric import Direction, Metric
-from manyfit.pruners.auto import make_pruner
-from manyfit.pruners.base import PrunerSettings
+from manyfit.pruners.auto import Pruning, make_pruner
 from manyfit.samplers.auto import make_sampler
 from manyfit.space import Space
 from manyfit.trial import Params
@@ -63,7 +62,7 @@ def job_of(
     baseline: Params | Callable[..., Any] | None,
     start_with: Iterable[Params],
     sampler: Any,
-    pruner: str | PrunerSettings | None,
+    pruner: Pruning,
     stop: Stop | Iterable[Stop] | None,
     trial_timeout: float | None,
     trial_memory: int | None,

@@ -36,7 +36,7 @@ from manyfit.groups.search.holdout import Holdout
 from manyfit.groups.settings import Mode, created_by, job_of
 from manyfit.metric import Direction
 from manyfit.orders import heeded, interrupt
-from manyfit.pruners.base import PrunerSettings
+from manyfit.pruners.auto import Pruning
 from manyfit.space import Space
 from manyfit.spark.executor import SparkExecutor
 from manyfit.spark.watch import explained
@@ -64,7 +64,7 @@ def tune_groups(
     baseline: Params | Callable[..., Any] | None = None,
     start_with: Iterable[Params] = (),
     sampler: Any = "auto",
-    pruner: str | PrunerSettings | None = "auto",
+    pruner: Pruning = "auto",
     stop: Stop | Iterable[Stop] | None = None,
     trial_timeout: float | None = None,
     trial_memory: int | None = None,

@@ -1,9 +1,12 @@
 """Turn what a user passes as `pruner=` into the pruner of a study."""
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from manyfit._optional import load
 from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
 from manyfit.pruners.asha import AshaPruner
@@ -11,6 +14,12 @@ from manyfit.pruners.base import Pruner, PrunerSettings
 from manyfit.pruners.median import MedianPruner
 from manyfit.pruners.narrowing import Narrowing
 from manyfit.trial import Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+# What a user passes as `pruner`.
+Pruning: TypeAlias = "str | PrunerSettings | optuna.pruners.BasePruner | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +70,15 @@ _WORDS: Mapping[str, PrunerSettings] = {
 }
 
 
-def make_pruner(pruner: str | PrunerSettings | None, metric: Metric) -> Pruner:
+def make_pruner(pruner: Pruning, metric: Metric) -> Pruner:
     """Return a new pruner for a study, from what the user passed.
 
     Every pruner except "none" ends a trial at once that reports NaN or an infinity as the tuned
     metric: it could not become a result.
 
     Args:
-        pruner: `"auto"`, `"median"`, `"asha"`, `"none"`, None (the same as `"none"`), or settings
-            such as `MedianPruner(min_steps=3)`.
+        pruner: `"auto"`, `"median"`, `"asha"`, `"none"`, None (the same as `"none"`), settings such
+            as `MedianPruner(min_steps=3)`, or an instance of one of Optuna's pruners.
         metric: The metric being tuned.
 
     Raises:
@@ -81,15 +90,22 @@ def make_pruner(pruner: str | PrunerSettings | None, metric: Metric) -> Pruner:
     settings: object = NoPruner() if pruner is None else pruner
     if isinstance(pruner, str):
         settings = _WORDS.get(pruner)
+    # If optuna was never imported, `pruner` can't be one of its pruners.
+    if "optuna" in sys.modules and _optuna().is_optuna_pruner(pruner):
+        settings = _optuna().OptunaPruner(pruner)
     if isinstance(settings, NoPruner):
         return settings.bind(metric)
     if isinstance(settings, type) or not isinstance(settings, PrunerSettings):
         words = ", ".join(map(repr, _WORDS))
         raise ArgumentError(
-            f"pruner must be one of {words}, None, or a pruner such as MedianPruner(min_steps=3), "
-            f"but got {pruner!r:.200}"
+            f"pruner must be one of {words}, None, a pruner such as MedianPruner(min_steps=3), or "
+            f"an instance of one of Optuna's pruners, but got {pruner!r:.200}"
         )
     return _EndDiverged(settings.bind(metric), metric)
+
+
+def _optuna() -> Any:
+    return load("manyfit.pruners.optuna")
 
 
 def prunes(pruner: Pruner) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from manyfit.arguments import points_of
 from manyfit.budget import Stop
-from manyfit.pruners.base import PrunerSettings
+from manyfit.pruners.auto import Pruning
 from manyfit.samplers.base import Sampler
 from manyfit.spark_ml.recipe import Recipe
 from manyfit.spark_ml.result import PipelineResult
@@ -33,7 +33,7 @@ def tune_pipeline(
     timeout: float | None = None,
     parallelism: int | Literal["auto"] = "auto",
     sampler: "str | Sampler | optuna.samplers.BaseSampler" = "auto",
-    pruner: str | PrunerSettings | None = "auto",
+    pruner: Pruning = "auto",
     stop: Stop | Iterable[Stop] | None = None,
     start_with: Iterable[Mapping[Any, Any]] | None = None,
     prior_from: Iterable[Any] = (),
