@@ -97,7 +97,9 @@ class TestStop:
 
 
 class TestOnTrialEnd:
-    @pytest.mark.parametrize("executor", ["inline", "threads", "processes"])
+    @pytest.mark.parametrize(
+        "executor", ["inline", "threads", pytest.param("processes", marks=pytest.mark.integration)]
+    )
     def test_is_called_once_for_each_trial(self, options, executor):
         """On this thread, with the result so far and the trial as the objective saw it."""
         seen = []

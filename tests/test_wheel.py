@@ -186,6 +186,18 @@ def test_installed_with_an_extra(wheel: Path, tmp_path: Path, extra: str) -> Non
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.soak("wheels")
+def test_the_demo_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    """With its extra, `manyfit demo` tunes a classifier; without a network, of digits."""
+    python = fresh(tmp_path / "python", f"{wheel}[demo]")
+    nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    env = {**nowhere, "no_proxy": "", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = (python.with_name("manyfit"), "demo", "--trials", "2")
+    done = run(*command, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Best by val_loss: trial " in done.stdout
+
+
 def test_import_is_quick() -> None:
     """Loading the package costs less than half a second of a core."""
 

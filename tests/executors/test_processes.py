@@ -32,6 +32,8 @@ from manyfit.worker.channel import ENDINGS
 from manyfit.worker.context import current_trial, report
 from manyfit.worker.work import Limits, Task
 
+pytestmark = pytest.mark.integration  # each starts a process of its own
+
 
 @pytest.fixture
 def rig(tmp_path):

@@ -438,7 +438,9 @@ class TestResume:
 
 
 class TestPlaces:
-    @pytest.mark.parametrize("executor", ["threads", "processes"])
+    @pytest.mark.parametrize(
+        "executor", ["threads", pytest.param("processes", marks=pytest.mark.integration)]
+    )
     def test_in_parallel(self, run, executor):
         """Several trials at once, in threads and processes, with reports."""
         result = run(falling, 12, executor=executor, parallelism=2)

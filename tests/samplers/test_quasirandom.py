@@ -52,6 +52,7 @@ def test_too_many_params():
         QuasiRandomSampler(space, seed=0)
 
 
+@pytest.mark.integration
 def test_the_end_of_the_sequence():
     """After 2**30 points it has nothing more to propose; the last one is still there."""
     sampler = QuasiRandomSampler(SPACE, seed=0)

@@ -85,7 +85,9 @@ def fits(counts):
     return len(counts.read_text().split())
 
 
-@pytest.mark.parametrize("executor", ["inline", "threads", "processes"])
+@pytest.mark.parametrize(
+    "executor", ["inline", "threads", pytest.param("processes", marks=pytest.mark.integration)]
+)
 def test_a_front_is_fitted_once_per_fold(iris, counts, executor):
     """Trials share what their pipelines begin with, and score the same to the last digit."""
     pipeline = make_pipeline(Slow(counts), StandardScaler(), DecisionTreeClassifier(random_state=0))

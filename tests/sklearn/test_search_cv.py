@@ -273,6 +273,7 @@ def test_rows_come_in_any_container(iris):
 # ── trials ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.integration
 def test_trials_run_in_processes_and_are_repeatable(iris):
     """Whatever the timing, a random state gives the same settings; data are shared, not pickled."""
     space = {"C": Float(0.1, 10), "gamma": Float(0.01, 1, log=True)}

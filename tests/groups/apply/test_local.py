@@ -21,6 +21,7 @@ def spread(call, count=40, **given):
     return called_with(call, portions(count), **{"patience": 0.0, "processes": 2, **given})
 
 
+@pytest.mark.integration
 def test_order():
     """Results come in the order of the groups, from several processes."""
     found = spread(lambda found, rows: (found.params["n"], int(rows["x"][0]), os.getpid()))
@@ -34,6 +35,7 @@ def test_quick_calls_stay_here():
     assert set(spread(lambda found, rows: os.getpid(), processes=1)) == {HERE}
 
 
+@pytest.mark.integration
 def test_from_here_to_there():
     """Calls that turn out to take long go on elsewhere, each group once."""
 
@@ -51,6 +53,7 @@ def test_no_groups():
     assert spread(lambda found, rows: 1, count=0) == []
 
 
+@pytest.mark.integration
 def test_errors_are_raised_as_they_are():
     """An exception of a process comes as the exception that it was, and names its group."""
 
@@ -75,6 +78,7 @@ def test_what_cannot_travel():
     assert set(spread(call)) == {HERE}
 
 
+@pytest.mark.integration
 def test_process_that_dies():
     """What a process dies of there is tried again here."""
 
