@@ -28,6 +28,7 @@ def test_a_number_is_a_loss(returned):
     [
         {"loss": 0.5, "status": "ok"},
         {"loss": 0.5, "status": "ok", "auc": 0.9, "epochs": 7, "converged": True},
+        {"loss": 1.0, "status": "ok", "a": "true", "b": "NaN", "c": '"x"', "d": ""},
         {"loss": 1.0, "status": "ok", "path": "/models/7", "history": [1.0, 0.5], "best": None},
         {"loss": 1.0, "status": "ok", "number": "5", "list": "[1]", "nested": {"a": {"b": [1]}}},
         {"loss": 1.0, "status": "ok", "other": math.inf},

@@ -21,9 +21,8 @@ STATUS_OK = "ok"
 STATUS_FAIL = "fail"
 STATUS_STRINGS = (STATUS_NEW, STATUS_RUNNING, STATUS_SUSPENDED, STATUS_OK, STATUS_FAIL)
 
-# The note that says how to read the others, unless they are floats or strings; and its words.
-_TYPES = "hyperopt_types"
-_JSON, _TEXT = "json", "text"
+# The note with the names of values that came as text, because they aren't JSON or are too long.
+_TEXTS = "not_json"
 # A longer note would be cut, and its JSON could not be read.
 _MOST = 1000
 
@@ -67,28 +66,24 @@ def sent(result: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     """
     usable = is_usable(result)
     values = {str(name): _plain(value) for name, value in result.items()}
-    numbers = {n: v for n, v in values.items() if usable and isinstance(v, int | float)}
-    types = {n: type(v).__name__ for n, v in numbers.items() if not isinstance(v, float)}
-    notes: dict[str, str] = {}
-    for name in [n for n in values if n not in numbers and not (usable and n == "status")]:
-        notes[name], kind = _text(values[name])
-        if kind is not None:
-            types[name] = kind
-    metrics = {name: float(value) for name, value in numbers.items()}
-    return metrics, {**notes, _TYPES: json.dumps(types)} if types else notes
+    metrics = {n: float(v) for n, v in values.items() if usable and type(v) in (int, float)}
+    rest = {n: v for n, v in values.items() if n not in metrics and not (usable and n == "status")}
+    notes = {name: _note(value) for name, value in rest.items()}
+    texts = [name for name, note in notes.items() if note is None]
+    found = {n: str(rest[n]) if note is None else note for n, note in notes.items()}
+    return metrics, {**found, _TEXTS: ", ".join(texts)} if texts else found
 
 
-def _text(value: Any) -> tuple[str, str | None]:
-    """Return a value as a note, and how to read it."""
-    if isinstance(value, str) and len(value) <= _MOST:
-        return value, None
-    try:
-        text = json.dumps(value, default=_listed)
-    except (TypeError, ValueError):
-        text = ""
-    if 0 < len(text) <= _MOST:
-        return text, _JSON
-    return value if isinstance(value, str) else repr(value), _TEXT
+def _note(value: Any) -> str | None:
+    """Return a value as JSON, or a string as it is if it can't be taken for JSON; None if long."""
+    if isinstance(value, str) and _read(value) is value:
+        text = value
+    else:
+        try:
+            text = json.dumps(value, default=_listed)
+        except (TypeError, ValueError):
+            return None
+    return text if len(text) <= _MOST else None
 
 
 def _plain(value: Any) -> Any:
@@ -102,28 +97,27 @@ def _listed(value: Any) -> Any:
 
 
 def received(metrics: Mapping[str, float], notes: Mapping[str, str]) -> dict[str, Any]:
-    """Return the result whose metrics and notes were recorded."""
-    values: dict[str, Any] = {**metrics, **notes}
-    types = json.loads(values.pop(_TYPES, "{}"))
-    found = {name: _read(value, types.get(name)) for name, value in values.items()}
-    return {"status": STATUS_OK, **found}
+    """Return the result whose metrics and notes were recorded.
+
+    Numbers without a fraction are ints, except for the loss.
+    """
+    texts = cut(notes)
+    values = {name: text if name in texts else _read(text) for name, text in notes.items()}
+    values.pop(_TEXTS, None)
+    numbers = {n: int(v) if n != "loss" and v.is_integer() else v for n, v in metrics.items()}
+    return {"status": STATUS_OK, **numbers, **values}
 
 
 def cut(notes: Mapping[str, str]) -> list[str]:
     """Return the names of values that came as text, because they aren't JSON or are too long."""
-    types = json.loads(notes.get(_TYPES, "{}"))
-    return [name for name, kind in types.items() if kind == _TEXT]
+    return notes[_TEXTS].split(", ") if _TEXTS in notes else []
 
 
-def _read(value: Any, kind: str | None) -> Any:
-    match kind:
-        case "int":
-            return int(value)
-        case "bool":
-            return bool(value)
-        case "json":
-            return json.loads(value)
-    return value
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def is_usable(result: Mapping[str, Any]) -> bool:
