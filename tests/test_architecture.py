@@ -18,6 +18,8 @@ SECTIONS = (
         "integer",
         "_numbers",
         "_quantiles",
+        "_nested",
+        "_refused",
         "choice",
         "open_space",
         "layout",

@@ -437,8 +437,10 @@ class TestMistakes:
             ),
             ({"": Int(1, 2)}, "a name in the space must be a non-empty string, but got ''"),
             ({1: Int(1, 2)}, "a name in the space must be a non-empty string, but got 1"),
-            ({"x": {"y": Int(1, 2)}}, "x in the space has a Float, Int or Choice inside a dict."),
-            ({"x": [1, (Int(1, 2),)]}, "x in the space has a Float, Int or Choice inside a list."),
+            (
+                {"x": [1, (Int(1, 2),)]},
+                "x.1 in the space has a Float, Int or Choice inside a tuple",
+            ),
             (
                 {"x": Int(1, 2), "m": Choice({"a": {"x": Int(1, 2)}})},
                 "x is in the space twice: at the top and when m is 'a'",

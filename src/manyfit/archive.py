@@ -267,7 +267,8 @@ def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResu
         if trial.number in engine.outside:
             return trial
         params = engine.space.look_up(trial.params)
-        return replace(trial, params={name: copied(value) for name, value in params.items()})
+        own_ones = {name: copied(value) for name, value in params.items()}
+        return replace(trial, params=engine.space.folded(own_ones))
 
     return StudyResult(
         name=name,

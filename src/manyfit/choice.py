@@ -2,10 +2,9 @@
 
 import bisect
 import functools
-import io
 import json
 import math
-from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import accumulate
 from typing import Any, TypeAlias
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from manyfit._labels import Label, constant_to_json, is_label, label
+from manyfit._nested import PathName, unfolded
 from manyfit._numbers import as_number, broken, is_real
 from manyfit._own import own
 from manyfit._quantiles import Prior
@@ -192,14 +192,15 @@ Domain: TypeAlias = Float | Int | Choice
 def to_entries(items: Mapping[Any, Any], where: str) -> dict[str, Entry]:
     """Check the entries of a space or a branch, and turn NumPy scalars into Python's.
 
+    Those inside dicts and lists are named by their paths.
+
     Raises:
-        SpaceError: A name isn't a string, or a value is another library's domain, or has one of
-            ours inside a collection.
+        SpaceError: A name isn't a string or is there twice, or a value is another library's domain.
     """
     entries: dict[str, Entry] = {}
-    for name, value in items.items():
-        if not isinstance(name, str) or not name:
-            raise SpaceError(f"a name in {where} must be a non-empty string, but got {name!r}")
+    for name, value in _named(items, where):
+        if name in entries:
+            raise SpaceError(f"{name} is in {where} twice: give one of them another name")
         if type(value).__module__.startswith(_FOREIGN):
             raise SpaceError(
                 f"{name} in {where} must be a Float, an Int, a Choice or a constant, but got "
@@ -211,13 +212,39 @@ def to_entries(items: Mapping[Any, Any], where: str) -> dict[str, Entry]:
                 f"{name} in {where} is the class {value.__name__}, not an instance of it: "
                 f"call it, as in {_CALLED[value.__name__]}"
             )
-        if not isinstance(value, Domain) and holds_domain(value):
-            raise SpaceError(
-                f"{name} in {where} has a Float, Int or Choice inside a {type(value).__name__}. "
-                "Params are flat: name it in the space itself, or make it a branch of a Choice"
-            )
         entries[name] = value if isinstance(value, Domain) else _kept(value)
     return entries
+
+
+def _named(items: Mapping[Any, Any], where: str) -> Iterator[tuple[str, Any]]:
+    for name, value in items.items():
+        if not isinstance(name, str) or not name:
+            raise SpaceError(f"a name in {where} must be a non-empty string, but got {name!r}")
+        if not _is_nested(value):
+            yield name, value
+            continue
+        for path, item in unfolded(name, value, _is_nested):
+            yield path, _moved(item, path.rpartition(".")[0], path)
+
+
+def _is_nested(value: object) -> bool:
+    return not isinstance(value, Domain) and holds_domain(value)
+
+
+def _moved(entry: Entry, home: str, path: str) -> Entry:
+    """Return an entry of a dict whose path is `home`; the params of its branches are there, too."""
+    if not isinstance(entry, Choice) or entry.branches is None:
+        return entry
+    if path.rpartition(".")[2].isdigit() and any(entry.branches.values()):
+        raise SpaceError(
+            f"{path} is a Choice of branches inside a list, where the params of its branches would "
+            "have no place: put it into a dict"
+        )
+    options = {
+        branch: {PathName(f"{home}.{n}"): _moved(e, home, n) for n, e in items.items()}
+        for branch, items in entry.branches.items()
+    }
+    return Choice(options, weights=entry.weights)
 
 
 def _kept(value: Any) -> Any:
@@ -239,36 +266,6 @@ def holds_domain(value: object) -> bool:
 def _is_class(value: object) -> bool:
     """Return whether it is the class `Float`, `Int` or `Choice`: the parentheses are missing."""
     return value in (Float, Int, Choice) if isinstance(value, type) else False
-
-
-def refuse_options(name: str, entry: Entry, where: str) -> None:
-    """Refuse a constant that looks like a list of options, which other libraries accept.
-
-    Raises:
-        SpaceError: It is a list, a range, a set, an iterator, or an array of one dimension.
-    """
-    kind, shown = type(entry).__name__, " ".join(repr(entry).split())
-    asked = f"{name} in the space ({where}) is the {kind} {shown:.100}: options, or a constant?"
-    if isinstance(entry, set):
-        raise SpaceError(
-            f"{asked} To try each item, write Choice(sorted(...)) around it. "
-            "A constant can be a frozenset"
-        )
-    if isinstance(entry, list | range | KeysView | ValuesView) or _is_stream(entry):
-        raise SpaceError(
-            f"{asked} To try each item, write Choice(...) around it. A constant can be a "
-            "tuple, or the only option of a Choice: Choice([[64, 32]])"
-        )
-    if hasattr(type(entry), "ndim") and entry.ndim == 1:
-        raise SpaceError(
-            f"{asked} To try each item, write Choice(...) around it. A constant can be the only "
-            "option of a Choice: Choice([array])"
-        )
-
-
-def _is_stream(value: object) -> bool:
-    """Return whether it yields its items only once, as a generator does; open files don't count."""
-    return isinstance(value, Iterator) and not isinstance(value, io.IOBase)
 
 
 def size_of(entries: Mapping[str, Entry]) -> int | None:
@@ -296,12 +293,26 @@ def to_json(name: str, entry: Entry) -> dict[str, Any]:
 
 def _branches_to_json(branches: Mapping[Label, Mapping[str, Entry]]) -> Any:
     """Return branches as an object, or as pairs if the name of one isn't a string."""
-    records = {
-        branch: {name: to_json(name, item) for name, item in items.items()}
-        for branch, items in branches.items()
-    }
+    records = {branch: to_records(items) for branch, items in branches.items()}
     is_plain = all(isinstance(branch, str) for branch in records)
     return records if is_plain else [[branch, record] for branch, record in records.items()]
+
+
+def to_records(entries: Mapping[str, Entry]) -> dict[str, Any]:
+    """Return the entries of a space or a branch as plain JSON."""
+    nested = {"nested": True}
+    return {
+        name: to_json(name, entry) | (nested if isinstance(name, PathName) else {})
+        for name, entry in entries.items()
+    }
+
+
+def from_records(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Entry]:
+    """Return the entries that `to_records` described."""
+    return {
+        (PathName(name) if record.get("nested") else name): from_json(record)
+        for name, record in records.items()
+    }
 
 
 def from_json(record: Mapping[str, Any]) -> Entry:
@@ -310,7 +321,7 @@ def from_json(record: Mapping[str, Any]) -> Entry:
     Raises:
         SpaceError: `record` doesn't describe an entry.
     """
-    fields = dict(record)
+    fields = {name: value for name, value in record.items() if name != "nested"}
     match fields.pop("type", None):
         case "float" | "int" as kind:
             prior = {"prior": Prior.from_json(fields["prior"])} if "prior" in fields else {}
@@ -320,7 +331,7 @@ def from_json(record: Mapping[str, Any]) -> Entry:
             if options is None:
                 branches = fields["branches"]
                 options = {
-                    branch: {name: from_json(item) for name, item in items.items()}
+                    branch: from_records(items)
                     for branch, items in (branches.items() if type(branches) is dict else branches)
                 }
             return Choice(options, weights=fields.get("weights"))

@@ -73,7 +73,7 @@ def _records(
     if completed and metric not in known:
         raise ArgumentError(_without_metric(name, metric, known))
     for trial in completed:
-        yield dict(trial.params), float(trial.metrics.get(metric, math.nan))
+        yield result.space.flat(trial.params), float(trial.metrics.get(metric, math.nan))
 
 
 def _rows(table: Any, name: str, metric: str) -> Iterator[tuple[dict[str, Any], float]]:

@@ -21,7 +21,7 @@ from manyfit.reports.study import study_html
 from manyfit.reports.writing import write
 from manyfit.space import Space
 from manyfit.trial import Attempt, Failed, Lost, State, Trial, gist, log_name
-from manyfit.trial_table import ordered, ranked, row_of, table_of
+from manyfit.trial_table import flattened, ordered, ranked, row_of, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +132,7 @@ class StudyResult(StudyPictures, StudyPlans, StudyExports):
             MissingExtraError: pandas is not installed.
         """
         pandas = _optional.require("pandas", extra="pandas", purpose="StudyResult.table()")
-        rows = [row_of(trial) for trial in self.trials]
+        rows = [row_of(trial) for trial in flattened(self.trials, self.space)]
         columns = {column: None for row in rows for column in row}
         frame: pd.DataFrame = pandas.DataFrame(rows, columns=ordered(columns))
         return frame.astype({"value": "float64", "seconds": "float64"}) if rows else frame
@@ -163,7 +163,7 @@ class StudyResult(StudyPictures, StudyPlans, StudyExports):
             "low": repeated.low,
             "high": repeated.high,
             "value": trial.value,
-            **{f"params_{name}": value for name, value in trial.params.items()},
+            **{f"params_{n}": value for n, value in self.space.flat(trial.params).items()},
         }
 
     def curves(self) -> "pd.DataFrame":
@@ -316,7 +316,8 @@ class StudyResult(StudyPictures, StudyPlans, StudyExports):
 
     def _repr_html_(self) -> str:
         """Return the summary and the ten best trials, as a notebook shows them."""
-        columns, rows = table_of(ranked(self.trials, self.metric)[:_MOST_ROWS], self.metric)
+        first = flattened(ranked(self.trials, self.metric)[:_MOST_ROWS], self.space)
+        columns, rows = table_of(first, self.metric)
         more = len(self.trials) - len(rows)
         lines = [*self._lines(), *([f"  {more} more trials: table() has all"] if more else [])]
         return page_of(self._title, lines, columns, rows)
@@ -334,7 +335,8 @@ class StudyResult(StudyPictures, StudyPlans, StudyExports):
         if self._has_best:
             best = self.best
             lines.append(f"  best    {self.metric.name} {self._shown(best)}")
-            lines += [f"    {n} = {redact_value(n, v)!r}" for n, v in best.params.items()]
+            params = self.space.flat(best.params)
+            lines += [f"    {n} = {redact_value(n, v)!r}" for n, v in params.items()]
         return [*lines, f"  record  {self.folder}"]
 
     def _shown(self, best: Trial) -> str:

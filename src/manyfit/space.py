@@ -1,9 +1,8 @@
 """The space of hyperparameters: their names, their domains, and when each is active."""
 
-import difflib
 import json
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit._labels import Label, constant_to_json, same
+from manyfit._nested import PathName, folded, leaves
 from manyfit._numbers import broken
 from manyfit._own import own_values
+from manyfit._refused import missing, refuse_options, refuse_others
 from manyfit._tree import Path, at, described, exclude_one_another, flatten, replaced, walk, when
 from manyfit.choice import (
     Choice,
     Domain,
     Entry,
-    from_json,
-    refuse_options,
+    from_records,
     size_of,
     to_entries,
-    to_json,
+    to_records,
 )
 from manyfit.domain import Float, Int
 from manyfit.errors import SpaceError
@@ -39,22 +39,14 @@ class Space:
     objective receives it, and it is never tuned. A list or a range is refused, because it may be
     meant as options: pass a Choice of it, or a tuple.
 
+    A dict or a list that has a Float, Int or Choice inside is searched, too. The objective receives
+    it as it is written; everywhere else, a param in it is named by its path: `optimizer.betas.0`.
+
     Params have two forms. The stored form is plain JSON: labels for options, active params only, no
     constants. `materialize` turns it into what the objective receives: copies, but for values that
     can't be copied, such as a lock, and those of `manyfit.share`.
 
-    If you come from another library, `"x": Float(a, b)` in the space stands for:
-
-    | Manyfit | Optuna | Hyperopt |
-    |---|---|---|
-    | `Float(a, b)` | `suggest_float("x", a, b)` | `hp.uniform("x", a, b)` |
-    | `Float(a, b, log=True)` | `suggest_float(.., log=True)` | `hp.loguniform("x", ln a, ln b)` |
-    | `Float(a, b, step=q)` | `suggest_float(.., step=q)` | `hp.quniform("x", a, b, q)` |
-    | `Int(a, b)` | `suggest_int("x", a, b)` | `hp.uniformint("x", a, b)` |
-    | `Float.normal(m, s)` | | `hp.normal("x", m, s)` |
-    | `Choice(xs)` | `suggest_categorical("x", xs)` | `hp.choice("x", xs)` |
-    | `Choice(xs, weights=ps)` | | `hp.pchoice("x", [(p, x), ..])` |
-    | `Choice({"svm": {..}, ..})` | `if x == "svm": suggest_..` | `hp.choice("x", [{..}, ..])` |
+    A space of another library is translated; the guide (`docs/spaces.md`) says to what.
 
     Args:
         entries: Domains and constants by name, in the order in which they are shown.
@@ -94,6 +86,11 @@ class Space:
         found: dict[str, Entry] = {}
         for path, name, entry in flatten(self._entries, ()):
             self._add_place(name, path, found.setdefault(name, entry), entry)
+        self._nested = frozenset(n for n in found if isinstance(n, PathName))
+        for name in self._nested:
+            steps = name.split(".")
+            for home in {".".join(steps[:count]) for count in range(1, len(steps))} & found.keys():
+                raise SpaceError(f"{home} is in the space twice: as itself, and around {name}")
         self.params = {n: entry for n, entry in found.items() if isinstance(entry, Domain)}
         self.constants = {n: entry for n, entry in found.items() if n not in self.params}
 
@@ -154,11 +151,11 @@ class Space:
         active = set()
         for name, domain in self.walk(params):
             if name not in params:
-                raise SpaceError(self._missing(name, domain, params))
+                raise SpaceError(missing(name, domain.rule, params))
             if not domain.contains(params[name]):
                 raise broken(name, domain.rule, params[name])
             active.add(name)
-        self._refuse_others(params, active)
+        refuse_others(params, active, self._places)
 
     def contains(self, params: Params) -> bool:
         """Return whether `params` are in this space, in stored form."""
@@ -182,7 +179,7 @@ class Space:
         """
         if not isinstance(point, Mapping):
             raise SpaceError(f"a point must be a dict of params, but got {point!r:.200}")
-        point = {name: _plain(value) for name, value in point.items()}
+        point = {name: _plain(value) for name, value in self.flat(point).items()}
         params: dict[str, Any] = {}
         constants: set[str] = set()
         for name, entry in walk(self._entries, params):
@@ -190,7 +187,7 @@ class Space:
                 if name in point:
                     params[name] = entry.store(name, point[name])
                 elif rng is None:
-                    raise SpaceError(self._missing(name, entry, point))
+                    raise SpaceError(missing(name, entry.rule, point))
                 else:
                     params[name] = self._drawn(name, entry, point, rng)
             elif name in point:
@@ -200,7 +197,7 @@ class Space:
                         f"{name} is the constant {constant_to_json(name, entry)!r}, but got "
                         f"{constant_to_json(name, point[name])!r}. Leave it out"
                     )
-        self._refuse_others(point, {*params, *constants})
+        refuse_others(point, {*params, *constants}, self._places)
         return params
 
     def _drawn(
@@ -218,10 +215,22 @@ class Space:
 
         Each value is a copy that the caller may change, unless it can't be copied.
         """
-        return own_values(self.look_up(params))
+        return own_values(self.folded(self.look_up(params)))
+
+    def folded(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values by name inside the dicts and lists that the space has them in."""
+        return folded(values, self._nested) if self._nested else dict(values)
+
+    def flat(self, params: Params) -> dict[str, Any]:
+        """Return params of which those inside dicts and lists are named by their paths."""
+        roots = {name.partition(".")[0] for name in self._nested} - self._places.keys()
+        found: dict[str, Any] = {}
+        for name, value in params.items():
+            found |= leaves(name, value, self._places) if name in roots else {name: value}
+        return found
 
     def look_up(self, params: Params) -> dict[str, Any]:
-        """Return the space's own objects, which `materialize` copies: don't change them."""
+        """Return the space's own objects by name, which `materialize` copies: don't change them."""
         return {
             name: entry.option(params[name])
             if isinstance(entry, Choice)
@@ -234,20 +243,6 @@ class Space:
     def key(self, params: Params) -> str:
         """Return a string that is the same for equal params in any order."""
         return _in_order(params)
-
-    def _missing(self, name: str, domain: Domain, given: Mapping[str, Any]) -> str:
-        return f"{name} is missing: it must be {domain.rule}. Given: {_listed(given)}"
-
-    def _refuse_others(self, given: Mapping[str, Any], allowed: Container[str]) -> None:
-        for name in given:
-            if name in allowed:
-                continue
-            if name in self._places:
-                paths = " or ".join(when(path) for path in self._places[name])
-                raise SpaceError(f"{name} is only active {paths}. Leave it out of {_listed(given)}")
-            close = difflib.get_close_matches(str(name), self._places, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"It has {_listed(self._places)}"
-            raise SpaceError(f"{name!r} is not in the space. {hint}")
 
     # ── all points, in order ──────────────────────────────────────────────────────────────────
 
@@ -329,7 +324,7 @@ class Space:
 
         A constant that looks like a credential is redacted.
         """
-        return {name: to_json(name, entry) for name, entry in self._entries.items()}
+        return to_records(self._entries)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Space":
@@ -339,7 +334,7 @@ class Space:
             SpaceError: `record` doesn't describe a space.
         """
         space = cls.__new__(cls)
-        space._fill({name: from_json(entry) for name, entry in record.items()})
+        space._fill(from_records(record))
         return space
 
     def replaced(self, changes: Mapping[str, Any]) -> "Space":
@@ -390,10 +385,6 @@ def _alike(one: Entry, other: Entry) -> bool:
 
 def _is_endless(domain: Domain) -> bool:
     return domain.size is None and not isinstance(domain, Choice)
-
-
-def _listed(names: Iterable[Any]) -> str:
-    return ", ".join(map(str, names)) or "nothing"
 
 
 def _plain(value: Any) -> Any:

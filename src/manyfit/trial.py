@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeAlias, overload
 
+from manyfit._labels import constant_to_json
 from manyfit._redact import redact_value
 
 Params: TypeAlias = Mapping[str, Any]
@@ -309,7 +310,7 @@ class Trial:
         steps = len(self.measurements)
         reports = f", {steps} report{'s' if steps > 1 else ''}" if steps else ""
         params = ", ".join(
-            f"{name}={_cut(' '.join(repr(redact_value(name, param)).split()), _MOST_SHOWN)}"
+            f"{name}={_cut(' '.join(repr(_clean(name, param)).split()), _MOST_SHOWN)}"
             for name, param in self.params.items()
         )
         reason = f", {_cut(self.reason, 2 * _MOST_SHOWN)}" if self.reason else ""
@@ -321,6 +322,12 @@ class Trial:
         """The remote traceback of a trial whose objective raised; otherwise empty."""
         end = self.attempts[-1].end if self.attempts else None
         return end.traceback if isinstance(end, Failed) else ""
+
+
+def _clean(name: str, value: Any) -> Any:
+    """Return a param without credentials, which may also be inside a dict or a list."""
+    is_nested = isinstance(value, dict | list)
+    return constant_to_json(name, value) if is_nested else redact_value(name, value)
 
 
 def _cut(text: str, most: int) -> str:

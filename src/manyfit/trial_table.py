@@ -1,10 +1,12 @@
 """Trials as a table for people: the best first, without credentials."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from manyfit._redact import redact_value
 from manyfit.metric import Metric
+from manyfit.space import Space
 from manyfit.trial import State, Trial
 
 
@@ -45,6 +47,11 @@ def table_of(
         for trial in trials
     ]
     return columns, rows
+
+
+def flattened(trials: Iterable[Trial], space: Space) -> list[Trial]:
+    """Return trials whose params inside dicts and lists are named by their paths."""
+    return [replace(trial, params=space.flat(trial.params)) for trial in trials]
 
 
 def row_of(trial: Trial) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def _stored(trial: Trial, space: Space) -> Trial | None:
     """Return a trial with stored params; None if they aren't in the space."""
     if trial.domains:  # its objective defined the space: not all params are in every trial
         return replace(trial, params=completed(space, trial.params))
-    tuned = {name: value for name, value in trial.params.items() if name in space.params}
+    given = space.flat(trial.params)
+    tuned = {name: value for name, value in given.items() if name in space.params}
     try:
         return replace(trial, params=space.store(tuned))
     except SpaceError:

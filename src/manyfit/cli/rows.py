@@ -84,7 +84,7 @@ def trial_record(result: StudyResult, trial: Trial) -> dict[str, Any]:
         "seconds": trial.seconds,
         "origin": trial.origin,
         "repeat_of": trial.repeat_of,
-        "params": _redacted(trial.params),
+        "params": _redacted(result.space.flat(trial.params)),
         "metrics": trial.metrics,
         "notes": _redacted(trial.notes),
         "attempts": [_attempt(attempt) for attempt in trial.attempts],

@@ -11,7 +11,7 @@ from manyfit.cli.show_record import record_of, show_record
 from manyfit.cli.show_trial import listed, show_trial
 from manyfit.result import Failure, StudyResult
 from manyfit.trackers.progress import counted
-from manyfit.trial_table import ordered, ranked, table_of
+from manyfit.trial_table import flattened, ordered, ranked, table_of
 
 # The number of trials, or ranges of trials, that are listed before the rest is counted.
 _MOST_NAMED = 8
@@ -52,7 +52,7 @@ def run(page: Page, arguments: argparse.Namespace) -> int:
         shown = study_record(result, trials[: arguments.trials])
         page.as_json({**shown, "made": record_of(result.folder)})
     elif arguments.csv:
-        rows = [trial_row(trial) for trial in trials[: arguments.trials]]
+        rows = [trial_row(each) for each in flattened(trials[: arguments.trials], result.space)]
         page.as_csv(rows, ordered(dict.fromkeys(name for row in rows for name in row)))
     else:
         _show(page, result, 10 if arguments.trials is None else arguments.trials)
@@ -84,7 +84,7 @@ def _show(page: Page, result: StudyResult, n_trials: int) -> None:
 
 def _show_trials(page: Page, result: StudyResult, n_trials: int) -> None:
     searched = [trial for trial in ranked(result, result.metric) if trial.repeat_of is None]
-    columns, rows = table_of(searched[:n_trials], result.metric)
+    columns, rows = table_of(flattened(searched[:n_trials], result.space), result.metric)
     if rows:
         page.as_table(columns, rows, prose=("reason",))
     if len(searched) > n_trials:

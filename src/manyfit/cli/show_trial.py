@@ -30,7 +30,7 @@ def _show(page: Page, result: StudyResult, trial: Trial) -> None:
     reason = f": {trial.reason}" if trial.reason else ""
     page.say(f"Trial {trial.number} of {result.name}: {trial.state.value}{reason}")
     page.say(f"  proposed by  {trial.origin}")
-    for name, value in trial.params.items():
+    for name, value in result.space.flat(trial.params).items():
         page.say(f"    {name} = {redact_value(name, value)!r}")
     if trial.metrics:
         page.say(f"  metrics      {listed(trial.metrics)}")

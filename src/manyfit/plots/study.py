@@ -78,8 +78,8 @@ def last_value(study: Studied, trial: Trial) -> float:
 
 def stored(study: Studied, trial: Trial) -> dict[str, Any]:
     """Return a trial's params of the space, in stored form."""
-    params = study.space.params
-    return {name: label(value) for name, value in trial.params.items() if name in params}
+    params, given = study.space.params, study.space.flat(trial.params)
+    return {name: label(value) for name, value in given.items() if name in params}
 
 
 def told(study: Studied, trial: Trial) -> str:

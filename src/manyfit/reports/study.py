@@ -25,6 +25,7 @@ from manyfit.reports.recorded import facts, moment
 from manyfit.reports.table import Table
 from manyfit.trackers.progress import counted, duration
 from manyfit.trial import State, Trial
+from manyfit.trial_table import flattened
 
 _MOST_NAMED = 12  # trials named in a kind of failure
 _MOST_LISTED = 6  # params named in a sentence
@@ -211,7 +212,7 @@ def charts(study: Weighed) -> Iterator[Chart]:
 
 def _table(study: Reported) -> Table:
     """Return all trials, with the columns of `StudyResult.table`."""
-    trials, constants = study.trials, study.space.constants
+    trials, constants = flattened(study.trials, study.space), study.space.constants
     params = dict.fromkeys(study.space.params) | {n: None for t in trials for n in t.params}
     names = [name for name in params if name not in constants]
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
