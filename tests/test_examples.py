@@ -57,6 +57,21 @@ def test_joblib(tmp_path):
     assert 0.9 < float(done.stdout) < 1.0
 
 
+@pytest.mark.integration
+def test_from_optuna(tmp_path):
+    """So does that of the guide for those who come from Optuna, which loses no trial."""
+    (code,) = blocks("docs/from_optuna.md")
+    script = tmp_path / "from_optuna.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "all 30 trials done" in done.stdout
+    assert "'alpha': " in done.stdout
+
+
 def test_miniature():
     """The design in one file runs, in under 200 lines, and resumes as if never stopped."""
     script = ROOT / "docs" / "mini.py"

@@ -1,8 +1,11 @@
 """Warnings about a study's first report and first result, while there is time to react."""
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from manyfit.choice import Domain
 from manyfit.events import AttemptFinished, Event, ParamsSuggested, Reported, TrialAsked
 from manyfit.metric import Metric
 from manyfit.open_space import entries_of
@@ -17,10 +20,13 @@ class Doubts:
 
     Args:
         metric: The metric to tune.
+        domains: The domains that earlier calls gave params in an open space.
         prunes: Whether a pruner judges reports: they must then have the tuned metric.
     """
 
-    def __init__(self, metric: Metric, *, prunes: bool) -> None:
+    def __init__(
+        self, metric: Metric, domains: Mapping[str, Domain] = MappingProxyType({}), *, prunes: bool
+    ) -> None:
         self._metric = metric
         # A wrong direction shows in the first value, if at all; a suspicious name was warned about.
         self._looks_at_values = metric.suspicion() is None
@@ -29,7 +35,7 @@ class Doubts:
         self._knows_of_notes = False
         self._numbers: set[str] = set()  # names that trials have returned with a number
         self._texts: set[str] = set()  # and with something else
-        self._domains: dict[str, Any] = {}  # the first ones that objectives gave their params
+        self._domains: dict[str, Any] = dict(domains)  # then, the first ones given to params
         self._changed: set[str] = set()
         self._points: dict[int, dict[str, Any]] = {}  # what users wanted tried, by trial
         if suspicion := metric.suspicion():

@@ -382,6 +382,15 @@ class TestPoints:
         assert "x=7" in caplog.text
         assert "didn't ask for why" in caplog.text
 
+    def test_a_range_that_was_edited(self, run, caplog):
+        """A resume tells of it, and proposals follow after a few trials."""
+        run(lambda trial: trial.suggest_float("x", 0, 10), 8, name="s")
+        result = run(lambda trial: trial.suggest_float("x", 2, 3), 20, name="s")
+
+        assert "Trial 8 asked for x from Float(2.0, 3.0)" in caplog.text
+        assert all(2 <= each["x"] <= 3 for each in params_of(result)[8:])
+        assert result.space.params["x"] == Float(2, 3)
+
     def test_not_tried_twice(self, run):
         """A study that goes on doesn't try its points again."""
         points = [{"x": 2.0}]
@@ -524,6 +533,17 @@ class TestArguments:
             run(bowl, direction="up")
         with pytest.raises(ArgumentError, match="would never end"):
             run(bowl, None)
+
+    def test_after_each_trial(self, run):
+        """The function has the result so far, with the space as far as it is known."""
+        known = []
+        result = run(
+            layers, 6, on_trial_end=lambda result, trial: known.append(len(result.space.params))
+        )
+
+        assert len(known) == 6
+        assert known[-1] == len(result.space.params)
+        assert len(run(bowl, 20, stop=lambda result: len(result) >= 5)) == 5
 
     def test_repeats(self, run):
         """The best trials are repeated with their own params."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from manyfit.budget import Stop
 from manyfit.errors import ArgumentError, ObjectiveError
 from manyfit.executors.base import Executor
+from manyfit.hooks import OnTrialEnd
 from manyfit.metric import Direction
 from manyfit.open_space import OpenSpace
 from manyfit.optuna.objective import DefineByRun
@@ -36,6 +37,7 @@ def optimize(
     seed: int | None = None,
     start_with: Iterable[Params] = (),
     stop: Stop | Iterable[Stop] | None = None,
+    on_trial_end: OnTrialEnd | None = None,
     trial_timeout: float | None = None,
     trial_memory: int | None = None,
     cpus_per_trial: int | None = None,
@@ -81,6 +83,7 @@ def optimize(
         seed: Makes proposals and draws repeatable; see `manyfit.tune`.
         start_with: Points to try first, as with `enqueue_trial`; what they lack is drawn.
         stop: As for `tune`, and so are all further arguments: see there.
+        on_trial_end: A function of the result so far and the trial that has ended.
         trial_timeout: Seconds after which a trial is killed.
         trial_memory: Bytes that a trial may hold.
         cpus_per_trial: The threads of each trial.
@@ -139,6 +142,7 @@ def optimize(
             parallelism=parallelism,
             executor=executor,
             stop=stop,
+            on_trial_end=on_trial_end,
             trial_timeout=trial_timeout,
             trial_memory=trial_memory,
             cpus_per_trial=cpus_per_trial,
