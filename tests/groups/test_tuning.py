@@ -168,7 +168,7 @@ def test_most_trials_fail(tuned):
     result = tuned(objective=objective, baseline={"x": 0.5}, keep_models=True)
     assert result.count("COMPLETE") == 5
     assert set(result.table["reason"]) == {"5 of 6 trials failed, most with: KeyError: 'bug'"}
-    assert "25 of 30 trials of 5 groups failed, most with KeyError: 'bug'" in result.notes
+    assert "25 of 30 trials of 5 groups failed, most with KeyError: 'bug' (" in result.notes[0]
     with pytest.raises(NoResultError, match="has no model: tune_groups keeps"):
         result.model_of("g1")
 

@@ -295,7 +295,7 @@ def _result(call: Call, mode: Mode, reason: str, notes: tuple[str, ...]) -> Grou
         sampler=job.sampler,
         slots=call.population.slots,
     )
-    _put_end(call, reason, [*notes, *advised])
+    _put_end(call, reason, [*notes, *map(str, advised)])
     return replace(result_of(record.state, record.folder), space=job.space)
 
 

@@ -33,8 +33,10 @@ def advise(rows, **given):
 
 
 def only(rows, **given):
-    (sentence,) = advise(rows, **given)
-    return sentence
+    (found,) = advise(rows, **given)
+    guide = Path("docs/advice.md").read_text(encoding="utf-8")
+    assert f"\n## {found.code}\n" in guide
+    return found.message
 
 
 class TestAdvice:
@@ -105,7 +107,7 @@ class TestAdvice:
     def test_worse_than_the_baseline(self):
         """Groups that lost against their baseline are counted."""
         rows = [row(n, value=1.5 if n < 5 else 0.9) for n in range(30)]
-        assert advise(rows)[0].startswith("in 5 groups of 30 the best trial is worse")
+        assert advise(rows)[0].message.startswith("in 5 groups of 30 the best trial is worse")
 
     def test_luck_of_small_groups(self):
         """Small groups that gain far more than large ones are suspect."""

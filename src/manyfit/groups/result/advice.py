@@ -1,4 +1,4 @@
-"""Advice in sentences, from the figures of tuned groups alone.
+"""Advice from the figures of tuned groups alone.
 
 All figures are of validation rows. The best of many trials on few rows looks better than it is,
 because by chance some trial fits just these rows. Gains of small groups are therefore interpreted
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from manyfit.advice.advice import Advice
 from manyfit.groups.record.row import BASELINE, COMPLETE, FAIL, MOST_FAILED, NO_MODEL, Table
 from manyfit.groups.result.summary import Summary, numbers
 from manyfit.groups.result.table import TunedGroups, keys_of, label, stored_params
@@ -39,8 +40,8 @@ def advice(
     mode: str = "independent",
     sampler: object = "auto",
     slots: int | None = None,
-) -> tuple[str, ...]:
-    """Return sentences about what stands out in the rows of groups; may be empty.
+) -> tuple[Advice, ...]:
+    """Return what stands out in the rows of groups; may be empty.
 
     Args:
         rows: The rows, in `row.row_schema`.
@@ -62,7 +63,7 @@ def advice(
         _slow(summary) if sampler == "auto" and mode != "shared" else None,
         *(_doubtful(rows, metric, space) if mode == "independent" else ()),
     ]
-    return tuple(sentence for sentence in found if sentence)
+    return tuple(filter(None, found))
 
 
 def compare(
@@ -129,24 +130,26 @@ def _figures(result: TunedGroups, metric: Metric) -> dict[str, float]:
 # ── what went wrong ───────────────────────────────────────────────────────────────────────────
 
 
-def _failed(rows: Table, summary: Summary) -> str | None:
+def _failed(rows: Table, summary: Summary) -> Advice | None:
     failed = summary.states.get(FAIL, 0)
     if not failed:
         return None
     reason, count = _main_reason(rows, FAIL)
-    return f"{failed:,} of {_groups(summary.groups)} failed{_alike(count, failed)}: {reason}"
+    what = f"{failed:,} of {_groups(summary.groups)} failed{_alike(count, failed)}: {reason}"
+    return _advice("groups-failed", what)
 
 
-def _untuned(rows: Table, summary: Summary) -> str | None:
+def _untuned(rows: Table, summary: Summary) -> Advice | None:
     kept = summary.states.get(BASELINE, 0)
     if not kept:
         return None
     reason, count = _main_reason(rows, BASELINE)
     share = f"{kept / summary.groups:.0%}"
     verb = "has its" if summary.groups == 1 else "have their"
-    return (
+    return _advice(
+        "groups-untuned",
         f"{kept:,} of {_groups(summary.groups)} ({share}) {verb} baseline only"
-        f"{_alike(count, kept)}: {reason}"
+        f"{_alike(count, kept)}: {reason}",
     )
 
 
@@ -157,12 +160,12 @@ def _alike(count: int, total: int) -> str:
     return ", each for another reason, such as" if count == 1 else f", {count:,} of them alike"
 
 
-def _without_model(rows: Table) -> str | None:
+def _without_model(rows: Table) -> Advice | None:
     reasons = [reason for reason in rows.column("reason").to_pylist() if NO_MODEL in reason]
     if not reasons:
         return None
     what = reasons[0].partition(NO_MODEL)[2]
-    return f"the models of {_groups(len(reasons))} can't be {what.strip()}"
+    return _advice("no-model", f"the models of {_groups(len(reasons))} can't be {what.strip()}")
 
 
 def _main_reason(rows: Table, state: str) -> tuple[str, int]:
@@ -171,8 +174,8 @@ def _main_reason(rows: Table, state: str) -> tuple[str, int]:
     return most_frequent([reason for each, reason in zip(*columns, strict=True) if each == state])
 
 
-def _failing(rows: Table) -> str | None:
-    """Return a sentence if groups are complete although at least half of their trials failed."""
+def _failing(rows: Table) -> Advice | None:
+    """Say so if groups are complete although at least half of their trials failed."""
     names = ("state", "reason", "failed", "trials")
     columns = [rows.column(name).to_pylist() for name in names]
     found = [
@@ -183,50 +186,54 @@ def _failing(rows: Table) -> str | None:
     if not found:
         return None
     reasons, failed, trials = zip(*found, strict=True)
-    return (
+    return _advice(
+        "group-trials-failed",
         f"{sum(failed):,} of {sum(trials):,} trials of {_groups(len(found))} failed, most with "
-        f"{most_frequent(reasons)[0]}"
+        f"{most_frequent(reasons)[0]}",
     )
 
 
 # ── what took long ────────────────────────────────────────────────────────────────────────────
 
 
-def _idle(summary: Summary, slots: int | None) -> str | None:
+def _idle(summary: Summary, slots: int | None) -> Advice | None:
     if slots is None or not 0 < summary.groups < slots:
         return None
-    return (
+    return _advice(
+        "idle-slots",
         f"{_groups(summary.groups)} kept {summary.groups} of {slots} slots busy, since a group is "
-        "tuned in one: for few groups, use manyfit.tune, which runs trials in parallel"
+        "tuned in one: for few groups, use manyfit.tune, which runs trials in parallel",
     )
 
 
-def _skewed(rows: Table, by: tuple[str, ...], summary: Summary, slots: int | None) -> str | None:
+def _skewed(rows: Table, by: tuple[str, ...], summary: Summary, slots: int | None) -> Advice | None:
     slow = summary.slowest
     least = _SKEWED if slots is None else max(_SKEWED, 1.2 / slots)
     if slow is None or summary.groups < 5 or summary.slowest_share < least:
         return None
     (key,) = keys_of(rows.slice(slow, 1), by)
     took = duration(float(summary.seconds[slow]))
-    return (
+    return _advice(
+        "slowest-group",
         f"one group, {label(key)}, took {summary.slowest_share:.0%} of all worker time ({took}), "
-        "and the call could not end before it did: group_timeout= or stop= bound it"
+        "and the call could not end before it did: group_timeout= or stop= bound it",
     )
 
 
-def _slow(summary: Summary) -> str | None:
+def _slow(summary: Summary) -> Advice | None:
     if not summary.median_fit >= _SLOW:
         return None
-    return (
+    return _advice(
+        "slow-fits",
         f"a trial takes {duration(summary.median_fit)} in the median group: there sampler='gp', "
-        "which costs some 10 ms a trial, finds better params"
+        "which costs some 10 ms a trial, finds better params",
     )
 
 
 # ── what may be chance ────────────────────────────────────────────────────────────────────────
 
 
-def _doubtful(rows: Table, metric: Metric, space: Space) -> Iterator[str | None]:
+def _doubtful(rows: Table, metric: Metric, space: Space) -> Iterator[Advice | None]:
     gains, baselines = numbers(rows, "gain"), np.abs(numbers(rows, "baseline"))
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = gains / baselines
@@ -235,15 +242,16 @@ def _doubtful(rows: Table, metric: Metric, space: Space) -> Iterator[str | None]
         return
     lost = int((gains[known] < 0).sum())
     if lost > _MANY * known.sum():
-        yield (
+        yield _advice(
+            "worse-than-baseline",
             f"in {_groups(lost)} of {int(known.sum()):,} the best trial is worse than the baseline "
-            f"in {metric.name}: more trials, or the baseline there"
+            f"in {metric.name}: more trials, or the baseline there",
         )
     yield _lucky(relative[known], numbers(rows, "rows")[known])
     yield _scattered(rows, float(np.median(relative[known])), space)
 
 
-def _lucky(relative: NDArray[np.float64], sizes: NDArray[np.float64]) -> str | None:
+def _lucky(relative: NDArray[np.float64], sizes: NDArray[np.float64]) -> Advice | None:
     """Compare the gains of the smallest quarter of groups with those of the largest."""
     small, large = sizes <= np.quantile(sizes, 0.25), sizes >= np.quantile(sizes, 0.75)
     if sizes[small].max() * 2 > sizes[large].min():
@@ -251,15 +259,16 @@ def _lucky(relative: NDArray[np.float64], sizes: NDArray[np.float64]) -> str | N
     few, many = float(np.median(relative[small])), float(np.median(relative[large]))
     if few < _LUCKY or few < 2 * max(many, 0.0):
         return None
-    return (
+    return _advice(
+        "small-groups",
         f"groups of up to {int(sizes[small].max()):,} rows gained {few:.0%} in the median, those "
         f"of {int(sizes[large].min()):,} and more {many:.0%}: much of the former may be chance, "
-        "the best of many trials on few validation rows. mode='shared' is safer for small groups"
+        "the best of many trials on few validation rows. mode='shared' is safer for small groups",
     )
 
 
-def _scattered(rows: Table, gain: float, space: Space) -> str | None:
-    """Return a sentence if groups chose params all over the space, and gained little by it."""
+def _scattered(rows: Table, gain: float, space: Space) -> Advice | None:
+    """Say so if groups chose params all over the space, and gained little by it."""
     found = [
         space.encode(params)
         for params in stored_params(rows)
@@ -271,11 +280,16 @@ def _scattered(rows: Table, gain: float, space: Space) -> str | None:
     spread = [column[np.isfinite(column)].std() for column in units.T if np.isfinite(column).any()]
     if min(spread) < _SCATTERED:
         return None
-    return (
+    return _advice(
+        "scattered-params",
         f"the groups' best params lie all over the space, and gain {gain:.1%} in the median: one "
-        "set of params for all, mode='shared', may do as well"
+        "set of params for all, mode='shared', may do as well",
     )
 
 
 def _groups(count: int) -> str:
     return "1 group" if count == 1 else f"{count:,} groups"
+
+
+def _advice(code: str, message: str) -> Advice:
+    return Advice(code, (), " ".join(message.split()))
