@@ -72,6 +72,21 @@ def test_from_optuna(tmp_path):
     assert "'alpha': " in done.stdout
 
 
+@pytest.mark.integration
+def test_callbacks(tmp_path):
+    """So does that of the guide to callbacks, whose trials report and are judged."""
+    (code,) = blocks("docs/callbacks.md")
+    script = tmp_path / "with_callback.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "best    val_binary_logloss 0." in done.stdout
+    assert "failed" not in done.stderr
+
+
 def test_miniature():
     """The design in one file runs, in under 200 lines, and resumes as if never stopped."""
     script = ROOT / "docs" / "mini.py"

@@ -1,4 +1,5 @@
 import contextlib
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,11 @@ from manyfit.space import Space
 from manyfit.worker.channel import Channel, Stop
 from manyfit.worker.task import Place, run_task
 from manyfit.worker.work import Task, Work
+
+FRAMEWORKS = ("keras", "lightning", "transformers")
+# Each has a process of its own, which `test_callbacks` starts.
+OTHERS = [name for name in FRAMEWORKS if name != os.environ.get("MANYFIT_TEST_FRAMEWORK")]
+collect_ignore = [f"test_{name}.py" for name in OTHERS]
 
 
 @dataclass

@@ -12,10 +12,13 @@ import pytest
 # In a process of its own, since Keras keeps the backend that it is imported with.
 SCRIPT = """
 import json, random, sys
+from pathlib import Path
 import numpy as np
 import manyfit
 from manyfit.demo import classifier
 from manyfit.demo.data import Dataset, Part, load
+from manyfit.worker.channel import Channel, Stop
+from manyfit.worker.context import Context, CurrentTrial, entered
 
 digits = load(None)
 blinded = Dataset(digits.train, digits.validation, Part(digits.test.images, digits.test.labels * 0))
@@ -31,18 +34,19 @@ def train(data, **others):
 classifier.MAX_EPOCHS = 4
 facts = {"first": train(digits), "blind": train(blinded)}
 
+def train_in_trial(channel, **others):
+    trial = CurrentTrial(0, 1, 7, "study", Path())
+    with entered(Context(trial, channel, metric="val_loss")):
+        return train(digits, **others)
+
 seen = facts["reports"] = []
-classifier.report = lambda epoch, **metrics: seen.append(metrics)
 classifier.MAX_EPOCHS = 40
-facts["stopped_early"] = train(digits, learning_rate=0.1)
+channel = Channel(lambda report: seen.append(dict(report.metrics)))
+facts["stopped_early"] = train_in_trial(channel, learning_rate=0.1)
 
-def stop(epoch, **metrics):
-    if epoch == 1:
-        raise manyfit.TrialStopped("hopeless")
-
-classifier.report = stop
+stopping = Channel(lambda report: stopping.request(Stop("hopeless")) if report.step == 1 else None)
 try:
-    train(digits)
+    train_in_trial(stopping)
 except manyfit.TrialStopped as request:
     facts["pruned"] = str(request)
 
@@ -81,8 +85,8 @@ def facts(request: pytest.FixtureRequest, jax_that_compiles_soon: dict[str, str]
 def test_a_plain_call_learns(facts: dict[str, Any]) -> None:
     """It needs no study, and returns losses and accuracies of all three parts."""
     metrics = facts["first"]
-    parts = ("train", "val", "test")
-    names = {f"{part}_{name}" for part in parts for name in ("loss", "accuracy")}
+    parts = ("", "val_", "test_")
+    names = {f"{part}{name}" for part in parts for name in ("loss", "accuracy")}
     assert set(metrics) == {*names, "epochs", "n_parameters"}
     assert metrics["val_accuracy"] > 0.7
     assert metrics["epochs"] == 4
@@ -96,7 +100,7 @@ def test_the_same_seed_gives_the_same_model(facts: dict[str, Any]) -> None:
 
 def test_reports_every_epoch(facts: dict[str, Any]) -> None:
     """Under the names by which the metrics are returned in the end."""
-    names = {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+    names = {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert {frozenset(report) for report in facts["reports"]} == {frozenset(names)}
     assert len(facts["reports"]) == facts["stopped_early"]["epochs"] < 40
 

@@ -92,7 +92,7 @@ def test_demo_without_network(
     assert best.info.status == "FINISHED"
     assert best.data.metrics["test_accuracy"] == result.best.metrics["test_accuracy"]
     assert best.data.params["structure"] == result.best.params["structure"]
-    history = client.get_metric_history(best.info.run_id, "train_accuracy")
+    history = client.get_metric_history(best.info.run_id, "accuracy")
     assert len(history) >= len(result.best.measurements)
 
 

@@ -5,7 +5,6 @@ from typing import Protocol
 
 from manyfit.callbacks.rounds import Rounds
 from manyfit.errors import MetricError
-from manyfit.worker.context import refuse
 
 
 class _Info(Protocol):
@@ -63,10 +62,9 @@ class CatBoostCallback:
         metrics = self._new(info.metrics)
         try:
             return not (metrics and self._rounds.stops(info.iteration - 1, metrics.items()))
-        except MetricError as error:
-            # CatBoost would make its text a CatBoostError, and never let go of it: all later
-            # exceptions of the thread would have it as their context.
-            refuse(error)
+        except MetricError:
+            # The trial fails by it. CatBoost would make its text a CatBoostError, and never let go
+            # of it: all later exceptions of the thread would have it as their context.
             return False
 
     def _new(self, metrics: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, float]:

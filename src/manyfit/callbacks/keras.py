@@ -13,8 +13,9 @@ from manyfit.worker.context import raise_if_stopped
 class KerasCallback(keras.callbacks.Callback):  # type: ignore[misc] # it has no types
     """Reports each epoch of `fit` under Keras's own names, such as `loss` and `val_accuracy`.
 
-    A trial that is pruned sets `stop_training`, as `EarlyStopping` does, so that all callbacks end
-    as usual; `fit` then raises `TrialStopped`. Outside of a trial, nothing happens.
+    A trial that is pruned sets `stop_training`, as `EarlyStopping` does, so that the callbacks
+    before this one end as usual; `fit` then raises `TrialStopped`. Outside of a trial, nothing
+    happens.
 
     Args:
         validation_freq: The same as that of `fit`. Epochs without a validation aren't reported.

@@ -32,7 +32,8 @@ class Rounds:
     def report(self, number: int, metrics: Iterable[tuple[str, object]]) -> None:
         """Report the metrics of a round.
 
-        A metric that isn't a number is left out, with a warning.
+        A metric that isn't a number is left out, with a warning. After an error the trial fails,
+        even if the library or the objective catches it.
 
         Args:
             number: The library's count of the round.
@@ -48,9 +49,24 @@ class Rounds:
             return
         context.raise_if_stopped()
         step = self._first_step + number
-        named = self._named(metrics, context.metric)
-        self._check(context, step, named)
-        context.report(step, named)
+        try:
+            named = self._named(metrics, context.metric)
+            self._check(context, step, named)
+            context.report(step, named)
+        except MetricError as error:
+            context.refusal = error
+            raise
+
+    def refuse(self, why: str) -> None:
+        """Fail the current trial, if there is one.
+
+        Raises:
+            MetricError: There is one.
+        """
+        context = reporting()
+        if context is not None:
+            context.refusal = MetricError(f"{self._callback} {why}")
+            raise context.refusal
 
     def stops(self, number: int, metrics: Iterable[tuple[str, object]]) -> bool:
         """Report a round as `report` does, but return whether the training must end."""

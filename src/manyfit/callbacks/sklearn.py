@@ -4,8 +4,6 @@ from typing import Any
 
 from manyfit.callbacks.rounds import Rounds
 from manyfit.callbacks.scores import scores_of
-from manyfit.errors import MetricError
-from manyfit.worker.context import reporting
 
 
 class SklearnCallback:
@@ -58,20 +56,20 @@ class SklearnCallback:
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Refuse an estimator that is a part of another."""
-        self._iterated = False
-        if context.source_estimator_name is not None and reporting() is not None:
-            raise MetricError(
-                f"SklearnCallback is for an estimator alone, but {context.estimator_name} is in "
+        self._iterated = context.source_estimator_name is not None
+        if self._iterated:
+            self._rounds.refuse(
+                f"is for an estimator alone, but {context.estimator_name} is in "
                 f"{context.source_estimator_name}, which may transform its rows, but not the "
                 "validation rows. Fit and apply what comes before it first, then fit it alone"
             )
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Refuse an estimator that has had no iterations."""
-        if not self._iterated and reporting() is not None:
-            raise MetricError(
-                f"SklearnCallback has nothing to report: {context.estimator_name} calls no "
-                "callbacks in its iterations. Use PartialFitRounds if it has partial_fit"
+        if not self._iterated:
+            self._rounds.refuse(
+                f"has nothing to report: {context.estimator_name} calls no callbacks in its "
+                "iterations. Use PartialFitRounds if it has partial_fit"
             )
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:

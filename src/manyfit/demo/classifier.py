@@ -8,20 +8,11 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras reads this when it is imp
 
 import keras
 
+from manyfit.callbacks.keras import KerasCallback
 from manyfit.demo.data import Dataset
-from manyfit.worker.context import report
 
 LAYERS = {"small": [32], "medium": [128], "large": [512, 256]}
 MAX_EPOCHS = 60  # an upper limit; early stopping decides
-
-
-class Report(keras.callbacks.Callback):  # type: ignore[misc]
-    """Reports each epoch to Manyfit, which ends the trial early if it is hopeless."""
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Report the metrics, with the names that `train` returns."""
-        names = {"loss": "train_loss", "accuracy": "train_accuracy"}
-        report(epoch, **{names.get(name, name): value for name, value in logs.items()})
 
 
 def train(params: Mapping[str, Any], data: Dataset) -> dict[str, float]:
@@ -41,15 +32,15 @@ def train(params: Mapping[str, Any], data: Dataset) -> dict[str, float]:
         epochs=MAX_EPOCHS,
         callbacks=[
             keras.callbacks.EarlyStopping("val_loss", patience=4, restore_best_weights=True),
-            Report(),
+            KerasCallback(),
         ],
         verbose=2,
     )
     metrics = {"epochs": len(history.epoch), "n_parameters": model.count_params()}
-    parts = {"train": data.train, "val": data.validation, "test": data.test}
+    parts = {"": data.train, "val_": data.validation, "test_": data.test}  # as Keras names them
     for name, part in parts.items():
         loss, accuracy = model.evaluate(part.images, part.labels, batch_size=500, verbose=0)
-        metrics |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+        metrics |= {f"{name}loss": loss, f"{name}accuracy": accuracy}
     return metrics
 
 

@@ -139,7 +139,8 @@ class Context:
         self.domains = domains or {}
         self.metric = metric
         self.last_step = -1  # of the latest report; -1 before the first
-        # An error of a report that couldn't be raised where it happened; the attempt fails by it.
+        # An error by which the attempt fails, however its objective ends: a library that called a
+        # callback may have swallowed it.
         self.refusal: MetricError | None = None
         self.delivered: Stop | None = None  # the stop request that was raised in the objective
         self._channel = channel
@@ -273,13 +274,6 @@ def entered(context: Context) -> Iterator[None]:
 def current_context() -> Context | None:
     """Return the running attempt; None in a plain call of the objective."""
     return _find()
-
-
-def refuse(error: MetricError) -> None:
-    """Let the current attempt fail by an error that can't be raised, however its objective ends."""
-    context = reporting()
-    if context is not None:
-        context.refusal = error
 
 
 def reporting() -> Context | None:
