@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from manyfit._labels import is_label
 from manyfit._names import from_file_name, to_file_name
@@ -249,12 +250,19 @@ def replay(events: Iterable[Event], engine: Engine, header: Header) -> None:
             ) from error
 
 
+# For each engine, its trials as they were last shown, by number: its own, and what is shown.
+_shown: "WeakKeyDictionary[Engine, dict[int, tuple[Trial, Trial]]]" = WeakKeyDictionary()
+
+
 def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResult:
     """Return an engine's trials as a result, with params as the objective received them.
 
-    Each of the space's values is copied only once, since a large constant may be in every trial.
+    Each of the space's values is copied only once, since a large constant may be in every trial. A
+    trial that an earlier result has shown, and that hasn't changed, is shared with that result,
+    because functions that are called after each trial get a result each time.
     """
     copies: dict[int, Any] = {}
+    known = _shown.setdefault(engine, {})
 
     def copied(value: Any) -> Any:
         if is_label(value):
@@ -266,9 +274,12 @@ def result_of(engine: Engine, name: str, folder: Path, reason: str) -> StudyResu
     def shown(trial: Trial) -> Trial:
         if trial.number in engine.outside:
             return trial
-        params = engine.space.look_up(trial.params)
-        own_ones = {name: copied(value) for name, value in params.items()}
-        return replace(trial, params=engine.space.folded(own_ones))
+        before = known.get(trial.number)
+        if before is None or before[0] is not trial:
+            params = engine.space.look_up(trial.params)
+            own_ones = engine.space.folded({name: copied(value) for name, value in params.items()})
+            before = known[trial.number] = trial, replace(trial, params=own_ones)
+        return before[1]
 
     return StudyResult(
         name=name,

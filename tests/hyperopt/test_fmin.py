@@ -1,9 +1,12 @@
 """fmin: what it does besides the scripts: studies, resuming, stopping, failing, refusing."""
 
 import math
+import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from functools import partial
 
 import numpy as np
@@ -205,6 +208,27 @@ def test_an_exception_ends_the_search_and_is_raised_itself(search):
 
     assert len(trials) == 6
     assert trials.count_by_state_unsynced(3) == 1
+
+
+def test_ctrl_c_ends_the_program_as_in_hyperopt(search):
+    """The trials before it are kept, and a further call runs the interrupted one again."""
+    trials, numbers = Trials(), []
+
+    def objective(point):
+        numbers.append(manyfit.current_trial().number)
+        if len(numbers) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        return loss_of(point)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(objective, SPACE, max_evals=5, trials=trials)
+    assert len(trials) == 2
+
+    search(objective, SPACE, max_evals=5, trials=trials)
+
+    assert numbers == [0, 1, 2, 2, 3, 4]
+    assert trials.tids == [0, 1, 2, 3, 4]
 
 
 def test_exceptions_are_caught_and_counted(search):

@@ -119,6 +119,7 @@ def fmin(  # noqa: PLR0917 - Hyperopt's
         ArgumentError: An argument breaks a rule; nothing has run.
         SpaceError: The space, or one of `points_to_evaluate`, breaks a rule; nothing has run.
         AllTrialsFailed: No trial has a loss.
+        KeyboardInterrupt: After a Ctrl-C or SIGTERM; `trials` has the trials so far.
         Exception: What the objective raised, if it ran in this process.
 
     Example:

@@ -103,6 +103,7 @@ class Search:
 
         Raises:
             Exception: What the objective raised, if trials run in this process, unless `catch`.
+            KeyboardInterrupt: After a Ctrl-C or SIGTERM; the trials so far are taken in.
         """
         executor = self._trials.executor()
         in_process = executor.capabilities.in_driver_process
@@ -131,6 +132,8 @@ class Search:
                 self._write()
         if kept is not None and kept.error is not None:
             raise kept.error
+        if result.reason == "interrupted":
+            raise KeyboardInterrupt("call fmin again with its trials to go on")
         if "exhausted" in result.reason:
             logger.warning("fmin ended after %d trials: %s", len(self._trials), result.reason)
 
