@@ -22,7 +22,7 @@ from manyfit.errors import SpaceError
 # The value of a name in a space or a branch: a domain or a constant.
 Entry: TypeAlias = Any
 
-_FOREIGN = ("optuna.", "hyperopt.", "scipy.stats.", "ray.tune.", "skopt.")
+_FOREIGN = ("optuna.", "hyperopt.", "manyfit.hyperopt.", "scipy.stats.", "ray.tune.", "skopt.")
 _CALLED = {"Float": "Float(0.0, 1.0)", "Int": "Int(1, 9)", "Choice": 'Choice(["a", "b"])'}
 
 

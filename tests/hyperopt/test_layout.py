@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from manyfit import Choice, Float, Int
+from manyfit import Choice, Float, Int, Space
 from manyfit.errors import SpaceError
 from manyfit.hyperopt import hp, space_eval
 from manyfit.hyperopt.layout import Layout
@@ -163,6 +163,8 @@ def test_spaces_of_other_libraries_are_refused():
     """A space of Hyperopt's own hp, or Manyfit's own domains, get a sentence on what to do."""
     with pytest.raises(SpaceError, match=r"manyfit.tune"):
         Layout.of({"x": Float(0, 1)})
+    with pytest.raises(SpaceError, match=r"manyfit.hyperopt.expression"):
+        Space({"x": hp.uniform("x", 0, 1)})
     theirs = pytest.importorskip("hyperopt").hp.uniform("x", 0, 1)
     with pytest.raises(SpaceError, match=r"from manyfit.hyperopt"):
         Layout.of({"x": theirs})

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from manyfit._version import __version__
 from manyfit.errors import ArgumentError
 from manyfit.hyperopt import anneal, early_stop, exceptions, hp, pyll, rand, tpe
 from manyfit.hyperopt.base import (
@@ -47,6 +48,7 @@ __all__ = [
     "DuplicateLabel",
     "SparkTrials",
     "Trials",
+    "__version__",
     "anneal",
     "early_stop",
     "exceptions",
