@@ -202,7 +202,7 @@ def test_twice_is_once(text: str) -> None:
         *("://a:b/" * 20_000, "-----BEGIN PRIVATE KEY-----" * 5000, "://" + "hooks/a" * 20_000),
         *("cookie: a=" * 20_000, "authorization: " * 10_000, "?sig=" * 30_000, "://1a" * 30_000),
     ],
-    ids=lambda text: text[:16],  # all of it would go to and fro between the processes of a run
+    ids=lambda text: text[:16],  # all of it would be sent between the processes of a run
 )
 def test_time_is_linear(text: str) -> None:
     """No text makes it hang: an objective may print anything."""
