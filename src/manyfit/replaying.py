@@ -22,6 +22,7 @@ from manyfit.events import (
 )
 from manyfit.executors.inline import InlineExecutor
 from manyfit.importing import import_objective
+from manyfit.open_space import OpenSpace
 from manyfit.space import Space
 from manyfit.trial import State, Trial
 from manyfit.worker.work import Objective, Task, Work
@@ -116,6 +117,11 @@ def replay_trial(
     trial = engine.trials[number]
     if not trial.state.is_finished or not trial.attempts:
         raise ArgumentError(f"trial {number} of {name} has not ended: it is {trial.state.value}")
+    if isinstance(engine.space, OpenSpace):
+        raise ArgumentError(
+            f"the trials of {name} asked for their params, as Optuna's do, and aren't replayed. "
+            "Call the objective with optuna.trial.FixedTrial(result.trials[N].params)"
+        )
     if space is None:
         _check_recorded(header.work, trial, name)
     space = engine.space if space is None else Space.of(space)

@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from manyfit import Choice, Float, Int, SparkExecutor, State, load_study, tune
+from manyfit import Choice, Float, Int, SparkExecutor, State, load_study, replay_trial, tune
 from manyfit.errors import ArgumentError, ObjectiveError, StudyChangedError
 from manyfit.optuna import optimize
 from manyfit.testing.remote import LocalSpark
@@ -419,6 +419,14 @@ class TestResume:
         assert params_of(again) == params_of(result)
         assert again.space == result.space
         assert [t.domains for t in again.trials] == [t.domains for t in result.trials]
+
+    def test_one_trial_again(self, run, tmp_path):
+        """A trial's params are those of Optuna's `FixedTrial`; a replay says so."""
+        trial = run(layers, 5, name="s").trials[4]
+
+        assert layers(optuna.trial.FixedTrial(trial.params)) == trial.value
+        with pytest.raises(ArgumentError, match="FixedTrial"):
+            replay_trial("s", 4, layers, folder=tmp_path)
 
     def test_other_kinds_of_study(self, run, tmp_path):
         """A study of `tune` isn't continued by `optimize`, nor the other way round."""
