@@ -20,6 +20,8 @@ SECTIONS = (
         "_quantiles",
         "_nested",
         "_refused",
+        "_foreign",
+        "_configspace",
         "choice",
         "open_space",
         "layout",

@@ -4,13 +4,14 @@ import bisect
 import functools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from manyfit._foreign import Options, is_foreign, translated
 from manyfit._labels import Label, constant_to_json, is_label, label
 from manyfit._nested import PathName, unfolded
 from manyfit._numbers import as_number, broken, is_real
@@ -22,7 +23,6 @@ from manyfit.errors import SpaceError
 # The value of a name in a space or a branch: a domain or a constant.
 Entry: TypeAlias = Any
 
-_FOREIGN = ("optuna.", "hyperopt.", "manyfit.hyperopt.", "scipy.stats.", "ray.tune.", "skopt.")
 _CALLED = {"Float": "Float(0.0, 1.0)", "Int": "Int(1, 9)", "Choice": 'Choice(["a", "b"])'}
 
 
@@ -195,18 +195,14 @@ def to_entries(items: Mapping[Any, Any], where: str) -> dict[str, Entry]:
     Those inside dicts and lists are named by their paths.
 
     Raises:
-        SpaceError: A name isn't a string or is there twice, or a value is another library's domain.
+        SpaceError: A name isn't a string or is there twice, or a value is of another library and
+            has no counterpart.
     """
     entries: dict[str, Entry] = {}
-    for name, value in _named(items, where):
+    for name, given in _named(items, where):
+        value = _own(translated(name, given)) if is_foreign(given) else given
         if name in entries:
             raise SpaceError(f"{name} is in {where} twice: give one of them another name")
-        if type(value).__module__.startswith(_FOREIGN):
-            raise SpaceError(
-                f"{name} in {where} must be a Float, an Int, a Choice or a constant, but got "
-                f"{type(value).__module__}.{type(value).__qualname__}. "
-                "The docstring of manyfit.Space says how to translate it"
-            )
         if _is_class(value):
             raise SpaceError(
                 f"{name} in {where} is the class {value.__name__}, not an instance of it: "
@@ -227,8 +223,14 @@ def _named(items: Mapping[Any, Any], where: str) -> Iterator[tuple[str, Any]]:
             yield path, _moved(item, path.rpartition(".")[0], path)
 
 
+def _own(found: Any) -> Entry:
+    return Choice(found.options) if isinstance(found, Options) else found
+
+
 def _is_nested(value: object) -> bool:
-    return not isinstance(value, Domain) and holds_domain(value)
+    return (
+        not isinstance(value, Domain) and not is_foreign(value) and holds_domain(value, is_foreign)
+    )
 
 
 def _moved(entry: Entry, home: str, path: str) -> Entry:
@@ -252,13 +254,19 @@ def _kept(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else own(value)
 
 
-def holds_domain(value: object) -> bool:
-    """Return whether a plain collection contains a domain, or a class of domains, at any depth."""
+def holds_domain(value: object, also: Callable[[Any], bool] = lambda _: False) -> bool:
+    """Return whether a plain collection contains a domain, or a class of domains, at any depth.
+
+    Args:
+        value: The collection.
+        also: What else counts as a domain.
+    """
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple | set | frozenset):
         return any(
-            isinstance(item, Domain) or _is_class(item) or holds_domain(item) for item in value
+            isinstance(item, Domain) or _is_class(item) or also(item) or holds_domain(item, also)
+            for item in value
         )
     return False
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manyfit._configspace import entries_of, is_configuration_space
 from manyfit._labels import Label, constant_to_json, same
 from manyfit._nested import PathName, folded, leaves
 from manyfit._numbers import broken
@@ -71,6 +72,8 @@ class Space:
     constants: Mapping[str, Any]
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
+        if is_configuration_space(entries):
+            entries = entries_of(entries)
         if not isinstance(entries, Mapping):
             raise SpaceError(
                 f"a space must be a dict of names and domains, but got {entries!r:.200} "
