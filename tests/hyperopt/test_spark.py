@@ -21,6 +21,7 @@ from manyfit.hyperopt import (
 )
 from manyfit.testing.remote import LocalSpark
 
+MISC = {"tid": 0, "cmd": None, "idxs": {}, "vals": {}}
 SPACE = {
     "x": hp.uniform("x", -1, 1),
     "depth": scope.int(hp.quniform("depth", 1, 5, 1)),
@@ -168,6 +169,17 @@ def test_spark_trials_have_no_attachments():
     """As in Hyperopt."""
     with pytest.raises(NotImplementedError, match="return the path"):
         SparkTrials().trial_attachments({"tid": 0})
+
+
+def test_spark_trials_that_forget_keep_their_settings():
+    """delete_all forgets the trials, not where they run."""
+    trials = SparkTrials(parallelism=3, timeout=5)
+    trials.insert_trial_docs(trials.new_trial_docs([0], [None], [{"status": "new"}], [MISC]))
+    trials.refresh()
+
+    trials.delete_all()
+
+    assert (len(trials), trials.parallelism, trials.timeout) == (0, 3, 5)
 
 
 def move_of(session, search, **options):

@@ -88,15 +88,18 @@ class Trials:
     cpus_per_trial: int | None = None
 
     def __init__(self, exp_key: Any = None, refresh: bool = True) -> None:
-        self.attachments: dict[str, Any] = {}
         self._exp_key = exp_key
+        self._forget()
+        if refresh:
+            self.refresh()
+
+    def _forget(self) -> None:
+        self.attachments: dict[str, Any] = {}
         self._ids: set[Any] = set()
         self._dynamic_trials: list[Document] = []
         self._trials: list[Document] = []
         self._study: tuple[str, Path] | None = None
         self._numbers: dict[int, Any] = {}  # a trial's number in the study → its tid here
-        if refresh:
-            self.refresh()
 
     # ── the study ─────────────────────────────────────────────────────────────────────────────
 
@@ -238,7 +241,7 @@ class Trials:
 
     def delete_all(self) -> None:
         """Forget all trials; their study stays on disk, and the next `fmin` begins another."""
-        self.__init__(self._exp_key)  # type: ignore[misc]
+        self._forget()
 
     # ── views ─────────────────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def fmin(  # noqa: PLR0917 - Hyperopt's
     *,
     name: str | None = None,
     folder: str | Path = ".manyfit",
-    tracker: Trackers = "default",  # type: ignore[assignment]
+    tracker: Trackers | Literal["default"] = "default",
     pruner: str | PrunerSettings | None = "auto",
 ) -> dict[str, Any] | Any:
     """Minimise a function over a space, with the arguments of Hyperopt's `fmin`.
@@ -107,8 +107,8 @@ def fmin(  # noqa: PLR0917 - Hyperopt's
             `trials` is None, the call continues from it.
         name: The study's name; by default that of the trials, or a new one.
         folder: The folder that contains studies.
-        tracker: As in `manyfit.tune`; by default MLflow if it is installed with `SparkTrials`, and
-            None with `Trials`.
+        tracker: As in `manyfit.tune`. By default, `SparkTrials` use MLflow if it is installed, and
+            `Trials` use none.
         pruner: As in `manyfit.tune`.
 
     Returns:
