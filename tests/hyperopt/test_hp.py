@@ -66,7 +66,7 @@ def test_quantiles_are_those_of_hyperopts_draws(name):
     assert (units <= upto + DISTANCE).all()
 
 
-@pytest.mark.soak("examples")
+@pytest.mark.soak("contracts")
 @pytest.mark.parametrize("name", LAWS)
 def test_draws_are_distributed_as_hyperopts(name):
     """20,000 draws of each could be of one distribution: Kolmogorov-Smirnov, or chi-square."""

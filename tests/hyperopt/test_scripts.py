@@ -36,7 +36,7 @@ def test_a_script_runs_with_only_its_import_changed(name, tmp_path, monkeypatch)
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", marked(SCRIPTS, pytest.mark.soak("examples")))
+@pytest.mark.parametrize("name", marked(SCRIPTS, pytest.mark.soak("contracts")))
 def test_what_a_script_asserts_is_true_of_hyperopt(name, tmp_path, monkeypatch):
     """The scripts are right about Hyperopt itself."""
     pytest.importorskip("hyperopt")
