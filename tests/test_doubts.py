@@ -71,6 +71,15 @@ def test_a_metric_with_a_twin_for_validation(caplog):
 
     (said,) = said_of(caplog, result, result, metric=Metric("loss"))
     assert said.startswith("The objective returned val_loss besides loss, the metric being tuned")
+
+
+def test_a_report_of_a_metric_with_a_twin_for_validation(caplog):
+    """A callback of Keras reports both, long before there is a result."""
+    metrics = {"loss": 0.1, "val_loss": 0.2}
+    result = AttemptFinished(0, 1, metrics, 1.0, 0.0)
+
+    (said,) = said_of(caplog, report(**metrics), report(**metrics), result, metric=Metric("loss"))
+    assert said.startswith("The objective reported val_loss besides loss, the metric being tuned")
     assert said.endswith("metric='val_loss'.")
 
 

@@ -1,7 +1,7 @@
 """Warnings about a study's first report and first result, while there is time to react."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,7 @@ from manyfit.open_space import entries_of
 
 logger = logging.getLogger("manyfit")
 
-_VALIDATION = ("val", "valid", "validation")
+_VALIDATION = ("val", "valid", "validation", "eval")
 
 
 class Doubts:
@@ -30,7 +30,8 @@ class Doubts:
         self._metric = metric
         # A wrong direction shows in the first value, if at all; a suspicious name was warned about.
         self._looks_at_values = metric.suspicion() is None
-        self._looks_at_reports = prunes
+        self._prunes = prunes
+        self._looks_at_reports = True
         self._looks_for_validation = True
         self._knows_of_notes = False
         self._numbers: set[str] = set()  # names that trials have returned with a number
@@ -60,9 +61,8 @@ class Doubts:
                 pass
 
     def _look_at_result(self, event: AttemptFinished) -> None:
-        if self._looks_for_validation:
-            self._looks_for_validation = False
-            self._look_for_validation(event)
+        self._look_for_validation(event.metrics, "returned")
+        self._looks_for_validation = False
         if self._looks_at_values:
             self._looks_at_values = False
             if suspicion := self._metric.suspicion(event.metrics[self._metric.name]):
@@ -89,15 +89,16 @@ class Doubts:
                 *(name, event.number, event.notes.get(name, event.metrics.get(name))),
             )
 
-    def _look_for_validation(self, event: AttemptFinished) -> None:
+    def _look_for_validation(self, metrics: Iterable[str], did: str) -> None:
         """Warn if the tuned metric has a twin by which it is the one of training, as in Keras."""
         name = self._metric.name
-        twin = next((f"{p}_{name}" for p in _VALIDATION if f"{p}_{name}" in event.metrics), None)
-        if twin is not None:
+        twin = next((f"{p}_{name}" for p in _VALIDATION if f"{p}_{name}" in metrics), None)
+        if self._looks_for_validation and twin is not None:
+            self._looks_for_validation = False
             logger.warning(
-                "The objective returned %s besides %s, the metric being tuned, which is then that "
-                "of the training rows. The best of it is the most overfitted trial: metric=%r.",
-                *(twin, name, twin),
+                "The objective %s %s besides %s, the metric being tuned, which is then that of the "
+                "training rows. The best of it is the most overfitted trial: metric=%r.",
+                *(did, twin, name, twin),
             )
 
     def _look_at_domain(self, number: int, name: str, domain: Any) -> None:
@@ -130,7 +131,8 @@ class Doubts:
 
     def _look_at_report(self, event: Reported) -> None:
         name, given = self._metric.name, ", ".join(event.metrics)
-        if name not in event.metrics:
+        self._look_for_validation(event.metrics, "reported")
+        if name not in event.metrics and self._prunes:
             logger.warning(
                 "The first report has %s, but not %s, the metric being tuned. Without it no trial "
                 "can be pruned: report(%d, %s=...).",
