@@ -10,7 +10,7 @@ import pytest
 
 from manyfit import Choice, Float, Int, Metric, Space, StudyResult
 from manyfit.plots import measures, params, study, work
-from manyfit.plots.chart import Bars, Chart, Dots, Line
+from manyfit.plots.chart import Bars, Chart, Dots, Line, Panel
 from manyfit.plots.figure import figure
 from manyfit.plots.svg import drawn
 from manyfit.testing.samplers import LOSS, finished, trial
@@ -256,6 +256,19 @@ class TestDrawn:
         assert list(shown.layout.xaxis2.ticktext) == ["a", "b"]
         assert sum(trace.name == "model's mean" and trace.showlegend for trace in shown.data) == 1
         assert shown.data[0].customdata[0].startswith("trial ")
+
+    def test_nothing_of_a_plotly_figure_is_hidden(self, result):
+        """A long note is in lines, the legend above the titles, powers of ten are plain."""
+        chart = Chart("x", "Title", "A long note. " * 20, [Panel((), title="first")])
+        layout = figure(chart).layout
+        notes = layout.title.subtitle.text.split("<br>")
+        slices = result.plot_slices("rate", "kind").layout
+
+        assert max(map(len, notes)) <= 100
+        assert layout.margin.t >= 120 + 18 * (len(notes) - 1)
+        assert (layout.legend.y - 1.0) * chart.height >= 20  # pixels for titles of panels
+        assert "0.001" in slices.xaxis.ticktext
+        assert slices.xaxis2.zeroline is False
 
     def test_every_method(self, result):
         """Each picture is a method, of an empty study too."""

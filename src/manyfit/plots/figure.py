@@ -2,6 +2,7 @@
 
 import html
 import math
+import textwrap
 from typing import Any
 
 from manyfit._optional import require
@@ -21,12 +22,16 @@ from manyfit.plots.chart import (
     Words,
     on_one_line,
 )
+from manyfit.plots.pixels import Scale, ends
 
 _INK, _SOFT, _GRID = "#1f2933", "#5f6b7a", "#e8ecf0"
 _SYMBOLS = {"circle": "circle", "cross": "x-thin", "diamond": "diamond"}
 _COLUMNS = 3
 # Above and below the panels, and between two rows of them, in pixels.
 _TOP, _BELOW, _BETWEEN = 120, 60, 75
+# The height of a panel's title, and of a line of the note, which has no more characters than fit
+# into 700 pixels.
+_TITLE, _LINE, _NOTE = 26, 18, 100
 
 
 def figure(chart: Chart) -> Any:
@@ -39,19 +44,19 @@ def figure(chart: Chart) -> Any:
     panels = chart.panels or [Panel(())]
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    height = _TOP + _BELOW + rows * chart.height + (rows - 1) * _BETWEEN
+    inside = rows * chart.height + (rows - 1) * _BETWEEN
     drawn = subplots.make_subplots(
         rows,
         columns,
         subplot_titles=[f"<b>{_text(panel.title)}</b>" if panel.title else "" for panel in panels],
         horizontal_spacing=0.08,
-        vertical_spacing=_BETWEEN / (height - _TOP - _BELOW) if rows > 1 else 0.2,
+        vertical_spacing=_BETWEEN / inside if rows > 1 else 0.2,
     )
     labelled: set[str] = set()
     for place, panel in enumerate(panels):
         where = {"row": place // columns + 1, "col": place % columns + 1}
         _draw(drawn, panel, where, labelled)
-    _dress(drawn, chart, height)
+    _dress(drawn, chart, inside)
     return drawn if chart.panels else _emptied(drawn)
 
 
@@ -62,19 +67,23 @@ def _draw(drawn: Any, panel: Panel, where: dict[str, int], labelled: set[str]) -
             trace.showlegend = bool(label) and label not in labelled
             labelled.add(label or "")
             drawn.add_trace(trace, **where)
-    drawn.update_xaxes(**_axis(panel.x), **where)
-    drawn.update_yaxes(**_axis(panel.y), **where)
+    drawn.update_xaxes(**_axis(panel, panel.x, 0), **where)
+    drawn.update_yaxes(**_axis(panel, panel.y, 1), **where)
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
+def _axis(panel: Panel, axis: Axis, which: int) -> dict[str, Any]:
     given: dict[str, Any] = {"title_text": _text(axis.title), "showgrid": axis.grid}
+    ticks = axis.ticks
+    if ticks:
+        given["zeroline"] = False  # places of options have no zero
     if axis.log:
         given["type"] = "log"
+        ticks = tuple(Scale(axis, *ends(panel, axis, which)).ticks)
     if axis.ends is not None:
         given["range"] = [math.log10(end) if axis.log else end for end in axis.ends]
-    if axis.ticks:
-        given["tickvals"] = [at for at, _ in axis.ticks]
-        given["ticktext"] = [_text(on_one_line(text, 30)) for _, text in axis.ticks]
+    if ticks:
+        given["tickvals"] = [at for at, _ in ticks]
+        given["ticktext"] = [_text(on_one_line(text, 30)) for _, text in ticks]
     return given
 
 
@@ -229,15 +238,18 @@ def _graphs() -> Any:
     return require("plotly.graph_objects", extra="plots", purpose="a picture")
 
 
-def _dress(drawn: Any, chart: Chart, height: int) -> None:
+def _dress(drawn: Any, chart: Chart, inside: int) -> None:
     titles = {"size": 13, "color": _SOFT}
+    note = textwrap.wrap(chart.note, _NOTE) or [""]
+    above = _TITLE if any(panel.title for panel in chart.panels) else 4
+    top = _TOP + above + _LINE * (len(note) - 1)
     drawn.update_layout(
         template="plotly_white",
-        height=height,
+        height=top + inside + _BELOW,
         barmode="overlay",
         title={
             "text": f"<b>{_text(chart.title)}</b>",
-            "subtitle": {"text": _text(chart.note), "font": titles},
+            "subtitle": {"text": _lines("\n".join(note)), "font": titles},
             "x": 0,
             "xref": "paper",
             "y": 1,
@@ -246,17 +258,14 @@ def _dress(drawn: Any, chart: Chart, height: int) -> None:
             "pad": {"t": 22},
         },
         font={"family": "Inter, Helvetica, Arial, sans-serif", "size": 13, "color": _INK},
-        margin={"l": 70, "r": 30, "t": _TOP, "b": _BELOW},
-        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+        margin={"l": 70, "r": 30, "t": top, "b": _BELOW},
+        legend={"orientation": "h", "x": 0, "y": 1.0 + above / inside, "yanchor": "bottom"},
         hoverlabel={"bgcolor": "white", "align": "left", "font": {"color": _INK}},
     )
     drawn.update_annotations(font_size=14)
-    drawn.update_xaxes(
-        automargin=True, gridcolor=_GRID, zeroline=False, linecolor=_GRID, title_font=titles
-    )
-    drawn.update_yaxes(
-        automargin=True, gridcolor=_GRID, zerolinecolor=_SOFT, zerolinewidth=1, title_font=titles
-    )
+    shared = {"automargin": True, "gridcolor": _GRID, "title_font": titles, "exponentformat": "e"}
+    drawn.update_xaxes(zeroline=False, linecolor=_GRID, **shared)
+    drawn.update_yaxes(zerolinecolor=_SOFT, zerolinewidth=1, **shared)
 
 
 def _emptied(drawn: Any) -> Any:
