@@ -1,5 +1,6 @@
 """What the documents show is executed."""
 
+import doctest
 import re
 import subprocess
 import sys
@@ -101,3 +102,16 @@ def test_miniature():
 def test_architecture_stays_short():
     """The map is at most 150 lines."""
     assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 150
+
+
+def test_the_guide_to_spaces(tmp_path, monkeypatch):
+    """Each of its blocks runs, one after the other, and shows what it says."""
+    monkeypatch.chdir(tmp_path)
+    text = "\n".join(blocks(ROOT / "docs" / "spaces.md"))
+    test = doctest.DocTestParser().get_doctest(text, {}, "spaces.md", "docs/spaces.md", 0)
+    said = []
+    options = doctest.NORMALIZE_WHITESPACE
+    outcome = doctest.DocTestRunner(optionflags=options).run(test, out=said.append)
+
+    assert outcome.attempted > 20
+    assert not outcome.failed, "".join(said)

@@ -73,7 +73,8 @@ def tune(
             as a number, or a dict of metrics that includes it. Values in the dict that are not
             numbers, such as a path, are kept as text in `trial.notes`; `{"status": "fail"}` makes
             the trial a FAIL, as in Hyperopt. The function can run and be tested without Manyfit.
-        space: A mapping from names to `Float`, `Int`, `Choice` or constants.
+        space: A mapping from names to `Float`, `Int`, `Choice` or constants, also inside dicts and
+            lists, or a space of another library (see the guide, `docs/spaces.md`).
         metric: The name of the metric to tune.
         direction: `"minimize"` or `"maximize"`.
         n_trials: The exact total number of trials, not counting repeats; None for no limit.
