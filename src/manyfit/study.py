@@ -67,7 +67,7 @@ class Study:
     its first seed. Use it as a context manager, or close it.
 
     Args:
-        space: The space to search: a mapping from names to domains or constants; see `manyfit.tune`.
+        space: A mapping from names to domains or constants; see `manyfit.tune`.
         metric: The name of the metric to tune.
         direction: `"minimize"` or `"maximize"`.
         name: The study's name, and that of its folder; by default a new one with date and time.
