@@ -1,9 +1,10 @@
 """An objective of Optuna, unchanged, run by Manyfit, by Optuna, and by MLflow's Spark study.
 
     python benchmarks/optuna_objective.py            processes, threads and a journal storage
+    python benchmarks/optuna_objective.py --busy     the same, computing in Python
     python benchmarks/optuna_objective.py --spark    a local Spark of two cores, too
 
-The objective has conditional params, reports ten times, and waits or computes in Python in between.
+The objective has conditional params, reports ten times, and waits in between.
 All run two trials at once, with Optuna's TPE and no pruner, and with Manyfit's own sampler besides;
 times include the start of workers, but not that of Spark or of MLflow's database. The wait alone
 takes trials x seconds / 2.
@@ -134,6 +135,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=0.2, help="of each trial")
+    parser.add_argument("--busy", action="store_true", help="compute in Python instead of waiting")
     parser.add_argument("--spark", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -142,16 +144,14 @@ def main():
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="optuna-")))
         compared = runs(arguments, folder, stack)
-        for busy in (False, True):
-            print(f"\n{'computes in Python' if busy else 'waits'}, {arguments.seconds:g} s a trial")
-            work = functools.partial(objective, seconds=arguments.seconds, busy=busy)
-            first = None
-            for name, run in compared.items():
-                began = time.perf_counter()
-                best = run(work, arguments.trials, folder)
-                took = time.perf_counter() - began
-                first = first or took
-                print(f"{name:30} {took:6.1f} s   {took / first:5.2f} x   best {best:.3f}")
+        work = functools.partial(objective, seconds=arguments.seconds, busy=arguments.busy)
+        first = None
+        for name, run in compared.items():
+            began = time.perf_counter()
+            best = run(work, arguments.trials, folder)
+            took = time.perf_counter() - began
+            first = first or took
+            print(f"{name:30} {took:6.1f} s   {took / first:5.2f} x   best {best:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -324,6 +324,12 @@ class TestPruning:
         assert all("value" in trial.reason for trial in pruned)
         assert len(result.curves()) > 100
 
+    def test_pruners_of_optuna(self, run):
+        """They decide as Optuna lets them."""
+        result = run(falling, 20, pruner=optuna.pruners.MedianPruner(n_startup_trials=3))
+
+        assert result.count(State.PRUNED) > 0
+
     def test_pruned_by_itself(self, run):
         """`TrialPruned` without a decision of the pruner is a pruned trial, too."""
 

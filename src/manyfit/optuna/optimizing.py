@@ -13,7 +13,7 @@ from manyfit.metric import Direction
 from manyfit.open_space import OpenSpace
 from manyfit.optuna.objective import DefineByRun
 from manyfit.optuna.trial import METRIC
-from manyfit.pruners.base import PrunerSettings
+from manyfit.pruners.auto import Pruning
 from manyfit.result import StudyResult
 from manyfit.study import Study
 from manyfit.trackers.auto import Trackers
@@ -32,7 +32,7 @@ def optimize(
     executor: str | Executor = "processes",
     parallelism: int | None = None,
     sampler: "str | optuna.samplers.BaseSampler" = "auto",
-    pruner: str | PrunerSettings | None = "auto",
+    pruner: Pruning = "auto",
     name: str | None = None,
     seed: int | None = None,
     start_with: Iterable[Params] = (),
@@ -78,7 +78,7 @@ def optimize(
         parallelism: The number of trials that run at once.
         sampler: As for `tune`: `"auto"` (a Gaussian process), another word but `"grid"`, or any
             instance from `optuna.samplers`.
-        pruner: As for `tune`.
+        pruner: As for `tune`: a word, or any instance from `optuna.pruners`.
         name: The study's name, to resume it by; by default a new one with date and time.
         seed: Makes proposals and draws repeatable; see `manyfit.tune`.
         start_with: Points to try first, as with `enqueue_trial`; what they lack is drawn.
