@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PAGES = [
+    page.relative_to(ROOT)
+    for pattern in ("*.md", "docs/*.md", "examples/*.md", "benchmarks/**/*.md")
+    for page in sorted(ROOT.glob(pattern))
+]
 
 
 def blocks(document):
@@ -19,9 +24,10 @@ def blocks(document):
 @pytest.mark.integration
 @pytest.mark.parametrize("code", blocks("README.md"))
 def test_readme(code, tmp_path):
-    """Every Python block of the README runs as it stands, in a script of its own."""
+    """Every Python block of the README runs in a script of its own, here with fewer trials."""
+    assert "n_trials=40" in code
     script = tmp_path / "readme.py"
-    script.write_text(code)
+    script.write_text(code.replace("n_trials=40", "n_trials=3"))
     done = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
@@ -97,6 +103,34 @@ def test_miniature():
 
     assert "resumed as if never stopped: True" in done.stdout
     assert len(script.read_text().splitlines()) < 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page):
+    """Each relative link leads to a file, and to a heading of it if it names one."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    lost = [
+        link
+        for link in re.findall(r"\]\(([^)\s]+)\)", text)
+        if "://" not in link and not leads_somewhere((ROOT / page).parent, link)
+    ]
+
+    assert lost == []
+
+
+def leads_somewhere(folder, link):
+    path, _, heading = link.partition("#")
+    target = folder / path
+    if not heading:
+        return target.exists()
+    lines = target.read_text().splitlines()
+    titles = [line.lstrip("# ").lower() for line in lines if line.startswith("#")]
+    return heading in {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+def test_the_readme_stays_short():
+    """The first page is under 120 lines."""
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
 
 
 def test_architecture_stays_short():
