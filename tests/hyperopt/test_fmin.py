@@ -298,6 +298,13 @@ def test_a_small_space_ends_a_search_and_says_so(search, caplog):
     assert "fmin ended after 3 trials: the space is exhausted" in caplog.text
 
 
+def test_a_negated_score_raises_no_doubt(search, caplog):
+    """fmin only minimises; in a study of tune, the user would be told of the direction."""
+    search(lambda x: -x, hp.uniform("x", 0, 1), max_evals=2)
+
+    assert caplog.messages == []
+
+
 def test_early_stop_functions_get_what_they_returned(search):
     """After each trial, with the trials so far; anew in each call."""
     told = []

@@ -113,6 +113,7 @@ class Search:
             n_trials = self._n_trials(study.result(), limits.max_evals)
             if n_trials == 0:
                 return
+            logger.addFilter(_is_for_fmin)
             try:
                 result = study.tune(
                     objective_of(fn, self._layout, kept),
@@ -127,6 +128,7 @@ class Search:
                     progress=progress,
                 )
             finally:
+                logger.removeFilter(_is_for_fmin)
                 self._take_in(study.result().trials)
                 self._trials.sort()
                 self._write()
@@ -263,3 +265,8 @@ class Search:
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         part.write_bytes(cloudpickle.dumps(self._trials))
         part.replace(path)
+
+
+def _is_for_fmin(record: logging.LogRecord) -> bool:
+    """Return whether a message is of use: fmin only minimises, so a negated score is right here."""
+    return "direction='maximize'" not in record.getMessage()
