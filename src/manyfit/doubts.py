@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from manyfit.choice import Domain
+from manyfit.engine import Engine
 from manyfit.events import AttemptFinished, Event, ParamsSuggested, Reported, TrialAsked
 from manyfit.metric import Metric
 from manyfit.open_space import entries_of
@@ -41,6 +42,15 @@ class Doubts:
         self._points: dict[int, dict[str, Any]] = {}  # what users wanted tried, by trial
         if suspicion := metric.suspicion():
             logger.warning("%s.", suspicion)
+
+    @classmethod
+    def on(cls, objective: Any, engine: Engine, *, prunes: bool) -> "Doubts | None":
+        """Return the doubts about an objective; None if it is Manyfit's own, and says so.
+
+        What it reports and returns is then not in the user's hands.
+        """
+        is_own = getattr(objective, "is_manyfit_own", False) is True
+        return None if is_own else cls(engine.metric, engine.domains, prunes=prunes)
 
     def heed(self, event: Event) -> None:
         """Check a recorded event."""

@@ -229,7 +229,7 @@ class Study:
         news = advice_on(work, self._settings["sampler"], runner, self._work) if advice else ()
         now = describe(objective, self.space, self._settings, time.time(), map(str, news))
         self._work = record(self._recorder, self.name, self._work, now)
-        self._recorder.doubts = Doubts(self.metric, self._engine.domains, prunes=self._prunes)
+        self._recorder.doubts = Doubts.on(objective, self._engine, prunes=self._prunes)
         notes = (
             *notes_on(runner, limits, repeats, self._lag),
             *as_lines(news, "manyfit.review(space, ...)"),

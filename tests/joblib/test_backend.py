@@ -118,17 +118,29 @@ class JoblibContract:
             Parallel(-1)(delayed(divide)(i) for i in range(3))
         assert "return 1 / i" in str(raised.value.__cause__)
 
-    def test_exceptions_that_cannot_be_pickled_are_told(self):
-        """What can't be sent back becomes an exception that names it."""
+    def test_an_exception_whose_init_has_other_arguments_arrives(self):
+        """It is of its class, with its message and its attributes."""
 
         class OddError(Exception):
             def __init__(self, one, two):
                 super().__init__(f"{one} and {two}")
+                self.two = two
 
         def fail(_):
             raise OddError("this", "that")
 
-        with pytest.raises(RuntimeError, match="OddError: this and that"):
+        with pytest.raises(Exception, match=r"^this and that$") as raised:
+            Parallel(-1)(delayed(fail)(i) for i in range(2))
+        assert type(raised.value).__name__ == "OddError"
+        assert raised.value.two == "that"
+
+    def test_exceptions_that_cannot_be_pickled_are_told(self):
+        """What can't be sent back becomes an exception that names it."""
+
+        def fail(_):
+            raise ValueError(threading.Lock())
+
+        with pytest.raises(RuntimeError, match=r"ValueError: <unlocked _thread\.lock"):
             Parallel(-1)(delayed(fail)(i) for i in range(2))
         with pytest.raises(
             pickle.PicklingError, match=r"returned \(_thread.lock\) can't be pickled"
@@ -341,6 +353,7 @@ class TestProcesses(JoblibContract):
 
 
 @pytest.mark.integration
+@pytest.mark.soak("contracts")
 class TestCluster(JoblibContract):
     """In workers that connect to this process."""
 
@@ -354,6 +367,12 @@ class TestCluster(JoblibContract):
     def cpus(self):
         """The number of threads of a pool."""
         return 1
+
+
+@pytest.mark.integration
+def test_cluster(tmp_path):
+    """Calls run in workers that connect to this process."""
+    check(ProcessClusterExecutor(ProcessCluster(tmp_path / "machine")))
 
 
 def is_there(pid):

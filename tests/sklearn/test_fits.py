@@ -22,6 +22,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from manyfit import Choice, Float
 from manyfit.sklearn import SearchCV
+from manyfit.spark.executor import SparkExecutor
+from manyfit.testing.remote import LocalSpark
 
 
 class Slow(TransformerMixin, BaseEstimator):
@@ -100,6 +102,20 @@ def test_a_front_is_fitted_once_per_fold(iris, counts, executor):
     assert (found.savings_.made, found.savings_.hits) == (6, 12)
     assert found.savings_.seconds > 12 * 0.03
     assert 0 < found.savings_.most_bytes < found.savings_.budget
+
+
+def test_workers_on_a_machine_of_a_cluster_share_fronts(iris, counts, tmp_path):
+    """The tasks of a job, each a process of its own, keep fronts in one folder of the machine."""
+    pipeline = make_pipeline(Slow(counts), DecisionTreeClassifier(random_state=0))
+    grid = {"decisiontreeclassifier__max_depth": [1, 2, 3, 4]}
+    executor = SparkExecutor(LocalSpark(tmp_path / "machine"), parallelism=2)
+
+    known, found = pair(pipeline, grid, iris, executor=executor)
+
+    assert_equal_scores(known, found)
+    assert fits(counts) == (4 * 3 + 1) + (3 + 1)
+    assert (found.savings_.made, found.savings_.hits) == (3, 9)
+    assert not list((tmp_path / "machine").rglob("*front*"))
 
 
 def test_without_cache_each_trial_fits_its_own(iris, counts):

@@ -7,6 +7,7 @@ from sklearn.datasets import load_iris, make_classification
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - it makes the class importable
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -57,8 +58,8 @@ def test_rows_are_those_of_halving_search(min_resources, factor):
     """Each rung but the last has as many rows as HalvingRandomSearchCV gives it."""
     options = {"min_resources": min_resources, "factor": factor, "cv": 3}
     known = HalvingRandomSearchCV(
-        LogisticRegression(),
-        {"C": np.geomspace(1e-3, 1e3, 99)},
+        GaussianNB(),
+        {"var_smoothing": np.geomspace(1e-9, 1e-3, 99)},
         n_candidates=15,
         random_state=0,
         refit=False,
@@ -131,13 +132,14 @@ def test_scores_on_all_rows_are_those_of_grid_search():
 
 
 def test_trials_at_once_and_a_pruner_of_ones_own():
-    """Trials in processes climb by themselves; another pruner sees the rows as steps."""
+    """Trials climb by themselves; another pruner sees the rows as steps."""
     search = SearchCV(
         Ridge(),
         {"alpha": Float(1e-3, 1e6, log=True)},
         n_trials=8,
         halving="rows",
         pruner=MedianPruner(n_startup=2),
+        executor="threads",
         parallelism=2,
         cv=3,
         random_state=0,

@@ -1,5 +1,6 @@
 """SearchCV keeps the contracts of scikit-learn's searches, and says what became of each trial."""
 
+import os
 import pickle
 import signal
 import warnings
@@ -20,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from manyfit import Choice, Float, StudyChangedError
+from manyfit import Choice, ExecutorError, Float, StudyChangedError
 from manyfit.sklearn import SearchCV
 from manyfit.testing.remote import ProcessCluster, ProcessClusterExecutor
 
@@ -48,6 +49,8 @@ class Model(ClassifierMixin, BaseEstimator):
     def fit(self, X, y, sample_weight=None):
         if self.action == "raise":
             raise ArithmeticError("an unlucky setting")
+        if self.action == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.action == "interrupt":
             signal.raise_signal(signal.SIGINT)
         self.classes_ = np.unique(y)
@@ -148,6 +151,26 @@ def test_failures_can_end_the_search(iris, error_score, error):
         search.fit(*iris)
 
 
+@pytest.mark.parametrize("error_score", [np.nan, 0.25])
+def test_failures_are_told_in_words_of_a_search(iris, caplog, error_score):
+    """Nobody is told of reports and notes, with which a user of a search has nothing to do."""
+    search = searching(Model(), {"action": ["raise", None]}, error_score=error_score)
+
+    with pytest.warns():
+        search.set_params(pruner="auto").fit(*iris)
+
+    assert caplog.text == ""
+
+
+def test_a_fit_that_kills_its_worker_is_raised(iris):
+    """With error_score="raise" it ends the search at once, and the error has the settings."""
+    search = searching(Model(), {"action": ["die", None], "quality": [0.5, 0.6]})
+    search.set_params(executor="processes", parallelism=1, error_score="raise")
+
+    with pytest.raises(ExecutorError, match=r"'action': 'die'.* was lost .*SIGKILL"):
+        search.fit(*iris)
+
+
 def test_a_bug_ends_a_search_before_all_trials(iris):
     """Trials all over the space that fail alike are enough to say so."""
     search = SearchCV(Model(action="raise"), {"quality": Float(0, 1)}, executor="inline")
@@ -220,6 +243,8 @@ def test_methods_are_available_if_the_estimator_has_them(iris, method):
         with pytest.raises(NotFittedError):
             getattr(search, method)(*iris[: 1 + (method == "score")])
 
+    with pytest.raises(AttributeError, match="SearchCV has no attribute classes_ before"):
+        _ = search.classes_
     search.set_params(refit=False).fit(*iris)
 
     assert method == "score" or not hasattr(search, method)
@@ -320,6 +345,21 @@ def test_a_search_resumes_by_name_on_the_same_data_only(iris, tmp_path):
             clone(search).set_params(**changed).fit(*fit)
 
 
+@pytest.mark.parametrize("seed", [None, 0])
+def test_folds_that_cannot_be_made_again_are_told(iris, tmp_path, seed):
+    """A search with a name says at its first fit that it can't be resumed."""
+    cv = KFold(3, shuffle=True, random_state=seed)
+    search = searching(GaussianNB(), SMOOTHING, cv=cv, name="x", folder=tmp_path, tracker=None)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        search.fit(*iris)
+
+    assert ["give it a random_state" in str(each.message) for each in told] == [True] * (
+        seed is None
+    )
+
+
 def test_a_ctrl_c_keeps_what_has_finished(iris, tmp_path):
     """The results are there, and the message says how to go on."""
     search = searching(Model(), {"action": [None, "interrupt"]}, name="x", folder=tmp_path)
@@ -372,6 +412,48 @@ def test_it_can_be_pickled_before_and_after(iris):
 
     assert list(after.predict(iris[0])) == list(before.predict(iris[0]))
     assert after.get_params()["estimator__priors"] is None
+
+
+def test_a_notebook_shows_what_it_shows_of_a_grid_search(iris):
+    """First the estimator, then the best one with its settings."""
+    known = GridSearchCV(SVC(), {"C": [7]}, cv=2)
+    search = searching(SVC(), {"C": [7]}, cv=2)
+
+    for fitted, label in ((False, "estimator: SVC"), (True, "best_estimator_: SVC")):
+        if fitted:
+            known.fit(*iris)
+            search.fit(*iris)
+        shown = [each._repr_html_() for each in (known, search)]
+        assert [label in each for each in shown] == [True, True]
+        assert ["SVC(C=7)" in each for each in shown] == [fitted, fitted]
+
+
+class Counting:
+    """A callback that counts the fits that it hears of."""
+
+    fits = 0
+
+    def setup(self, estimator, context):
+        Counting.fits += 1
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, **data):
+        pass
+
+    def on_fit_task_end(self, estimator, context, **data):
+        return False
+
+
+def test_callbacks_of_the_estimator_are_called(iris):
+    """scikit-learn's callbacks hear of each fit, and of the last one on all rows."""
+    pytest.importorskip("sklearn.callback")
+    model = LogisticRegression(max_iter=2000).set_callbacks(Counting())
+
+    searching(model, {"C": [0.1, 1.0]}).fit(*iris)
+
+    assert Counting.fits == 2 * 3 + 1
 
 
 def test_a_copy_shares_the_connection_to_a_cluster():

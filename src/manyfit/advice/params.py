@@ -55,7 +55,7 @@ def length(planned: Planned) -> Advice | None:
     tops = [f"{name}={getattr(params[name], 'high', 'a large value')}" for name in found]
     what = (
         f"{listed(found)}: early stopping finds the right length of each trial by itself. Fix "
-        f"{', '.join(tops)}, and report() each step, so that hopeless trials end early"
+        f"{', '.join(tops)}, and let trials report each step, so that hopeless ones end early"
     )
     return Advice("early-stopping", found, what)
 

@@ -189,36 +189,59 @@ def _failed(error: BaseException) -> Outcome:
 
 
 class _ResultPickler(cloudpickle.CloudPickler):  # type: ignore[misc] # it has no types
-    """Pickles mapped arrays as plain ones: what they map is not where the result goes."""
+    """Pickles mapped arrays as plain ones: what they map is not where the result goes.
+
+    Args:
+        file: Where to write.
+        bare: Whether exceptions are made again without calling their `__init__`.
+    """
+
+    def __init__(self, file: io.BytesIO, *, bare: bool) -> None:
+        super().__init__(file, protocol=5)
+        self._bare = bare
 
     def reducer_override(self, value: Any) -> Any:
         if type(value) is np.memmap:
             return np.array(value).__reduce_ex__(5)
+        if self._bare and isinstance(value, BaseException):
+            return _made_again, (type(value), value.args, dict(vars(value)))
         return super().reducer_override(value)
 
 
-def _pickled(outcome: Outcome) -> bytes:
+def _made_again(kind: type[BaseException], args: tuple[Any, ...], own: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)
+    vars(error).update(own)
+    return error
+
+
+def _pickled(outcome: Outcome, *, bare: bool = False) -> bytes:
     file = io.BytesIO()
-    _ResultPickler(file, protocol=5).dump(outcome)
+    _ResultPickler(file, bare=bare).dump(outcome)
     return file.getvalue()
 
 
 def _sendable(outcome: Outcome) -> bytes:
     """Pickle an outcome; what can't be pickled is replaced by an exception that says so."""
+    if outcome.error is not None:
+        return _sendable_error(outcome, outcome.error)
     try:
-        data = _pickled(outcome)
-        if outcome.error is not None:
-            pickle.loads(data)  # noqa: S301 - many exceptions can be pickled, but not unpickled
+        return _pickled(outcome)
     except Exception as error:  # noqa: BLE001 - objects raise what they like from their own hooks
-        if outcome.error is None:
-            kinds = ", ".join(sorted({kind_of(value) for value in outcome.values})[:5])
-            said = f"what the calls returned ({kinds}) can't be pickled"
-            outcome = _failed(pickle.PicklingError(f"{said} ({type(error).__name__}: {error})"))
-        else:
-            said = f"{kind_of(outcome.error)}: {outcome.error}"
-            outcome = Outcome([], RuntimeError(said), outcome.traceback)
-        data = _pickled(outcome)
-    return data
+        kinds = ", ".join(sorted({kind_of(value) for value in outcome.values})[:5])
+        said = f"what the calls returned ({kinds}) can't be pickled"
+        failed = pickle.PicklingError(f"{said} ({type(error).__name__}: {error})")
+        return _pickled(_failed(failed))
+
+
+def _sendable_error(outcome: Outcome, error: BaseException) -> bytes:
+    """Pickle an exception; if its `__init__` has other arguments than it passes on, without it."""
+    for bare in (False, True):
+        with contextlib.suppress(Exception):  # objects raise what they like from their own hooks
+            data = _pickled(outcome, bare=bare)
+            pickle.loads(data)  # noqa: S301 - many exceptions can be pickled, but not unpickled
+            return data
+    said = f"{kind_of(error)}: {error}"
+    return _pickled(Outcome([], RuntimeError(said), outcome.traceback))
 
 
 def _mapped(shared: Shared, mode: Any) -> "np.memmap[Any, Any]":

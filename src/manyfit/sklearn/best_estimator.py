@@ -93,7 +93,9 @@ class BestEstimatorMixin:
         return self._seen("classes_")
 
     def _seen(self, name: str) -> Any:
+        if self.refit is not False and not hasattr(self, "best_estimator_"):
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute {name} before it is fitted"
+            )
         _has(name)(self)
-        if not hasattr(self, "best_estimator_"):
-            raise AttributeError(f"{type(self).__name__} object has no {name} attribute.")
         return getattr(self.best_estimator_, name)

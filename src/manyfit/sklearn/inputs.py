@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import joblib
@@ -48,6 +49,7 @@ class Inputs:
             ValueError: `X`, `y` and `groups` differ in length, `cv` splits nothing, or requires
                 groups that are missing.
         """
+        _warn_of_other_folds(search)
         X, y = indexable(X, y)
         rows = length_of(X)
         params = {
@@ -129,6 +131,19 @@ def _folds(search: Any, X: Any, y: Any, params: Mapping[str, Any]) -> tuple[Fold
         Fold(number, _positions(train), _positions(test))
         for number, (train, test) in enumerate(splits)
     )
+
+
+def _warn_of_other_folds(search: Any) -> None:
+    """Warn if a search that has a name couldn't resume, since its splitter shuffles anew."""
+    cv = search.cv
+    seed = getattr(cv, "random_state", 0)
+    if search.name is not None and not isinstance(seed, Integral) and getattr(cv, "shuffle", True):
+        warnings.warn(
+            f"the search {search.name!r} can't be resumed, because cv={cv} splits the rows anew at "
+            "each fit: give it a random_state",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _digest(value: Any) -> str:

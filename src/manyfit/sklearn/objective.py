@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn import config_context
@@ -49,6 +49,8 @@ class FoldsObjective:
             all of them; `data` then has the folds of each. Empty for all rows at once.
         sharing: How trials share fitted transformers; None if they share none.
     """
+
+    is_manyfit_own: ClassVar[bool] = True
 
     estimator: Any
     candidates: SettingsSpace

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from manyfit._checks import check_optional
 from manyfit.data.shared import share
 from manyfit.digest import digest
-from manyfit.errors import ArgumentError, FatalError, StudyChangedError
+from manyfit.errors import ArgumentError, ExecutorError, FatalError, StudyChangedError
 from manyfit.executors.auto import make_executor
 from manyfit.executors.base import Executor
 from manyfit.front_plan import Savings, bytes_allowed
@@ -81,6 +81,7 @@ class Search:
             ObjectiveError: The estimator, or something else, can't be sent to a worker.
             StudyChangedError: The study of this name has another space, metric or data.
             Interrupted: On a Ctrl-C.
+            ExecutorError: A fit killed its workers, and `error_score` is "raise".
             Exception: A fit failed and `error_score` is "raise", or a scorer returned no number.
         """
         options, n_trials = self.options, self._n_trials
@@ -97,6 +98,7 @@ class Search:
                     objective,
                     n_trials=n_trials,
                     timeout=options.timeout,
+                    stop=_has_lost_a_trial if options.error_score == "raise" else None,
                     executor=self._executor,
                     max_failures=n_trials if options.sampler == "grid" else None,
                     progress="auto" if options.verbose == 1 else None,
@@ -277,8 +279,13 @@ class Search:
 
     def _raise_fatal(self, result: StudyResult) -> None:
         """Raise what ended the search: the settings are evaluated again here, for the exception."""
-        fatal = (trial for trial in result.trials if _is_fatal(trial))
-        trial = next(fatal, None)
+        lost = next(_lost(result), None)
+        if lost is not None and self.options.error_score == "raise":
+            raise ExecutorError(
+                f"a fit with {self.params_of(lost)} was lost with its worker, again and again: "
+                f"{lost.reason}"
+            )
+        trial = next((trial for trial in result.trials if _is_fatal(trial)), None)
         if trial is None:
             return
         here = self._objective(make_executor("inline"))
@@ -312,6 +319,15 @@ def _digest(value: Any) -> str:
 def _is_fatal(trial: Trial) -> bool:
     end = trial.attempts[-1].end if trial.attempts else None
     return isinstance(end, Failed) and end.fatal
+
+
+def _lost(result: StudyResult) -> Iterator[Trial]:
+    """Yield the trials whose workers died each time."""
+    return (trial for trial in result.trials if trial.abandoned is not None)
+
+
+def _has_lost_a_trial(result: StudyResult) -> bool:
+    return any(_lost(result))
 
 
 def _seed_of(random_state: Any) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
@@ -290,6 +291,13 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.array_api_support = inner.array_api_support
         return tags
+
+    def _sk_visual_block_(self) -> Any:
+        """Show in a notebook what GridSearchCV shows; scikit-learn's display calls it."""
+        shown = GridSearchCV(self.estimator, {})
+        if hasattr(self, "best_estimator_"):
+            shown.best_estimator_ = self.best_estimator_
+        return shown._sk_visual_block_()
 
     def __sklearn_clone__(self) -> Self:
         """Return an unfitted copy, which shares the connections to clusters and servers."""

@@ -165,7 +165,7 @@ class Process:
         if code is None:
             return "was killed and has not ended yet"
         if code >= 0:
-            return f"exited with code {code} in the middle of the trial"
+            return f"exited with code {code} in the middle of its work"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         likely = _LIKELY.get(signal.Signals(-code)) if -code in set(signal.Signals) else None
         return f"was ended by {name}" + (f" ({likely})" if likely else "")
