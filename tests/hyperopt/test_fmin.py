@@ -77,6 +77,16 @@ def test_a_search_with_a_name_goes_on(search):
     assert again.losses() == trials.losses()
 
 
+def test_a_changed_objective_is_told(search, caplog):
+    """As in a study of tune: results of another function are not comparable."""
+    search(loss_of, SPACE, max_evals=2, name="changed")
+    search(lambda point: 5 * point["x"], SPACE, max_evals=3, name="changed")
+
+    (notice,) = caplog.messages
+    assert "study changed is not what it was" in notice
+    assert "__wrapped__" not in notice
+
+
 def test_a_resumed_search_is_the_same_as_one_that_never_stopped(search):
     """With a seed, its trials and its best are equal."""
     straight, halting = Trials(), Trials()
@@ -295,7 +305,7 @@ def test_a_small_space_ends_a_search_and_says_so(search, caplog):
     search(lambda c: c, hp.choice("c", [1, 2, 3]), max_evals=10, trials=trials)
 
     assert sorted(trials.losses()) == [1, 2, 3]
-    assert "fmin ended after 3 trials: the space is exhausted" in caplog.text
+    assert "fmin ended before max_evals=10: the space is exhausted" in caplog.text
 
 
 def test_a_negated_score_raises_no_doubt(search, caplog):

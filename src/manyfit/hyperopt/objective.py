@@ -44,6 +44,7 @@ def objective_of(fn: Callable[[Any], Any], layout: Layout, kept: Kept | None) ->
         note(**notes)
         return metrics or {"status": STATUS_FAIL}
 
+    vars(objective).pop("__wrapped__")  # a notice of changes would name it
     return objective
 
 

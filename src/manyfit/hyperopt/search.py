@@ -136,8 +136,8 @@ class Search:
             raise kept.error
         if result.reason == "interrupted":
             raise KeyboardInterrupt("call fmin again with its trials to go on")
-        if "exhausted" in result.reason:
-            logger.warning("fmin ended after %d trials: %s", len(self._trials), result.reason)
+        if limits.max_evals is not None and "exhausted" in result.reason:
+            logger.warning("fmin ended before max_evals=%d: %s", limits.max_evals, result.reason)
 
     # ── the study ─────────────────────────────────────────────────────────────────────────────
 
