@@ -21,18 +21,23 @@ def blocks(document):
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+def ran(code, folder):
+    """Run a script as a user would, in a folder; return what became of it."""
+    script = folder / "script.py"
+    script.write_text(code)
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("code", blocks("README.md"))
 def test_readme(code, tmp_path):
     """Every Python block of the README runs in a script of its own, here with fewer trials."""
     assert "n_trials=40" in code
-    script = tmp_path / "readme.py"
-    script.write_text(code.replace("n_trials=40", "n_trials=3"))
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    done = ran(code.replace("n_trials=40", "n_trials=3"), tmp_path)
 
-    assert done.returncode == 0, done.stderr
     assert "learning_rate" in done.stdout
 
 
@@ -40,13 +45,8 @@ def test_readme(code, tmp_path):
 def test_dask(tmp_path):
     """So does that of the guide to Dask, of at most 15 lines."""
     (code,) = blocks("docs/dask.md")
-    script = tmp_path / "on_dask.py"
-    script.write_text(code)
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    done = ran(code, tmp_path)
 
-    assert done.returncode == 0, done.stderr
     assert "10 COMPLETE" in done.stdout
     assert len(code.splitlines()) <= 15
 
@@ -54,13 +54,8 @@ def test_dask(tmp_path):
 @pytest.mark.integration
 def test_joblib(tmp_path):
     """So does the first one of the guide to joblib; the others need a cluster."""
-    script = tmp_path / "with_joblib.py"
-    script.write_text(blocks("docs/joblib.md")[0])
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    done = ran(blocks("docs/joblib.md")[0], tmp_path)
 
-    assert done.returncode == 0, done.stderr
     assert 0.9 < float(done.stdout) < 1.0
 
 
@@ -68,13 +63,8 @@ def test_joblib(tmp_path):
 def test_from_optuna(tmp_path):
     """So does that of the guide for those who come from Optuna, which loses no trial."""
     (code,) = blocks("docs/from_optuna.md")
-    script = tmp_path / "from_optuna.py"
-    script.write_text(code)
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    done = ran(code, tmp_path)
 
-    assert done.returncode == 0, done.stderr
     assert "all 30 trials done" in done.stdout
     assert "'alpha': " in done.stdout
 
@@ -83,13 +73,8 @@ def test_from_optuna(tmp_path):
 def test_callbacks(tmp_path):
     """So does that of the guide to callbacks, whose trials report and are judged."""
     (code,) = blocks("docs/callbacks.md")
-    script = tmp_path / "with_callback.py"
-    script.write_text(code)
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    done = ran(code, tmp_path)
 
-    assert done.returncode == 0, done.stderr
     assert "best    val_binary_logloss 0." in done.stdout
     assert "failed" not in done.stderr
 
