@@ -5,6 +5,7 @@ import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
 
+from manyfit import Float, tune
 from manyfit.callbacks import CatBoostCallback, LightGBMCallback, XGBoostCallback
 
 RNG = np.random.default_rng(0)
@@ -104,6 +105,32 @@ def test_catboost_is_reported_when_it_computes_metrics(run_trial):
     for _ in range(2):
         trial = run_trial(objective, "validation_Logloss")
         assert (trial.how, trial.steps) == ("AttemptFinished", [0, 3, 6]), trial.ending
+
+
+def test_trainings_of_catboost_in_threads_may_share_a_callback(tmp_path):
+    """It counts for each what has been reported."""
+    callback = CatBoostCallback()
+
+    def train(params):
+        model = catboost.CatBoostClassifier(iterations=20, random_seed=int(params["x"]), **CAT)
+        model.fit(X, Y, callbacks=[callback])
+        return {"learn_Logloss": model.best_score_["learn"]["Logloss"]}
+
+    result = tune(
+        train,
+        {"x": Float(0, 9)},
+        metric="learn_Logloss",
+        n_trials=4,
+        executor="threads",
+        parallelism=2,
+        pruner=None,
+        tracker=None,
+        progress=None,
+        advice=False,
+        folder=tmp_path,
+    )
+
+    assert [len(trial.measurements) for trial in result.trials] == [20] * 4
 
 
 def test_a_refused_trial_of_catboost_fails_by_our_error_whatever_follows(run_trial):

@@ -13,8 +13,8 @@ from manyfit.trial import Attempt, End, Failed, Finished, Measurement, Pruned, T
 METRIC = Metric("val_loss")
 SPACE = Space({})
 METRICS = {
-    f"{part}_{name}": value
-    for part, values in {"train": (0.2, 0.93), "val": (0.3, 0.88), "test": (0.4, 0.86)}.items()
+    f"{part}{name}": value
+    for part, values in {"": (0.2, 0.93), "val_": (0.3, 0.88), "test_": (0.4, 0.86)}.items()
     for name, value in zip(("loss", "accuracy"), values, strict=True)
 }
 

@@ -1,5 +1,6 @@
 """Reports rounds of CatBoost."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -48,7 +49,7 @@ class CatBoostCallback:
     """
 
     def __init__(self, *, first_step: int = 0) -> None:
-        self._seen: dict[str, int] = {}
+        self._seen: dict[int, dict[str, int]] = {}  # numbers of values, by thread and metric
         self._rounds = Rounds(
             "CatBoostCallback",
             "give CatBoost an eval_set and its metric (eval_metric or custom_metric)",
@@ -58,7 +59,7 @@ class CatBoostCallback:
     def after_iteration(self, info: _Info) -> bool:
         """Report the round, and return whether the training goes on."""
         if info.iteration == 1:
-            self._seen.clear()
+            self._seen[threading.get_ident()] = {}
         metrics = self._new(info.metrics)
         try:
             return not (metrics and self._rounds.stops(info.iteration - 1, metrics.items()))
@@ -69,11 +70,11 @@ class CatBoostCallback:
 
     def _new(self, metrics: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, float]:
         """Return the latest value of each metric that has one since the last call."""
-        new = {}
+        new, seen = {}, self._seen[threading.get_ident()]
         for data, values_of in metrics.items():
             for metric, values in values_of.items():
                 name = f"{data}-{metric}"
-                if len(values) > self._seen.get(name, 0):
-                    self._seen[name] = len(values)
+                if len(values) > seen.get(name, 0):
+                    seen[name] = len(values)
                     new[name] = values[-1]
         return new

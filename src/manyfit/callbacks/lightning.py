@@ -8,12 +8,12 @@ from manyfit._optional import load
 from manyfit.callbacks.rounds import Rounds
 from manyfit.worker.context import raise_if_stopped
 
-# Lightning is installed under two names, whose classes don't know each other.
-_older = "pytorch_lightning" in sys.modules or find_spec("lightning") is None
-_lightning = load(
-    "pytorch_lightning"
-    if _older and "lightning.pytorch" not in sys.modules
-    else "lightning.pytorch"
+# Lightning is installed under two names, whose classes don't know each other. The older is meant if
+# only it was imported, or only it is there.
+_installed = [name for name in ("lightning", "pytorch_lightning") if find_spec(name)]
+_older = "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
+_lightning: Any = load(
+    "pytorch_lightning" if _older or _installed == ["pytorch_lightning"] else "lightning.pytorch"
 )
 _EarlyStopping: Any = _lightning.callbacks.EarlyStopping
 

@@ -10,7 +10,7 @@ from statistics import mean
 from manyfit.result import StudyResult
 from manyfit.trial import State, Trial
 
-PARTS = {"train": "training", "val": "validation", "test": "test"}
+PARTS = {"": "training", "val_": "validation", "test_": "test"}
 
 
 def summary(result: StudyResult) -> str:
@@ -34,7 +34,7 @@ def best_lines(best: Trial) -> list[str]:
         "",
         f"  {'':13}{'loss':>9}{'accuracy':>10}",
         *(
-            f"  {title:13}{metrics[f'{part}_loss']:9.4f}{metrics[f'{part}_accuracy']:10.4f}"
+            f"  {title:13}{metrics[f'{part}loss']:9.4f}{metrics[f'{part}accuracy']:10.4f}"
             for part, title in PARTS.items()
         ),
         "  The test images played no part in any decision.",
