@@ -96,14 +96,14 @@ def test_another_thread_draws(tmp_path: Path) -> None:
 
 def test_a_paused_terminal_pauses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-S, or a pipe nobody reads, holds up the drawing and not the study."""
-    monkeypatch.setattr(terminal, "PATIENCE", 0.05)
+    monkeypatch.setattr(terminal, "PATIENCE", 0.5)
     screen = Scripted()
     screen.block.clear()
     story = Story(ProgressTracker(screen), folder=tmp_path)
     begun = time.monotonic()
     story.run(100)
     story.end()
-    assert time.monotonic() - begun < 3.0  # 100 draws of 0.05 s would take 5
+    assert time.monotonic() - begun < 25.0  # 100 draws of 0.5 s would take 50
     screen.block.set()
     until(lambda: screen.closed)
 

@@ -62,7 +62,7 @@ class FoldPruner:
 
     Example:
         >>> FoldPruner(folds=5)
-        FoldPruner(folds=5)
+        FoldPruner(folds=5, stages=0)
     """
 
     folds: int
