@@ -10,6 +10,8 @@ from manyfit.space import Domain
 
 # A pattern counts if chance gives it with a smaller probability than this.
 CHANCE = 0.01
+# The most characters of a value in a sentence.
+_LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,14 @@ def hypergeometric(chosen: int, inside: int, total: int) -> float:
 
 
 def shown(value: object) -> str:
-    """Return a value of a param for a sentence."""
-    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+    """Return a value of a param for a sentence.
+
+    Example:
+        >>> shown(0.123456), shown("adam"), shown("a" * 100)[-3:]
+        ('0.1235', "'adam'", 'aa…')
+    """
+    text = f"{value:.4g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def percent(share: float) -> str:

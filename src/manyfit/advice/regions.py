@@ -54,7 +54,7 @@ def failures(record: Record) -> Iterator[Finding]:
         all_failed = all(trial.state is State.FAIL for trial in region.inside)
         rate = f"of {len(region.inside)} such trials" if not all_failed else "none succeeded"
         message = (
-            f"all {count} trials that failed with {_brief(alike[0].reason)} had {region.name} "
+            f'all {count} trials that failed with "{_brief(alike[0].reason)}" had {region.name} '
             f"{region.rule} ({rate})"
         )
         change = {region.name: region.rest} if all_failed and region.rest is not None else {}
@@ -95,7 +95,7 @@ def _regions(
         elif len(values) == 1:
             value = values.pop()
             inside = [trial for trial in having if trial.params[name] == value]
-            yield Region(name, f"= {value!r}", inside, _without(domain, value))
+            yield Region(name, f"= {shown(value)}", inside, _without(domain, value))
 
 
 def _sides(
