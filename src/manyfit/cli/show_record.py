@@ -9,8 +9,18 @@ from manyfit.reports.recorded import listed, told
 
 # Of all packages installed, these decide most results.
 _TELLING = (
-    *("manyfit", "numpy", "scipy", "pandas", "scikit-learn", "xgboost", "lightgbm", "catboost"),
-    *("keras", "tensorflow", "torch", "jax", "transformers", "pyspark", "optuna", "mlflow"),
+    *("manyfit", "numpy", "scipy", "pandas", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm"),
+    *(
+        "catboost",
+        "keras",
+        "tensorflow",
+        "torch",
+        "jax",
+        "transformers",
+        "pyspark",
+        "optuna",
+        "mlflow",
+    ),
 )
 _SHA = 12
 
