@@ -250,9 +250,10 @@ class Engine:
         self, trial: Trial, end: End, event: AttemptFinished | AttemptPruned | AttemptFailed
     ) -> None:
         self._release(trial.number)
-        measured = {"seconds": event.seconds, "usage": event.usage}
-        trial = _with_last(trial, end=end, ended_at=event.at, **measured).without_unasked()
-        if trial.domains:
+        usage, at = event.usage, event.at
+        trial = _with_last(trial, end=end, ended_at=at, seconds=event.seconds, usage=usage)
+        if isinstance(self.space, OpenSpace):
+            trial = trial.without_unasked()
             self._seen.setdefault(self.space.key(trial.params), trial.number)
         self._end(trial)
 
@@ -362,8 +363,7 @@ class Engine:
         searching = (self._running | self._waiting) - self._repeats.keys()
         if self._lag is not None and min(searching, default=number) <= number - self._lag:
             return None
-        proposed = self._proposed(number)
-        if proposed is not None:
+        if (proposed := self._proposed(number)) is not None:
             return Ask(number, dict(proposed), "sampler")  # a copy: the sampler may change its own
         return None if searching else EndStudy(self._exhausted())
 

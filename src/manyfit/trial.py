@@ -222,7 +222,7 @@ class Trial:
         If it was cut short from outside, it might have asked for them: all are kept.
         """
         end = self.attempts[-1].end
-        if not self.domains or isinstance(end, Lost) or (isinstance(end, Failed) and not end.error):
+        if isinstance(end, Lost) or (isinstance(end, Failed) and not end.error):
             return self
         return replace(self, params={name: self.params[name] for name in self.domains})
 

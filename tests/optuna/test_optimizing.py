@@ -247,6 +247,12 @@ class TestChanges:
         assert all(("gone" in t.params) == (t.number < 5) for t in result.trials)
         assert result.best.value < 0.1
 
+    def test_all_params_disappear(self, run):
+        """A trial that asks for nothing has no params, whatever was proposed to it."""
+        result = run(lambda trial: trial.suggest_float("x", 0, 1) if trial.number < 3 else 1.0, 6)
+
+        assert [len(each) for each in params_of(result)] == [1, 1, 1, 0, 0, 0]
+
 
 class TestTrial:
     def test_what_it_knows(self, run):
