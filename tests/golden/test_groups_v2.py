@@ -19,6 +19,7 @@ from manyfit.group_events import (
     GroupsEvent,
     TrialScored,
 )
+from manyfit.groups.loading import load_groups
 from manyfit.journal.file import FileJournal, read_events
 from manyfit.journal.line import from_line, to_line
 
@@ -94,7 +95,7 @@ EXPECTED: list[GroupsEvent] = [
         "laptop",
         4243,
         1767225600.25,
-        {"shop": "string"},
+        {"shop": "string", "day": "timestamp[us, tz=Europe/Berlin]"},
         code={"name": "fit", "file": "/home/größe/fit.py", "commit": "89ab", "dirty": "no"},
         packages={"numpy": "2.3.1"},
         machine={"host": "laptop", "cores": "8"},
@@ -106,6 +107,16 @@ def test_its_events_are_what_they_were() -> None:
     """Each line is read as the event it has always been, of every kind that there is."""
     assert list(map(repr, read_events(GOLDEN))) == list(map(repr, EXPECTED))  # NaN isn't NaN
     assert {type(event) for event in EXPECTED} == set(get_args(GroupsEvent))
+
+
+def test_it_is_a_result(tmp_path: Path) -> None:
+    """It loads as a result with its groups, and has a report."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "journal.jsonl").write_bytes(GOLDEN.read_bytes())
+    result = load_groups("old", folder=tmp_path)
+
+    assert len(result) == 2
+    assert "89ab" in result.report(tmp_path / "old.html").read_text(encoding="utf-8")
 
 
 def test_it_is_never_repaired(tmp_path: Path) -> None:
