@@ -34,7 +34,9 @@ def is_foreign(value: object) -> bool:
     module = type(value).__module__
     if module.startswith((_RAY, _OPTUNA, _SCIPY, *_REFUSED)):
         return True
-    return isinstance(value, Mapping) and value.keys() == _GRID
+    if isinstance(value, Mapping) and value.keys() == _GRID:
+        return isinstance(value["grid_search"], list | tuple)
+    return False
 
 
 def translated(name: str, value: Any) -> Any:
