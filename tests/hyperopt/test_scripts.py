@@ -8,6 +8,8 @@ import pytest
 SCRIPTS = {path.stem: path for path in (Path(__file__).parent / "scripts").glob("*.py")}
 # These fit models, which takes seconds.
 SLOW = ("boosting", "classifiers", "model_in_result")
+# Hyperopt itself leaves the files of this one open, for which a later test would be blamed.
+CLEAN = SCRIPTS.keys() - {"continued"}
 
 
 def marked(names, slow):
@@ -36,7 +38,7 @@ def test_a_script_runs_with_only_its_import_changed(name, tmp_path, monkeypatch)
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", marked(SCRIPTS, pytest.mark.soak("contracts")))
+@pytest.mark.parametrize("name", marked(CLEAN, pytest.mark.soak("contracts")))
 def test_what_a_script_asserts_is_true_of_hyperopt(name, tmp_path, monkeypatch):
     """The scripts are right about Hyperopt itself."""
     pytest.importorskip("hyperopt")
