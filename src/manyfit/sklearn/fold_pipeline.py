@@ -1,13 +1,13 @@
 """A fitted pipeline that has transformed the rows of its fold already."""
 
 import functools
+import hashlib
+import pickle
 from collections.abc import Sequence
 from typing import Any, Self
 
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
-
-from manyfit.sklearn.fit_keys import data_key
 
 _METHODS = (
     "predict",
@@ -38,7 +38,7 @@ class FoldPipeline(Pipeline):  # type: ignore[misc] # it has no types
     """
 
     _rest: Pipeline | None = None
-    _known: Sequence[tuple[Any, str, Any]] = ()
+    _known: Sequence[tuple[Any, bytes, Any]] = ()
 
     def knowing(self, rest: Pipeline, known: Sequence[tuple[Any, Any]]) -> Self:
         """Let it know rows, and the steps that remain to be applied to what they have become.
@@ -48,7 +48,7 @@ class FoldPipeline(Pipeline):  # type: ignore[misc] # it has no types
             known: Pairs of rows, which are recognised by identity, and of transformed rows.
         """
         self._rest = rest
-        self._known = [(rows, data_key({"rows": rows}), transformed) for rows, transformed in known]
+        self._known = [(rows, _state(rows), transformed) for rows, transformed in known]
         return self
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
@@ -66,10 +66,18 @@ class FoldPipeline(Pipeline):  # type: ignore[misc] # it has no types
         return functools.partial(Pipeline, **self.get_params(deep=False)), ()
 
 
+def _state(rows: Any) -> bytes:
+    """Return a digest that differs once rows have been changed in place.
+
+    `joblib.hash` pickles in Python, which is as slow as a small fit if rows have text.
+    """
+    return hashlib.blake2b(pickle.dumps(rows, protocol=5)).digest()
+
+
 def _of_known(name: str) -> Any:
     def method(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         for rows, before, transformed in self._known:
-            if X is rows and data_key({"rows": rows}) == before:
+            if X is rows and _state(rows) == before:
                 return getattr(self._rest, name)(transformed, *args, **kwargs)
         return getattr(super(FoldPipeline, self), name)(X, *args, **kwargs)
 
