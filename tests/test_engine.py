@@ -124,9 +124,14 @@ class TestAsking:
 
         assert study.decide(free=1) is None
         study.apply(AttemptFinished(1, 1, {"loss": 2.0}, seconds=1.0, at=2.0))
-        assert study.decide(free=1) == EndStudy(
-            "the space is exhausted: all 2 configurations have been tried"
-        )
+        assert study.decide(free=1) == EndStudy("the space is exhausted: it has 2 configurations")
+
+    def test_a_space_without_params_is_one_configuration(self):
+        """It ends after one trial, and the reason is in the singular."""
+        study = engine(Space({"fixed": 1}))
+        finish(study, 1.0)
+
+        assert study.decide(free=1) == EndStudy("the space is exhausted: it has 1 configuration")
 
     def test_a_sampler_that_has_nothing_more_ends_the_study(self):
         """A sampler may stop before the space does: the reason names the sampler."""
@@ -436,7 +441,7 @@ class TestRepeating:
         finish(study, 2.0)
 
         assert [self.run(study) for _ in range(4)] == [0, 1, 0, 1]
-        assert study.decide(free=1).reason.endswith("have been tried, and 4 repeats")
+        assert study.decide(free=1).reason.endswith("configurations, and 4 repeats")
 
     def test_none_follows_a_timeout_or_a_failed_search(self):
         """A study that ran out of time, or gave up, has no repeats."""

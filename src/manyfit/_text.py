@@ -20,6 +20,16 @@ def printable(text: str) -> str:
     return _COMMANDS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "trial"), counted(2000, "trial")
+        ('1 trial', '2,000 trials')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(phrases: Iterable[str]) -> str:
     """Return phrases as a list in a sentence.
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from manyfit._checks import is_number
+from manyfit._text import counted
 from manyfit.budget import Budget, Tally
 from manyfit.commands import Abandon, Ask, Command, EndStudy, Start, StopAttempt
 from manyfit.events import (
@@ -384,13 +385,12 @@ class Engine:
             return repeat if free > 0 else None
         if self._repeats.keys() & (self._running | self._waiting):
             return None
-        count = len(self._repeats)
-        also = f", and {count} repeat{'s' if count > 1 else ''}" if count else ""
+        also = f", and {counted(len(self._repeats), 'repeat')}" if self._repeats else ""
         return EndStudy(f"{end.reason}{also}")
 
     def _exhausted(self) -> str:
         if self.space.size is not None and len(self._seen) >= self.space.size:
-            return f"the space is exhausted: all {self.space.size} configurations have been tried"
+            return f"the space is exhausted: it has {counted(self.space.size, 'configuration')}"
         return "the sampler has no more proposals"
 
 

@@ -62,12 +62,13 @@ def test_words_and_objects(given, kind, line):
 
 
 def test_auto_mentions_the_grid_where_it_is_small():
-    """A space of a few configurations is worth a word, an infinite one not."""
+    """A space of a few configurations is worth a word, one of one or infinitely many not."""
     assert make_sampler("auto", SMALL, LOSS, 0)[1].endswith(
         "The space has 12 configurations: sampler='grid' tries each"
     )
     assert "grid" not in make_sampler("auto", LARGE, LOSS, 0)[1]
     assert "grid" not in make_sampler("auto", Space({"n": Int(1, 10**6)}), LOSS, 0)[1]
+    assert "grid" not in make_sampler("auto", Space({"fixed": 1}), LOSS, 0)[1]
 
 
 def test_auto_leaves_very_many_params_to_tpe():

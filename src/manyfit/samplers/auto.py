@@ -99,7 +99,7 @@ def _of_word(
         line += f"; it begins with what {studies} found"
     if word == "auto":
         line = f"auto chose {line}"
-        if space.size is not None and space.size <= _SMALL:
+        if space.size is not None and 1 < space.size <= _SMALL:
             line += f". The space has {count} configurations: sampler='grid' tries each"
     if isinstance(space, OpenSpace) and name != "tpe":
         _check_given(name, space)
