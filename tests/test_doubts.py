@@ -39,9 +39,9 @@ def test_reports_that_nothing_is_wrong_with(caplog):
 
 def test_only_the_first_value_is_looked_at(caplog):
     """A direction that is wrong is wrong from the start."""
-    values = [AttemptFinished(0, 1, {"val_loss": value}, 1.0, 0.0) for value in (1.0, -1.0)]
-    assert said_of(caplog, *values) == []
-    assert len(said_of(caplog, *reversed(values))) == 1
+    values = [AttemptFinished(0, 1, {"rmse": value}, 1.0, 0.0) for value in (1.0, -1.0)]
+    assert said_of(caplog, *values, metric=Metric("rmse")) == []
+    assert len(said_of(caplog, *reversed(values), metric=Metric("rmse"))) == 1
 
 
 @pytest.mark.parametrize("own_loop", [False, True], ids=["tune", "ask"])

@@ -214,7 +214,8 @@ class TestSuspicion:
                 "usually better when smaller, but it is being maximized",
             ),
             (Metric("RMSE", "maximize"), None, "usually better when smaller"),
-            (Metric("val_loss", "minimize"), -0.5, "negative (-0.5), and it is being minimized"),
+            (Metric("val_rmse", "minimize"), -0.5, "negative (-0.5), and it is being minimized"),
+            (Metric("neg_log_error", "minimize"), -0.5, "usually better when larger"),
         ],
     )
     def test_a_direction_that_looks_wrong(
@@ -233,6 +234,9 @@ class TestSuspicion:
             (Metric("val_loss", "minimize"), 0.5),
             (Metric("val_loss", "minimize"), None),
             (Metric("val_loss", "maximize"), -0.5),
+            (Metric("val_loss", "minimize"), -0.5),
+            (Metric("neg_mean_squared_error", "maximize"), None),
+            (Metric("neg_loss", "minimize"), 0.5),
             (Metric("revenue", "maximize"), 7.0),
             (Metric("revenue", "minimize"), -7.0),
             (Metric("macrophage_count", "minimize"), 3.0),
@@ -240,5 +244,5 @@ class TestSuspicion:
         ],
     )
     def test_a_direction_that_looks_right(self, metric: Metric, value: float | None) -> None:
-        """Consistent and unknown metrics, and words that only contain a known one, raise none."""
+        """Metrics true to their names raise none, nor do unknown ones or negative losses."""
         assert metric.suspicion(value) is None

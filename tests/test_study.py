@@ -113,7 +113,7 @@ class TestTune:
         result = tune(lambda params: params["a"], space, n_trials=50, **inline)
 
         assert len(result) == 6
-        assert "exhausted: all 6" in result.reason
+        assert "exhausted: it has 6" in result.reason
 
     def test_pruned_trials_end_at_their_report(self, inline):
         """Inline, a verdict ends the trial in the very report that led to it."""
@@ -338,13 +338,13 @@ class TestFailing:
         [
             ("val_accuracy", "minimize", 0.9, "usually better when larger"),
             ("val_loss", "maximize", 0.9, "usually better when smaller"),
-            ("loss", "minimize", -0.9, "return the score itself"),
+            ("rmse", "minimize", -0.9, "Return it without the sign"),
         ],
     )
     def test_a_direction_that_looks_wrong_is_asked_about(
         self, inline, caplog, metric, direction, value, suspicion
     ):
-        """Minimizing an accuracy, or a negated score, is allowed, and pointed out once."""
+        """Minimizing an accuracy, or a negative error, is allowed, and pointed out once."""
         options = {**inline, "metric": metric}
         with caplog.at_level(logging.WARNING, "manyfit"):
             tune(lambda p: value, {"x": Float(0, 1)}, n_trials=3, direction=direction, **options)
@@ -663,7 +663,12 @@ class TestAskAndTell:
         ("n_trials", "told", "before", "after"),
         [
             (2, 2, "all 2 trials done", "all 2 trials done"),
-            (5, 4, "the space is exhausted: all 3", "the space is exhausted: all 3"),
+            (
+                5,
+                4,
+                "the space is exhausted: it has 3",
+                "the space is exhausted: it has 3",
+            ),
             (3, 1, "not ended: 1 of 3 trials so far", "closed after 1 of 3 trials"),
             (None, 1, "not ended: 1 trial so far", "closed after 1 trial"),
         ],

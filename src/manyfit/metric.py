@@ -18,8 +18,10 @@ _MOST_REPR = 200
 
 Direction: TypeAlias = Literal["minimize", "maximize"]
 
-# Words in a metric's name that suggest its direction. They are only used for a warning.
-_LOSSES = ("loss", "error", "mse", "rmse", "mae", "mape", "smape", "mase", "perplexity", "logloss")
+# Words in a metric's name that suggest its direction. They are only used for a warning. A loss may
+# be negative, as that of a density is; an error can't.
+_ERRORS = ("error", "mse", "rmse", "mae", "mape", "smape", "mase", "perplexity", "logloss", "brier")
+_LOSSES = ("loss", *_ERRORS)
 _GAINS = ("accuracy", "acc", "auc", "f1", "r2", "precision", "recall", "score", "ndcg", "map")
 
 
@@ -115,16 +117,18 @@ class Metric:
 
     def suspicion(self, value: float | None = None) -> str | None:
         """Return a warning if the direction looks wrong for the name or the first value."""
-        usual = usual_direction(self.name)
+        usual, words = usual_direction(self.name), _words(self.name)
         is_loss, is_gain = usual == "minimize", usual == "maximize"
+        is_error = is_loss and any(word in _ERRORS for word in words)
         if self.direction == "minimize" and is_gain:
             return f"{self.name} is usually better when larger, but it is being minimized"
         if self.direction == "maximize" and is_loss and (value is None or value > 0):
             return f"{self.name} is usually better when smaller, but it is being maximized"
-        if self.direction == "minimize" and is_loss and value is not None and value < 0:
+        if self.direction == "minimize" and is_error and value is not None and value < 0:
             return (
-                f"{self.name} is negative ({value:g}), and it is being minimized. If it is a "
-                "negated score, return the score itself, with direction='maximize'"
+                f"{self.name} is negative ({value:g}), and it is being minimized, which finds the "
+                "largest error if this is an error with its sign changed, as scikit-learn's scores "
+                "are. Return it without the sign"
             )
         return None
 
@@ -135,11 +139,19 @@ def usual_direction(name: str) -> Direction | None:
     Example:
         >>> [usual_direction(name) for name in ("val_loss", "accuracy", "score_error", "seconds")]
         ['minimize', 'maximize', 'minimize', None]
+        >>> usual_direction("neg_root_mean_squared_error")  # of scikit-learn
+        'maximize'
     """
-    words = name.lower().replace("-", "_").split("_")
+    words = _words(name)
+    if "neg" in words:  # a "neg_loss" may also be that of negative examples
+        return "maximize" if any(word in _ERRORS for word in words) else None
     if any(word in _LOSSES for word in words):
         return "minimize"
     return "maximize" if any(word in _GAINS for word in words) else None
+
+
+def _words(name: str) -> list[str]:
+    return name.lower().replace("-", "_").split("_")
 
 
 def notes_in(returned: object, metrics: Mapping[str, float]) -> dict[str, str]:
