@@ -38,6 +38,7 @@ class TestSparkML:
             assert len(trial.measurements) == 2
         assert result.savings.hits > 0
 
+    @pytest.mark.soak("contracts")
     def test_it_learns(self, spark, credit, quiet):
         """Trials complete on real rows, judged by each evaluator on both parts of each fold."""
         import spark_ml_credit

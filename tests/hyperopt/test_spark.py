@@ -44,7 +44,7 @@ def objective(point):
 
 
 @pytest.fixture
-def spark(tmp_path):
+def stand_in(tmp_path):
     """A session without Java; each task is a process."""
     return LocalSpark(tmp_path / "machine", slots=2)
 
@@ -57,9 +57,9 @@ def search(tmp_path):
 
 
 @pytest.mark.integration
-def test_results_come_back_and_failures_only_fail(search, spark):
+def test_results_come_back_and_failures_only_fail(search, stand_in):
     """Values keep their types; a trial that raises is counted, and not among trials."""
-    trials = SparkTrials(parallelism=2, spark_session=spark)
+    trials = SparkTrials(parallelism=2, spark_session=stand_in)
     best = search(objective, SPACE, max_evals=16, trials=trials)
 
     assert trials.count_total_trials() == 16
@@ -79,9 +79,9 @@ def test_results_come_back_and_failures_only_fail(search, spark):
 
 
 @pytest.mark.integration
-def test_a_search_on_spark_goes_on_by_name(search, spark, caplog):
+def test_a_search_on_spark_goes_on_by_name(search, stand_in, caplog):
     """Its results are read from the record; what isn't JSON came as text, which was told."""
-    first, again = (SparkTrials(parallelism=2, spark_session=spark) for _ in range(2))
+    first, again = (SparkTrials(parallelism=2, spark_session=stand_in) for _ in range(2))
 
     def with_model(point):
         return {"loss": point["x"], "status": "ok", "model": object(), "list": [point["depth"]]}
@@ -100,23 +100,23 @@ def test_a_search_on_spark_goes_on_by_name(search, spark, caplog):
 
 
 @pytest.mark.integration
-def test_limits_end_a_search_on_spark(search, spark):
+def test_limits_end_a_search_on_spark(search, stand_in):
     """early_stop_fn sees ended trials only; a timeout cuts off those that run."""
-    trials = SparkTrials(parallelism=2, spark_session=spark)
+    trials = SparkTrials(parallelism=2, spark_session=stand_in)
     stop = no_progress_loss(6)
     search(lambda point: 1.0, SPACE, max_evals=50, trials=trials, early_stop_fn=stop)
     assert 6 <= len(trials) <= 8
 
-    trials = SparkTrials(parallelism=2, timeout=0.5, spark_session=spark)
+    trials = SparkTrials(parallelism=2, timeout=0.5, spark_session=stand_in)
     slow = partial(search, lambda point: time.sleep(600), SPACE, max_evals=30, trials=trials)
     assert slow(return_argmin=False) is None
     assert "timeout" in trials.result.reason
 
 
 @pytest.mark.integration
-def test_a_bug_ends_a_search_on_spark_and_is_told(search, spark):
+def test_a_bug_ends_a_search_on_spark_and_is_told(search, stand_in):
     """If trials all over the space fail alike, not all max_evals are spent."""
-    trials = SparkTrials(parallelism=2, spark_session=spark)
+    trials = SparkTrials(parallelism=2, spark_session=stand_in)
 
     def broken(x):
         raise RuntimeError("no such column")
@@ -143,9 +143,9 @@ def test_wrong_arguments_are_refused(options, said):
         SparkTrials(**options)
 
 
-def test_an_executor_has_settings_of_its_own(spark):
+def test_an_executor_has_settings_of_its_own(stand_in):
     """It is used as it is, and excludes what it has itself."""
-    executor = SparkExecutor(spark, 2, env={"A": "1"})
+    executor = SparkExecutor(stand_in, 2, env={"A": "1"})
 
     assert SparkTrials(executor=executor).executor() is executor
     with pytest.raises(ArgumentError, match="of its own"):

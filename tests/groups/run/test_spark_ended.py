@@ -45,7 +45,7 @@ def test_stopped_while_tuning_and_before(classic, tmp_path):
         time.sleep(0.5)
         classic.stop()
 
-    few, many = tune(rows(2)), rows(2_000)
+    few, many = tune(rows(2)), rows(400)
     begun.unlink()
     stopper = threading.Thread(target=stop)
     stopper.start()
