@@ -1,8 +1,8 @@
 """Times `SearchCV` against `GridSearchCV` on pipelines: 27 settings, 5 folds, two processes each.
 
-Shared: credit data, one-hot columns and bins with all their interactions of up to three (over four fifths of a
-fit), then the best 100, 200 or 400 of them, then a ridge classifier with nine penalties.
-GridSearchCV fits all of it 135 times, or with `Pipeline(memory=...)` what differs.
+Shared: credit data, one-hot columns and bins with all their interactions of up to three (over four
+fifths of a fit), then the best 100, 200 or 400 of them, then a ridge classifier with nine
+penalties. GridSearchCV fits all of it 135 times, or with `Pipeline(memory=...)` what differs.
 Nothing shared: the first step differs in all 27 settings.
 
     python benchmarks/sklearn_pipelines.py [--rounds 3]
