@@ -44,6 +44,12 @@ TRANSLATED = {
     "optuna step": (FloatDistribution(0, 1, step=0.25), Float(0, 1, step=0.25)),
     "optuna int": (IntDistribution(1, 9, step=2), Int(1, 9, step=2)),
     "optuna options": (CategoricalDistribution(("a", None)), Choice(["a", None])),
+    "configspace float": (ConfigSpace.Float("C", (0.1, 10), log=True), Float(0.1, 10, log=True)),
+    "configspace int": (ConfigSpace.Integer("n", (1, 9)), Int(1, 9)),
+    "configspace options": (
+        ConfigSpace.Categorical("k", ["a", "b"], weights=[1, 3]),
+        Choice(["a", "b"], weights=[1, 3]),
+    ),
     "ray uniform": (tens(UNIFORM), Float(10, 100)),
     "ray loguniform": (tens(LOG), Float(10, 100, log=True)),
     "ray quniform": (tens(stepped(UNIFORM, 5)), Float(10, 100, step=5)),
@@ -96,6 +102,14 @@ def test_what_has_no_counterpart_is_refused(given, message):
     """By its name, with what to write."""
     with pytest.raises(SpaceError, match=message):
         Space({"x": given})
+
+
+@pytest.mark.parametrize("around", [lambda s: s, lambda s: Choice({"a": s})], ids=["in", "branch"])
+def test_a_space_of_configspace_is_the_whole_space(around):
+    """Inside a dict and as a branch its conditions would be lost, so it is refused there."""
+    inner = ConfigSpace.ConfigurationSpace({"x": (0.0, 1.0)})
+    with pytest.raises(SpaceError, match="a ConfigurationSpace of ConfigSpace: it can only be the"):
+        Space({"m": around(inner)})
 
 
 def configuration_space(*conditions):

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from manyfit._optional import load
 from manyfit.choice import Choice, Entry
-from manyfit.domain import Float, Int
 from manyfit.errors import SpaceError
 
 _BRANCHING = ("EqualsCondition", "NotEqualsCondition", "InCondition")
@@ -57,7 +55,7 @@ def _read(condition: Any) -> tuple[str, str, list[Any]]:
 def _entry(space: Any, name: str, under: Mapping[str, Mapping[str, list[Any]]]) -> Entry:
     found = space[name]
     if name not in under:
-        return _plain(name, found)
+        return found
     branches = {
         option: {
             child: _entry(space, child, under)
@@ -67,26 +65,3 @@ def _entry(space: Any, name: str, under: Mapping[str, Mapping[str, list[Any]]]) 
         for option in found.choices
     }
     return Choice(branches, weights=found.weights)
-
-
-def _plain(name: str, found: Any) -> Entry:
-    kind = type(found).__name__
-    if kind == "CategoricalHyperparameter":
-        return Choice(found.choices, weights=found.weights)
-    if kind == "OrdinalHyperparameter":
-        return Choice(found.sequence)
-    if kind == "Constant":
-        return found.value
-    domain = Int if kind.endswith("IntegerHyperparameter") else Float
-    if kind.startswith("Uniform"):
-        return domain(found.lower, found.upper, log=found.log)
-    if not found.log and kind.startswith(("Normal", "Beta")):
-        return domain(found.lower, found.upper, prior=_prior(found))
-    raise SpaceError(f"{name} is {found!r:.200} of ConfigSpace: write a Float, an Int or a Choice")
-
-
-def _prior(found: Any) -> Any:
-    stats = load("scipy.stats")
-    if hasattr(found, "mu"):
-        return stats.norm(found.mu, found.sigma)
-    return stats.beta(found.alpha, found.beta, found.lower, found.upper - found.lower)

@@ -1,4 +1,4 @@
-"""Domains of other libraries as ours: SciPy's distributions, Optuna's, and those of Ray Tune.
+"""Domains of other libraries as ours: of SciPy, Optuna, ConfigSpace and Ray Tune.
 
 They are recognised by the modules of their classes, so no library is imported for it.
 """
@@ -11,6 +11,7 @@ from manyfit._optional import load
 from manyfit.domain import Float, Int
 from manyfit.errors import SpaceError
 
+_CONFIGSPACE = "ConfigSpace."
 _RAY = "ray.tune."
 _OPTUNA = "optuna.distributions"
 _SCIPY = "scipy.stats."
@@ -27,12 +28,13 @@ class Options:
     """What becomes a Choice."""
 
     options: Sequence[Any]
+    weights: Sequence[float] | None = None
 
 
 def is_foreign(value: object) -> bool:
     """Return whether a value is a domain of another library."""
     module = type(value).__module__
-    if module.startswith((_RAY, _OPTUNA, _SCIPY, *_REFUSED)):
+    if module.startswith((_CONFIGSPACE, _RAY, _OPTUNA, _SCIPY, *_REFUSED)):
         return True
     if isinstance(value, Mapping) and value.keys() == _GRID:
         return isinstance(value["grid_search"], list | tuple)
@@ -49,6 +51,8 @@ def translated(name: str, value: Any) -> Any:
     for prefix, advice in _REFUSED.items():
         if module.startswith(prefix):
             raise SpaceError(f"{name} is a domain of {prefix.rstrip('.')}: {advice}")
+    if module.startswith(_CONFIGSPACE):
+        return _of_configspace(name, value)
     if isinstance(value, Mapping):
         return Options(list(value["grid_search"]))
     if module.startswith(_OPTUNA):
@@ -97,6 +101,33 @@ def _of_optuna(name: str, value: Any) -> Any:
         f"{name} is an old {type(value).__name__} of Optuna: give a FloatDistribution, an "
         "IntDistribution or a CategoricalDistribution"
     )
+
+
+def _of_configspace(name: str, value: Any) -> Any:
+    kind = type(value).__name__
+    if hasattr(value, "conditions"):
+        raise SpaceError(
+            f"{name} is a {kind} of ConfigSpace: it can only be the whole space. Write its params "
+            "in a dict, and its conditions as branches of a Choice"
+        )
+    if kind == "CategoricalHyperparameter":
+        return Options(value.choices, value.weights)
+    if kind == "OrdinalHyperparameter":
+        return Options(value.sequence)
+    if kind == "Constant":
+        return value.value
+    domain: Any = Int if kind.endswith("IntegerHyperparameter") else Float
+    if kind.startswith("Uniform"):
+        return domain(value.lower, value.upper, log=value.log)
+    if not kind.startswith(("Normal", "Beta")) or value.log:
+        raise SpaceError(
+            f"{name} is {value!r:.200} of ConfigSpace: write a Float, an Int or a Choice"
+        )
+    stats = load("scipy.stats")
+    if hasattr(value, "mu"):
+        return domain(value.lower, value.upper, prior=stats.norm(value.mu, value.sigma))
+    prior = stats.beta(value.alpha, value.beta, value.lower, value.upper - value.lower)
+    return domain(value.lower, value.upper, prior=prior)
 
 
 def _of_ray(name: str, value: Any) -> Any:

@@ -198,6 +198,8 @@ def to_entries(items: Mapping[Any, Any], where: str) -> dict[str, Entry]:
         SpaceError: A name isn't a string or is there twice, or a value is of another library and
             has no counterpart.
     """
+    if is_foreign(items):
+        translated(where, items)
     entries: dict[str, Entry] = {}
     for name, given in _named(items, where):
         value = _own(translated(name, given)) if is_foreign(given) else given
@@ -224,7 +226,7 @@ def _named(items: Mapping[Any, Any], where: str) -> Iterator[tuple[str, Any]]:
 
 
 def _own(found: Any) -> Entry:
-    return Choice(found.options) if isinstance(found, Options) else found
+    return Choice(found.options, weights=found.weights) if isinstance(found, Options) else found
 
 
 def _is_nested(value: object) -> bool:
