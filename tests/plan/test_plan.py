@@ -1,12 +1,15 @@
 """Plans: what more slots would bring a study, by its record."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from manyfit import ArgumentError, Float, Metric, NoResultError, Space, Study
+from manyfit.advice.record import Record
 from manyfit.cli import main
 from manyfit.plan.measured import Measured
+from manyfit.plan.simulated import SimulatedObjective
 from manyfit.result import StudyResult
 from manyfit.trial import Attempt, Finished, Lost, Measurement, Trial
 
@@ -133,6 +136,24 @@ class TestMeasured:
         measured = Measured.of(trials, cores=1)
 
         assert (measured.start, measured.gap) == (0.0, 2.0)
+
+
+def test_long_curves_are_thinned():
+    """A thousand reports of a trial are 25 events of a simulated one, from its begin to its end."""
+    trials = []
+    for each in one_by_one():
+        attempt = each.attempts[0]
+        reports = tuple(
+            Measurement(n, {"loss": 1.0}, attempt.started_at + (n + 1) / 100) for n in range(1000)
+        )
+        trials.append(replace(each, attempts=(replace(attempt, measurements=reports),)))
+    record = Record.of(SPACE, Metric("loss"), trials)
+
+    curve = SimulatedObjective(record, Measured.of(trials, cores=1), 0).curve(0.1)
+
+    assert len(curve) == 25
+    assert [step for _, step, _ in curve] == list(range(39, 1000, 40))
+    assert curve[-1][0] == pytest.approx(1.0)
 
 
 class TestBadInput:

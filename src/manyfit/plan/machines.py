@@ -159,8 +159,9 @@ class SimulatedExecutor:
     def _next(self) -> tuple[float, _Run] | None:
         """Return the next run to which something happens, and in how many seconds."""
         due = (
-            (max(0.0, run.waits_for(self._pace(machine))), run)
+            (max(0.0, run.waits_for(pace)), run)
             for machine in self._machines
+            for pace in (self._pace(machine),)
             for run in machine.running
         )
         return min(due, key=lambda pair: (pair[0], pair[1].task.number), default=None)

@@ -57,7 +57,8 @@ class StudyPlans:
         The study runs again in virtual time, with the real driver, sampler and pruner. Simulated
         trials return values of functions that fit the trials on record, and take as long as those
         did. Trials that use the cores of one machine at the same time slow one another down. A plan
-        takes seconds to a minute.
+        of tens of trials takes seconds, and one of hundreds takes minutes: `len(slots) * draws`
+        studies are simulated, so fewer of either are quicker.
 
         Trials that ran in threads, or on the driver, haven't recorded what they used: the plan then
         assumes that they don't slow one another down, and says so.

@@ -15,6 +15,8 @@ from manyfit.trial import Params, State, Trial
 
 # Fewer trials than this say nothing about how durations depend on params.
 _FEWEST = 8
+# Curves longer than this are thinned: each report of each trial is an event of the simulated study.
+_MOST_REPORTS = 25
 
 
 class SimulatedObjective:
@@ -23,7 +25,7 @@ class SimulatedObjective:
     Values are those of a function drawn from the Gaussian process that `sampler="gp"` uses,
     conditioned on the trials (`samplers.paths`), and so are the logarithms of durations; with fewer
     than eight completed trials, every trial takes the median. A trial's curve is that of a recorded
-    trial of about the same rank, moved to the trial's value.
+    trial of about the same rank, moved to the trial's value, with 25 reports at most.
 
     Args:
         record: The ended trials.
@@ -48,6 +50,8 @@ class SimulatedObjective:
             points = record.points(np.array(completed))
             self._duration = _drawn(points, _scaled(self._logs), rng)
         self._curves = sorted((t for t in trials if t.measurements), key=self._loss_of)
+        longest = max((len(t.attempts[-1].measurements) for t in self._curves), default=0)
+        self._every = max(1, math.ceil(longest / _MOST_REPORTS))
 
     @property
     def has_curves(self) -> bool:
@@ -77,7 +81,7 @@ class SimulatedObjective:
         attempt = like.attempts[-1]
         length = attempt.seconds or 1.0
         found = []
-        for measurement in attempt.measurements:
+        for measurement in attempt.measurements[self._every - 1 :: self._every]:
             value = measurement.metrics.get(self.metric.name)
             if value is None or not math.isfinite(value):
                 continue
