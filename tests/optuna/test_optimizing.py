@@ -12,6 +12,7 @@ import optuna
 import pytest
 
 from manyfit import Choice, Float, Int, SparkExecutor, State, load_study, replay_trial, tune
+from manyfit.callbacks.rounds import Rounds
 from manyfit.errors import ArgumentError, ObjectiveError, StudyChangedError
 from manyfit.optuna import optimize
 from manyfit.testing.remote import LocalSpark
@@ -335,6 +336,18 @@ class TestPruning:
         result = run(falling, 20, pruner=optuna.pruners.MedianPruner(n_startup_trials=3))
 
         assert result.count(State.PRUNED) > 0
+
+    def test_a_callback_of_manyfit_says_what_to_use_instead(self, run):
+        """The only metric isn't one of a training library's, and nothing can make it one."""
+
+        def objective(trial):
+            Rounds("ThisCallback", "compute it", 0).report(0, [("val-auc", 0.5)])
+            return trial.suggest_float("x", 0, 1)
+
+        trial = run(objective, 1).trials[0]
+        assert trial.state is State.FAIL
+        assert "ThisCallback has no use in manyfit.optuna.optimize" in trial.reason
+        assert "val_auc. Use Optuna's own callback" in trial.reason
 
     def test_pruned_by_itself(self, run):
         """`TrialPruned` without a decision of the pruner is a pruned trial, too."""

@@ -104,6 +104,13 @@ class Rounds:
         tuned, last = context.metric, context.last_step
         if tuned is not None and tuned not in named:
             names = ", ".join(named) or "none"
+            if context.is_optunas:
+                raise MetricError(
+                    f"{self._callback} has no use in manyfit.optuna.optimize, whose only metric is "
+                    f"called {tuned!r}: the training has {names}. Use Optuna's own callback, of "
+                    "the package optuna-integration, or one that calls trial.report. Or name the "
+                    "metric: manyfit.tune(..., metric=...)"
+                )
             raise MetricError(
                 f"{self._callback} can't find {tuned!r}, the metric being tuned. The training has "
                 f"{names}. Tune one of them, by metric=..., or {self._remedy}"

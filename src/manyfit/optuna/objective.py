@@ -37,6 +37,8 @@ class DefineByRun:
         """
         context = current_context()
         trial = RunningTrial(params, self.direction, context)
+        if context is not None:
+            context.is_optunas = True
         try:
             returned = self.objective(trial)
         except optuna.TrialPruned as pruned:

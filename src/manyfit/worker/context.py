@@ -138,6 +138,7 @@ class Context:
         self.trial = trial
         self.domains = domains or {}
         self.metric = metric
+        self.is_optunas = False  # whether the objective receives a trial with Optuna's methods
         self.last_step = -1  # of the latest report; -1 before the first
         # An error by which the attempt fails, however its objective ends: a library that called a
         # callback may have swallowed it.
