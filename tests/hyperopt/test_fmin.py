@@ -474,3 +474,27 @@ def test_annotations_that_are_no_hyperparameters_are_refused(search):
 
     with pytest.raises(InvalidAnnotatedParameter, match="n must have"):
         search(objective, "annotated", max_evals=2)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_a_file_without_trials_is_refused(tmp_path, content):
+    """By its path, with what to do; it is not overwritten."""
+    path = tmp_path / "trials.pkl"
+    path.write_bytes(content)
+
+    with pytest.raises(ArgumentError, match=r"has no trials that can be read.*Remove it to begin"):
+        fmin(loss_of, SPACE, max_evals=1, trials_save_file=str(path), folder=tmp_path)
+    assert path.read_bytes() == content
+
+
+def test_a_name_of_hyperopt_that_is_missing():
+    """Scripts that try an import, and do without, go on; others are told what to use."""
+    with pytest.raises(ImportError, match=r"hyperopt has no atpe: use tpe"):
+        from manyfit.hyperopt import atpe  # noqa: F401
+
+
+@pytest.mark.parametrize("returned", [True, (True,), (False, None)])
+def test_a_stop_function_that_returns_no_pair(tmp_path, returned):
+    """It is told what to return."""
+    with pytest.raises(ArgumentError, match="early_stop_fn must return whether to end the search"):
+        fmin(loss_of, SPACE, max_evals=2, early_stop_fn=lambda *_: returned, folder=tmp_path)

@@ -170,6 +170,12 @@ def test_bounds_that_look_like_values_are_doubted(caplog):
     assert "np.log(1e-05), np.log(0.1)" in warning
 
 
+def test_bounds_that_are_values_are_refused_if_they_are_too_large():
+    """The advice has no logarithm of zero."""
+    with pytest.raises(SpaceError, match=r"at most 709, but got 1000\. For values up to 1000"):
+        hp.loguniform("units", 0, 1000)
+
+
 def test_the_same_label_twice_is_refused():
     """Also in different branches, and for equal laws; one object may be in several places."""
     shared = hp.uniform("x", 0, 1)

@@ -78,7 +78,11 @@ _MISSING = {
 }
 
 
+class _MissingNameError(ArgumentError, ImportError):
+    """A name of Hyperopt that isn't here; `except ImportError` around an import works, too."""
+
+
 def __getattr__(name: str) -> Any:
     if name in _MISSING:
-        raise ArgumentError(f"manyfit.hyperopt has no {name}: {_MISSING[name]}")
+        raise _MissingNameError(f"manyfit.hyperopt has no {name}: {_MISSING[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -247,8 +247,14 @@ def _loaded(path: str) -> Trials:
     """Return the trials of an earlier call, or new ones."""
     if not path or not Path(path).exists():
         return Trials()
-    with Path(path).open("rb") as file:
-        return _checked(pickle.load(file))  # noqa: S301 - the user's own file, as in Hyperopt
+    try:
+        saved = pickle.loads(Path(path).read_bytes())  # noqa: S301 - the user's own, as in Hyperopt
+    except Exception as error:
+        raise ArgumentError(
+            f"trials_save_file={path!r} exists, but has no trials that can be read: "
+            f"{type(error).__name__}: {error}. Remove it to begin anew, or give another path"
+        ) from error
+    return _checked(saved)
 
 
 def _limits(

@@ -164,6 +164,10 @@ def _range(name: str, low: Any, high: Any) -> tuple[float, float]:
 def _log_range(name: str, low: Any, high: Any) -> tuple[float, float]:
     first, last = _range(name, low, high)
     advice = f"For values from {low!r} to {high!r}, write np.log({low!r}), np.log({high!r})"
+    if first <= 0:
+        advice = (
+            f"For values up to {high!r}, write np.log({high!r}), and np.log of a least value > 0"
+        )
     if last > _MOST_LOG:
         raise SpaceError(
             f"hp.{name} takes the logarithms of the bounds, at most {_MOST_LOG:g}, but got "

@@ -12,6 +12,7 @@ import cloudpickle
 
 from manyfit._names import new_name
 from manyfit.budget import Target
+from manyfit.errors import ArgumentError
 from manyfit.hyperopt.base import Trials
 from manyfit.hyperopt.document import Document
 from manyfit.hyperopt.layout import Layout
@@ -252,7 +253,7 @@ class Search:
             def stop(_: StudyResult) -> str | None:
                 if not self._has_news:
                     return None  # it is called when a study is resumed, too
-                ends, self._stop_args = early_stop_fn(self._trials, *self._stop_args)
+                ends, self._stop_args = _told(early_stop_fn(self._trials, *self._stop_args))
                 return "early_stop_fn returned True" if ends else None
 
             yield stop
@@ -270,3 +271,16 @@ class Search:
 def _is_for_fmin(record: logging.LogRecord) -> bool:
     """Return whether a message is of use: fmin only minimises, so a negated score is right here."""
     return "direction='maximize'" not in record.getMessage()
+
+
+def _told(returned: Any) -> tuple[Any, Sequence[Any]]:
+    """Return what an `early_stop_fn` returned, if it is a pair as in Hyperopt."""
+    try:
+        ends, args = returned
+        args = [*args]
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            "early_stop_fn must return whether to end the search, and a list of what it is called "
+            f"with next time, such as (False, []), but returned {returned!r:.200}"
+        ) from error
+    return ends, args
