@@ -104,6 +104,15 @@ def test_what_has_no_counterpart_is_refused(given, message):
         Space({"x": given})
 
 
+@pytest.mark.parametrize(
+    "given", [FloatDistribution(0, 1), ConfigSpace.Float("x", (0, 1)), stats.norm()]
+)
+def test_a_domain_is_no_option(given):
+    """It would not be searched; the objective would receive the domain itself."""
+    with pytest.raises(SpaceError, match="an option of a Choice can't hold"):
+        Choice([1, given])
+
+
 @pytest.mark.parametrize("around", [lambda s: s, lambda s: Choice({"a": s})], ids=["in", "branch"])
 def test_a_space_of_configspace_is_the_whole_space(around):
     """Inside a dict and as a branch its conditions would be lost, so it is refused there."""

@@ -90,6 +90,20 @@ def test_points_may_be_nested_or_named_by_path():
     rng = np.random.default_rng(0)
     part = space.store({"optimizer": {"lr": 0.05}, "layers.1.units": 7}, rng)
     assert (part["optimizer.lr"], part["layers.1.units"]) == (0.05, 7)
+    assert space.materialize(GIVEN) == space.materialize(SGD)
+
+
+def test_a_param_is_in_a_point_once():
+    """By its path and inside its dict are two places, of which neither may silently win."""
+    space = Space({"optimizer": {"lr": Float(0, 1)}})
+    with pytest.raises(SpaceError, match=r"a point has optimizer\.lr twice"):
+        space.store({"optimizer": {"lr": 0.5}, "optimizer.lr": 0.4})
+
+
+def test_a_space_inside_a_space_is_refused():
+    """It would be a constant; its dict is what belongs there."""
+    with pytest.raises(SpaceError, match="a is a Space inside a space: write its dict there"):
+        Space({"a": Space({"x": Float(0, 1)})})
 
 
 @pytest.mark.parametrize(

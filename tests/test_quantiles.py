@@ -160,7 +160,10 @@ REFUSED = [
     (lambda: Float(prior=norm([0, 1], 1)), "has invalid parameters: see scipy.stats.norm"),
     (lambda: Float(prior=norm(), log=True), "log and prior exclude each other"),
     (lambda: Int(1, 9, prior=norm(), log=True), "log and prior exclude each other"),
-    (lambda: Float(20, 30, prior=norm()), "the prior has next to no values from 20 to 30"),
+    (
+        lambda: Float(20, 30, prior=norm()),
+        "next to no values from 20 to 30; it has those from -3.09",
+    ),
     (lambda: Float(5, 6, prior=uniform()), "it has those from 0 to 1. Move the bounds"),
     (lambda: Float(2, 1, prior=norm()), "needs low < high"),
     (lambda: Float(prior=norm(), step=-1), "needs 0 < step"),

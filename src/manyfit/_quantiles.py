@@ -152,9 +152,11 @@ class Quantiles:
 
     def check(self, shown: str) -> None:
         """Raise SpaceError if hardly any draw is between the bounds."""
-        low, high = self.prior.support
         if self.low < self.high and self._ends[1] - self._ends[0] >= _LEAST_SHARE:
             return
+        low, high = self.prior.support
+        if math.isinf(high - low):  # then no bounds, but those of nearly all draws
+            low, high = self.prior.quantiles(np.array([0.001, 0.999]))
         raise SpaceError(
             f"{shown}: the prior has next to no values from {self.low:g} to {self.high:g}; it has "
             f"those from {low:g} to {high:g}. Move the bounds, or leave them out"

@@ -14,6 +14,12 @@ def missing(name: str, rule: str, given: Mapping[str, Any]) -> str:
     return f"{name} is missing: it must be {rule}. Given: {_listed(given)}"
 
 
+def refuse_twice(names: Iterable[str]) -> None:
+    """Refuse params of a point that are given by path and inside a dict or a list."""
+    for name in names:
+        raise SpaceError(f"a point has {name} twice: by its path, and inside a dict or a list")
+
+
 def refuse_others(
     given: Mapping[str, Any], allowed: Container[str], places: Mapping[str, Sequence[Path]]
 ) -> None:

@@ -357,9 +357,10 @@ def _to_options(options: Any) -> tuple[Any, ...]:
         )
     found = tuple(map(_kept, options))
     for option in found:
-        if holds_domain([option]):
+        if holds_domain([option], is_foreign):
             raise SpaceError(
-                f"an option of a Choice can't hold a Float, Int or Choice, but got {option!r:.200}"
+                f"an option of a Choice can't hold a Float, Int or Choice, or one of another "
+                f"library, but got {option!r:.200}"
                 '. Give branches by name: Choice({"svm": {"C": Float(0.1, 10)}, "forest": {}})'
             )
     return found

@@ -14,7 +14,7 @@ from manyfit._labels import Label, constant_to_json, same
 from manyfit._nested import PathName, folded, leaves
 from manyfit._numbers import broken
 from manyfit._own import own_values
-from manyfit._refused import missing, refuse_options, refuse_others
+from manyfit._refused import missing, refuse_options, refuse_others, refuse_twice
 from manyfit._tree import Path, at, described, exclude_one_another, flatten, replaced, walk, when
 from manyfit.choice import (
     Choice,
@@ -81,6 +81,8 @@ class Space:
             )
         self._fill(entries)
         for path, name, entry in flatten(self._entries, ()):
+            if isinstance(entry, Space):
+                raise SpaceError(f"{name} is a Space inside a space: write its dict there")
             refuse_options(name, entry, when(path))
 
     def _fill(self, entries: Mapping[str, Any]) -> None:
@@ -218,7 +220,7 @@ class Space:
 
         Each value is a copy that the caller may change, unless it can't be copied.
         """
-        return own_values(self.folded(self.look_up(params)))
+        return own_values(self.folded(self.look_up(self.flat(params))))
 
     def folded(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return values by name inside the dicts and lists that the space has them in."""
@@ -229,7 +231,9 @@ class Space:
         roots = {name.partition(".")[0] for name in self._nested} - self._places.keys()
         found: dict[str, Any] = {}
         for name, value in params.items():
-            found |= leaves(name, value, self._places) if name in roots else {name: value}
+            inner = dict(leaves(name, value, self._places) if name in roots else [(name, value)])
+            refuse_twice(inner.keys() & found.keys())
+            found |= inner
         return found
 
     def look_up(self, params: Params) -> dict[str, Any]:
