@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from manyfit.errors import ArgumentError
 from manyfit.metric import Metric
 from manyfit.samplers.distinct import distinct_params
 from manyfit.samplers.optuna import OptunaSampler
@@ -199,6 +200,15 @@ def spied_direction(direction):
 
     OptunaSampler(NESTED, Metric("loss", direction), 0, Directed()).ask(0)
     return found[0]
+
+
+@pytest.mark.filterwarnings("ignore:`constraints_func`", "ignore:Argument ``constraints_func``")
+def test_a_constraints_func_is_refused():
+    """It would read attributes of trials that the sampler is not told."""
+    constrained = optuna.samplers.TPESampler(constraints_func=lambda trial: trial.user_attrs["c"])
+
+    with pytest.raises(ArgumentError, match="TPESampler has a constraints_func"):
+        OptunaSampler(NESTED, Metric("loss"), 0, constrained)
 
 
 class TestTpe:

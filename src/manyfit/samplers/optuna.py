@@ -78,6 +78,13 @@ class OptunaSampler:
                 "BruteForceSampler must see in which order each trial asks for params, but here "
                 "values are proposed for all of them. Leave sampler out, or pass another one"
             )
+        # Optuna has no public name for it.
+        if getattr(sampler, "_constraints_func", None) is not None:
+            raise ArgumentError(
+                f"{type(sampler).__name__} has a constraints_func, but constraints are not "
+                "supported. Leave it out; in the objective, return a bad value for what is not "
+                "allowed"
+            )
         self._space = space
         self._metric = metric
         self._seed = seed
