@@ -198,3 +198,17 @@ def test_a_killed_driver_goes_on(tmp_path):
 
     assert killed.returncode == -signal.SIGKILL
     assert resumed.stdout == "3 the stop function stop ended the search\n"
+
+
+def test_the_result_so_far_is_of_a_study_that_runs(options):
+    """Its reason says so, also when a study that had ended is resumed."""
+    seen = []
+
+    def look(result):
+        seen.append(result.reason)
+
+    for n_trials in (2, 3):
+        result = tune(train, SPACE, stop=look, **{**options, "n_trials": n_trials})
+
+    assert set(seen) == {"still running"}
+    assert result.reason == "all 3 trials done"

@@ -1,6 +1,7 @@
 """The functions that a driver calls after each trial: those of `stop`, and `on_trial_end`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,8 @@ from manyfit.trial import Trial
 # The result so far is a `StudyResult`, whose module imports the driver, to plan.
 StopFunction: TypeAlias = Callable[[Any], Any]
 OnTrialEnd: TypeAlias = Callable[[Any, Trial], object]
+
+_RUNNING = "still running"  # the reason of the result so far
 
 
 class Hooks:
@@ -45,7 +48,7 @@ class Hooks:
         """
         if self.error is not None or not (self._stop or self._on_trial_end):
             return None
-        result = self._result()
+        result = replace(self._result(), reason=_RUNNING)
         name = "on_trial_end"
         try:
             if number is not None and self._on_trial_end is not None:
