@@ -11,7 +11,7 @@ from manyfit.cli import main
 from manyfit.plan.measured import Measured
 from manyfit.plan.simulated import SimulatedObjective
 from manyfit.result import StudyResult
-from manyfit.trial import Attempt, Finished, Lost, Measurement, Trial
+from manyfit.trial import Attempt, Failed, Finished, Lost, Measurement, Trial
 
 SPACE = Space({"x": Float(0.0, 1.0)})
 GB = 10**9
@@ -161,8 +161,18 @@ class TestBadInput:
         """There is nothing to learn durations from."""
         lost = Trial(0, {"x": 0.5}, attempts=(Attempt(1, "a:1", 0.0, end=Lost("killed")),))
 
-        with pytest.raises(NoResultError, match="trials that have ended"):
+        with pytest.raises(NoResultError, match="trials that have completed"):
             result([lost], tmp_path).plan(4)
+
+    def test_a_study_whose_trials_all_failed(self, tmp_path):
+        """There is nothing to learn values from."""
+        failed = [
+            replace(each, attempts=(replace(each.attempts[0], end=Failed("KeyError: 'x'", "")),))
+            for each in one_by_one()
+        ]
+
+        with pytest.raises(NoResultError, match="trials that have completed"):
+            result(failed, tmp_path).plan(4)
 
     @pytest.mark.parametrize(
         "wrong", [{"slots": []}, {"slots": [0]}, {"draws": 0}, {"price": -1}, {"memory": 0}]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from manyfit.errors import NoResultError
-from manyfit.trial import Attempt, Trial
+from manyfit.trial import Attempt, State, Trial
 
 # A machine is considered busy if its trials used at least this share of its cores.
 _BUSY = 0.9
@@ -42,11 +42,11 @@ class Measured:
             cores: The number of cores of a machine.
 
         Raises:
-            NoResultError: No trial has run to an end of its own.
+            NoResultError: No trial has completed.
         """
         runs = [_Run.of(trial) for trial in trials if trial.state.is_finished and trial.seconds]
-        if not runs:
-            raise NoResultError("a plan needs trials that have ended, and this study has none")
+        if not runs or all(trial.state is not State.COMPLETE for trial in trials):
+            raise NoResultError("a plan needs trials that have completed, and this study has none")
         known = [run for run in runs if run.cpu is not None]
         demand = _demand(known, cores) if known else None
         alone = {run.number: _alone(run, runs, demand or 0.0, cores) for run in runs}

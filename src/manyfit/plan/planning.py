@@ -78,7 +78,7 @@ class StudyPlans:
 
         Raises:
             ArgumentError: An argument breaks a rule.
-            NoResultError: No trial has ended by itself.
+            NoResultError: No trial has completed.
 
         Example:
             >>> result.plan(200, slots=[2, 8], cores=8, price=0.5)  # doctest: +SKIP
