@@ -77,6 +77,11 @@ class TestBest:
 
         assert result(*trials).best_by("acc", "maximize").number == 1
 
+    def test_says_that_the_trials_were_pruned_when_none_completed(self):
+        """The pruner is named as what to change."""
+        with pytest.raises(NoResultError, match="2 were pruned; with pruner=None"):
+            result(trial(0, Pruned("no")), trial(1, Pruned("no"))).best  # noqa: B018
+
     def test_best_by_passes_over_what_is_not_finite(self):
         """NaN and infinity never win."""
         trials = [done(0, 1.0, acc=math.nan), done(1, 2.0, acc=math.inf), done(2, 3.0, acc=0.1)]

@@ -376,6 +376,8 @@ class StudyResult(StudyPictures, StudyPlans, StudyExports):
             known = sorted({key for trial in completed for key in trial.metrics})
             return f"no completed trial of {self.name} has a usable {name!r}; they have {known}"
         message = f"no trial of {self.name} has completed ({self.reason})"
+        if pruned := self.count(State.PRUNED):
+            message += f". {pruned} were pruned; with pruner=None they would run to their end"
         for failure in self.failures()[:1]:
             alike = f"{len(failure.numbers)} failed with: {failure.reason}"
             message += f". {alike}\n\n{failure.traceback}".rstrip()
