@@ -58,15 +58,24 @@ def test_uniform_distributions_are_ranges(distribution, domain):
 
 
 @pytest.mark.parametrize("distribution", [stats.expon(scale=2), stats.norm(), stats.poisson(3)])
-def test_other_distributions_are_tuned_by_their_quantiles(distribution):
-    """The middle of the range is the median, and values are of the distribution's kind."""
+def test_other_distributions_are_priors(distribution):
+    """The middle is the median, and values are of the distribution's kind."""
     space = SettingsSpace({"x": distribution}, {})
 
-    settings = space.settings({"x.quantile": 0.5})
+    settings = space.settings(space.space.decode([0.5]))
 
     assert settings == {"x": distribution.median()}
     assert isinstance(settings["x"], int) == hasattr(distribution, "pmf")
     assert np.isfinite(space.settings(space.space.decode([1.0]))["x"])
+
+
+@pytest.mark.parametrize("distribution", [stats.uniform(0, 0), stats.multivariate_normal([0, 0])])
+def test_what_is_neither_is_drawn(distribution):
+    """As by RandomizedSearchCV: a distribution of one value, or of many dimensions."""
+    space = SettingsSpace({"x": distribution}, {})
+
+    assert list(space.space.params) == ["x.seed"]
+    assert np.shape(space.settings({"x.seed": 1})["x"]) == np.shape(distribution.rvs())
 
 
 def test_anything_with_rvs_is_drawn_by_a_recorded_seed():

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from manyfit._foreign import of_scipy
 from manyfit._labels import Label, label
 from manyfit._tree import Path, exclude_one_another
 from manyfit.choice import Choice, Domain
@@ -27,8 +28,6 @@ from manyfit.trial import Params
 _MOST_LABEL = 100
 # The choice among several grids, and what stands before their numbers.
 _GRID = "grid"
-# Quantiles that are tried: the outermost ones of many distributions are infinite.
-_LOWEST, _HIGHEST = 1e-6, 1 - 1e-6
 _LARGEST_SEED = 2**31 - 1
 
 
@@ -59,16 +58,6 @@ class _Option:
 
     def value(self, stored: Label) -> Any:
         return self.options[type(stored), stored]
-
-
-@dataclass(frozen=True)
-class _Quantile:
-    distribution: Any
-    is_whole: bool
-
-    def value(self, stored: float) -> Any:
-        found = self.distribution.ppf(stored)
-        return int(found) if self.is_whole else float(found)
 
 
 @dataclass(frozen=True)
@@ -188,8 +177,8 @@ class SettingsSpace:
                     "of scipy.stats, a Float, an Int or a Choice."
                 )
             return Entry(param, param, None, reading)
-        suffix = {_Quantile: ".quantile", _Draw: ".seed"}.get(type(reading), "")
-        return Entry(self._name(param + suffix, domain, path), param, domain, reading)
+        name = f"{param}.seed" if isinstance(reading, _Draw) else param
+        return Entry(self._name(name, domain, path), param, domain, reading)
 
     def _branching(self, param: str, value: Choice, path: Path) -> Entry:
         branches: Mapping[Label, Mapping[str, Any]] = value.branches or {}
@@ -313,24 +302,10 @@ def _label_of(value: Any, taken: Iterable[tuple[type, Label]]) -> Label:
 def _distribution(value: Any) -> tuple[Domain, Reading]:
     """Return a domain for a distribution of SciPy, or for anything else with `rvs`.
 
-    Uniform distributions become ranges. Any other distribution is tuned by its quantiles, so equal
-    lengths are equally likely; what has no quantiles is drawn with a seed that is tuned.
+    What isn't a range or a prior to Manyfit is drawn with a seed that is tuned.
     """
-    family = getattr(getattr(value, "dist", None), "name", None)
-    if family is None or not hasattr(value, "ppf"):
+    try:
+        domain = of_scipy(value)
+    except SpaceError:
         return Int(0, _LARGEST_SEED), _Draw(value)
-    low, high = value.support()
-    match family:
-        case "uniform" if low < high:
-            return Float(low, high), _Same()
-        case "loguniform" | "reciprocal" if not _is_moved(value):
-            return Float(low, high, log=True), _Same()
-        case "randint" if low < high:
-            return Int(low, high), _Same()
-    is_whole = hasattr(value, "pmf")
-    return Float(_LOWEST, _HIGHEST), _Quantile(value, is_whole)
-
-
-def _is_moved(value: Any) -> bool:
-    """Return whether a frozen distribution of two shapes also has a `loc` or a `scale`."""
-    return len(value.args) > 2 or not {"loc", "scale"}.isdisjoint(value.kwds)
+    return domain, _Same()
