@@ -106,6 +106,7 @@ class TestAsSparks:
         assert ours.getNumFolds() == 2
         assert ours.transform(rows).count() == 200
 
+    @pytest.mark.soak("contracts")
     def test_folds_of_a_column_and_a_seeded_forest(self, rows, parts, make):
         """A random stage with a seed gives what it gives in CrossValidator, fold by fold."""
         forest = RandomForestClassifier(featuresCol="raw", numTrees=2, seed=5)
@@ -517,7 +518,9 @@ class TestFiles:
         ):
             ManyfitValidator.load(path)
 
-    @pytest.mark.parametrize("ratio", [None, 0.5])
+    @pytest.mark.parametrize(
+        "ratio", [pytest.param(None, marks=pytest.mark.soak("contracts")), 0.5]
+    )
     def test_sub_models(self, rows, parts, make, tmp_path, ratio):
         """Those there are come back where they were, or none by option, as with Spark's own."""
         lr = LogisticRegression(maxIter=1, featuresCol="raw")
