@@ -187,6 +187,7 @@ def test_a_dask_worker_is_killed(own_cluster, tune, tmp_path):
     assert len(result[1].attempts) == 2
 
 
+@pytest.mark.soak("kills")  # at times, Dask starts no worker again
 def test_the_only_worker_with_the_data_is_killed(own_cluster, tune):
     """Dask forgets data with the last worker that has them: the next worker gets them again."""
     data = manyfit.share(x=np.ones(2_000_000))
@@ -199,7 +200,7 @@ def test_the_only_worker_with_the_data_is_killed(own_cluster, tune):
         return params["x"] * data["x"][-1]
 
     with Client(own_cluster(1), set_as_default=False) as client:
-        result = tune(objective, DaskExecutor(client, timings=QUICK))
+        result = tune(objective, DaskExecutor(client, timings=QUICK), timeout=120.0)
     assert result.count(State.COMPLETE) == 4
 
 
