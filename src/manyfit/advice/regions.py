@@ -18,6 +18,8 @@ from manyfit.trial import State, Trial, gist
 _FAILURES, _TIMED, _LEADERS = 3, 20, 8
 # Slow trials take this many times as long as the others, and this share of all time.
 _TIMES, _SHARE = 2.0, 0.3
+# Seconds of all trials together; a shorter study has nothing to save.
+_LEAST_SECONDS = 1.0
 # The largest share of functions that may be lowest in the slow region, and the number of points at
 # which they are compared, beside the trials.
 _CHANCE_OF_BEST, _ANYWHERE = 0.1, 256
@@ -142,6 +144,8 @@ def slow_trials(functions: Functions) -> Iterator[Finding]:
     record = functions.record
     timed = [trial for trial in record.completed if trial.seconds]
     if len(timed) < max(_TIMED, len(record.completed)):
+        return
+    if sum(trial.seconds or 0.0 for trial in timed) < _LEAST_SECONDS:
         return
     found = [slow for name in record.space.params for slow in _slow(record, timed, name)]
     for slow in sorted(found, key=lambda each: -each.share):
