@@ -21,8 +21,8 @@ from manyfit.trial import Params, State, Trial
 # An option; the type is part of it, because True == 1 == 1.0.
 _Option: TypeAlias = tuple[type, Label]
 
-# A range that changes is that of the latest trials that asked for the param, this many, taken
-# together; until so many of them in a row have asked for the same one.
+# The range of a param may change from trial to trial. It then spans the ranges of the latest
+# `_RECENT` trials that asked for it, or is the one that `_SETTLED` trials in a row asked for.
 _RECENT, _SETTLED = 20, 5
 # Trials in these states have asked for all their params; others may have been cut short.
 _WHOLE = (State.COMPLETE, State.PRUNED)

@@ -36,7 +36,7 @@ class Outcome:
 
 @pytest.fixture
 def run_trial(tmp_path):
-    """Run an objective as a trial in this process; stop it when it has made so many reports."""
+    """Run an objective as a trial in this process, and stop it after `stop_after` reports."""
 
     def run(objective, metric, stop_after=None):
         outcome = Outcome()

@@ -7,7 +7,7 @@ from typing import Any
 from manyfit.cli.page import Page
 from manyfit.reports.recorded import listed, told
 
-# Of all packages installed, these decide most results.
+# The packages that usually decide the result; others are left out.
 _TELLING = (
     *("manyfit", "numpy", "scipy", "pandas", "scikit-learn", "xgboost", "xgboost-cpu", "lightgbm"),
     *(
