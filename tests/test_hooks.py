@@ -115,7 +115,7 @@ class TestOnTrialEnd:
 
     @pytest.mark.parametrize("executor", ["inline", "processes"])
     def test_what_it_raises_ends_the_study(self, options, executor):
-        """In order: the reason is on record, the error is raised, and the study can go on."""
+        """The reason is on record, the error is raised, and the study can go on."""
 
         def after(result, trial):
             if trial.number == 2:

@@ -124,7 +124,7 @@ def test_a_point_far_out_is_allowed_where_nothing_bounds_it():
 
 
 def test_a_repeat_is_replaced_by_another_draw():
-    """Not by any value between wide bounds, of which hardly one is likely."""
+    """The replacement is likely by the prior, too, and isn't just any value between the bounds."""
     space = Space({"n": Int(0, 10**9, prior=scipy.stats.poisson(2))})
     seen = {space.key({"n": n}) for n in range(4)}
     for number in range(20):

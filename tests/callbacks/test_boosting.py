@@ -83,7 +83,7 @@ def test_xgboost_reports_the_mean_of_cross_validation(run_trial):
 
 
 def test_a_pruned_cross_validation_of_xgboost_ends(run_trial):
-    """Not only that of an estimator."""
+    """`xgb.cv` ends at once, as a fit of an estimator does."""
     trial = run_trial(
         lambda: xgb.cv(XGB, xgb.DMatrix(X, Y), 3, callbacks=[XGBoostCallback()]),
         "test_auc_mean",

@@ -91,14 +91,14 @@ def test_a_training_that_begins_after_a_stop_ends_before_its_first_report(run_tr
 
 
 def test_every_callback_is_listed_once():
-    """In order; a typo fails as in any other module."""
+    """`dir` and `__all__` have the names in order, and a typo is an AttributeError."""
     assert dir(callbacks) == callbacks.__all__ == sorted(callbacks.__all__)
     with pytest.raises(AttributeError, match="no attribute 'KerasCalback'"):
         callbacks.KerasCalback  # noqa: B018
 
 
 def test_no_library_is_imported_for_the_callback_of_another(run_trial):
-    """Not even for the list of callbacks."""
+    """A callback is imported without the libraries of the others."""
     assert "lightning" not in sys.modules
     assert callbacks.LightGBMCallback.__module__ == "manyfit.callbacks.lightgbm"
     assert "lightning" not in sys.modules

@@ -340,7 +340,7 @@ def test_an_error_of_an_early_stop_function_is_raised(search):
 
 
 def test_a_loss_below_the_threshold_ends_a_search(search):
-    """Not one at the threshold, as in Hyperopt."""
+    """A loss equal to the threshold doesn't end it, as in Hyperopt."""
     trials = Trials()
     values = iter([3.0, 2.0, 2.0, 1.0, 0.0])
     search(

@@ -201,7 +201,7 @@ def test_trials_run_on_a_standalone_cluster(search, standalone_spark):
 
 @pytest.mark.integration
 def test_trials_run_through_spark_connect(search, connect_spark):
-    """Where Hyperopt needs a SparkContext, and refuses."""
+    """Spark Connect has no SparkContext, which Hyperopt needs."""
     trials, _ = move_of(connect_spark, search)
 
     assert trials.count_total_trials() == 8

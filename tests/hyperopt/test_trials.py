@@ -106,7 +106,7 @@ def test_documents_of_hyperopt_are_taken(tmp_path):
 
 
 def test_states_are_counted():
-    """Of one state or of several; new documents are seen after a refresh."""
+    """One state or several can be counted; a refresh shows new documents."""
     trials = trials_from_docs(losses(1.0, 2.0))
     trials.insert_trial_doc(new_document(2, losses(1.0, 1.0, 1.0)[2]["misc"]))
 

@@ -16,7 +16,7 @@ from manyfit.trial import Trial
 # Trials are neighbours if no number that matters differs by more than this share of its range. The
 # number of pairs of neighbours that is needed, and the leaders whose values are compared.
 _NEAR, _PAIRS, _LEADERS = 0.05, 6, 5
-# Of very many trials, about this many are compared with one another.
+# The number of trials compared with one another, about, if there are more.
 _COMPARED = 500
 # A param with a smaller share doesn't count for the distance.
 _LEAST_SHARE = 0.02

@@ -87,7 +87,7 @@ class LightningCallback(_EarlyStopping):  # type: ignore[misc] # it has no types
         if self._validated or not trainer.enable_validation:
             metrics = trainer.callback_metrics
             stops = self._rounds.stops(trainer.current_epoch, metrics.items())
-        # Of several processes, only one has a trial.
+        # If Lightning trains in several processes, only one of them has a trial.
         stops = trainer.strategy.reduce_boolean_decision(stops, all=False)
         trainer.should_stop = trainer.should_stop or stops
 

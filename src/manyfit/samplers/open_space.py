@@ -12,12 +12,12 @@ from manyfit.trial import Params, Trial
 
 # Separates these random numbers from those of a sampler that also draws from (seed, number).
 _STREAM = 0x09E4
-# A space that yields nothing new in this many draws has hardly anything left.
+# If this many draws yield nothing new, nearly all of the space has been tried.
 _TRIES = 100
 
 
 class OpenSampler:
-    """Proposes values for all params that trials have asked for so far; repeats hardly any trial.
+    """Proposes values for all params that trials have asked for so far, and avoids repeats.
 
     A sampler for the space that they define (see `Layout`) makes the proposals. When that space
     changes, a new one is made and told everything again, in the order in which it happened; a

@@ -41,7 +41,7 @@ _XGBOOST_ALIASES = {
     "min_split_loss": "gamma",
     "nthread": "n_jobs",
 }
-# Of linear models, which booster="gblinear" adds up, these parameters are none.
+# booster="gblinear" adds up linear models, which have none of these parameters.
 _OF_TREES = {"booster": (None, "gbtree", "dart")}
 
 # Gradient-based one-side sampling chooses the rows itself, and refuses these.
