@@ -87,6 +87,19 @@ class TestTime:
         assert str(study.plan(20, slots=[4])) == str(study.plan(20, slots=[4]))
 
 
+class TestQuality:
+    @pytest.mark.parametrize("direction", ["minimize", "maximize"])
+    def test_no_value_is_better_than_the_best_on_record(self, direction, tmp_path):
+        """Functions that fit the record go on beyond its best value, which may be impossible."""
+        study = replace(result(one_by_one(), tmp_path), metric=Metric("loss", direction))
+
+        plan = study.plan(30, slots=[1, 2], draws=2)
+
+        best = study.best.value
+        assert all(plan.metric.loss(row.best) >= plan.metric.loss(best) for row in plan.rows)
+        assert plan.notes[-1].startswith("Whether there are better values than the best on record")
+
+
 class TestMachines:
     def test_memory_limits_the_slots_of_a_machine(self, tmp_path):
         """Trials of 2 GB: three fit 7 GB, though there are eight cores."""

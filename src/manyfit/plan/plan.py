@@ -22,7 +22,7 @@ class PlanRow:
         seconds: The expected duration.
         low: The shortest of the simulated durations.
         high: The longest.
-        best: The expected best value of the metric.
+        best: The expected best value of the metric, which is no better than that on record.
         behind: How far that is behind the best value with one slot; negative if it is ahead.
         used: The share of the slots' time in which they have a trial.
         cost: The price of all machines from beginning to end; None without a price.

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from manyfit._checks import check_number, check_optional
 from manyfit.advice.record import Record
 from manyfit.errors import ArgumentError
-from manyfit.metric import Metric
 from manyfit.plan.machines import Fleet
 from manyfit.plan.measured import Measured
 from manyfit.plan.plan import Plan, PlanRow
@@ -58,7 +57,10 @@ class StudyPlans:
         trials return values of functions that fit the trials on record, and take as long as those
         did. Trials that use the cores of one machine at the same time slow one another down. A plan
         of tens of trials takes seconds, and one of hundreds takes minutes: `len(slots) * draws`
-        studies are simulated, so fewer of either are quicker.
+        studies are simulated, so fewer of either are quicker. A terminal shows how many are done.
+
+        No better value is predicted than the best on record: the functions go on beyond it, but
+        whether the real objective does, no trial has shown.
 
         Trials that ran in threads, or on the driver, haven't recorded what they used: the plan then
         assumes that they don't slow one another down, and says so.
@@ -87,6 +89,9 @@ class StudyPlans:
                   2         1  33 min 4 s     0.2113   98%  0.28
                   8         1  8 min 52 s     0.2121   91%  0.07  ← knee
         """
+        # Imported here because rich takes a tenth of a second, which `import manyfit` saves.
+        from manyfit.trackers.terminal_count import counted  # noqa: PLC0415
+
         count = check_optional("n_trials", n_trials, least=1, whole=True)
         count = count or max(1, len(self._record.trials))
         each = [check_number("slots", number, least=1, whole=True) for number in slots]
@@ -103,8 +108,12 @@ class StudyPlans:
         # The same objectives for all numbers of slots, so that differences are theirs.
         record, seeds = self._record, range(seed, seed + draws)
         objectives = [SimulatedObjective(record, measured, each) for each in seeds]
-        runs = [[simulate(each, fleet, count) for each in objectives] for fleet in fleets]
-        rows = tuple(_rows(fleets, runs, record.metric, price))
+        pairs = [(each, fleet) for fleet in fleets for each in objectives]
+        found = [
+            simulate(each, fleet, count) for each, fleet in counted(pairs, "studies simulated")
+        ]
+        runs = [found[n : n + draws] for n in range(0, len(found), draws)]
+        rows = tuple(_rows(fleets, runs, record, price))
         return Plan(
             self.name,
             record.metric,
@@ -112,7 +121,7 @@ class StudyPlans:
             rows,
             size.room(measured),
             _knee(rows),
-            tuple(_notes(rows, measured, size)),
+            (*_notes(rows, measured, size), *_beyond(runs, record)),
         )
 
 
@@ -151,14 +160,14 @@ class _Size:
 def _rows(
     fleets: Sequence[Fleet],
     runs: Sequence[Sequence[Simulated]],
-    metric: Metric,
+    record: Record,
     price: float | None,
 ) -> Iterator[PlanRow]:
-    sign = 1.0 if metric.direction == "minimize" else -1.0
-    first = mean(run.best for run in runs[0])
-    for fleet, found in zip(fleets, runs, strict=True):
+    sign = 1.0 if record.metric.direction == "minimize" else -1.0
+    lowest = record.loss(record.completed[0])
+    bests = [mean(max(run.best, lowest) for run in found) for found in runs]
+    for fleet, found, best in zip(fleets, runs, bests, strict=True):
         seconds = [run.seconds for run in found]
-        best = mean(run.best for run in found)
         hours = fleet.machines * mean(seconds) / 3600
         scaled = mean(run.machine_seconds for run in found) / 3600
         yield PlanRow(
@@ -168,10 +177,20 @@ def _rows(
             low=min(seconds),
             high=max(seconds),
             best=sign * best,
-            behind=best - first,
+            behind=best - bests[0],
             used=mean(run.used for run in found),
             cost=None if price is None else price * hours,
             scaled_cost=None if price is None else price * scaled,
+        )
+
+
+def _beyond(runs: Sequence[Sequence[Simulated]], record: Record) -> Iterator[str]:
+    """Say that more than the best on record may be found, if simulated studies did."""
+    best = record.completed[0]
+    if any(run.best < record.loss(best) for found in runs for run in found):
+        yield (
+            f"Whether there are better values than the best on record, {best.value:.4g}, no trial "
+            "has shown, and none is predicted."
         )
 
 

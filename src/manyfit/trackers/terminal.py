@@ -285,10 +285,18 @@ def find_screen() -> Screen:
     if _in_notebook():
         return Notebook()
     try:
-        live = Console(stderr=True).is_terminal and sys.stderr.isatty()
-        return Terminal() if live and os.environ.get("TERM") not in ("dumb", "unknown") else Lines()
+        return Terminal() if can_redraw() else Lines()
     except (OSError, ValueError):  # standard error is closed, or no file
         return Lines()
+
+
+def can_redraw() -> bool:
+    """Return whether standard error is a terminal on which lines can be redrawn."""
+    try:
+        live = Console(stderr=True).is_terminal and sys.stderr.isatty()
+    except (OSError, ValueError):  # it is closed
+        return False
+    return live and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def make_progress(progress: str | bool | None) -> ProgressTracker | None:
