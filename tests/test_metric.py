@@ -241,6 +241,13 @@ class TestSuspicion:
             (Metric("revenue", "minimize"), -7.0),
             (Metric("macrophage_count", "minimize"), 3.0),
             (Metric("f1_loss", "minimize"), 0.5),
+            (Metric("1 - roc_auc", "minimize"), 0.1),
+            (Metric("one_minus_f1", "minimize"), 0.1),
+            (Metric("-accuracy", "minimize"), -0.9),
+            (Metric("negative_accuracy", "minimize"), -0.9),
+            (Metric("accuracy_gap", "minimize"), 0.1),
+            (Metric("anomaly_score", "minimize"), 0.1),
+            (Metric("davies_bouldin_score", "minimize"), 0.9),
         ],
     )
     def test_a_direction_that_looks_right(self, metric: Metric, value: float | None) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import operator
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsFloat, TypeAlias, cast
@@ -23,6 +24,12 @@ Direction: TypeAlias = Literal["minimize", "maximize"]
 _ERRORS = ("error", "mse", "rmse", "mae", "mape", "smape", "mase", "perplexity", "logloss", "brier")
 _LOSSES = ("loss", *_ERRORS)
 _GAINS = ("accuracy", "acc", "auc", "f1", "r2", "precision", "recall", "score", "ndcg", "map")
+# Names of reversed metrics, of differences, and of scores that are better when smaller.
+_UNCLEAR = re.compile(
+    r"(-|(1|one)\s*[-_]|inver)|"
+    r"(.*[-_])?(gap|drop|diff(erence)?|delta|anomaly|crps|bouldin)([-_]|$)"
+)
+_NEGATED = ("neg", "negative", "minus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,7 @@ class Metric:
         """Return a warning if the direction looks wrong for the name or the first value."""
         usual, words = usual_direction(self.name), _words(self.name)
         is_loss, is_gain = usual == "minimize", usual == "maximize"
-        is_error = is_loss and any(word in _ERRORS for word in words)
+        is_error = is_loss and not words.isdisjoint(_ERRORS)
         if self.direction == "minimize" and is_gain:
             return f"{self.name} is usually better when larger, but it is being minimized"
         if self.direction == "maximize" and is_loss and (value is None or value > 0):
@@ -141,17 +148,21 @@ def usual_direction(name: str) -> Direction | None:
         ['minimize', 'maximize', 'minimize', None]
         >>> usual_direction("neg_root_mean_squared_error")  # of scikit-learn
         'maximize'
+        >>> usual_direction("1-accuracy") is usual_direction("accuracy_gap") is None
+        True
     """
     words = _words(name)
-    if "neg" in words:  # a "neg_loss" may also be that of negative examples
-        return "maximize" if any(word in _ERRORS for word in words) else None
-    if any(word in _LOSSES for word in words):
+    if _UNCLEAR.match(name.lower()):
+        return None
+    if not words.isdisjoint(_NEGATED):  # a "neg_loss" may also be that of negative examples
+        return None if words.isdisjoint(_ERRORS) else "maximize"
+    if not words.isdisjoint(_LOSSES):
         return "minimize"
-    return "maximize" if any(word in _GAINS for word in words) else None
+    return None if words.isdisjoint(_GAINS) else "maximize"
 
 
-def _words(name: str) -> list[str]:
-    return name.lower().replace("-", "_").split("_")
+def _words(name: str) -> set[str]:
+    return set(name.lower().replace("-", "_").split("_"))
 
 
 def notes_in(returned: object, metrics: Mapping[str, float]) -> dict[str, str]:

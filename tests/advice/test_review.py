@@ -104,6 +104,9 @@ FINE = {
     "switches": {"shuffle": Choice([True, False]), "solver": Choice(["adam", "sgd"])},
     "a word": {"seedling_size": Int(1, 9), "device_count": Int(1, 8)},
     "two neighbours": {"max_depth": Int(5, 6)},
+    "counts where shares are usual": {"pca__n_components": Int(2, 60), "max_features": Int(1, 20)},
+    "shares where counts are usual": {"min_samples_leaf": Float(0.001, 0.1, log=True)},
+    "discounts and quantiles": {"gamma": Float(0.9, 0.9999), "alpha": Float(0.8, 0.99)},
     "constants": {"n_jobs": 1, "random_state": 0, "epochs": 10, "x": Float(0, 1)},
     "nothing": {},
 }

@@ -16,8 +16,10 @@ _DECADES, _MANY_DECADES = 2.0, 3.0
 _WIDE = 8.0
 # The number of trials from which on a wide range costs little: they narrow it down themselves.
 _ENOUGH = 100
-# A range narrower than this share of the usual one holds values that hardly differ.
+# A range narrower than this share of the usual one holds values that hardly differ, ...
 _NARROW = 0.05
+# ... unless their distances to 1 differ by more than this factor.
+_FACTOR = 5.0
 # A range that begins this many times beyond the usual one has no usual value; one that ends this
 # many times beyond it has mostly useless ones.
 _FAR, _TOO_FAR = 3.0, 10.0
@@ -30,7 +32,7 @@ def unusual(planned: Planned) -> Advice | None:
     """A range without a single usual value, such as one of logarithms."""
     found = {}
     for name, domain in _numbers(planned):
-        usual = names.ranges(name)
+        usual = _usual(name, domain)
         if not usual:
             continue
         if domain.low < 0 and all(each.low > 0 for each in usual):
@@ -42,6 +44,22 @@ def unusual(planned: Planned) -> Advice | None:
     usual_ones = ", ".join(f"{name}={names.ranges(name)[0]!r}" for name in found)
     what = f"{listed(found.values())}: write the values themselves, such as {usual_ones}"
     return Advice("unusual-range", tuple(found), what)
+
+
+def _usual(name: str, domain: Float | Int) -> list[Float | Int]:
+    """Return the usual ranges of a param that count the same thing.
+
+    A count isn't compared with a usual share, nor a share with a usual count: `n_components=20` is
+    a number of components, and 0.9 a share of the variance.
+    """
+    counts = isinstance(domain, Int) and domain.low >= 1
+    shares = isinstance(domain, Float) and domain.low >= 0 and domain.high <= 1
+    return [
+        each
+        for each in names.ranges(name)
+        if not (counts and isinstance(each, Float) and each.high <= 1)
+        and not (shares and isinstance(each, Int))
+    ]
 
 
 def _is_apart(domain: Float | Int, usual: Float | Int) -> bool:
@@ -95,8 +113,10 @@ def narrow(planned: Planned) -> Advice | None:
     """A range so narrow that its values hardly differ."""
     found = {}
     for name, domain in _numbers(planned):
-        usual = names.ranges(name)
+        usual = _usual(name, domain)
         if not usual or not all(_share(domain, each) < _NARROW for each in usual):
+            continue
+        if _nears_one(domain):
             continue
         if isinstance(domain, Float) or domain.high < (1 + _NARROW) * domain.low:
             found[name] = f"{name} from {domain.low:g} to {domain.high:g}"
@@ -107,6 +127,12 @@ def narrow(planned: Planned) -> Advice | None:
         "Fix it, or widen the range tenfold"
     )
     return Advice("narrow-range", tuple(found), what)
+
+
+def _nears_one(domain: Float | Int) -> bool:
+    """Return whether the distance to 1 differs by a factor, as that of a discount or quantile."""
+    is_below = domain.low >= 0.5 and domain.high < 1
+    return is_below and (1 - domain.low) / (1 - domain.high) > _FACTOR
 
 
 def _share(domain: Float | Int, usual: Float | Int) -> float:
@@ -127,7 +153,7 @@ def wide(planned: Planned) -> Advice | None:
         if domain.log and (decades := math.log10(domain.high / domain.low)) > _WIDE + _DUST:
             found[name] = f"{name} spans {decades:.3g} decades"
         elif _is_too_high(name, domain):
-            top = max(each.high for each in names.ranges(name))
+            top = max(each.high for each in _usual(name, domain))
             found[name] = f"{name} goes up to {domain.high:g}, where {top:g} is a large value"
     if not found:
         return None
@@ -139,7 +165,7 @@ def wide(planned: Planned) -> Advice | None:
 
 
 def _is_too_high(name: str, domain: Float | Int) -> bool:
-    usual = names.ranges(name)
+    usual = _usual(name, domain)
     if not usual or domain.log or names.scale(name) != "differences":
         return False
     return domain.high > _TOO_FAR * max(each.high for each in usual)
