@@ -1,6 +1,7 @@
 """What the executor on Dask does beyond the contract: refusals, code, data, and deaths."""
 
 import contextlib
+import dataclasses
 import os
 import queue
 import signal
@@ -253,3 +254,21 @@ def test_scheduler_and_worker_are_killed(processes, tune, tmp_path):
     ends = [attempt.end for trial in found for attempt in trial.attempts]
     assert 0 < found.count(State.COMPLETE) < 500
     assert not any(isinstance(end, Lost) and end.counts for end in ends)
+
+
+def test_a_study_whose_last_worker_is_gone_waits_and_says_so(processes, tune, caplog):
+    """Another worker may come. The time limit of the study still holds."""
+    _, worker, file = processes
+    timings = dataclasses.replace(QUICK, patience=0.2)
+
+    with Client(scheduler_file=str(file), set_as_default=False) as client:
+        client.wait_for_workers(1)
+        executor = DaskExecutor(client, 1, timings=timings)
+        result = tune(
+            lambda params: params["x"] if manyfit.current_trial().number == 0 else time.sleep(60),
+            executor,
+            timeout=4.0,
+            on_trial_end=lambda result, trial: worker.kill(),
+        )
+    assert "timeout" in result.reason
+    assert "no worker is left: the cluster starts none" in caplog.text

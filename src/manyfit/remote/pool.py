@@ -61,7 +61,7 @@ class WorkerPool:
         timings = hub.timings
         self._listing = equipment.listing
         self._timings = timings
-        self._began = time.monotonic()
+        self._alone_since = time.monotonic()
         self._said: set[str] = set()
         self._hub = hub
         self._workers = Workers(self._hub, work, equipment.setup, size, self._inspect)
@@ -132,11 +132,15 @@ class WorkerPool:
                     raise ExecutorError(problem)
 
     def look(self) -> None:
-        """Warn if workers take long to start; called regularly."""
-        if not self.has_worked and time.monotonic() - self._began > self._timings.patience:
+        """Warn if there has been no worker for long; called regularly."""
+        if self.has_contact:
+            self._alone_since = time.monotonic()
+        elif time.monotonic() - self._alone_since > self._timings.patience:
             self._say(
-                "no worker has started yet: the cluster has no free slot, or is still starting "
-                "machines. The study begins when one has"
+                "no worker is left: the cluster starts none. The study goes on when it does"
+                if self.has_worked
+                else "no worker has started yet: the cluster has no free slot, or is still "
+                "starting machines. The study begins when one has"
             )
 
     def close(self) -> None:
