@@ -248,6 +248,7 @@ class TestSuspicion:
             (Metric("accuracy_gap", "minimize"), 0.1),
             (Metric("anomaly_score", "minimize"), 0.1),
             (Metric("davies_bouldin_score", "minimize"), 0.9),
+            (Metric("mean_score_time", "minimize"), 0.9),
         ],
     )
     def test_a_direction_that_looks_right(self, metric: Metric, value: float | None) -> None:

@@ -24,10 +24,11 @@ Direction: TypeAlias = Literal["minimize", "maximize"]
 _ERRORS = ("error", "mse", "rmse", "mae", "mape", "smape", "mase", "perplexity", "logloss", "brier")
 _LOSSES = ("loss", *_ERRORS)
 _GAINS = ("accuracy", "acc", "auc", "f1", "r2", "precision", "recall", "score", "ndcg", "map")
-# Names of reversed metrics, of differences, and of scores that are better when smaller.
+# Names of reversed metrics, of differences, of scores that are better when smaller, and of times,
+# such as the score_time of scikit-learn.
 _UNCLEAR = re.compile(
     r"(-|(1|one)\s*[-_]|inver)|"
-    r"(.*[-_])?(gap|drop|diff(erence)?|delta|anomaly|crps|bouldin)([-_]|$)"
+    r"(.*[-_])?(gap|drop|diff(erence)?|delta|anomaly|crps|bouldin|time)([-_]|$)"
 )
 _NEGATED = ("neg", "negative", "minus")
 
