@@ -159,3 +159,20 @@ def test_an_estimator_that_cannot_be_copied_is_refused_by_the_name_of_a_param():
     """Every fit copies the estimator, so it fails before the first one."""
     with pytest.raises(TypeError, match="kernel of SVC can't be copied"):
         settings_space(SVC(kernel=(each for each in "ab")), {"C": [1]})
+
+
+@pytest.mark.parametrize(
+    ("distribution", "words"),
+    [
+        (stats.loguniform, r"write scipy.stats.loguniform\(a, b\) with numbers for a, b"),
+        (stats.poisson, r"write scipy.stats.poisson\(mu\)"),
+        (stats.Normal(mu=1.0), "give one with rvs, such as scipy.stats.norm"),
+    ],
+)
+def test_a_distribution_that_cannot_be_drawn_from(distribution, words):
+    """One without its params, or of SciPy's new classes, is refused; the error says what to write.
+
+    Otherwise the draw of the first trial raises something about arguments of SciPy.
+    """
+    with pytest.raises(SpaceError, match=words):
+        settings_space(SVC(), {"C": distribution})

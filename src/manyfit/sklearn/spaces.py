@@ -258,7 +258,13 @@ def _domain_of(param: str, value: Any) -> tuple[Domain | None, Reading]:
     if isinstance(value, Choice):
         return _options(value.options, value.weights)
     if hasattr(value, "rvs"):
+        _check_frozen(param, value)
         return _distribution(value)
+    if hasattr(value, "icdf") and hasattr(value, "sample"):
+        raise SpaceError(
+            f"{param} is a {type(value).__name__} of the new distributions of scipy.stats, which "
+            "aren't accepted: give one with rvs, such as scipy.stats.norm(0, 1)"
+        )
     if isinstance(value, np.ndarray) and value.ndim > 1:
         raise ValueError(
             f"Parameter array for {param!r} should be one-dimensional, got: {value!r:.200} with "
@@ -272,6 +278,15 @@ def _domain_of(param: str, value: Any) -> tuple[Domain | None, Reading]:
             f"{value!r}"
         )
     return _options(value, None)
+
+
+def _check_frozen(param: str, value: Any) -> None:
+    """Refuse a distribution of SciPy without the params that it needs."""
+    if getattr(value, "numargs", 0) and not hasattr(value, "dist"):
+        raise SpaceError(
+            f"{param} is a distribution without its params: write "
+            f"scipy.stats.{value.name}({value.shapes}) with numbers for {value.shapes}"
+        )
 
 
 def _options(values: Iterable[Any], weights: Sequence[float] | None) -> tuple[Choice, _Option]:
