@@ -1,6 +1,7 @@
 """Fitted transformers are shared, and the scores of a search are those of plain fits."""
 
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
@@ -228,6 +230,39 @@ def test_a_sampler_shares_what_it_is_likely_to_propose_again(iris, counts):
 
     assert fits(counts) <= 3 * 2
     assert search.savings_.hits == 12 * 2 - fits(counts)
+
+
+def unseeded(iris, grid, **options):
+    """The warnings of a search whose second step is random without a seed."""
+    pipeline = make_pipeline(StandardScaler(), PCA(2), DecisionTreeClassifier(random_state=0))
+    search = SearchCV(pipeline, grid, n_trials=None, executor="inline", pruner=None, **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        search.fit(*iris)
+    return [str(each.message) for each in caught]
+
+
+def test_a_missing_seed_that_costs_fits_is_said_once(iris):
+    """The warning names the step, what it needs, and how to do without."""
+    (message,) = unseeded(iris, {"decisiontreeclassifier__max_depth": [1, 2, 3]})
+
+    assert message == (
+        "each trial fits anew what several could share: PCA is random: set its random_state, or "
+        "say cache=False to share nothing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("grid", "options"),
+    [
+        ({"pca__n_components": [1, 2, 3]}, {}),
+        ({"pca__random_state": [1], "decisiontreeclassifier__max_depth": [1, 2]}, {}),
+        ({"decisiontreeclassifier__max_depth": [1, 2, 3]}, {"cache": False}),
+    ],
+)
+def test_a_missing_seed_that_costs_nothing_is_not_said(iris, grid, options):
+    """There is no warning if no two trials have that step in common, or if nothing is shared."""
+    assert unseeded(iris, grid, **options) == []
 
 
 def test_a_pipeline_with_a_memory_keeps_it(iris, counts, tmp_path):

@@ -284,7 +284,7 @@ def test_rows_come_in_any_container(iris):
     pandas = pytest.importorskip("pandas")
     X, y = iris
     frame = pandas.DataFrame(X, columns=list("abcd"))
-    search = searching(make_pipeline(PCA(2), SVC()), {"svc__C": [1, 2]})
+    search = searching(make_pipeline(PCA(2, random_state=0), SVC()), {"svc__C": [1, 2]})
 
     found = [
         clone(search).set_params(cv=KFold(3, shuffle=True, random_state=0).split(X)).fit(rows, y)

@@ -27,6 +27,10 @@ class NotShared(Exception):  # noqa: N818 - it says why, and isn't a failure
     """Says why a transformer can't be shared by several fits."""
 
 
+class Unseeded(NotShared):
+    """Says which seed a random transformer needs to be shared."""
+
+
 def step_key(transformer: Any) -> str:
     """Return the key of an unfitted transformer, or of `"passthrough"`.
 
@@ -39,7 +43,7 @@ def step_key(transformer: Any) -> str:
         False
         >>> step_key(KBinsDiscretizer(subsample=100))
         Traceback (most recent call last):
-        manyfit.sklearn.fit_keys.NotShared: KBinsDiscretizer is random: set its random_state
+        manyfit.sklearn.fit_keys.Unseeded: KBinsDiscretizer is random: set its random_state
     """
     return digest(*_told(transformer))
 
@@ -57,10 +61,11 @@ def data_key(data: Mapping[str, Any]) -> str:
     return _hashed(dict(data))
 
 
-def front_keys(estimator: Any) -> tuple[str, ...]:
+def front_keys(estimator: Any, *, if_seeded: bool = False) -> tuple[str, ...]:
     """Return the keys of the first steps of a pipeline that may be shared.
 
-    They end before the last step, and before a step that can't be shared.
+    They end before the last step, and before a step that can't be shared; with `if_seeded`, not
+    before one that only needs a seed.
 
     Example:
         >>> from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
@@ -69,7 +74,7 @@ def front_keys(estimator: Any) -> tuple[str, ...]:
         >>> front_keys(Pipeline([("a", KBinsDiscretizer()), ("b", StandardScaler())]))
         ()
     """
-    return _keys_and_reason(estimator)[0]
+    return _keys_and_reason(estimator, if_seeded=if_seeded)[0]
 
 
 def is_pipeline(estimator: Any) -> bool:
@@ -88,7 +93,7 @@ def why_not_shared(estimator: Any) -> str:
     return _keys_and_reason(estimator)[1]
 
 
-def _keys_and_reason(estimator: Any) -> tuple[tuple[str, ...], str]:
+def _keys_and_reason(estimator: Any, *, if_seeded: bool = False) -> tuple[tuple[str, ...], str]:
     if not is_pipeline(estimator):
         return (), f"{type(estimator).__name__} is no Pipeline"
     if estimator.memory is not None:
@@ -98,10 +103,17 @@ def _keys_and_reason(estimator: Any) -> tuple[tuple[str, ...], str]:
     keys: list[str] = []
     try:
         for _, step in estimator.steps[:-1]:
-            keys.append(step_key(step))
+            keys.append(_key_if_seeded(step) if if_seeded else step_key(step))
     except NotShared as reason:
         return tuple(keys), str(reason)
     return tuple(keys), ""
+
+
+def _key_if_seeded(step: Any) -> str:
+    try:
+        return step_key(step)
+    except Unseeded:
+        return _hashed(step)
 
 
 def _told(value: Any) -> Iterator[str]:
@@ -142,7 +154,7 @@ def _check_estimator(estimator: Any) -> None:
     if seed is None or (isinstance(seed, str) and not hasattr(params.get("cv"), "split")):
         # scikit-learn 1.9 marks a seed as "deprecated" where a splitter has it.
         word = "random_state" if seed is None else "cv to a splitter with a random_state"
-        raise NotShared(f"{name} is random: set its {word}")
+        raise Unseeded(f"{name} is random: set its {word}")
     if params.get("warm_start"):
         raise NotShared(f"{name} has warm_start=True, which keeps state from fit to fit")
     if params.get("memory") is not None:
@@ -182,7 +194,7 @@ def _check_code(code: Any) -> None:
     name = getattr(code, "__name__", type(code).__name__)
     seed = _seed_param(code)
     if seed is not None and seed.default is None:
-        raise NotShared(f"{name} is random: pass functools.partial({name}, random_state=0)")
+        raise Unseeded(f"{name} is random: pass functools.partial({name}, random_state=0)")
     inner = getattr(code, "func", code)
     if seed is None and isinstance(inner, types.FunctionType) and _draws(inner):
         raise NotShared(f"{name} draws random numbers, and has no param random_state")
@@ -191,7 +203,7 @@ def _check_code(code: Any) -> None:
 def _check_splitter(value: Any) -> None:
     is_unseeded = getattr(value, "random_state", 0) is None and getattr(value, "shuffle", True)
     if is_unseeded and hasattr(value, "split"):
-        raise NotShared(f"{type(value).__name__} is random: set its random_state")
+        raise Unseeded(f"{type(value).__name__} is random: set its random_state")
 
 
 def _seed_param(code: Any) -> inspect.Parameter | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from manyfit.front_plan import FrontPlan
 from manyfit.prefixes import Demand, Shelf
-from manyfit.sklearn.fit_keys import front_keys
+from manyfit.sklearn.fit_keys import front_keys, why_not_shared
 from manyfit.sklearn.fits import FrontSharing, paths_of
 from manyfit.space import Space
 from manyfit.trial import Params
@@ -42,6 +42,7 @@ class Fronts:
         keys: The keys of the steps of each candidate's front.
         n_trials: The number of trials.
         are_all: Whether these candidates are the trials.
+        unseeded: Why fewer are shared than could be, if that is for want of a seed.
 
     Example:
         >>> fronts = Fronts([("a", "b"), ("a", "c"), ("a", "c")], n_trials=3, are_all=True)
@@ -52,6 +53,7 @@ class Fronts:
     keys: Sequence[tuple[str, ...]]
     n_trials: int
     are_all: bool
+    unseeded: str = ""
 
     @classmethod
     def of(
@@ -72,7 +74,22 @@ class Fronts:
         else:
             rng = np.random.default_rng(0)
             points = [space.sample(rng) for _ in range(_DRAWS)]
-        return cls([front_keys(configured(point)) for point in points], n_trials, are_all)
+        found = [configured(point) for point in points]
+        keys = [front_keys(each) for each in found]
+        return cls(keys, n_trials, are_all, cls._unseeded(found, keys, n_trials, are_all))
+
+    @classmethod
+    def _unseeded(
+        cls, found: Sequence[Any], keys: Sequence[tuple[str, ...]], n_trials: int, are_all: bool
+    ) -> str:
+        seeded = [front_keys(each, if_seeded=True) for each in found]
+        longer = [index for index, each in enumerate(keys) if len(seeded[index]) > len(each)]
+        n_longer = round(n_trials * len(longer) / max(len(found), 1))
+        now = cls([keys[index] for index in longer], n_longer, are_all)
+        then = cls([seeded[index] for index in longer], n_longer, are_all)
+        if max(then.shared, default=0) <= max(now.shared, default=0):
+            return ""
+        return why_not_shared(found[longer[0]])
 
     @property
     def forks(self) -> list[int]:
@@ -82,9 +99,15 @@ class Fronts:
     @property
     def are_shared(self) -> bool:
         """Whether some front is expected to be needed by several trials."""
+        return bool(self.shared)
+
+    @property
+    def shared(self) -> list[int]:
+        """The lengths of fronts that several trials are expected to need."""
         if self.are_all:
-            return bool(self.forks)
-        return any(1 + (self.n_trials - 1) / each >= _EXPECTED for each in self.variants.values())
+            return self.forks
+        expected = {length: 1 + (self.n_trials - 1) / n for length, n in self.variants.items()}
+        return [length for length, trials in expected.items() if trials >= _EXPECTED]
 
     @property
     def variants(self) -> dict[int, float]:

@@ -213,6 +213,13 @@ class Search:
             n_trials,
             in_order=self.options.sampler == "grid",
         )
+        if fronts.unseeded:
+            warnings.warn(
+                f"each trial fits anew what several could share: {fronts.unseeded}, or say "
+                "cache=False to share nothing",
+                UserWarning,
+                stacklevel=4,
+            )
         return fronts if fronts.are_shared else None
 
     def _sharing(self, fronts: Fronts, data: Mapping[str, Any]) -> FrontSharing | None:
