@@ -100,6 +100,39 @@ def test_odd_values(values):
     assert all(0.0 <= each.low <= each.high <= 1.0 for each in found.importances.params)
 
 
+def test_leaders_overfit_by_nature():
+    """If trials without a gap are worse, as shallow trees of a forest are, nothing is said."""
+
+    def returned(number, params):
+        gap = 1.0 if params["y"] > 0.7 else 5.0
+        loss = 1.0 + params["x"] + 3.0 * (params["y"] > 0.7)
+        return {"loss": loss, "val_mae": loss, "train_mae": loss / gap}
+
+    found = Findings.of(TWO, Metric("loss"), at_random(returned))
+
+    assert "overfitting" not in [each.code for each in found.advice]
+
+
+@pytest.mark.parametrize(
+    ("name", "domain", "wider"),
+    [
+        ("num_leaves", Int(4, 64, log=True), Int(2, 64, log=True)),
+        ("dropout", Float(0.02, 0.4, log=True), Float(0.02, 1.0, log=True)),
+    ],
+)
+def test_the_next_range_has_only_values_that_are_valid(name, domain, wider):
+    """A tree has two leaves at least, and a share is at most 1."""
+    space, sign = Space({name: domain}), 1 if name == "num_leaves" else -1
+    rng = np.random.default_rng(0)
+    points = [space.sample(rng) for _ in range(30)]
+    trials = [
+        trial(n, params, Finished(loss := sign * space.encode(params)[0], {"loss": loss}))
+        for n, params in enumerate(points)
+    ]
+
+    assert Findings.of(space, Metric("loss"), trials).next_space.params[name] == wider
+
+
 def test_only_failures():
     """A study without any completed trial has no advice on params that it can't know."""
     plan = Plan(planted.space(), lambda params, seed, number: Training(reason="a bug"), 20)

@@ -14,7 +14,13 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LinearRegression, Ridge, SGDClassifier
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegressionCV,
+    MultiTaskLasso,
+    Ridge,
+    SGDClassifier,
+)
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -177,6 +183,12 @@ class TestSettings:
         assert list(space.params) == ["eta", "max_depth", "l2_leaf_reg", "random_strength"]
         assert not space.constants
         estimator.set_params(**space.sample(np.random.default_rng(0))).fit(*rows)
+
+
+def test_params_that_a_derived_class_dropped():
+    """A class that chooses C itself is derived from one that has it, and would refuse it."""
+    assert list(suggest_space(LogisticRegressionCV()).params) == ["class_weight"]
+    assert list(suggest_space(MultiTaskLasso()).params) == ["alpha"]
 
 
 class TestRefusals:

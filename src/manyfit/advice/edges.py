@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from manyfit.advice.advice import Advice
+from manyfit.advice.catalogue import names
 from manyfit.advice.finding import Finding, percent, shown
 from manyfit.advice.functions import Functions
 from manyfit.advice.importance import Importances
@@ -22,6 +23,8 @@ _LEAST_SHARE = 0.01
 # must not be higher there than at the leaders.
 _SURE, _INSIDE, _LIKELY = 0.9, 0.25, 0.75
 _LARGEST_INT = 2**53 - 1
+# A tree has at least two leaves, and a node that is split two rows.
+_FROM_TWO = ("max_leaf_nodes", "num_leaves", "max_leaves", "min_samples_split")
 
 
 def edges(functions: Functions, found: Importances) -> Iterator[Finding]:
@@ -36,10 +39,19 @@ def edges(functions: Functions, found: Importances) -> Iterator[Finding]:
             continue
         for upper in (False, True):
             wider = widened(domain, upper=upper)
-            if wider is None or not _is_at(leaders, name, domain, upper=upper):
+            wider = None if wider is None else _accepted(name, domain, wider)
+            if wider is None or wider == domain or not _is_at(leaders, name, domain, upper=upper):
                 continue
             if _pays(functions, name, leaders, upper=upper):
                 yield _finding(name, domain, wider, leaders, upper=upper)
+
+
+def _accepted(name: str, domain: Float | Int, wider: Float | Int) -> Float | Int:
+    """Return a wider range without values that libraries refuse for a param of this name."""
+    if isinstance(wider, Int) and names.split(name)[1] in _FROM_TWO:
+        return replace(wider, low=max(wider.low, min(domain.low, 2)))
+    is_share = domain.low >= 0 and domain.high <= 1 and names.scale(name) == "differences"
+    return replace(wider, high=1.0) if is_share and wider.high > 1 else wider
 
 
 def _is_at(leaders: Sequence[Trial], name: str, domain: Float | Int, *, upper: bool) -> bool:

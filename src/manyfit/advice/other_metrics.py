@@ -17,6 +17,8 @@ _FEWEST, _LEADERS = 15, 5
 _BEHIND, _WORSE = 0.2, 0.5
 # Errors on validation data must be this many times those on training data, and differ by this much.
 _TIMES, _GAP = 2.0, 0.02
+# The share of trials without such a gap from which on it is known that less of it is worse.
+_TRIED = 0.2
 _TRAINING = ("train_", "training_", "")
 _VALIDATION = ("val_", "valid_", "validation_", "test_", "eval_")
 
@@ -65,7 +67,8 @@ def overfitting(record: Record) -> Iterator[Finding]:
     """Find leaders that are far better on training data than on validation data.
 
     Metrics are paired by name: val_loss with loss, train_loss or training_loss. A metric that is
-    better when larger is compared by its distance from 1.
+    better when larger is compared by its distance from 1. Nothing is said if many trials don't
+    overfit: they are worse, so that the gap is the price of the best models, as of a forest's.
     """
     leaders = record.completed[:_LEADERS]
     if len(record.completed) < _FEWEST:
@@ -77,8 +80,9 @@ def overfitting(record: Record) -> Iterator[Finding]:
             direction = usual_direction(plain)
             if plain == name or trained is None or direction is None:
                 continue
-            errors = [_errors(trial, direction == "maximize", trained, name) for trial in leaders]
-            if sum(map(_overfits, errors)) >= _LEADERS - 1:
+            is_gain = direction == "maximize"
+            errors = [_errors(trial, is_gain, trained, name) for trial in record.completed]
+            if sum(map(_overfits, errors[:_LEADERS])) >= _LEADERS - 1 and not _has_others(errors):
                 yield Finding(Advice("overfitting", (), _gap(leaders, trained, name)))
                 return
 
@@ -92,6 +96,12 @@ def _overfits(errors: Sequence[float]) -> bool:
     on_training, on_validation = errors
     is_far = on_validation - on_training > _GAP * max(abs(on_validation), 1.0)
     return on_training >= 0.0 and is_far and on_validation > _TIMES * on_training
+
+
+def _has_others(errors: Sequence[Sequence[float]]) -> bool:
+    """Return whether many trials are hardly better on training data."""
+    fair = sum(on_validation <= _TIMES * on_training for on_training, on_validation in errors)
+    return fair >= max(_LEADERS, _TRIED * len(errors))
 
 
 def _gap(leaders: Sequence[Trial], trained: str, name: str) -> str:

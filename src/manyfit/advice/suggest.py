@@ -100,7 +100,7 @@ class _Part:
         """Yield the params to tune that are active, under the names that they have already."""
         settings = {**self._settings, **self._defaults_replaced}
         for name, domain in self.family.search.items():
-            if self.family.is_active(name, settings):
+            if self._accepts(name) and self.family.is_active(name, settings):
                 yield self.prefix + self.family.called(name, settings), domain
 
     def fixed(self) -> Iterator[tuple[str, Any]]:
@@ -108,12 +108,17 @@ class _Part:
         for name, value in self._defaults_replaced.items():
             yield self.prefix + name, value
 
+    def _accepts(self, name: str) -> bool:
+        """Return whether a derived class has kept a param; other libraries take any name."""
+        return self.family.library != "sklearn" or name in self._settings
+
     @cached_property
     def _defaults_replaced(self) -> dict[str, Any]:
         return {
             name: value
             for name, value in self.family.fixed.items()
-            if self.family.called(name, self._settings) == name
+            if self._accepts(name)
+            and self.family.called(name, self._settings) == name
             and self._settings.get(name, _default(self.estimator, name))
             == _default(self.estimator, name)
             and self.family.is_active(name, self._settings)
