@@ -48,10 +48,11 @@ def edges(functions: Functions, found: Importances) -> Iterator[Finding]:
 
 def _accepted(name: str, domain: Float | Int, wider: Float | Int) -> Float | Int:
     """Return a wider range without values that libraries refuse for a param of this name."""
-    if isinstance(wider, Int) and names.split(name)[1] in _FROM_TWO:
-        return replace(wider, low=max(wider.low, min(domain.low, 2)))
+    if isinstance(wider, Int):
+        from_two = names.split(name)[1] in _FROM_TWO
+        return replace(wider, low=max(wider.low, min(int(domain.low), 2))) if from_two else wider
     is_share = domain.low >= 0 and domain.high <= 1 and names.scale(name) == "differences"
-    return replace(wider, high=1.0) if is_share and wider.high > 1 else wider
+    return replace(wider, high=min(wider.high, 1.0)) if is_share else wider
 
 
 def _is_at(leaders: Sequence[Trial], name: str, domain: Float | Int, *, upper: bool) -> bool:

@@ -68,8 +68,8 @@ def _why_nothing(estimator: Any, known: "list[_Part]") -> str:
     if known:
         names = ", ".join(part.prefix + name for part in known for name in part.family.search)
         return (
-            f"nothing to tune is left of {kind}: its settings switch off {names}. Change those, or "
-            "write a space of Float, Int and Choice"
+            f"nothing to tune is left of {kind}: its class lacks {names}, or its settings switch "
+            "them off. Change those, or write a space of Float, Int and Choice"
         )
     libraries = ", ".join(sorted({family.library for family in FAMILIES} - {"keras"}))
     return (
