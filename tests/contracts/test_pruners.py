@@ -10,6 +10,7 @@ from manyfit.pruners.baseline import BaselinePruner
 from manyfit.pruners.folds import FoldPruner
 from manyfit.pruners.median import MedianPruner
 from manyfit.pruners.optuna import OptunaPruner
+from manyfit.pruners.rows import RowsPruner
 from manyfit.testing.pruners import STEPS, PrunerContract
 
 
@@ -51,6 +52,14 @@ class TestFoldPruner(PrunerContract):
     def settings(self, sign: int) -> PrunerSettings:
         """Make it."""
         return FoldPruner(STEPS)
+
+
+class TestRowsPruner(PrunerContract):
+    """Halving by rows."""
+
+    def settings(self, sign: int) -> PrunerSettings:
+        """Make it."""
+        return RowsPruner()
 
 
 class TestOptunasPercentile(PrunerContract):

@@ -102,7 +102,7 @@ def test_the_best_go_on_to_all_rows():
     assert results["split0_test_score"][2] == 0.4
     assert results["mean_test_score"][[0, 1, 3]] == pytest.approx([0.9, 0.5, 0.95])
     assert np.isnan(results["mean_test_score"][[2, 4, 5]]).all()
-    assert "up to step 20" in results["reason"][2]
+    assert "on 20 rows" in results["reason"][2]
     assert search.best_params_ == {"quality": 0.95}
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from manyfit._checks import check_number
 from manyfit.errors import ArgumentError
-from manyfit.pruners.asha import AshaPruner
 from manyfit.pruners.folds import FoldPruner
+from manyfit.pruners.rows import RowsPruner
 from manyfit.sklearn.estimators import configured
 from manyfit.sklearn.fold import Fold
 from manyfit.sklearn.growth import STAGES, why_not_grown
@@ -92,7 +92,7 @@ class Pruning:
         rungs = Rungs.of(options, inputs, n_trials)
         pruner = options.pruner
         if pruner == "auto":
-            pruner = AshaPruner(min_steps=rungs.rows[0], reduction=options.factor)
+            pruner = RowsPruner(options.factor)
         return cls(pruner, 0, is_repeatable=False, folds=rungs.folds, rungs=rungs.rows)
 
 

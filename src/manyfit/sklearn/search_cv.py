@@ -63,8 +63,9 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
             fitted is the same to the last digit.
         halving: `"rows"` evaluates each trial on few rows first, and goes on to more only with the
             best, as `HalvingRandomSearchCV` does, but without rounds: a trial is judged when it
-            arrives (`AshaPruner`, unless `pruner` is given). What isn't evaluated on all rows has
-            no mean score, and is never best. With several trials at once, timing matters then.
+            arrives, by its score on these rows, unless `pruner` is given. What isn't evaluated on
+            all rows has no mean score, and is never best. With several trials at once, timing
+            matters then.
         factor: One trial in this many goes on to this many times the rows.
         min_resources: The rows of the first rung: a number; `"smallest"`, two per fold and class;
             or `"exhaust"`, as many as leave a trial for all rows, of `n_trials`.
