@@ -60,10 +60,12 @@ def report(arguments: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
-    names = list(catalogue.makers())
+    words = [*catalogue.groups(), *catalogue.makers(catalogue.groups())]
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--contenders", nargs="+", choices=[*CONTENDERS], default=[*CONTENDERS])
-    shared.add_argument("--tasks", nargs="+", choices=names, default=names, metavar="TASK")
+    shared.add_argument(
+        "--tasks", nargs="+", choices=words, default=catalogue.USUAL, metavar="TASK"
+    )
     shared.add_argument("--in-flight", nargs="+", type=int, default=[8, 1])
     shared.add_argument("--trials", nargs="+", type=int, default=[64, 200])
     found = argparse.ArgumentParser(
@@ -86,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Do what the command line says."""
     arguments = parser().parse_args()
+    arguments.tasks = list(catalogue.makers(arguments.tasks))
     arguments.verb(arguments)
 
 

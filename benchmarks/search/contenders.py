@@ -4,14 +4,13 @@ The peers besides Optuna: pip install --group peers . (torch is what Optuna's GP
 """
 
 import logging
-import math
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from benchmarks.search import spaces
+from benchmarks.search.peers import Ax, Hebo, Smac, SmacBlackBox
 
 from manyfit import Space
 from manyfit.metric import Metric
@@ -119,74 +118,6 @@ class Hyperopt:
         self._trials.refresh()
 
 
-class Smac:
-    """SMAC's facade for tuning, its forest fitted anew after each trial.
-
-    As it comes, it is fitted after every eight proposals, on all cores, each tree with room for a
-    million leaves. Here that is one trial, one core and the leaves there can be: the proposals are
-    as good or better, at a fraction of the time.
-    """
-
-    def __init__(self, space: Space, seed: int, n_trials: int) -> None:
-        from smac import HyperparameterOptimizationFacade as Facade
-        from smac import Scenario
-
-        warnings.simplefilter("ignore")
-        self._space, self._worst = space, -math.inf
-        self._infos: dict[int, Any] = {}
-        self._folder = tempfile.TemporaryDirectory()
-        scenario = Scenario(
-            spaces.to_config_space(space, seed),
-            deterministic=True,
-            n_trials=n_trials,
-            seed=seed,
-            output_directory=self._folder.name,
-        )
-        self._smac = Facade(
-            scenario,
-            lambda config, seed: 0.0,  # never called: trials are asked for and told
-            model=_forest(scenario),
-            config_selector=Facade.get_config_selector(scenario, retrain_after=1),
-            logging_level=logging.ERROR,
-            overwrite=True,
-        )
-
-    def ask(self, number: int) -> Params:
-        import joblib
-
-        with joblib.parallel_config("sequential"):  # its forest would use all cores, and wait
-            self._infos[number] = self._smac.ask()
-        return spaces.from_config(self._space, dict(self._infos[number].config))
-
-    def tell(self, number: int, params: Params, loss: float | None) -> None:
-        from smac.runhistory import StatusType, TrialValue
-
-        if loss is None:
-            # Its forest takes finite costs only.
-            worst = self._worst if math.isfinite(self._worst) else 0.0
-            value = TrialValue(worst, status=StatusType.CRASHED)
-        else:
-            self._worst = max(self._worst, loss)
-            value = TrialValue(loss)
-        self._smac.tell(self._infos.pop(number), value, save=False)
-
-
-def _forest(scenario: Any) -> Any:
-    """Return the forest of SMAC's facade for tuning, with fewer leaves allowed."""
-    from smac.model.random_forest import RandomForest
-
-    return RandomForest(
-        scenario.configspace,
-        log_y=True,
-        n_trees=10,
-        ratio_features=1.0,
-        min_samples_split=2,
-        min_samples_leaf=1,
-        max_leaf_nodes=scenario.n_trials,
-        seed=scenario.seed,
-    )
-
-
 # What starts each, by name: of a space, a seed and the number of trials, which SMAC plans with.
 CONTENDERS: Mapping[str, Callable[[Space, int, int], Contender]] = {
     "random": partial(Manyfit, "random"),
@@ -194,6 +125,9 @@ CONTENDERS: Mapping[str, Callable[[Space, int, int], Contender]] = {
     "hyperopt-tpe": Hyperopt,
     "optuna-gp": partial(Optuna, "GPSampler"),
     "smac": Smac,
+    "smac-gp": SmacBlackBox,
+    "hebo": Hebo,
+    "ax": Ax,
     "manyfit": partial(Manyfit, "auto"),
     # One in flight with a lag of 8 proposes what 8 in flight with that lag would.
     "manyfit-lag8": partial(Manyfit, "auto", lag=8),

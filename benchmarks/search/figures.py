@@ -29,11 +29,13 @@ class Shared:
         cells: The task and the seed of each row.
         regrets: By contender: a row for each of `cells`, a column for each finished trial.
         seconds: By contender: CPU seconds for asking and telling, likewise.
+        failed: By contender: the share of the trials that failed, by row.
     """
 
     cells: Sequence[tuple[str, int]]
     regrets: Mapping[str, Floats]
     seconds: Mapping[str, Floats]
+    failed: Mapping[str, Floats]
 
     def by_task(self, contender: str) -> dict[str, Floats]:
         """Return the mean curve of each task."""
@@ -91,6 +93,7 @@ class Runs:
                 for name, found in rows.items()
             },
             {name: np.array([run.seconds for run in found]) for name, found in rows.items()},
+            {name: np.array([run.failed / n for run in found]) for name, found in rows.items()},
         )
 
 

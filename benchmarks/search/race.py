@@ -34,10 +34,12 @@ class Run:
         curve: After each finished trial, the loss that counts of the trial with the lowest loss so
             far; infinite while none has completed.
         seconds: Of the process's CPU for asking and telling each trial, in the order of numbers.
+        failed: The number of trials that failed.
     """
 
     curve: list[float]
     seconds: list[float]
+    failed: int = 0
 
 
 class Clock:
@@ -63,7 +65,7 @@ def play(cell: Cell) -> tuple[Cell, Run]:
     params: dict[int, Params] = {}
     curve: list[float] = []
     lowest = judged = math.inf
-    now, asked = 0.0, 0
+    now, asked, failed = 0.0, 0, 0
     while len(curve) < cell.n_trials:
         while len(running) < cell.in_flight and asked < cell.n_trials:
             began = time.process_time()
@@ -72,11 +74,12 @@ def play(cell: Cell) -> tuple[Cell, Run]:
             heapq.heappush(running, (now + duration(cell.seed, asked), asked))
             asked += 1
         now, number = heapq.heappop(running)
-        loss = task.loss(params[number])
+        loss = task.measured(params[number], number)
+        failed += not math.isfinite(loss)
         if loss < lowest:
             lowest, judged = loss, task.judged(params[number])
         curve.append(judged)
         began = time.process_time()
         contender.tell(number, params[number], loss if math.isfinite(loss) else None)
         clock.charge(number, began)
-    return cell, Run(curve, clock.seconds)
+    return cell, Run(curve, clock.seconds, failed)

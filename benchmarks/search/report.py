@@ -48,6 +48,9 @@ def _sections(runs: Runs, arguments: argparse.Namespace) -> Iterator[str]:
             f"and a seed ({count} tasks), with 95 % bootstrap intervals.\n"
         )
         yield from _means(shared)
+        yield "\nThe median of the same pairs.\n"
+        yield from _medians(shared)
+        yield from _failures(shared)
         yield "\nCPU milliseconds for a suggestion, asking and telling: all trials, the last ten.\n"
         yield from _costs(shared)
         if arguments.ours in shared.regrets:
@@ -65,8 +68,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def _means(shared: Shared) -> Iterator[str]:
-    length = next(iter(shared.regrets.values())).shape[1]
-    points = [n for n in _CHECKPOINTS if n <= length]
+    points = _checkpoints(shared)
     rows = []
     for name, regrets in shared.regrets.items():
         columns = regrets[:, [n - 1 for n in points]]
@@ -74,6 +76,27 @@ def _means(shared: Shared) -> Iterator[str]:
         cells = zip(columns.mean(axis=0), low, high, strict=True)
         rows.append([f"`{name}`", *(f"{mean:.3f} ({a:.3f}-{b:.3f})" for mean, a, b in cells)])
     yield from _table(["", *map(str, points)], rows)
+
+
+def _medians(shared: Shared) -> Iterator[str]:
+    points = _checkpoints(shared)
+    rows = [
+        [f"`{name}`", *(f"{np.median(regrets[:, n - 1]):.3f}" for n in points)]
+        for name, regrets in shared.regrets.items()
+    ]
+    yield from _table(["", *map(str, points)], rows)
+
+
+def _checkpoints(shared: Shared) -> list[int]:
+    length = next(iter(shared.regrets.values())).shape[1]
+    return [n for n in _CHECKPOINTS if n <= length]
+
+
+def _failures(shared: Shared) -> Iterator[str]:
+    if any(shares.any() for shares in shared.failed.values()):
+        yield "\nThe share of trials that failed.\n"
+        shares = [f"{shares.mean():.1%}" for shares in shared.failed.values()]
+        yield from _table([f"`{name}`" for name in shared.failed], [shares])
 
 
 def _costs(shared: Shared) -> Iterator[str]:

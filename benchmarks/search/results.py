@@ -11,7 +11,7 @@ from benchmarks.search.race import Cell, Run
 def append(path: Path, cell: Cell, run: Run) -> None:
     """Add a run to a file of them."""
     seconds = [round(each, 6) for each in run.seconds]
-    record = {**asdict(cell), "curve": run.curve, "seconds": seconds}
+    record = {**asdict(cell), "curve": run.curve, "seconds": seconds, "failed": run.failed}
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
@@ -26,5 +26,5 @@ def _read(path: Path) -> Iterator[tuple[Cell, Run]]:
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         if line.endswith("\n"):  # a last line without an end was cut off
             record = json.loads(line)
-            run = Run(record.pop("curve"), record.pop("seconds"))
+            run = Run(record.pop("curve"), record.pop("seconds"), record.pop("failed", 0))
             yield Cell(**record), run

@@ -81,6 +81,49 @@ def from_hyperopt(space: Space, values: Mapping[str, list[Any]]) -> Params:
     return params
 
 
+# ── HEBO ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def to_hebo(space: Space) -> list[dict[str, Any]]:
+    """Return the space as HEBO's, which knows no conditions: every param is offered always."""
+    return [{"name": name, **_hebo_domain(domain)} for name, domain in space.params.items()]
+
+
+def _hebo_domain(domain: Any) -> dict[str, Any]:
+    match domain:
+        case Float(low, high, log=log, step=None):
+            return {"type": "pow" if log else "num", "lb": low, "ub": high}
+        case Int(low, high, log=log, step=1):
+            return {"type": "pow_int" if log else "int", "lb": low, "ub": high}
+        case Float() | Int():
+            return {"type": "int", "lb": 0, "ub": domain.size - 1}
+    return {"type": "cat", "categories": list(range(len(domain.labels)))}
+
+
+# ── Ax ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def to_ax(space: Space) -> list[Any]:
+    """Return the space as Ax's parameters; every param is offered always."""
+    return [_ax_parameter(name, domain) for name, domain in space.params.items()]
+
+
+def _ax_parameter(name: str, domain: Any) -> Any:
+    from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+
+    match domain:
+        case Float(low, high, log=log, step=None):
+            scaling = "log" if log else "linear"
+            return RangeParameterConfig(name, (low, high), "float", scaling=scaling)
+        case Int(low, high, log=log, step=1):
+            scaling = "log" if log else "linear"
+            return RangeParameterConfig(name, (low, high), "int", scaling=scaling)
+        case Float() | Int():
+            return RangeParameterConfig(name, (0, domain.size - 1), "int")
+    places = [str(place) for place in range(len(domain.labels))]
+    return ChoiceParameterConfig(name, places, "str", is_ordered=False)
+
+
 # ── ConfigSpace ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -113,7 +156,7 @@ def _hyperparameter(name: str, domain: Any) -> Any:
 
 
 def from_config(space: Space, values: Mapping[str, Any]) -> Params:
-    """Return the params that the values of a ConfigSpace's configuration stand for."""
+    """Return the params that values stand for; a label of a choice is given by its place."""
     params: dict[str, Any] = {}
     for name, domain in space.walk(params):
         value = values[name]

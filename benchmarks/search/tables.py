@@ -7,8 +7,9 @@ to the samplers as numbers, and the nearest value of the grid is looked up.
 import json
 import math
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +23,70 @@ from manyfit.trial import Params
 _WIDE = 8.0
 
 
-def makers() -> dict[str, Callable[[], Task]]:
-    """Return what makes each table's task, by name; empty where the folder is missing."""
+@dataclass(frozen=True)
+class Table:
+    """Losses of all configurations of a grid.
+
+    Args:
+        grid: The values of each hyperparameter.
+        losses: The loss of the mean of repeated trainings: an axis for each hyperparameter.
+        repeats: The loss of each training, likewise, with an axis more; NaN if there are fewer.
+    """
+
+    grid: Mapping[str, list[Any]]
+    losses: np.ndarray
+    repeats: np.ndarray
+
+    @cached_property
+    def space(self) -> Space:
+        """What the samplers search."""
+        return Space({name: _domain(values) for name, values in self.grid.items()})
+
+    def place(self, params: Params) -> tuple[int, ...]:
+        """Return the place of the configuration that is nearest to params."""
+        domains = self.space.params
+        return tuple(_place(domains[name], self.grid[name], params[name]) for name in self.grid)
+
+    def loss(self, params: Params) -> float:
+        """Return the mean loss of params."""
+        return float(self.losses[self.place(params)])
+
+
+def paths() -> dict[str, Path]:
+    """Return the file of each table, by name; empty if the folder is missing."""
     root = Path(os.environ.get("MANYFIT_BENCH", Path(__file__).parents[3] / "shared" / "bench"))
-    paths = sorted((root / "hpo-tables").glob("*.npz"))
-    return {path.stem: partial(_task, path) for path in paths}
+    return {path.stem: path for path in sorted((root / "hpo-tables").glob("*.npz"))}
 
 
-def _task(path: Path) -> Task:
-    with np.load(path) as stored:
+def makers() -> dict[str, Callable[[], Task]]:
+    """Return what makes each table's task, by name."""
+    return {name: partial(_task, name) for name in paths()}
+
+
+@cache
+def table(name: str) -> Table:
+    """Return the table of a name."""
+    with np.load(paths()[name]) as stored:
         grid = json.loads(str(stored["space"]))
-        losses = _losses(path.stem, stored["values"], str(stored["direction"]))
-    space = Space({name: _domain(values) for name, values in grid.items()})
-
-    def loss(params: Params) -> float:
-        places = (_place(space.params[name], grid[name], params[name]) for name in grid)
-        return float(losses[tuple(places)])
-
-    def scale() -> Scale:
-        return Scale(float(np.nanmin(losses)), median_of(space, loss))
-
-    return Task(path.stem, space, loss, scale)
+        values, largest = stored["values"], str(stored["direction"]) == "max"
+    losses = partial(_losses, name, largest)
+    return Table(grid, losses(np.nanmean(values, axis=-1)), losses(values))
 
 
-def _losses(name: str, values: np.ndarray, direction: str) -> np.ndarray:
-    means = np.nanmean(values, axis=-1)  # over repeated trainings
+def _task(name: str) -> Task:
+    found = table(name)
+    return Task(name, found.space, found.loss, lambda: scale(found.space, found.loss, found.losses))
+
+
+def scale(space: Space, loss: Callable[[Params], float], losses: np.ndarray) -> Scale:
+    """Return what the losses of a table are measured by."""
+    return Scale(float(np.nanmin(losses)), median_of(space, loss))
+
+
+def _losses(name: str, largest: bool, values: np.ndarray) -> np.ndarray:
     if name.startswith("hpolib"):
-        return np.log10(means)  # squared errors over nine orders of magnitude
-    return -means if direction == "max" else means
+        return np.log10(values)  # squared errors over nine orders of magnitude
+    return -values if largest else values
 
 
 def _domain(values: list[Any]) -> Float | Int | Choice:

@@ -36,11 +36,13 @@ class Task:
     Args:
         name: The word for it on the command line.
         space: Where params come from.
-        loss: What a trial returns, smaller is better; NaN for a trial that failed. It is
-            deterministic, so that a run can be repeated; noise is drawn from the params.
+        loss: What a trial of some params returns, smaller is better; NaN for a trial that failed.
+            It is deterministic, so that a run can be repeated.
         scale: Returns what losses are measured by; asked for by the report only, as it may take
             minutes.
-        true: The loss without noise, by which a sampler is judged; None where there is no noise.
+        true: The loss without noise, by which a sampler is judged; None if there is no noise.
+        noisy: What trial `number` of some params returns, if that is not always the loss, by which
+            a sampler is judged.
     """
 
     name: str
@@ -48,6 +50,11 @@ class Task:
     loss: Callable[[Params], float]
     scale: Callable[[], Scale]
     true: Callable[[Params], float] | None = None
+    noisy: Callable[[Params, int], float] | None = None
+
+    def measured(self, params: Params, number: int) -> float:
+        """Return what a trial returns."""
+        return self.loss(params) if self.noisy is None else self.noisy(params, number)
 
     def judged(self, params: Params) -> float:
         """Return the loss that counts."""
