@@ -5,12 +5,25 @@ from dataclasses import replace
 
 import pytest
 
-from manyfit import ArgumentError, Float, Metric, NoResultError, Space, Study
+from manyfit import (
+    ArgumentError,
+    Float,
+    Int,
+    MedianPruner,
+    Metric,
+    NoResultError,
+    Space,
+    Study,
+    load_study,
+    tune,
+)
 from manyfit.advice.record import Record
 from manyfit.cli import main
 from manyfit.plan.measured import Measured
+from manyfit.plan.search import Search
 from manyfit.plan.simulated import SimulatedObjective
 from manyfit.result import StudyResult
+from manyfit.samplers.random import RandomSampler
 from manyfit.trial import Attempt, Failed, Finished, Lost, Measurement, Trial
 
 SPACE = Space({"x": Float(0.0, 1.0)})
@@ -80,6 +93,15 @@ class TestTime:
         assert plan.rows[1].seconds < plan.rows[0].seconds / 4
         assert plan.rows[1].machines == 1
 
+    def test_a_long_study_goes_on_at_the_same_pace(self, tmp_path):
+        """Only the first trials are simulated, and a note says so."""
+        study = result(one_by_one(), tmp_path)
+
+        plan = study.plan(4000, slots=4, cores=4, draws=1)
+
+        assert plan.rows[0].seconds == pytest.approx(10_000, rel=0.35)
+        assert any("The first 500 trials were simulated" in note for note in plan.notes)
+
     def test_it_is_repeatable(self, tmp_path):
         """The same seed gives the same plan."""
         study = result(one_by_one(), tmp_path)
@@ -98,6 +120,54 @@ class TestQuality:
         best = study.best.value
         assert all(plan.metric.loss(row.best) >= plan.metric.loss(best) for row in plan.rows)
         assert plan.notes[-1].startswith("Whether there are better values than the best on record")
+
+
+class TestSearch:
+    def test_it_is_that_of_the_record(self, tmp_path):
+        """The sampler, and the pruner with its settings."""
+        tune(
+            lambda params: {"loss": params["x"]},
+            SPACE,
+            metric="loss",
+            n_trials=1,
+            sampler="random",
+            pruner=MedianPruner(min_steps=3),
+            name="credit",
+            folder=tmp_path,
+            executor="inline",
+            tracker=None,
+            progress=None,
+        )
+
+        found = Search.of(tmp_path / "credit")
+
+        assert found == Search("random", MedianPruner(min_steps=3))
+
+    def test_what_is_known_by_name_only_is_said(self, tmp_path):
+        """A sampler that was an object can't be made again."""
+        tune(
+            lambda params: {"loss": params["x"]},
+            SPACE,
+            metric="loss",
+            n_trials=2,
+            sampler=RandomSampler(SPACE, 0),
+            name="credit",
+            folder=tmp_path,
+            executor="inline",
+            tracker=None,
+            progress=None,
+        )
+
+        plan = load_study("credit", folder=tmp_path).plan(slots=1)
+
+        assert any("only the name of RandomSampler" in note for note in plan.notes)
+
+    def test_a_finite_space_has_no_more_trials(self, tmp_path):
+        """A study ends when it has tried each configuration."""
+        trials = [replace(each, params={"x": n}) for n, each in enumerate(one_by_one(3))]
+        study = replace(result(trials, tmp_path), space=Space({"x": Int(0, 3)}))
+
+        assert study.plan(100, slots=[1]).n_trials == 4
 
 
 class TestMachines:

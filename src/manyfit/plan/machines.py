@@ -84,7 +84,7 @@ class SimulatedExecutor:
         fleet: The machines.
 
     Attributes:
-        ends: For each trial that ran to its end, when it ended and its loss, in order.
+        ends: When each trial ended and its loss, in order; None as that of a pruned one.
         busy: Seconds for which slots had a trial, all together.
     """
 
@@ -93,7 +93,7 @@ class SimulatedExecutor:
 
     def __init__(self, objective: SimulatedObjective, fleet: Fleet) -> None:
         self.now = 0.0
-        self.ends: list[tuple[float, float]] = []
+        self.ends: list[tuple[float, float | None]] = []
         self.busy = 0.0
         self.clock = Clock(now=lambda: self.now, monotonic=lambda: self.now)
         self._objective, self._fleet, self._metric = objective, fleet, objective.metric
@@ -189,14 +189,14 @@ class SimulatedExecutor:
         if run.reports:
             _, step, loss = run.reports.pop(0)
             if run.stop is not None:
-                self._end(run)
+                self._end(run, None)
                 return AttemptPruned(*key, run.stop, spent, self.now)
             return Reported(*key, step, self._metrics(loss), self.now)
-        self._end(run)
-        self.ends.append((self.now, run.loss))
+        self._end(run, run.loss)
         return AttemptFinished(*key, self._metrics(run.loss), spent, self.now)
 
-    def _end(self, run: _Run) -> None:
+    def _end(self, run: _Run, loss: float | None) -> None:
+        self.ends.append((self.now, loss))
         machine = self._machines[run.machine]
         machine.running.remove(run)
         machine.last = self.now

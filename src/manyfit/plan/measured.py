@@ -1,8 +1,11 @@
 """What trials cost, as their study has measured it."""
 
+from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+
+import numpy as np
 
 from manyfit.errors import NoResultError
 from manyfit.trial import Attempt, State, Trial
@@ -48,8 +51,9 @@ class Measured:
         if not runs or all(trial.state is not State.COMPLETE for trial in trials):
             raise NoResultError("a plan needs trials that have completed, and this study has none")
         known = [run for run in runs if run.cpu is not None]
-        demand = _demand(known, cores) if known else None
-        alone = {run.number: _alone(run, runs, demand or 0.0, cores) for run in runs}
+        crowds = _crowds(runs)
+        demand = _demand(known, crowds, cores) if known else None
+        alone = {run.number: _alone(run, crowds, demand or 0.0, cores) for run in runs}
         memory = max((run.memory for run in runs if run.memory is not None), default=None)
         first = _first(runs)
         warming = _warming(alone, first)
@@ -90,19 +94,19 @@ class _Run:
         return self.worker.partition(":")[0].partition("/")[0]
 
 
-def _demand(runs: Sequence[_Run], cores: int) -> float:
+def _demand(runs: Sequence[_Run], crowds: Mapping[int, float], cores: int) -> float:
     """Return the cores that a typical trial uses alone.
 
     If the cores were busy, trials that each use part of a core can't be told from trials that had
     to share it. They are then assumed to be able to use one core each.
     """
     demand = median(_share(run.cpu, run.seconds) for run in runs)
-    crowd = median(_crowd(run, runs) for run in runs)
+    crowd = median(crowds[run.number] for run in runs)
     if demand * crowd < _BUSY * cores:
         return demand
     demand = max(demand, 1.0)
     for _ in range(_ROUNDS):
-        shares = [_share(run.cpu, _alone(run, runs, demand, cores)) for run in runs]
+        shares = [_share(run.cpu, _alone(run, crowds, demand, cores)) for run in runs]
         demand = max(1.0, median(shares))
     return demand
 
@@ -111,23 +115,25 @@ def _share(cpu: float | None, seconds: float) -> float:
     return (cpu or 0.0) / max(seconds, 1e-6)
 
 
-def _alone(run: _Run, runs: Sequence[_Run], demand: float, cores: int) -> float:
+def _alone(run: _Run, crowds: Mapping[int, float], demand: float, cores: int) -> float:
     """Return the seconds that a run would have taken if no other had shared its cores."""
-    if run.seconds <= 0:
-        return 0.0
-    return run.seconds * min(1.0, cores / max(demand * _crowd(run, runs), 1e-9))
+    return run.seconds * min(1.0, cores / max(demand * crowds[run.number], 1e-9))
 
 
-def _crowd(run: _Run, runs: Sequence[_Run]) -> float:
-    """Return the number of runs on a run's machine during it, on average; at least 1."""
-    if run.seconds <= 0:
-        return 1.0
-    beside = (
-        max(0.0, min(run.end, other.end) - max(run.begin, other.begin))
-        for other in runs
-        if other.machine == run.machine
-    )
-    return max(1.0, sum(beside) / run.seconds)
+def _crowds(runs: Sequence[_Run]) -> dict[int, float]:
+    """Return the number of runs on each run's machine during it, on average; at least 1."""
+    by_machine = defaultdict(list)
+    for run in runs:
+        by_machine[run.machine].append(run)
+    crowds = {}
+    for those in by_machine.values():
+        begins, ends = (
+            np.array([getattr(run, name) for run in those]) for name in ("begin", "end")
+        )
+        for run in those:
+            beside = np.minimum(ends, run.end) - np.maximum(begins, run.begin)
+            crowds[run.number] = max(1.0, beside.clip(0.0).sum() / max(run.seconds, 1e-9))
+    return crowds
 
 
 def _first(runs: Sequence[_Run]) -> set[int]:

@@ -92,5 +92,5 @@ class Plan:
 
 def _cells(row: PlanRow) -> list[str]:
     shown = [str(row.slots), str(row.machines), duration(row.seconds), f"{row.best:.4g}"]
-    cost = [] if row.cost is None else [f"{row.cost:.2f}"]
+    cost = [] if row.cost is None else [f"{row.cost:.2f}" if row.cost >= 1 else f"{row.cost:.2g}"]
     return [*shown, f"{row.used:.0%}", *cost]

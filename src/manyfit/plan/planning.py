@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from statistics import mean
 from typing import Any, Protocol
 
@@ -13,12 +14,16 @@ from manyfit.errors import ArgumentError
 from manyfit.plan.machines import Fleet
 from manyfit.plan.measured import Measured
 from manyfit.plan.plan import Plan, PlanRow
-from manyfit.plan.simulate import Simulated, simulate
+from manyfit.plan.search import Search
+from manyfit.plan.simulate import MOST_TRIALS, Simulated, simulate
 from manyfit.plan.simulated import SimulatedObjective
 from manyfit.trial import Trial
 from manyfit.worker.limits import machine_memory, usable_cpus
 
 SLOTS = (1, 2, 4, 8, 16, 32, 64, 128)
+# Objectives are drawn until their studies have this many trials, all together, and no more than so
+# many: in a long study, chance evens out by itself.
+_DRAWN, _MOST_DRAWS = 300, 3
 # From the knee on, twice the slots save less than this share of the time.
 _SAVES = 0.25
 # An idle share of paid machine time from which giving machines back early is worth mentioning.
@@ -30,6 +35,8 @@ class Recorded(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def folder(self) -> Path: ...
     @property
     def trials(self) -> Sequence[Trial]: ...
     @property
@@ -43,12 +50,12 @@ class StudyPlans:
         self: Recorded,
         n_trials: int | None = None,
         *,
-        slots: Sequence[int] = SLOTS,
+        slots: int | Sequence[int] = SLOTS,
         cores: int | None = None,
         memory: int | None = None,
         machines: int | None = None,
         price: float | None = None,
-        draws: int = 3,
+        draws: int | None = None,
         seed: int = 0,
     ) -> Plan:
         """Predict time, cost and quality of such a study, for different numbers of slots.
@@ -56,8 +63,9 @@ class StudyPlans:
         The study runs again in virtual time, with the real driver, sampler and pruner. Simulated
         trials return values of functions that fit the trials on record, and take as long as those
         did. Trials that use the cores of one machine at the same time slow one another down. A plan
-        of tens of trials takes seconds, and one of hundreds takes minutes: `len(slots) * draws`
-        studies are simulated, so fewer of either are quicker. A terminal shows how many are done.
+        takes up to half a minute: `len(slots) * draws` studies are simulated, so fewer of either
+        are quicker. A terminal shows how many are done. In a long study, the sampler proposes a
+        hundred trials and a quicker one the others; beyond 500 trials, nothing is simulated.
 
         No better value is predicted than the best on record: the functions go on beyond it, but
         whether the real objective does, no trial has shown.
@@ -67,7 +75,7 @@ class StudyPlans:
 
         Args:
             n_trials: The number of trials of the planned study, from its beginning; by default as
-                many as this one has.
+                many as this one has. A finite space may have fewer.
             slots: The numbers of trials that run at once.
             cores: The cores of a machine; by default those of this one, on which the trials on
                 record are assumed to have run.
@@ -75,7 +83,8 @@ class StudyPlans:
             machines: The number of machines, among which the slots are divided; by default as many
                 as have room for them. `machines=1` is for a study on this machine alone.
             price: The price of a machine per hour, in any currency.
-            draws: The number of simulated objectives: more are more precise.
+            draws: The number of simulated objectives: more are more precise. By default three; two
+                or one with more than 100 or 150 trials, whose chance evens out by itself.
             seed: Determines the simulated objectives.
 
         Raises:
@@ -89,15 +98,14 @@ class StudyPlans:
                   2         1  33 min 4 s     0.2113   98%  0.28
                   8         1  8 min 52 s     0.2121   91%  0.07  ← knee
         """
-        # Imported here because rich takes a tenth of a second, which `import manyfit` saves.
-        from manyfit.trackers.terminal_count import counted  # noqa: PLC0415
-
         count = check_optional("n_trials", n_trials, least=1, whole=True)
         count = count or max(1, len(self._record.trials))
-        each = [check_number("slots", number, least=1, whole=True) for number in slots]
+        count = min(count, self._record.space.size or count)
+        many = [slots] if isinstance(slots, int) else slots
+        each = [check_number("slots", number, least=1, whole=True) for number in many]
         if not each:
             raise ArgumentError("slots must have at least one number, but got none")
-        check_number("draws", draws, least=1, whole=True)
+        draws = check_optional("draws", draws, least=1, whole=True)
         check_number("seed", seed, least=0, whole=True)
         check_optional("price", price, least=0)
         check_optional("machines", machines, least=1, whole=True)
@@ -105,24 +113,30 @@ class StudyPlans:
         measured = Measured.of(self.trials, size.cores)
         wanted = sorted({min(number, count) for number in each})
         fleets = [size.fleet(number, machines, measured) for number in wanted]
+        record, search = self._record, Search.of(self.folder)
         # The same objectives for all numbers of slots, so that differences are theirs.
-        record, seeds = self._record, range(seed, seed + draws)
+        seeds = range(seed, seed + (draws or min(max(_DRAWN // count, 1), _MOST_DRAWS)))
         objectives = [SimulatedObjective(record, measured, each) for each in seeds]
-        pairs = [(each, fleet) for fleet in fleets for each in objectives]
-        found = [
-            simulate(each, fleet, count) for each, fleet in counted(pairs, "studies simulated")
-        ]
-        runs = [found[n : n + draws] for n in range(0, len(found), draws)]
+        runs = _simulated(fleets, objectives, count, search)
         rows = tuple(_rows(fleets, runs, record, price))
-        return Plan(
-            self.name,
-            record.metric,
-            count,
-            rows,
-            size.room(measured),
-            _knee(rows),
-            (*_notes(rows, measured, size), *_beyond(runs, record)),
-        )
+        notes = [*_notes(rows, measured, size), *_assumed(search, count), *_beyond(runs, record)]
+        room = size.room(measured)
+        return Plan(self.name, record.metric, count, rows, room, _knee(rows), tuple(notes))
+
+
+def _simulated(
+    fleets: Sequence[Fleet], objectives: Sequence[SimulatedObjective], count: int, search: Search
+) -> list[list[Simulated]]:
+    """Return for each fleet how a study of each objective would go."""
+    # Imported here because rich takes a tenth of a second, which `import manyfit` saves.
+    from manyfit.trackers.terminal_count import counted  # noqa: PLC0415
+
+    pairs = [(each, fleet) for fleet in fleets for each in objectives]
+    found = [
+        simulate(each, fleet, count, search) for each, fleet in counted(pairs, "studies simulated")
+    ]
+    draws = len(objectives)
+    return [found[n : n + draws] for n in range(0, len(found), draws)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +195,17 @@ def _rows(
             used=mean(run.used for run in found),
             cost=None if price is None else price * hours,
             scaled_cost=None if price is None else price * scaled,
+        )
+
+
+def _assumed(search: Search, count: int) -> Iterator[str]:
+    """Say how simulated studies differ from the one planned."""
+    for name in search.unknown:
+        yield f"The record has only the name of {name}, which the plan takes to do as 'auto' does."
+    if count > MOST_TRIALS:
+        yield (
+            f"The first {MOST_TRIALS} trials were simulated: the best values are theirs, and the "
+            "other trials are assumed to go on at the same pace."
         )
 
 
