@@ -222,6 +222,7 @@ EDGES = {
     "all fail": [trial(n, POINT, Failed("no")) for n in range(3)],
     "all equal": [finished(n, POINT, 0.0) for n in range(9)],
     "huge": [finished(n, POINT, (-1) ** n * 1e308) for n in range(9)],
+    "of all sizes": [finished(n, POINT, 10.0 ** (75 * n - 300)) for n in range(9)],
 }
 
 

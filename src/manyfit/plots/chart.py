@@ -23,6 +23,9 @@ COLOURS: dict[Role, tuple[str, str]] = {
     "quiet": ("#6b7683", "#9aa5b1"),
 }
 
+# Coordinates are drawn as if no larger, or on a logarithmic axis no smaller than its inverse:
+# differences and ratios of others overflow.
+LARGEST = 1e300
 MOST_BARS = 120  # with more, each is too narrow to be told from its neighbours
 
 

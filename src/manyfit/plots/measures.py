@@ -118,9 +118,10 @@ def correlation(study: Studied) -> Chart:
 
 def _spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     known = np.isfinite(one) & np.isfinite(other)
-    if known.sum() < _FEWEST or not (np.ptp(one[known]) and np.ptp(other[known])):
+    one, other = one[known], other[known]
+    if len(one) < _FEWEST or (one == one[0]).all() or (other == other[0]).all():
         return float("nan")
-    return float(np.corrcoef(_ranks(one[known]), _ranks(other[known]))[0, 1])
+    return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

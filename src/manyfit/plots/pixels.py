@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from manyfit.plots.chart import Axis, Band, Bars, Mark, Panel
+from manyfit.plots.chart import LARGEST, Axis, Band, Bars, Mark, Panel
 
 _TICKS = 5  # about as many on an axis
 
@@ -24,7 +24,7 @@ class Scale:
     def __call__(self, value: float) -> float:
         low, high = self.low, self.high
         if self.axis.log:
-            value, low, high = (math.log10(max(each, 1e-300)) for each in (value, low, high))
+            value, low, high = (math.log10(max(each, 1 / LARGEST)) for each in (value, low, high))
         share = (value - low) / (high - low or 1.0)
         return self.start + min(max(share, -2.0), 3.0) * (self.end - self.start)
 
@@ -51,10 +51,10 @@ def _round_ticks(low: float, high: float, least: float) -> Iterator[tuple[float,
 
 
 def _log_ticks(low: float, high: float) -> Iterator[tuple[float, str]]:
-    decades = math.log10(high / low) if low > 0 else 1.0
-    factors = (1, 2, 5) if decades < 2 else (1,)
-    every = max(1, math.ceil(decades / 6))
-    for exponent in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1):
+    first, last = math.log10(low), math.log10(high)
+    factors = (1, 2, 5) if last - first < 2 else (1,)
+    every = max(1, math.ceil((last - first) / 6))
+    for exponent in range(math.floor(first), math.ceil(last) + 1):
         for factor in factors if exponent % every == 0 else ():
             if low <= (value := factor * 10.0**exponent) * (1 + 1e-9) and value <= high * (
                 1 + 1e-9
@@ -70,10 +70,11 @@ def ends(panel: Panel, axis: Axis, which: int) -> tuple[float, float]:
     values = values[np.isfinite(values) & ((values > 0) | (not axis.log))]
     if not len(values):
         return (0.1, 1.0) if axis.log else (0.0, 1.0)
-    low, high = float(values.min()), float(values.max())
+    low, high = (float(each) for each in np.clip([values.min(), values.max()], -LARGEST, LARGEST))
     if axis.log:
-        margin = max((high / low) ** 0.04, 1.05)
-        return low / margin, high * margin
+        first, last = (math.log10(max(each, 1 / LARGEST)) for each in (low, high))
+        margin, most = max(0.04 * (last - first), 0.02), math.log10(LARGEST)
+        return 10.0 ** max(first - margin, -most), 10.0 ** min(last + margin, most)
     margin = 0.03 * (high - low) or 0.5
     return low - margin, high + margin
 

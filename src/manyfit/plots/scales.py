@@ -10,7 +10,7 @@ from manyfit._redact import redact_value
 from manyfit.choice import Choice, Domain
 from manyfit.domain import Float, Int
 from manyfit.metric import Metric
-from manyfit.plots.chart import Axis, on_one_line
+from manyfit.plots.chart import LARGEST, Axis, on_one_line
 
 # Positive values whose better three quarters span this ratio are on a logarithmic axis.
 _SPREAD = 100.0
@@ -19,7 +19,6 @@ _FAR = 5.0
 _MARGIN = 0.05
 # The share of a prior's values below those shown, and above; their ratio on a logarithmic axis.
 _UNUSUAL, _WIDE = 0.001, 1000.0
-_LARGEST = 1e300  # differences of larger values overflow
 
 
 def value_axis(metric: Metric, values: Sequence[float]) -> Axis:
@@ -31,10 +30,10 @@ def value_axis(metric: Metric, values: Sequence[float]) -> Axis:
         >>> value_axis(Metric("loss"), [0.001, 0.01, 0.1, 1.0]).log
         True
     """
-    data = np.array([value for value in values if np.isfinite(value)]).clip(-_LARGEST, _LARGEST)
+    data = np.array([value for value in values if np.isfinite(value)]).clip(-LARGEST, LARGEST)
     if not len(data):
         return Axis(metric.name)
-    if data.min() > 0 and np.quantile(data, 0.75) / data.min() > _SPREAD:
+    if data.min() > 0 and np.quantile(data, 0.75) / _SPREAD > data.min():
         return Axis(metric.name, log=True)
     first, third = np.quantile(data, [0.25, 0.75])
     reach = _FAR * (third - first) or np.ptp(data)
