@@ -249,6 +249,9 @@ class TestSuspicion:
             (Metric("anomaly_score", "minimize"), 0.1),
             (Metric("davies_bouldin_score", "minimize"), 0.9),
             (Metric("mean_score_time", "minimize"), 0.9),
+            (Metric("std_test_score", "minimize"), 0.1),
+            (Metric("accuracy_stdv", "minimize"), 0.1),
+            (Metric("loss_std", "maximize"), 0.1),
         ],
     )
     def test_a_direction_that_looks_right(self, metric: Metric, value: float | None) -> None:

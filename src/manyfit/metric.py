@@ -24,11 +24,12 @@ Direction: TypeAlias = Literal["minimize", "maximize"]
 _ERRORS = ("error", "mse", "rmse", "mae", "mape", "smape", "mase", "perplexity", "logloss", "brier")
 _LOSSES = ("loss", *_ERRORS)
 _GAINS = ("accuracy", "acc", "auc", "f1", "r2", "precision", "recall", "score", "ndcg", "map")
-# Names of reversed metrics, of differences, of scores that are better when smaller, and of times,
-# such as the score_time of scikit-learn.
+# Names of reversed metrics, of differences and deviations, of scores that are better when smaller,
+# and of times, such as the score_time of scikit-learn.
 _UNCLEAR = re.compile(
     r"(-|(1|one)\s*[-_]|inver)|"
-    r"(.*[-_])?(gap|drop|diff(erence)?|delta|anomaly|crps|bouldin|time)([-_]|$)"
+    r"(.*[-_])?(gap|drop|diff(erence)?|delta|anomaly|crps|bouldin|time|"
+    r"std(v|ev|dev)?|sd|sem|var)([-_]|$)"
 )
 _NEGATED = ("neg", "negative", "minus")
 
@@ -149,7 +150,7 @@ def usual_direction(name: str) -> Direction | None:
         ['minimize', 'maximize', 'minimize', None]
         >>> usual_direction("neg_root_mean_squared_error")  # of scikit-learn
         'maximize'
-        >>> usual_direction("1-accuracy") is usual_direction("accuracy_gap") is None
+        >>> usual_direction("1-accuracy") is usual_direction("accuracy_std") is None
         True
     """
     words = _words(name)

@@ -35,12 +35,12 @@ FEW = (
 TWO = Space({"x": Float(0, 1), "y": Float(0, 1)})
 
 
-def at_random(returned, count=30):
-    """Trials at random points of `TWO`, and what they returned."""
+def at_random(returned, space=TWO, count=30):
+    """Trials at random points of a space, and what they returned."""
     rng = np.random.default_rng(0)
     trials = []
     for number in range(count):
-        params = TWO.sample(rng)
+        params = space.sample(rng)
         metrics = returned(number, params)
         trials.append(trial(number, params, Finished(metrics["loss"], metrics)))
     return trials
@@ -197,6 +197,7 @@ class TestWidened:
             (Float(-2.0, 0.0), (-3.0, 0.0), None),
             (Float(-2.0, -1.0), (-2.5, -1.0), (-2.0, -0.5)),
             (Float(0.0, 8.0), None, (0.0, 12.0)),
+            (Float(1e6, 1e6 + 0.1), (1e6 - 0.05, 1e6 + 0.1), (1e6, 1e6 + 0.15)),
             (Float(0.5, 2.5, step=0.5), (0.5 - 0.5, 2.5), (0.5, 3.5)),
             (Int(1, 8), None, (1, 12)),
             (Int(0, 8), None, (0, 12)),
@@ -212,8 +213,28 @@ class TestWidened:
         for is_upper, ends in ((False, lower), (True, upper)):
             wider = widened(domain, upper=is_upper)
 
-            assert (wider and (wider.low, wider.high)) == (ends and pytest.approx(ends))
+            assert (wider and (wider.low, wider.high)) == (ends and pytest.approx(ends, rel=1e-9))
             assert wider is None or (wider.log, wider.step) == (domain.log, domain.step)
+
+
+def test_bounds_that_begin_alike_are_told_apart():
+    """The sentence has the digits in which they differ."""
+    space = Space({"discount": Float(0.99, 0.99999)})
+    trials = at_random(lambda number, params: {"loss": -params["discount"]}, space)
+
+    said = Findings.of(space, Metric("loss"), trials).advice
+
+    assert "upper edge 0.99999; search up to 0.999995 next" in said[0].message
+
+
+@pytest.mark.parametrize("name", ["accuracy_std", "fold_0/val_accuracy", "split1_test_accuracy"])
+def test_deviations_and_single_folds_are_no_metrics_to_tune(name):
+    """A best trial that isn't the best by them is said of neither."""
+    trials = at_random(lambda number, params: {"loss": params["x"], name: params["x"]})
+
+    said = Findings.of(TWO, Metric("loss"), trials).advice
+
+    assert "metrics-disagree" not in [each.code for each in said]
 
 
 def test_metrics_that_are_missing_or_not_a_number():

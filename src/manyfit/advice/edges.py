@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from manyfit.advice.advice import Advice
 from manyfit.advice.catalogue import names
-from manyfit.advice.finding import Finding, percent, shown
+from manyfit.advice.finding import Finding, alike, percent, shown
 from manyfit.advice.functions import Functions
 from manyfit.advice.importance import Importances
 from manyfit.space import Choice, Float, Int
@@ -23,6 +24,7 @@ _LEAST_SHARE = 0.01
 # must not be higher there than at the leaders.
 _SURE, _INSIDE, _LIKELY = 0.9, 0.25, 0.75
 _LARGEST_INT = 2**53 - 1
+_DIGITS = 6  # of bounds
 # A tree has at least two leaves, and a node that is split two rows.
 _FROM_TWO = ("max_leaf_nodes", "num_leaves", "max_leaves", "min_samples_split")
 
@@ -97,8 +99,9 @@ def _finding(
         ("upper", domain.high, wider.high) if upper else ("lower", domain.low, wider.low)
     )
     message = (
-        f"{name}: {number} best are {near} the {side} edge {shown(bound)}; search "
-        f"{'up' if upper else 'down'} to {shown(beyond)} next: result.next_space() does"
+        f"{name}: {number} best are {near} the {side} edge {shown(bound, domain, _DIGITS)}; search "
+        f"{'up' if upper else 'down'} to {shown(beyond, wider, _DIGITS)} next: "
+        "result.next_space() does"
     )
     return Finding(Advice("edge", (name,), message), {name: wider})
 
@@ -131,21 +134,19 @@ def _wider_float(domain: Float, upper: bool) -> Float | None:
     if domain.step is not None:
         return _more_steps(domain, domain.step, upper)
     if domain.log:
-        return replace(domain, high=_rounded(high * 10)) if upper else _down(domain, low / 10)
+        return _with(domain, high=high * 10) if upper else _with(domain, low=low / 10)
     reach = (high - low) / 2
     if upper:
         top = min(high + reach, (1.0 + high) / 2) if is_share else high + reach
-        return replace(domain, high=_rounded(min(top, 0.0) if high < 0.0 else top))
-    return _down(domain, low - reach if low < 0.0 or low > reach else low / 10)
+        return _with(domain, high=min(top, 0.0) if high < 0.0 else top)
+    return _with(domain, low=low - reach if low < 0.0 or low > reach else low / 10)
 
 
-def _down(domain: Float, low: float) -> Float:
-    return replace(domain, low=_rounded(low))
-
-
-def _rounded(value: float) -> float:
-    """Return a number without rounding errors, such as 0.01 for 0.1 / 10."""
-    return float(f"{value:.6g}")
+def _with(domain: Float, **bounds: float) -> Float:
+    """Return a domain with another bound, without rounding errors, such as 0.01 for 0.1 / 10."""
+    digits = _DIGITS + alike(domain)
+    rounded: dict[str, Any] = {name: float(f"{bound:.{digits}g}") for name, bound in bounds.items()}
+    return replace(domain, **rounded)
 
 
 def _more_steps(domain: Float, step: float, upper: bool) -> Float | None:
@@ -155,7 +156,7 @@ def _more_steps(domain: Float, step: float, upper: bool) -> Float | None:
         return replace(domain, high=high + more)
     if low > 0.0:
         more = min(more, (low // step) * step)
-    return replace(domain, low=_rounded(low - more)) if more >= step else None
+    return _with(domain, low=low - more) if more >= step else None
 
 
 def _wider_int(domain: Int, upper: bool) -> Int | None:

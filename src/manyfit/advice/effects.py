@@ -48,7 +48,7 @@ def idle_params(functions: Functions, found: Importances) -> Iterator[Finding]:
             most = percent(max(share.high, 0.01))
             message = (
                 f"{name} hardly matters: it explains at most {most} of the differences between "
-                f"trials; fix it at {shown(best)}: result.next_space() does"
+                f"trials; fix it at {shown(best, domain)}: result.next_space() does"
             )
             yield Finding(Advice("no-effect", (name,), message), {name: value})
 

@@ -50,9 +50,10 @@ def noise(functions: Functions, found: Importances) -> Iterator[Finding]:
     differences = [losses[one] - losses[other] for one, other in pairs]
     if np.sqrt(np.mean(np.square(differences)) / 2) > _CONFIRMED * low * functions.scale:
         message = (
-            f"the {_LEADERS} best differ by {gain:.2g} in {record.metric.name}, less than equal "
-            f"params would by chance (noise with a standard deviation of about "
-            f"{deviation * functions.scale:.2g}); repeats={_REPEATS} runs the leaders again"
+            f"the {_LEADERS} best differ by {gain:.2g} in {record.metric.name}, less than trials "
+            f"with nearly equal params do (noise with a standard deviation of about "
+            f"{deviation * functions.scale:.2g}); repeats={_REPEATS} runs the leaders again with "
+            "fresh seeds; if the objective uses none, more folds or validation rows decide"
         )
         yield Finding(Advice("noise", (), message))
 

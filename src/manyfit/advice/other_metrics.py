@@ -1,6 +1,7 @@
 """Metrics that contradict the tuned one: another one disagrees, or the leaders overfit."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,19 +21,23 @@ _TIMES, _GAP = 2.0, 0.02
 # The share of trials without such a gap from which on it is known that less of it is worse.
 _TRIED = 0.2
 _TRAINING = ("train_", "training_", "")
+# Chance decides which trial is best on one fold.
+_FOLD = re.compile(r"(.*[-_/])?(fold|split)_?\d+([-_/]|$)")
 _VALIDATION = ("val_", "valid_", "validation_", "test_", "eval_")
 
 
 def disagreeing_metrics(record: Record) -> Iterator[Finding]:
-    """Find metrics by which the best trial is far from the best; those on training data are left.
+    """Find metrics by which the best trial is far from the best.
 
-    Only metrics are compared whose names say whether larger is better.
+    Only metrics are compared whose names say whether larger is better, and none that is of training
+    data or of a single fold.
     """
     if len(record.completed) < _FEWEST:
         return
     for name in record.completed[0].metrics:
         direction = usual_direction(name)
-        if direction is None or name == record.metric.name or _is_of_training(name, record):
+        is_part = _FOLD.match(name) is not None or _is_of_training(name, record)
+        if direction is None or name == record.metric.name or is_part:
             continue
         other = Metric(name, direction)
         values = [trial.metrics.get(name, math.nan) for trial in record.completed]

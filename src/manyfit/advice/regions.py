@@ -107,10 +107,10 @@ def _sides(
     below = [trial for trial in having if trial.params[name] <= high]
     if len(above) < len(having):
         limit = max(trial.params[name] for trial in having if trial.params[name] < low)
-        yield Region(name, f"> {shown(limit)}", above, _cut(domain, high=limit))
+        yield Region(name, f"> {shown(limit, domain)}", above, _cut(domain, high=limit))
     if len(below) < len(having):
         limit = min(trial.params[name] for trial in having if trial.params[name] > high)
-        yield Region(name, f"< {shown(limit)}", below, _cut(domain, low=limit))
+        yield Region(name, f"< {shown(limit, domain)}", below, _cut(domain, low=limit))
 
 
 def _cut(domain: Any, **bounds: float) -> Domain | None:
