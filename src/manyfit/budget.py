@@ -1,7 +1,7 @@
 """The limits of a study, and the reason for which it ended."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from manyfit._checks import check_number, check_optional
@@ -88,6 +88,23 @@ class Tally:
     fatal: str | None = None
     stopped: str | None = None
     elapsed: float = 0.0
+
+    def with_end(self, best: float | None, *, failed: bool, same_failure: str | None) -> "Tally":
+        """Return the tally with one more trial that has finished.
+
+        Args:
+            best: Its value if that is the best one; otherwise None.
+            failed: Whether it failed.
+            same_failure: As the attribute.
+        """
+        return replace(
+            self,
+            finished=self.finished + 1,
+            best=self.best if best is None else best,
+            since_best=self.since_best + 1 if best is None else 0,
+            failed=self.failed + failed,
+            same_failure=same_failure,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,8 +206,7 @@ class Engine:
         trial = self.trials[event.number]
         match event:
             case AttemptStarted(number, attempt, worker, at):
-                attempts = (*trial.attempts, Attempt(attempt, worker, at))
-                self.trials[number] = replace(trial, attempts=attempts, domains={})
+                self.trials[number] = trial.begun(Attempt(attempt, worker, at))
                 self._waiting.discard(number)
                 self._to_abandon.pop(number, None)  # a resumed study may allow more attempts
                 self._running.add(number)
@@ -251,8 +250,7 @@ class Engine:
         self, trial: Trial, end: End, event: AttemptFinished | AttemptPruned | AttemptFailed
     ) -> None:
         self._release(trial.number)
-        usage, at = event.usage, event.at
-        trial = _with_last(trial, end=end, ended_at=at, seconds=event.seconds, usage=usage)
+        trial = trial.ended(end, event.at, event.seconds, event.usage)
         if isinstance(self.space, OpenSpace):
             trial = trial.without_unasked()
             self._seen.setdefault(self.space.key(trial.params), trial.number)
@@ -264,7 +262,7 @@ class Engine:
 
     def _lose(self, trial: Trial, end: Lost, at: float) -> None:
         self._release(trial.number)
-        trial = self.trials[trial.number] = _with_last(trial, end=end, ended_at=at)
+        trial = self.trials[trial.number] = trial.ended(end, at)
         if trial.number not in self.outside:
             self._waiting.add(trial.number)
             self._count_losses(trial)
@@ -294,20 +292,16 @@ class Engine:
             self.tally = replace(self.tally, fatal=trial.reason)
 
     def _count_end(self, trial: Trial) -> None:
-        tally = replace(
-            self.tally, finished=self.tally.finished + 1, since_best=self.tally.since_best + 1
-        )
-        value = trial.value
+        value, best = trial.value, None
         if value is not None:
             if self._seen[self.space.key(trial.params)] == trial.number:
                 insort(self._leaders, (self.metric.loss(value), trial.number))
                 del self._leaders[LEADERS:]
-            if tally.best is None or self.metric.is_better(value, than=tally.best):
-                self.best = trial
-                tally = replace(tally, best=value, since_best=0)
+            if self.tally.best is None or self.metric.is_better(value, than=self.tally.best):
+                self.best, best = trial, value
         self._same_failure.take_in(trial)
-        failed = tally.failed + (trial.state is State.FAIL)
-        self.tally = replace(tally, failed=failed, same_failure=self._same_failure.reason)
+        failed, same = trial.state is State.FAIL, self._same_failure.reason
+        self.tally = self.tally.with_end(best, failed=failed, same_failure=same)
 
     def end_search(self, reason: str) -> None:
         """Note that a function of `stop` has ended the search, for as long as this driver runs."""

@@ -119,6 +119,9 @@ class Metric:
             )
         metrics: dict[str, float] = {}
         for name, value in returned.items():
+            if type(value) is float:
+                metrics[str(name)] = value
+                continue
             with contextlib.suppress(MetricError):
                 metrics[str(name)] = to_number(str(name), value)
         metrics[self.name] = self.check(returned[self.name])

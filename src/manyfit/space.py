@@ -97,6 +97,8 @@ class Space:
             for home in {".".join(steps[:count]) for count in range(1, len(steps))} & found.keys():
                 raise SpaceError(f"{home} is in the space twice: as itself, and around {name}")
         self.params = {n: entry for n, entry in found.items() if isinstance(entry, Domain)}
+        branchless = len(found) == len(self._entries)
+        self._always_active = tuple(self.params.items()) if branchless else None
         self.constants = {n: entry for n, entry in found.items() if n not in self.params}
 
     def _add_place(self, name: str, path: Path, known: Entry, entry: Entry) -> None:
@@ -125,14 +127,14 @@ class Space:
     # ── points ────────────────────────────────────────────────────────────────────────────────
 
     def walk(self, params: Params) -> Iterator[tuple[str, Domain]]:
-        """Yield the active names and domains, each Choice before the params of its branch.
+        """Return the active names and domains, each Choice before the params of its branch.
 
         `params` may grow during iteration: a Choice is looked up only after it was yielded, so a
         caller can draw each value as its name is yielded.
         """
-        for name, entry in walk(self._entries, params):
-            if isinstance(entry, Domain):
-                yield name, entry
+        if self._always_active is not None:
+            return iter(self._always_active)
+        return ((n, entry) for n, entry in walk(self._entries, params) if isinstance(entry, Domain))
 
     def active(self, params: Params) -> tuple[str, ...]:
         """Return the names of the params that are active under the choices made in `params`."""
@@ -220,7 +222,7 @@ class Space:
 
         Each value is a copy that the caller may change, unless it can't be copied.
         """
-        return own_values(self.folded(self.look_up(self.flat(params))))
+        return own_values(self.folded(self.look_up(self.flat(params) if self._nested else params)))
 
     def folded(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return values by name inside the dicts and lists that the space has them in."""

@@ -241,7 +241,39 @@ class Trial:
             last.stop_reason,
             notes=last.notes,
         )
-        attempts = (*earlier, attempt)
+        return self._with_attempts((*earlier, attempt))
+
+    def begun(self, attempt: Attempt) -> "Trial":
+        """Return the trial with one more attempt, whose objective has asked for no params yet."""
+        attempts = (*self.attempts, attempt)
+        return Trial(
+            self.number, self.params, self.origin, self.asked_at, attempts, repeat_of=self.repeat_of
+        )
+
+    def ended(
+        self,
+        end: End,
+        at: float,
+        seconds: float | None = None,
+        usage: Mapping[str, float] | None = None,
+    ) -> "Trial":
+        """Return the trial with an end of its last attempt."""
+        *earlier, last = self.attempts
+        attempt = Attempt(
+            last.number,
+            last.worker,
+            last.started_at,
+            last.measurements,
+            last.stop_reason,
+            end,
+            at,
+            seconds,
+            usage or {},
+            last.notes,
+        )
+        return self._with_attempts((*earlier, attempt))
+
+    def _with_attempts(self, attempts: tuple[Attempt, ...]) -> "Trial":
         return Trial(
             self.number,
             self.params,

@@ -56,6 +56,7 @@ class NearbySampler:
         self._steps = golden_steps(count)
         self._design = _DESIGN + count // 2
         self._shrinking = 1.0 - 0.5 / (count + 2)
+        self._rng = random.Random()  # noqa: S311 - one for all proposals, each of which seeds it
 
     def tell(self, trial: Trial) -> None:
         """Record a trial; only completed trials become the centre of the search."""
@@ -73,7 +74,8 @@ class NearbySampler:
         if late < 0 or self._best is None:
             return self._filling(number)
         pair, is_second = divmod(late, 2)
-        rng = random.Random(self._seed * 1_000_003 + pair)  # noqa: S311
+        rng = self._rng
+        rng.seed(self._seed * 1_000_003 + pair)
         scale = max(_NARROWEST, _WIDEST * self._shrinking**late)
         if is_second and self._best[1] != number - 1:
             scale = -scale

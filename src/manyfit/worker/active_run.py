@@ -93,12 +93,31 @@ def own_runs() -> Iterator[None]:
 @contextlib.contextmanager
 def tagged(tags: Mapping[str, str]) -> Iterator[None]:
     """Set tags on the MLflow runs that the block starts; its own tags take precedence."""
-    known: object = {}
-    with contextlib.suppress(ValueError):
-        known = json.loads(os.environ.get(_TAGS, "{}"))
-    more = known if isinstance(known, dict) else {}
-    with environment({_TAGS: json.dumps({**more, **tags})}):
+    with contextlib.closing(Tags()) as own:
+        own.set(tags)
         yield
+
+
+class Tags:
+    """Tags of the MLflow runs that start while it is open; its own take precedence over others."""
+
+    def __init__(self) -> None:
+        self._before = os.environ.get(_TAGS)
+        known: object = {}
+        with contextlib.suppress(ValueError):
+            known = json.loads(self._before or "{}")
+        self._others = known if isinstance(known, dict) else {}
+
+    def set(self, tags: Mapping[str, str]) -> None:
+        """Set the tags of runs that start from now on, in place of those set before."""
+        os.environ[_TAGS] = json.dumps({**self._others, **tags})
+
+    def close(self) -> None:
+        """Restore the tags from before."""
+        if self._before is None:
+            os.environ.pop(_TAGS, None)
+        else:
+            os.environ[_TAGS] = self._before
 
 
 @contextlib.contextmanager

@@ -12,6 +12,11 @@ from distributed import Client, LocalCluster
 
 import manyfit
 from manyfit import ArgumentError, DaskExecutor, ExecutorError, Float
+from manyfit.groups.record.row import FAIL, GroupRow
+from manyfit.groups.run.batch import Portion
+from manyfit.groups.run.batch_runner import GroupBatch
+from manyfit.groups.run.remote import RemoteRunner
+from manyfit.remote.cluster import TaskEnded
 from manyfit.testing.remote import ProcessCluster, ProcessClusterExecutor
 from manyfit.worker.timings import Timings
 
@@ -129,6 +134,95 @@ def test_a_dask_worker_is_killed(tmp_path, tune):
         result = tune(DaskExecutor(client, timings=QUICK), objective=killing)
     assert result.failures() == ()
     assert sorted(result.table["g"]) == list(range(12))
+
+
+class Worker:
+    """Tasks of a cluster; some groups end their worker, and rows that were not sent are lost."""
+
+    def __init__(self, *, ending, reruns):
+        self.ending = ending
+        self.reruns = reruns  # whether the cluster, like Dask, runs a task again by itself
+        self.orders = []
+        self.waiting = False
+
+    def start(self, runner):
+        self.waiting = True
+
+    def run(self, runner):
+        self.waiting = False
+        while not self._once(runner) and self.reruns:
+            pass
+        runner.take_end(TaskEnded({} if self.ended else None, "killed"))
+
+    def _once(self, runner):
+        number = len(self.orders)
+        order = [portion[0] for portion in runner.join(number)["portions"]]
+        self.orders.append(order)
+        self.ended = self.ending.isdisjoint(order)
+        for group in order if self.ended else ():
+            runner.take_row(GroupRow(group, "COMPLETE"))
+        runner.leave(number)
+        return self.ended
+
+
+def batch_on(worker, groups=10):
+    """Run a batch to its end; returns the states of groups, and the rows that failed."""
+    runner, rows = RemoteRunner(worker), []
+    runner.submit(GroupBatch(tuple(Portion(f"[{n}]", 3 * n, 3 * n + 3) for n in range(groups))))
+    while runner.busy:
+        if worker.waiting:
+            worker.run(runner)
+        rows += runner.poll()
+    return [row.group for row in rows], [row for row in rows if row.state == FAIL]
+
+
+@pytest.mark.parametrize("reruns", [False, True])
+def test_groups_that_end_their_worker(reruns):
+    """They are found, tried twice more by themselves, and fail; all others end, each once."""
+    worker = Worker(ending={"[4]", "[5]", "[9]"}, reruns=reruns)
+    ended, failed = batch_on(worker)
+    assert ended == [f"[{n}]" for n in range(10)]
+    assert [row.group for row in failed] == ["[4]", "[5]", "[9]"]
+    assert "its worker died 2 times with nothing but this group" in failed[0].reason
+    assert failed[0].rows == 3
+    assert [worker.orders.count([group]) for group in ("[4]", "[5]", "[9]")] == [2, 2, 2]
+    assert len(worker.orders) < 20
+
+
+def test_a_worker_that_dies_by_chance():
+    """No group fails, though another worker dies in the next task."""
+    worker = Worker(ending={"[1]"}, reruns=False)
+    worker.start = lambda runner: (
+        setattr(worker, "waiting", True),
+        worker.ending.clear() if len(worker.orders) > 2 else None,
+    )
+    assert batch_on(worker) == ([f"[{n}]" for n in range(10)], [])
+
+
+@pytest.mark.soak("contracts")
+def test_a_group_that_ends_its_dask_worker(tmp_path, tune):
+    """Only that group fails, although Dask starts the worker and the task again each time."""
+
+    def killing(group, params):
+        if int(group["g"].iloc[0]) == 5:
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+        return fit(group, params)
+
+    cluster = LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        local_directory=str(tmp_path / "dask"),
+        silence_logs="CRITICAL",
+    )
+    with cluster, Client(cluster, set_as_default=False) as client:
+        result = tune(DaskExecutor(client, timings=QUICK), frame(40), objective=killing)
+    assert sorted(result.table["g"]) == list(range(40))
+    (failure,) = result.failures()
+    assert failure.keys == (5,)
+    assert "its worker died" in failure.reason
 
 
 def test_a_call_that_is_interrupted(machine, tune, tmp_path):

@@ -514,6 +514,31 @@ class TestResuming:
         assert (again.history, again.params) == (row.history, row.params)
         assert again.seconds > 1.0
 
+    def test_what_was_not_noted_is_run_again(self):
+        """Trials that took milliseconds may be missing; the one that killed the process is not."""
+        whole = Notes()
+        row = tuned(notes=whole, keep_trials=True)
+        known = [event for event in whole.events if event.number < 2]
+        rest = Notes(known=[*known, AttemptLost(5, 1, "killed", True, 0.0)], spent=1.0)
+        assert tuned(notes=rest, keep_trials=True).history == row.history
+        assert rest.begun == [2, 3, 4, 5, 6, 7]
+        twice = [AttemptLost(5, attempt, "killed", True, 0.0) for attempt in (1, 2)]
+        rest = Notes(known=[*known, *twice], spent=1.0)
+        assert tuned(notes=rest).failed == 1
+        assert rest.begun == [2, 3, 4, 6, 7]
+
+    def test_reports_without_an_end(self):
+        """They are left out: the trial runs again, and reports again."""
+        cut = [Reported(0, 1, step, {"loss": 1.0}, 0.0) for step in range(3)]
+
+        def steps(group, params):
+            report(0, loss=params["x"])
+            return params["x"]
+
+        rest = Notes(known=cut, spent=1.0)
+        assert tuned(steps, notes=rest).failed == 0
+        assert rest.begun[0] == 0
+
     def test_a_lost_trial_is_tried_once_more(self):
         """A worker that dies over the same trial twice fails it."""
         lost = [AttemptLost(0, attempt, "killed", True, 0.0) for attempt in (1, 2)]

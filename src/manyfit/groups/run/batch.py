@@ -47,7 +47,8 @@ ORDER, ROWS, NOW, FACTS, DONE, MODEL = (
     "rows.jsonl",
     "model-",
 )
-# Seconds for which completed groups are collected before the runner is told.
+# Seconds for which completed groups are collected before the runner is told, and ended trials
+# before they are noted: a process that dies costs that much more.
 _GATHER = 0.1
 NO_TRIAL = -2  # no trial is running
 SHARED = "groups"  # the name under which a pandas frame is shared
@@ -193,7 +194,11 @@ class TuneBatch:
 
 
 class _Notes:
-    """Notes on the current group, in files that outlive this process."""
+    """Notes on the current group, in files that outlive this process.
+
+    Trials of milliseconds are noted many at once, and those of a group that is done by then never:
+    they are run again if the process dies before that.
+    """
 
     def __init__(self, folder: Path, log: Path) -> None:
         self.known: Sequence[AttemptEvent] = ()
@@ -205,11 +210,15 @@ class _Notes:
         self._now = Now(folder)
         self._place = 0
         self._group_began = 0.0
+        self._unwritten: list[AttemptEvent] = []
+        self._written_at = 0.0
+        self._has_written = False
 
     def start(self, place: int, spent: float) -> None:
         """Start a group."""
         self._place, self._group_began, self.spent = place, time.monotonic(), spent
         self.known = facts_of(self._folder, place) if spent else ()
+        self._written_at = self._group_began
         self._now.write(place, NO_TRIAL, 0.0, self._group_began)
 
     def begin(self, number: int) -> None:
@@ -222,15 +231,25 @@ class _Notes:
         return with_output(ending, self._log, self._printed)
 
     def note(self, event: AttemptEvent) -> None:
-        """Note a report or an end."""
-        self._facts.write(fact(self._place, event))
-        self._facts.flush()
+        """Note a report or an end; reports are written with the end of their attempt."""
+        self._unwritten.append(event)
         if isinstance(event, ENDINGS):
             self._now.write(self._place, NO_TRIAL, 0.0, self._group_began)
+            if time.monotonic() - self._written_at > _GATHER:
+                self._write()
+
+    def _write(self) -> None:
+        self._facts.write("".join(fact(self._place, event) for event in self._unwritten))
+        self._facts.flush()
+        self._unwritten.clear()
+        self._written_at, self._has_written = time.monotonic(), True
 
     def end(self) -> None:
         """Forget the group, which is done."""
-        self._facts.truncate(0)
+        self._unwritten.clear()
+        if self._has_written or self.known:
+            self._facts.truncate(0)
+        self._has_written = False
         self._now.write(self._place + 1, NO_TRIAL, 0.0, 0.0)
 
     def close(self) -> None:

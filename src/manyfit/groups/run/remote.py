@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import astuple, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from manyfit.data.shared import Shared, share
 from manyfit.errors import ExecutorError
 from manyfit.executors.remote import RemoteExecutor
 from manyfit.groups.job import GroupJob
-from manyfit.groups.record.row import GroupRow, from_json
+from manyfit.groups.record.row import FAIL, GroupRow, from_json
 from manyfit.groups.run.batch import SHARED, Portion, TuneBatch
 from manyfit.groups.run.batch_runner import GroupBatch
 from manyfit.remote.cluster import TaskEnded
@@ -32,7 +33,9 @@ from manyfit.ship.preflight import check
 
 logger = logging.getLogger("manyfit")
 
-_MOST_TRIES = 3  # of a batch, without a row between them
+_MOST_TRIES = 3  # of a batch, without one that begins
+# The number of times that a worker may die in a task with a single group.
+_MOST_DEATHS = 2
 
 
 class RemoteRunners:
@@ -86,7 +89,11 @@ class RemoteRunners:
 
 
 class RemoteRunner:
-    """A slot of the cluster that tunes one batch of groups after another."""
+    """A slot of the cluster that tunes one batch of groups after another.
+
+    If a worker dies, what is left of the batch goes on with one group, then with two, four, and so
+    on, each time as a task: a group that ends its worker each time is thus found, and fails.
+    """
 
     def __init__(self, tasks: "_Tasks") -> None:
         self._tasks = tasks
@@ -94,8 +101,13 @@ class RemoteRunner:
         self._points: Any = None
         self._rows: list[GroupRow] = []
         self._tries = 0
+        self._most: int | None = None  # groups in a task; None for all
+        self._order: list[Portion] = []  # of the task that is connected
+        self._began = 0.0
+        self._deaths: list[float] = []  # the seconds until each death in the first group alone
         self._ended: TaskEnded | None = None
         self._connection: int | None = None
+        self._has_joined = False
         self._is_working = False
 
     @property
@@ -106,7 +118,8 @@ class RemoteRunner:
     def submit(self, batch: GroupBatch) -> None:
         """Begin a batch; returns before its task has a slot."""
         self._left = {portion.group: portion for portion in batch.portions}
-        self._points, self._tries, self._is_working = batch.points, 0, True
+        self._points, self._most, self._is_working = batch.points, None, True
+        self._tries, self._deaths = 0, []
         self._start()
 
     def poll(self) -> list[GroupRow]:
@@ -115,26 +128,29 @@ class RemoteRunner:
         return rows
 
     def _start(self) -> None:
-        self._ended = None
+        self._ended, self._has_joined = None, False
         self._tasks.start(self)
 
     def join(self, connection: int) -> dict[str, Any]:
-        """Take note of the task's connection; returns its order: what is left of the batch."""
-        self._connection = connection
-        portions = [astuple(portion) for portion in self._left.values()]
-        return {"portions": portions, "points": self._points}
+        """Take note of the task's connection; returns its order: groups that are left."""
+        if self._connection is not None:  # the cluster has seen the death before this process
+            self._take_death()
+        self._connection, self._has_joined = connection, True
+        self._order = list(islice(self._left.values(), self._most))
+        self._began = time.monotonic()
+        return {"portions": [astuple(each) for each in self._order], "points": self._points}
 
     def take_row(self, row: GroupRow) -> None:
         """Take in the row of a group that has ended."""
         if self._left.pop(row.group, None) is not None:
             self._rows.append(row)
-            self._tries = 0
+            self._tries, self._deaths = 0, []
 
     def take_end(self, ended: TaskEnded) -> None:
         """Take in that the task has ended; rows may still be on their way.
 
         Raises:
-            ExecutorError: The cluster can't run tasks, or this one keeps failing.
+            ExecutorError: The cluster can't run tasks, or they keep failing before they begin.
         """
         self._ended = ended
         match ended.said:
@@ -149,20 +165,44 @@ class RemoteRunner:
         """Take note that the task's connection is gone, and all that it sent was taken in.
 
         Raises:
-            ExecutorError: The task keeps failing.
+            ExecutorError: Tasks keep failing before they begin.
         """
         if connection == self._connection:
             self._connection = None
+            if any(portion.group in self._left for portion in self._order):
+                self._take_death()
+            elif self._most is not None:
+                self._most *= 2
             self._settle()
 
+    def _take_death(self) -> None:
+        """Go on with a single group; if there was only one, and not for the first time, fail it.
+
+        Of several groups, any may be the cause: those that have ended since the last row was sent,
+        or the next one.
+        """
+        self._most = 1
+        if len(self._order) > 1:
+            return
+        self._deaths.append(time.monotonic() - self._began)
+        if len(self._deaths) < _MOST_DEATHS:
+            return
+        portion = self._left[self._order[0].group]
+        reason = (
+            f"its worker died {len(self._deaths)} times with nothing but this group: what it runs "
+            "ends the worker, or needs more memory than that has"
+        )
+        rows, seconds = portion.stop - portion.start, sum(self._deaths)
+        self.take_row(GroupRow(portion.group, FAIL, reason, rows=rows, seconds=seconds))
+
     def _settle(self) -> None:
-        """Begin again what a lost task has left, or be free for the next batch."""
+        """Begin a task with what is left, or be free for the next batch."""
         if self._ended is None or self._connection is not None:
             return
         if not self._left:
             self._is_working = False
             return
-        self._tries += 1
+        self._tries += not self._has_joined
         if self._tries >= _MOST_TRIES:
             why = self._ended.error or (self._ended.said or {}).get("left", "")
             raise ExecutorError(

@@ -35,11 +35,11 @@ def changeable(frame: Any) -> list[Any]:
         >>> changeable(pandas.DataFrame({"shop": ["a"], "prices": [[1.0, 2.0]], "rows": [2]}))
         ['prices']
     """
-    objects = frame.columns[[kind.kind == "O" for kind in frame.dtypes]]
     return [
         name
-        for name in objects
-        if not all(issubclass(kind, _FIXED) for kind in set(map(type, frame[name])))
+        for name, column in frame.items()
+        if column.dtype.kind == "O"
+        and not all(issubclass(kind, _FIXED) for kind in set(map(type, column)))
     ]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from manyfit._own import own_values
 from manyfit.errors import MetricError
-from manyfit.groups.search.cells import changeable, owned
 from manyfit.groups.search.holdout import Holdout, take
+from manyfit.groups.search.lent import Lent
 from manyfit.metric import Metric
 from manyfit.worker.active_run import own_runs
 from manyfit.worker.channel import Channel
@@ -29,12 +29,13 @@ class Fits:
         self.seconds = 0.0
         self.model: Any = None
         self._frame = frame.copy()  # contiguous, so that copies are five times as fast
-        self._changeable = changeable(frame)
         self._metric = metric
-        self._parts: list[tuple[Any, ...]] = [(self._frame,)]
-        if holdout is not None:
+        self._parts: list[tuple[Lent, ...]]
+        if holdout is None:
+            self._parts = [(Lent(self._frame),)]
+        else:
             splits = holdout.splits(len(frame), seed)
-            self._parts = [tuple(take(self._frame, rows) for rows in split) for split in splits]
+            self._parts = [tuple(Lent(take(frame, rows)) for rows in split) for split in splits]
 
     def __call__(self, function: Callable[..., Any], *params: Any) -> dict[str, float]:
         """Return the metrics of a function; for several folds, their means.
@@ -52,7 +53,7 @@ class Fits:
 
     def whole(self, function: Callable[..., Any], *params: Any, parts: int) -> Any:
         """Return the model that a function fits with all rows as each of its `parts`."""
-        return self._call(function, (self._frame,) * parts, params)[1]
+        return self._call(function, [Lent(self._frame) for _ in range(parts)], params)[1]
 
     @property
     def folds(self) -> int:
@@ -78,23 +79,21 @@ class Fits:
         }
 
     def _call(
-        self, function: Callable[..., Any], parts: Sequence[Any], params: Sequence[Any]
+        self, function: Callable[..., Any], parts: Sequence[Lent], params: Sequence[Any]
     ) -> tuple[Any, Any]:
-        frames = [owned(part, self._changeable) for part in parts]
+        frames = [part.lend() for part in parts]
         given = [own_values(each) if isinstance(each, Mapping) else each for each in params]
-        with own_runs(), self._timed():
-            returned = function(*frames, *given)
+        with own_runs():
+            began = time.perf_counter()
+            try:
+                returned = function(*frames, *given)
+            finally:
+                self.seconds += time.perf_counter() - began
+                for part in parts:
+                    part.take_back()
         if isinstance(returned, tuple) and len(returned) == 2:
             return returned
         return returned, None
-
-    @contextlib.contextmanager
-    def _timed(self) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += time.perf_counter() - began
 
 
 @contextlib.contextmanager

@@ -11,15 +11,15 @@ import os
 import socket
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import cloudpickle
 
-from manyfit._redact import redact, secret_values
+from manyfit._redact import is_secret_name, redact, secret_values
 from manyfit.budget import Budget
 from manyfit.commands import Abandon, Ask, EndStudy, Start, StopAttempt
 from manyfit.driver import trial_seed
@@ -43,7 +43,7 @@ from manyfit.samplers.auto import make_sampler
 from manyfit.samplers.base import NoSampler, Sampler
 from manyfit.space import Space
 from manyfit.trial import Failed, State, Trial, most_frequent
-from manyfit.worker.active_run import tagged
+from manyfit.worker.active_run import Tags
 from manyfit.worker.channel import ENDINGS, Channel, Stop
 from manyfit.worker.reason import message
 from manyfit.worker.seeds import seeded
@@ -109,7 +109,7 @@ class _GroupStudy:
         self._seed = seed
         self._too_small = job.holdout.too_small(len(frame)) if job.holdout is not None else None
         self._fits = Fits(frame, None if self._too_small else job.holdout, job.metric, seed)
-        self._known = deque(notes.known)
+        self._known = _by_attempt(notes.known)
         points = job.points[cluster] if job.points else ()
         self._start_with = (*points, *job.start_with)
         self._engine = Engine(
@@ -126,16 +126,20 @@ class _GroupStudy:
         self._modelled = -1  # that trial's number
         self._place = Place("", _no_capture, alone=True, killable=True)
         self._secrets = secret_values()
+        self._tags = Tags()
+        self._name = label(tuple(json.loads(group)))[:_MOST_NAME]
+        self._work = Work(self._objective, job.space, job.metric, "", Path())
+        self._may_hide = any(map(is_secret_name, (*job.space.params, *job.space.constants)))
 
     def run(self) -> GroupRow:
         """Run all trials; returns the row, without what only the caller knows."""
-        if self._too_small:
-            row = GroupRow(self._group, BASELINE, self._too_small, params=self._default)
-            return self._with_model(row)
-        baseline = self._run_baseline()
-        reason = self._search()
-        row = self._row(baseline, reason)
-        return self._with_model(row)
+        with contextlib.closing(self._tags):
+            if self._too_small:
+                row = GroupRow(self._group, BASELINE, self._too_small, params=self._default)
+                return self._with_model(row)
+            baseline = self._run_baseline()
+            reason = self._search()
+            return self._with_model(self._row(baseline, reason))
 
     @property
     def _default(self) -> dict[str, Any] | None:
@@ -160,13 +164,13 @@ class _GroupStudy:
 
     def _run_trial(self, number: int, attempt: int) -> None:
         self._engine.apply(AttemptStarted(number, attempt, "", time.time()))
-        ending = self._replayed()
+        ending = self._replayed(number, attempt)
         if ending is not None:
             self._engine.apply(ending)
             return
         params = self._engine.trials[number].params
         task = Task(number, attempt, params, trial_seed(self._seed, number))
-        self._engine.apply(self._run_task(task, self._objective))
+        self._engine.apply(self._run_task(self._work, task))
         best = self._engine.best
         if best is not None and best.number == number and self._job.keep_models:
             # Pickled at once, because the objective may reuse the object in the next trial.
@@ -176,31 +180,30 @@ class _GroupStudy:
     def _objective(self, params: dict[str, Any]) -> dict[str, float]:
         return self._fits(self._job.objective, params)
 
-    def _run_task(self, task: Task, objective: Any) -> AttemptEvent:
+    def _run_task(self, work: Work, task: Task) -> AttemptEvent:
         """Run one attempt and note its events; returns its ending."""
         is_trial = task.number != BASELINE_TRIAL
         channel = Channel(lambda event: self._take_report(event, channel) if is_trial else None)
-        space = self._job.space if is_trial else _NOTHING
-        work = Work(objective, space, self._job.metric, "", Path())
         self._notes.begin(task.number)
-        with tagged(self._tags(task.number if is_trial else "baseline")):
-            secrets = (*self._secrets, *secret_params(work, task))
-            ending = self._notes.told(run_within(work, task, channel, self._place, secrets))
+        self._tag(task.number if is_trial else "baseline")
+        hidden = secret_params(work, task) if self._may_hide else ()
+        secrets = (*self._secrets, *hidden)
+        ending = self._notes.told(run_within(work, task, channel, self._place, secrets))
         self._notes.note(ending)
         return ending
 
-    def _tags(self, trial: int | str) -> dict[str, str]:
-        """Return the tags of the MLflow runs that a trial's fits start; one of them is the name.
+    def _tag(self, trial: int | str) -> None:
+        """Set the tags of the MLflow runs that a trial's fits start; one of them is the name.
 
         If the points are given, a trial's number here means nothing to the user.
         """
         tags = {"manyfit.groups": self._job.name, "manyfit.group": self._group}
-        name = label(tuple(json.loads(self._group)))[:_MOST_NAME]
-        if isinstance(trial, int):
-            if self._job.points:
-                return {**tags, "mlflow.runName": name}
-            return {**tags, "manyfit.trial": str(trial), "mlflow.runName": f"{name}, trial {trial}"}
-        return {**tags, "manyfit.trial": trial, "mlflow.runName": f"{name}, {trial}"}
+        if isinstance(trial, int) and self._job.points:
+            self._tags.set({**tags, "mlflow.runName": self._name})
+            return
+        what = f"trial {trial}" if isinstance(trial, int) else trial
+        name = f"{self._name}, {what}"
+        self._tags.set({**tags, "manyfit.trial": str(trial), "mlflow.runName": name})
 
     def _take_report(self, event: AttemptEvent, channel: Channel) -> None:
         if isinstance(event, Reported):
@@ -216,15 +219,13 @@ class _GroupStudy:
         self._engine.apply(command.event(event.at))
         return command.reason
 
-    def _replayed(self) -> AttemptEvent | None:
+    def _replayed(self, number: int, attempt: int) -> AttemptEvent | None:
         """Replay what an earlier process noted of this attempt; returns its ending, if any."""
-        while self._known:
-            event = self._known.popleft()
-            if isinstance(event, ENDINGS):
-                return event
+        *reports, ending = self._known.pop((number, attempt), [None])
+        for event in reports:
             if isinstance(event, Reported):
                 self._judge(event)
-        return None
+        return ending
 
     # ── the baseline ──────────────────────────────────────────────────────────────────────────
 
@@ -233,10 +234,11 @@ class _GroupStudy:
         function = self._job.baseline
         if function is None:
             return None
-        if self._known:
-            return self._known.popleft()
+        if (ending := self._replayed(BASELINE_TRIAL, 1)) is not None:
+            return ending
         task = Task(BASELINE_TRIAL, 1, {}, trial_seed(self._seed, 0))
-        return self._run_task(task, lambda _: self._fits(function))
+        work = Work(lambda _: self._fits(function), _NOTHING, self._job.metric, "", Path())
+        return self._run_task(work, task)
 
     def _baseline_metrics(self, ending: AttemptEvent | None) -> dict[str, float]:
         if self._job.baseline is not None:
@@ -300,8 +302,8 @@ class _GroupStudy:
         best = self._engine.best
         model = self._model
         if model is None or best is None or best.number != self._modelled or self._fits.folds > 1:
-            with tagged(self._tags("model")):
-                model = kept(lambda: self._refitted(row))
+            self._tag("model")
+            model = kept(lambda: self._refitted(row))
         row = replace(row, model=model.data, fit_seconds=self._fits.seconds)
         return row.because(model.problem) if model.problem else row
 
@@ -356,6 +358,16 @@ def why_so_few(trials: Sequence[Trial]) -> str:
     if not reasons or 2 * len(reasons) < len(trials):
         return ""
     return f"{len(reasons)} of {len(trials)} {MOST_FAILED}: {most_frequent(reasons)[0]}"
+
+
+def _by_attempt(
+    events: Iterable[AttemptEvent],
+) -> dict[tuple[int, int], list[AttemptEvent]]:
+    """Return the events of each attempt that has ended, in order."""
+    found: dict[tuple[int, int], list[AttemptEvent]] = {}
+    for event in events:
+        found.setdefault((event.number, event.attempt), []).append(event)
+    return {each: noted for each, noted in found.items() if isinstance(noted[-1], ENDINGS)}
 
 
 def _sampler(job: GroupJob, seed: int) -> Sampler:
