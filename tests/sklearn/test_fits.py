@@ -12,9 +12,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
+    MinMaxScaler,
     Normalizer,
     OneHotEncoder,
     StandardScaler,
@@ -275,3 +277,27 @@ def test_a_pipeline_with_a_memory_keeps_it(iris, counts, tmp_path):
 
     assert fits(counts) == 3
     assert search.savings_.made == 0
+
+
+def test_steps_that_change_rows_in_place_change_their_own(iris):
+    """The last step is fitted on rows that a step with copy=False has changed once, not twice."""
+    X, y = iris
+    steps = [MinMaxScaler((1, 2), copy=False), Normalizer(copy=False), GaussianNB()]
+    grid = {"gaussiannb__var_smoothing": [1e-9, 1e-3, 1e-1]}
+    known = GridSearchCV(make_pipeline(*steps), grid, cv=3, refit=False).fit(X, y)
+
+    search = SearchCV(
+        make_pipeline(*steps),
+        grid,
+        n_trials=None,
+        sampler="grid",
+        cv=3,
+        pruner=None,
+        return_train_score=True,
+        refit=False,
+        executor="inline",
+    )
+    found = search.fit(X, y)
+
+    for key in ("split0_test_score", "split1_test_score", "split2_test_score"):
+        np.testing.assert_array_equal(found.cv_results_[key], known.cv_results_[key])

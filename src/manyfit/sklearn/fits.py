@@ -6,6 +6,7 @@ fitted. Scores are equal to those of plain fits, to the last digit.
 """
 
 import contextlib
+import copy
 import os
 import threading
 import warnings
@@ -249,7 +250,9 @@ class TrialFits:
     ) -> Front:
         """Return the front up to the last of some forks, built on the longest one available."""
         if not forks:
-            return Front((), rows.X, rows.X_test, rows.X if self._sharing.train_scores else None)
+            # Steps may change rows in place, such as StandardScaler(copy=False): each its own.
+            X_train = copy.deepcopy(rows.X) if self._sharing.train_scores else None
+            return Front((), copy.deepcopy(rows.X), copy.deepcopy(rows.X_test), X_train)
         front: Front = self._store.front(
             self._paths[rows.fold][: forks[-1] + 1],
             lambda: self._made(pipeline, rows, forks),
