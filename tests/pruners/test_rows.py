@@ -57,14 +57,17 @@ def test_what_failed_or_began_again_is_forgotten() -> None:
 
 
 def test_the_reason_has_the_numbers() -> None:
-    """The reason says what the trial had, among how many, and what the last of the best has."""
+    """The reason says what the trial had, among how many, and what was needed."""
     story = story_of()
     for number in range(5):
         story.report(number, 20, 0.5 + number / 10)
 
-    assert story.report(9, 20, 0.75) == (
-        "accuracy 0.75 on 20 rows isn't among the best 2 of 6 trials there, the last of which has "
-        "0.8"
+    group = "that of the last of the best 2 of"
+    assert story.report(8, 20, 0.75) == (
+        f"accuracy 0.75 is worse than 0.8, {group} 6 trials on 20 rows"
+    )
+    assert story.report(9, 20, 0.8) == (
+        f"accuracy 0.8 is no better than {group} 7 trials on 20 rows"
     )
 
 

@@ -180,3 +180,20 @@ def test_wrong_arguments_are_refused(options, words):
 
     with pytest.raises(ValueError, match=words):
         search.fit(*load_iris(return_X_y=True))
+
+
+def test_lines_say_on_how_many_rows(capsys):
+    """Asked for lines, the search says of each fit on how many rows it was."""
+    searching(Model(), {"quality": [0.5]}, min_resources=60, verbose=2).fit(X, Y)
+
+    shown = capsys.readouterr().out
+    assert "each of 1 candidates on 60, 180 rows" in shown
+    assert [shown.count(f"n_resources={rows};") for rows in (60, 180)] == [3, 3]
+
+
+def test_too_few_rows_are_named_if_all_fits_fail():
+    """If no fit succeeds on the rows of the first rung, the error says how many these are."""
+    rare = (np.arange(180) < 6).astype(int)
+
+    with pytest.raises(ValueError, match="trials begin on 20 of 180 rows"):
+        searching(LogisticRegression(), {"C": [0.1, 1.0]}, min_resources=20).fit(X, rare)

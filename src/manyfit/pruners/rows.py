@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from manyfit._checks import check_number
 from manyfit.metric import Metric
-from manyfit.pruners.base import Pruner
+from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.trial import State, Trial
 
 
@@ -76,11 +76,7 @@ class _Rows:
         climb.results[step] = loss, goes_on
         if goes_on:
             return None
-        last = self._metric.loss(rung.losses[best - 1])
-        return (
-            f"{self._metric.name} {value:.4g} on {step} rows isn't among the best {best} of "
-            f"{len(rung.losses)} trials there, the last of which has {last:.4g}"
-        )
+        return self._reason(value, rung, step, best)
 
     def end(self, trial: Trial) -> None:
         if trial.state is State.FAIL:
@@ -101,3 +97,11 @@ class _Rows:
             rung = self._rungs[step]
             del rung.losses[bisect_left(rung.losses, loss)]
             rung.went_on[loss] -= went_on
+
+    def _reason(self, value: float, rung: _Rung, step: int, best: int) -> str:
+        last = self._metric.loss(rung.losses[best - 1])
+        where = f"the best {best} of {len(rung.losses)} trials on {step} rows"
+        if value == last:
+            return f"{self._metric.name} {value:.4g} is no better than that of the last of {where}"
+        shown, needed = tell_apart(value, last)
+        return f"{self._metric.name} {shown} is worse than {needed}, that of the last of {where}"

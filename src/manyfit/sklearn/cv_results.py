@@ -71,8 +71,10 @@ def names_in(trials: Iterable[Trial]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key.removeprefix(start) for key in keys if key.startswith(start)))
 
 
-def warn_of_failures(trials: Sequence[Trial], error_score: float) -> None:
-    """Warn once of fits that failed, with counts.
+def warn_of_failures(
+    trials: Sequence[Trial], error_score: float, rungs: Sequence[int] = ()
+) -> None:
+    """Warn once of fits that failed, with counts; with rungs, the numbers of rows of each.
 
     Raises:
         ValueError: All fits failed.
@@ -92,8 +94,8 @@ def warn_of_failures(trials: Sequence[Trial], error_score: float) -> None:
     if count and count == fits:
         raise ValueError(
             f"\nAll the {fits} fits failed.\nIt is very likely that your model is misconfigured.\n"
-            "You can try to debug the error by setting error_score='raise'.\n\n"
-            f"Below are more details about the failures:\n{details}"
+            "You can try to debug the error by setting error_score='raise'.\n"
+            f"{_few_rows(rungs)}\nBelow are more details about the failures:\n{details}"
         )
     if count:
         warnings.warn(
@@ -104,6 +106,15 @@ def warn_of_failures(trials: Sequence[Trial], error_score: float) -> None:
             FitFailedWarning,
             stacklevel=4,
         )
+
+
+def _few_rows(rungs: Sequence[int]) -> str:
+    if len(rungs) < 2:
+        return ""
+    return (
+        f"With halving, trials begin on {rungs[0]} of {rungs[-1]} rows. If these are too few, for "
+        "instance because a fold lacks a class, set min_resources to more.\n"
+    )
 
 
 def warn_of_scorers(trials: Sequence[Trial], error_score: float) -> None:

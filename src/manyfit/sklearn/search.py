@@ -88,9 +88,11 @@ class Search:
         objective = self._objective(self._executor, self._fronts(n_trials))
         if options.verbose > 0:
             folds = len(self.inputs.folds)
+            rungs = f" on {', '.join(map(str, self.rungs))} rows, the best to the end"
+            total = f", totalling {folds * n_trials} fits"
             print(
-                f"Fitting {folds} folds for each of {n_trials} candidates, totalling "
-                f"{folds * n_trials} fits"
+                f"Fitting {folds} folds for each of {n_trials} candidates"
+                f"{rungs if self.rungs else total}"
             )
         with objective.sharing or contextlib.nullcontext(), self._study() as study:
             try:
@@ -278,7 +280,8 @@ class Search:
             tracker = None
         if self.options.verbose < 2:
             return tracker
-        lines = FitLines(self.candidates.settings, len(self.inputs.folds))
+        folds, by_rows = len(self.inputs.folds), bool(self.rungs)
+        lines = FitLines(self.candidates.settings, folds, by_rows=by_rows)
         return [
             lines,
             *(tracker if isinstance(tracker, list | tuple) else [tracker] * bool(tracker)),

@@ -197,7 +197,7 @@ class SearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):  # type: 
         if not trials:
             raise ValueError(f"No fits were performed: the search ended with {result.reason}.")
         score = np.nan if self.error_score == "raise" else self.error_score
-        warn_of_failures(trials, score)
+        warn_of_failures(trials, score, search.rungs)
         warn_of_scorers(trials, score)
         names = search.scoring.names or names_in(trials) or (ONLY,)
         self.multimetric_ = isinstance(search.scoring.scorer, dict) or names != (ONLY,)

@@ -16,11 +16,15 @@ class FitLines:
     Args:
         settings: Turns the params of a trial into settings of the estimator.
         folds: The number of folds.
+        by_rows: Whether a trial is evaluated on more and more rows, which are its steps.
     """
 
-    def __init__(self, settings: Callable[[Params], Mapping[str, Any]], folds: int) -> None:
+    def __init__(
+        self, settings: Callable[[Params], Mapping[str, Any]], folds: int, *, by_rows: bool = False
+    ) -> None:
         self._settings = settings
         self._folds = folds
+        self._by_rows = by_rows
 
     def open(self, study: StudyInfo, history: Sequence[Trial]) -> None:
         pass
@@ -32,17 +36,20 @@ class FitLines:
         if isinstance(event, Reported) and trial is not None:
             for fold in range(self._folds):
                 if f"split{fold}_fit_time" in event.metrics:
-                    print(self._line(fold, event.metrics, trial))
+                    settings = dict(self._settings(trial.params))
+                    if self._by_rows:
+                        settings["n_resources"] = event.step
+                    print(self._line(fold, event.metrics, settings))
 
     def close(self, reason: str, trials: Sequence[Trial], outcome: Outcome | None = None) -> None:
         pass
 
-    def _line(self, fold: int, metrics: Mapping[str, float], trial: Trial) -> str:
-        settings = ", ".join(f"{name}={v}" for name, v in self._settings(trial.params).items())
+    def _line(self, fold: int, metrics: Mapping[str, float], settings: Mapping[str, Any]) -> str:
+        told = ", ".join(f"{name}={value}" for name, value in settings.items())
         start = f"split{fold}_"
         own = {key.removeprefix(start): v for key, v in metrics.items() if key.startswith(start)}
         seconds = own["fit_time"] + own["score_time"]
-        shown = f"{settings};{_scores(own)} total time={seconds:6.1f}s"
+        shown = f"{told};{_scores(own)} total time={seconds:6.1f}s"
         label = f"[CV {fold + 1}/{self._folds}] END "
         return label + "." * max(0, _WIDTH - len(label) - len(shown)) + shown
 
