@@ -21,7 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from manyfit import Choice, ExecutorError, Float, StudyChangedError
+from manyfit import Choice, ExecutorError, Float, StudyChangedError, report
+from manyfit.callbacks import SklearnCallback
 from manyfit.sklearn import SearchCV
 from manyfit.testing.remote import ProcessCluster, ProcessClusterExecutor
 
@@ -51,6 +52,8 @@ class Model(ClassifierMixin, BaseEstimator):
             raise ArithmeticError("an unlucky setting")
         if self.action == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.action == "report":
+            report(0, mean_test_score=99.0)
         if self.action == "interrupt":
             signal.raise_signal(signal.SIGINT)
         self.classes_ = np.unique(y)
@@ -62,6 +65,24 @@ class Model(ClassifierMixin, BaseEstimator):
 
     def score(self, X, y, sample_weight=None):
         return float("nan") if self.action == "nan" else self.quality + 0.001 * len(X) % 0.01
+
+
+@pytest.mark.parametrize("options", [{}, {"halving": "rows", "pruner": "auto"}])
+def test_what_a_fit_reports_is_not_a_report_of_the_search(iris, options):
+    """Its steps would collide with those of the folds, and its scores be compared with theirs."""
+    search = searching(Model(action="report"), {"quality": [0.5, 0.7]}, **options).fit(*iris)
+
+    assert list(search.cv_results_["state"]) == ["COMPLETE", "COMPLETE"]
+    assert search.best_params_ == {"quality": 0.7}
+
+
+def test_callbacks_within_a_search_do_nothing(iris):
+    """A callback of an estimator finds no trial of its own to report to."""
+    model = LogisticRegression(max_iter=500).set_callbacks(SklearnCallback(*iris))
+
+    search = searching(model, {"C": [0.1, 1.0]}).fit(*iris)
+
+    assert list(search.cv_results_["state"]) == ["COMPLETE", "COMPLETE"]
 
 
 # ── results ───────────────────────────────────────────────────────────────────────────────────────

@@ -15,8 +15,8 @@ class SklearnCallback:
     scored.
 
     Scikit-learn 1.9 calls callbacks in the iterations of `LogisticRegression` only, with the solver
-    `"lbfgs"`. In a pipeline or a search it is refused, since the validation rows lack what the
-    steps before do.
+    `"lbfgs"`. In a pipeline or a search of scikit-learn it is refused, since the validation rows
+    lack what the steps before do; in a `SearchCV`, which reports by itself, it does nothing.
 
     Args:
         X_val: The features of validation rows.

@@ -16,7 +16,7 @@ from manyfit.sklearn.fold import Data, Fits, Fold, FoldResult, fit_fold, fold_ro
 from manyfit.sklearn.saved import saved_by
 from manyfit.sklearn.scoring import ONLY, Scoring, ScoringError
 from manyfit.sklearn.spaces import SettingsSpace
-from manyfit.worker.context import report
+from manyfit.worker.context import ignoring_reports, report
 
 # The name under which the tuned score is reported, and its mean returned. It says nothing of the
 # direction, which would be doubted: larger is better, even where the score is a negated error.
@@ -131,19 +131,21 @@ class FoldsObjective:
             if math.isfinite(score):
                 share = 0.5 ** (self.stages - stage)
                 shown = {METRIC: score, STAGE: share, STAGE_TIME: seconds}
-                report(stage, **shown, **saved_by(fits, fold.number))
+                with ignoring_reports(False):
+                    report(stage, **shown, **saved_by(fits, fold.number))
 
         try:
-            result = fit_fold(
-                configured(self.estimator, settings),
-                self._data,
-                fold,
-                self.scoring,
-                train_scores=self.train_scores,
-                fits=fits,
-                stages=self.stages if fold.number == 0 else 0,
-                tell=tell,
-            )
+            with ignoring_reports():  # the estimator's own count the steps of one fit
+                result = fit_fold(
+                    configured(self.estimator, settings),
+                    self._data,
+                    fold,
+                    self.scoring,
+                    train_scores=self.train_scores,
+                    fits=fits,
+                    stages=self.stages if fold.number == 0 else 0,
+                    tell=tell,
+                )
             if not result.error and self.scoring.tuned is None and ONLY not in result.test:
                 self.scoring.to_tune(result.test)
         except ScoringError as error:

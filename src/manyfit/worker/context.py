@@ -58,9 +58,9 @@ def current_trial() -> CurrentTrial | None:
 def report(step: int, **metrics: float) -> None:
     """Report metrics at a step; ends the trial if it has become hopeless.
 
-    It does nothing in a plain call of the objective. It may be called from threads that the
-    objective started; in processes that it forked, it does nothing. The tuned metric may be NaN;
-    the pruner then ends the trial.
+    It does nothing in a plain call of the objective, in processes that it forked, and in a fit of
+    `SearchCV`, which reports by itself. It may be called from threads that the objective started.
+    The tuned metric may be NaN; the pruner then ends the trial.
 
     Args:
         step: An epoch, a round, a number of examples: a whole number of at least 0 that rises from
@@ -76,7 +76,7 @@ def report(step: int, **metrics: float) -> None:
         >>> for epoch in range(3):
         ...     report(epoch, loss=1.0 / (1 + epoch))
     """
-    context = _find()
+    context = reporting()
     if context is not None:
         context.report(step, metrics)
 
@@ -138,6 +138,7 @@ class Context:
         self.trial = trial
         self.domains = domains or {}
         self.metric = metric
+        self.reports_itself = False  # whether reports of what the objective calls are ignored
         self.is_optunas = False  # whether the objective receives a trial with Optuna's methods
         self.last_step = -1  # of the latest report; -1 before the first
         # An error by which the attempt fails, however its objective ends: a library that called a
@@ -280,7 +281,21 @@ def current_context() -> Context | None:
 def reporting() -> Context | None:
     """Return the running attempt to which `report` would report now; None if to none."""
     context = _find()
-    return context if context is not None and context.is_heard else None
+    return context if context and context.is_heard and not context.reports_itself else None
+
+
+@contextlib.contextmanager
+def ignoring_reports(ignored: bool = True) -> Iterator[None]:
+    """Ignore reports within the block, or hear them in spite of an outer block."""
+    context = _find()
+    if context is None:
+        yield
+        return
+    before, context.reports_itself = context.reports_itself, ignored
+    try:
+        yield
+    finally:
+        context.reports_itself = before
 
 
 def _find() -> Context | None:
