@@ -40,13 +40,19 @@ def table_of(
             trial.number,
             trial.state.value,
             trial.metrics.get(metric.name),
-            None if trial.seconds is None else round(trial.seconds, 1),
+            _seconds(trial.seconds),
             *(redact_value(name, trial.params.get(name)) for name in names),
             *[trial.reason] * has_reasons,
         )
         for trial in trials
     ]
     return columns, rows
+
+
+def _seconds(seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    return round(seconds, 1) if seconds >= 10 else float(f"{seconds:.3g}")
 
 
 def flattened(trials: Iterable[Trial], space: Space) -> list[Trial]:

@@ -10,8 +10,9 @@ import pytest
 
 from manyfit import Choice, Float, Int, Metric, Space, StudyResult
 from manyfit.plots import measures, params, study, work
-from manyfit.plots.chart import Bars, Chart, Dots, Line, Panel
+from manyfit.plots.chart import Axis, Bars, Chart, Dots, Line, Panel
 from manyfit.plots.figure import figure
+from manyfit.plots.pixels import Scale
 from manyfit.plots.svg import drawn
 from manyfit.testing.samplers import LOSS, finished, trial
 from manyfit.trial import Attempt, Failed, Finished, Lost, Pruned
@@ -148,6 +149,19 @@ class TestModel:
         (cells, *_) = params.contour(result, model, ["rate", "depth"]).panels[0].marks
         column = int(np.argmax(np.array(cells.strengths).sum(axis=0)))
         assert abs(cells.x[column] - 0.5) < 0.1
+
+    def test_ticks_are_round_numbers(self, result, model):
+        """Of a heat map, whose axes are places in the space, too."""
+        (panel,) = params.contour(result, model, ["rate", "depth"]).panels
+        found = {axis.title: [text for _, text in axis.ticks] for axis in (panel.x, panel.y)}
+        assert found == {
+            "rate": ["0.0001", "0.001", "0.01", "0.1", "1"],
+            "depth": ["2", "4", "6", "8"],
+        }
+
+    def test_a_narrow_logarithmic_range_has_ticks(self):
+        """Although no power of ten is in it."""
+        assert len(Scale(Axis(log=True), 0.21, 0.45).ticks) > 2
 
     def test_too_few_trials_have_none(self):
         """With seven completed trials, pictures show trials alone."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from manyfit.choice import Choice
+from manyfit.domain import Int
 from manyfit.plots.bins import histogram
 from manyfit.plots.chart import Axis, Band, Bars, Cells, Chart, Line, Mark, Panel, Words
-from manyfit.plots.scales import ParamScale, value_axis
+from manyfit.plots.pixels import Scale
+from manyfit.plots.scales import ParamScale, extent, value_axis
 from manyfit.plots.study import Studied, best_of, completed, dots, evenly, searched, stored, told
 from manyfit.trackers.progress import counted
 from manyfit.trial import State, Trial
@@ -222,6 +224,11 @@ def _unit_ticks(scale: ParamScale, count: int = 4) -> tuple[tuple[float, str], .
     if isinstance(domain, Choice):
         few = list(domain.labels)[:12]
         return tuple((scale.unit(each), scale.shown(each)) for each in few)
+    if domain.prior is None:
+        axis = replace(scale.axis, whole=isinstance(domain, Int))
+        return tuple(
+            (scale.unit(each), text) for each, text in Scale(axis, *extent(domain)[:2]).ticks
+        )
     values = [domain.decode(n / count) for n in range(count + 1)]
     return tuple((scale.unit(each), f"{each:.3g}") for each in dict.fromkeys(values))
 

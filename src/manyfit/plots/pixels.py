@@ -34,11 +34,10 @@ class Scale:
         if self.axis.ticks:
             return list(self.axis.ticks)
         low, high = sorted((self.low, self.high))
-        return list(
-            _log_ticks(low, high)
-            if self.axis.log
-            else _round_ticks(low, high, least=1.0 if self.axis.whole else 0.0)
-        )
+        decades = list(_log_ticks(low, high)) if self.axis.log else []
+        if len(decades) > 1:
+            return decades
+        return list(_round_ticks(low, high, least=1.0 if self.axis.whole else 0.0))
 
 
 def _round_ticks(low: float, high: float, least: float) -> Iterator[tuple[float, str]]:

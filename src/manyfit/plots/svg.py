@@ -153,7 +153,10 @@ class _Drawing:
                 yield f'<path class="grid" d="M{place:.1f} {at:.1f}V{self._y.end:.1f}"/>'
             if self._slanted:
                 turn = f' transform="rotate(-35 {place:.1f} {at + 12:.1f})"'
-                yield _text(place, at + 12, _cut(label), "end", "tick", turn=turn)
+                most = max(4, int(place / (_LETTER * math.cos(math.radians(35)))))  # to the edge
+                yield _text(
+                    place, at + 12, on_one_line(_cut(label), most), "end", "tick", turn=turn
+                )
             else:
                 yield _text(place, at + 15, _cut(label), "middle", "tick")
 

@@ -326,9 +326,11 @@ def duration(seconds: float) -> str:
     """Format seconds for reading.
 
     Example:
-        >>> [duration(s) for s in (0.42, 8, 61, 3_720, 90_000)]
-        ['0.4 s', '8 s', '1 min 1 s', '1 h 2 min', '25 h 0 min']
+        >>> [duration(s) for s in (0.0042, 0.42, 8, 61, 3_720, 90_000)]
+        ['4.2 ms', '0.4 s', '8 s', '1 min 1 s', '1 h 2 min', '25 h 0 min']
     """
+    if 1e-5 <= seconds < 0.095:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 1:
         return f"{max(seconds, 0):.1f} s"
     whole = round(seconds)
