@@ -301,3 +301,24 @@ def test_steps_that_change_rows_in_place_change_their_own(iris):
 
     for key in ("split0_test_score", "split1_test_score", "split2_test_score"):
         np.testing.assert_array_equal(found.cv_results_[key], known.cv_results_[key])
+
+
+class Stateless(TransformerMixin, BaseEstimator):
+    """A transformer that learns nothing, and so has no attribute that ends in _."""
+
+    def fit(self, X, y=None):
+        time.sleep(0.03)
+        return self
+
+    def transform(self, X):
+        return X**2
+
+
+def test_a_step_without_state_is_shared(iris):
+    """A front may end with a step in which nothing shows that it is fitted."""
+    grid = {"gaussiannb__var_smoothing": [1e-9, 1e-3]}
+
+    known, found = pair(make_pipeline(Stateless(), GaussianNB()), grid, iris)
+
+    assert_equal_scores(known, found)
+    assert found.savings_.hits == 3

@@ -124,8 +124,20 @@ class Front:
     def advanced(self, part: Pipeline, rows: FoldRows) -> "Front":
         """Return a longer front, with further steps fitted on the output of these."""
         X = part.fit_transform(self.X, rows.y, **_params_of(part, rows, "fit_transform"))
-        X_train = None if self.X_train is None else part.transform(self.X_train)
-        return Front((*self.steps, *part.steps), X, part.transform(self.X_test), X_train)
+        X_test = _transformed(part, self.X_test)
+        X_train = None if self.X_train is None else _transformed(part, self.X_train)
+        return Front((*self.steps, *part.steps), X, X_test, X_train)
+
+
+def _transformed(part: Pipeline, X: Any) -> Any:
+    """Return rows as transformed by fitted steps.
+
+    `Pipeline.transform` refuses a last step that shows no sign of being fitted, as it has no state.
+    """
+    for _, step in part.steps:
+        if step is not None and step != "passthrough":
+            X = step.transform(X)
+    return X
 
 
 class PlainFits:
