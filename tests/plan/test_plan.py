@@ -277,3 +277,5 @@ def test_the_command_line(tmp_path, capsys):
     assert "Plan of 6 trials, from the record of credit" in capsys.readouterr().out
     assert main([*arguments, "--json"]) == 0
     assert [row["slots"] for row in json.loads(capsys.readouterr().out)["rows"]] == [1, 2]
+    assert main([*arguments, "--memory", "nan"]) == 2
+    assert "memory must be a number of bytes" in capsys.readouterr().err

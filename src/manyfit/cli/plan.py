@@ -48,7 +48,7 @@ def run(page: Page, arguments: argparse.Namespace) -> int:
         arguments.trials,
         slots=arguments.slots,
         cores=arguments.cores,
-        memory=None if arguments.memory is None else int(arguments.memory * 1e9),
+        memory=None if arguments.memory is None else arguments.memory * 1e9,
         machines=arguments.machines,
         price=arguments.price,
     )

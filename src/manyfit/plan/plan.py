@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from manyfit import _optional
 from manyfit.metric import Metric
-from manyfit.trackers.progress import duration
+from manyfit.trackers.progress import counted, duration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,7 @@ class Plan:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield f"Plan of {self.n_trials} trials, from the record of {self.name}"
+        yield f"Plan of {counted(self.n_trials, 'trial')}, from the record of {self.name}"
         head = ["slots", "machines", "time", f"best {self.metric.name}", "used"]
         cells = [head + ["cost"] * (self.rows[0].cost is not None), *map(_cells, self.rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -234,9 +234,10 @@ def _notes(rows: Sequence[PlanRow], measured: Measured, size: _Size) -> Iterator
             "don't slow one another down."
         )
     else:
+        cores = "less than 0.1" if measured.cores < 0.05 else f"{measured.cores:.1f}"
         held = f" and {_bytes(measured.memory)}" if measured.memory else ""
         yield (
-            f"A trial uses {measured.cores:.1f} cores{held}; a machine of {size.cores} cores and "
+            f"A trial uses {cores} cores{held}; a machine of {size.cores} cores and "
             f"{_bytes(size.memory)} has room for {size.room(measured)} at a time."
         )
     by_memory = size.by_memory(measured)

@@ -153,10 +153,10 @@ class _Drawing:
                 yield f'<path class="grid" d="M{place:.1f} {at:.1f}V{self._y.end:.1f}"/>'
             if self._slanted:
                 turn = f' transform="rotate(-35 {place:.1f} {at + 12:.1f})"'
-                most = max(4, int(place / (_LETTER * math.cos(math.radians(35)))))  # to the edge
-                yield _text(
-                    place, at + 12, on_one_line(_cut(label), most), "end", "tick", turn=turn
-                )
+                turned = math.radians(35)  # the label ends before the left and the lower edge
+                room = min(place / math.cos(turned), (self._size[1] - at - 18) / math.sin(turned))
+                shown = on_one_line(_cut(label), max(4, int(room / _LETTER)))
+                yield _text(place, at + 12, shown, "end", "tick", turn=turn)
             else:
                 yield _text(place, at + 15, _cut(label), "middle", "tick")
 
