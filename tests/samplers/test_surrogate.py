@@ -10,6 +10,7 @@ from scipy.optimize import approx_fprime
 from manyfit.samplers.cube import Cube
 from manyfit.samplers.outcomes import standardised
 from manyfit.samplers.surrogate import (
+    JOINT,
     Posterior,
     Prior,
     Theta,
@@ -53,8 +54,8 @@ def theta_of(points, length=0.5, additive=0.5, joint=0.5, noise=1e-4):
     return Theta(np.log([length] * points.dimensions + variances))
 
 
-def some_theta(points, seed=0):
-    means, deviations = Prior().moments(points.dimensions)
+def some_theta(points, seed, prior=JOINT):
+    means, deviations = prior.moments(points.dimensions)
     return Theta(means + deviations * np.random.default_rng(seed).standard_normal(len(means)))
 
 
@@ -88,7 +89,7 @@ class TestKernel:
         """With the noise, it is a covariance, whatever the hyperparameters and branches."""
         points = points_of(SPACE, 60, seed)
         points = with_trends(points) if trends else points
-        theta = some_theta(points, seed)
+        theta = some_theta(points, seed, Prior())
         matrix = kernel(theta, points, points)
 
         assert matrix == pytest.approx(matrix.T)
@@ -97,7 +98,7 @@ class TestKernel:
     def test_parts(self):
         """Between some points and others it is the block of the whole matrix."""
         points = with_trends(points_of(SPACE, 20))
-        theta = some_theta(points)
+        theta = some_theta(points, 0, Prior())
         whole = kernel(theta, points, points)
 
         assert kernel(theta, points[:5], points[5:]) == pytest.approx(whole[:5, 5:])
@@ -120,32 +121,34 @@ class TestKernel:
 
 
 class TestLearning:
+    @pytest.mark.parametrize("prior", [Prior(), JOINT], ids=["both parts", "joint part"])
     @pytest.mark.parametrize("trends", [False, True])
     @pytest.mark.parametrize("seed", range(3))
-    def test_what_is_minimised(self, seed, trends):
+    def test_what_is_minimised(self, seed, trends, prior):
         """It is the posterior density of the very kernel that predicts: GPML equation 5.8."""
         points = points_of(SPACE, 25, seed)
         points = with_trends(points) if trends else points
         losses = np.random.default_rng(seed).standard_normal(25)
-        theta = some_theta(points, seed)
-        means, deviations = Prior().moments(points.dimensions)
+        theta = some_theta(points, seed, prior)
+        means, deviations = prior.moments(points.dimensions)
         value, _ = negative_log_posterior(points, losses, means, deviations)(theta.logs)
 
         noisy = kernel(theta, points, points) + theta.variances[2] * np.eye(25)
         rest = losses - trend(points)
-        prior = np.sum(((theta.logs - means) / deviations) ** 2)
-        expected = (rest @ solve(noisy, rest) + np.linalg.slogdet(noisy)[1] + prior) / 2
+        against = np.sum(((theta.logs - means) / deviations) ** 2)
+        expected = (rest @ solve(noisy, rest) + np.linalg.slogdet(noisy)[1] + against) / 2
         assert value == pytest.approx(expected, rel=1e-6)
 
+    @pytest.mark.parametrize("prior", [Prior(), JOINT], ids=["both parts", "joint part"])
     @pytest.mark.parametrize("trends", [False, True])
     @pytest.mark.parametrize("seed", range(3))
-    def test_its_gradient(self, seed, trends):
+    def test_its_gradient(self, seed, trends, prior):
         """The gradient is what differences say: GPML equation 5.9."""
         points = points_of(SPACE, 25, seed)
         points = with_trends(points) if trends else points
         losses = np.random.default_rng(seed).standard_normal(25)
-        at = some_theta(points, seed).logs
-        function = negative_log_posterior(points, losses, *Prior().moments(points.dimensions))
+        at = some_theta(points, seed, prior).logs
+        function = negative_log_posterior(points, losses, *prior.moments(points.dimensions))
 
         slopes = approx_fprime(at, lambda logs: function(logs)[0], 1e-6)
         assert function(at)[1] == pytest.approx(slopes, rel=1e-3, abs=1e-3)

@@ -18,7 +18,7 @@ from manyfit.samplers.acquisition import candidates, log_expected_improvement
 from manyfit.samplers.cube import Array, Cube, Points, Rows
 from manyfit.samplers.earlier import Earlier
 from manyfit.samplers.outcomes import Outcomes, cross_section, standardised
-from manyfit.samplers.surrogate import MOST_LEARNED, Posterior, Theta, fit
+from manyfit.samplers.surrogate import JOINT, MOST_LEARNED, Posterior, Theta, fit
 from manyfit.samplers.threads import one_thread
 from manyfit.samplers.transfer import Transfer
 from manyfit.space import Choice, Space
@@ -48,7 +48,7 @@ _MOST_COMPARED = 250_000
 # The least improvement worth a trial, as a share of the losses' standard deviation over the space
 # (the margin of Lizotte, "Practical Bayesian optimization", 2008). Without it, ever smaller gains
 # in one branch keep the search away from another in which only bad points are known.
-_GAIN = 0.003
+_GAIN = 0.01
 
 
 class GPSampler:
@@ -198,7 +198,8 @@ class GPSampler:
             pairs = _MOST_COMPARED // max(self._cube.dimensions, 1)
             used = cross_section(losses, min(MOST_LEARNED, int(math.sqrt(2 * pairs))))
             points = self._points(np.array(self._rows)[used])
-            self._learned = count, fit(points, standardised(losses[used], points.votes()))
+            losses = standardised(losses[used], points.votes())
+            self._learned = count, fit(points, losses, JOINT)
         return self._learned[1]
 
     def _points(self, rows: Rows) -> Points:

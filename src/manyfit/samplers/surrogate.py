@@ -1,11 +1,7 @@
 """A Gaussian process, which predicts the losses of untried configurations.
 
 Its kernel is a sum of two parts. In the additive part each param has an effect of its own; in the
-joint part params interact. Hyperparameters act mostly on their own (Hutter et al., "An efficient
-approach for assessing hyperparameter importance", 2014), and main effects can be learned from few
-trials, however many params there are (Duvenaud et al., "Additive Gaussian processes", 2011). The
-joint part learns the rest as trials arrive. With lengthscales l, and D params active in a typical
-configuration::
+joint part params interact. With lengthscales l, and D params active in a typical configuration::
 
     k(x, y) = s² / D  Σ_d  m(r_d / l_d)  +  t² m(√(Σ_d (r_d / l_d)² / D))
 
@@ -14,6 +10,12 @@ interval, or 1 for two options that differ (the Hamming distance). A param contr
 additive part only if it is active in both configurations. The division by D in the joint
 part is the scaling of lengthscales by √D of Hvarfner et al., "Vanilla Bayesian optimization
 performs great in high dimensions" (2024), section 5.
+
+Hyperparameters act mostly on their own (Hutter et al., "An efficient approach for assessing
+hyperparameter importance", 2014), and main effects can be learned from few trials (Duvenaud et al.,
+"Additive Gaussian processes", 2011): with the additive part a model explains trials well. A sampler
+does better without (`JOINT`): main effects learned from a few trials are believed everywhere, also
+in regions where no trial has been, and it would stay away from these.
 
 If there are earlier studies, the prediction of each is a trend f_s, and the function is
 Σ_s ρ_s f_s(x) plus a process with this kernel: the autoregressive model of Kennedy &
@@ -41,6 +43,8 @@ MOST_LEARNED = 120
 _SQRT5 = math.sqrt(5.0)
 # Mean and standard deviation of the weight of a trend; S trends have a mean of 1 / S times this.
 _WEIGHT = (0.7, 0.7)
+# An additive part whose variance is smaller isn't computed.
+_NOTHING = 1e-9
 # Added to the noise, so that equal configurations leave the matrix positive definite.
 _JITTER = 1e-6
 
@@ -68,6 +72,10 @@ class Prior:
         each = [self.length] * dimensions + [self.additive, self.joint, self.noise]
         means, deviations = np.array(each).T
         return means, deviations
+
+
+# Params act together only, and their effects are simpler than in `Prior()`.
+JOINT = Prior(length=(0.0, 1.0), additive=(-30.0, 0.1), joint=(0.0, 1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +106,9 @@ def kernel(theta: Theta, one: Points, other: Points) -> Array:
     additive, joint, _ = theta.variances
     count = one.typical
     squares = squared_distances(scaled(theta, one), scaled(theta, other))
-    process = (additive / count) * _alone(theta, one, other)
-    process += joint * matern(_SQRT5 * np.sqrt(squares / count))
+    process = joint * matern(_SQRT5 * np.sqrt(squares / count))
+    if additive > _NOTHING:
+        process += (additive / count) * _alone(theta, one, other)
     return process + _WEIGHT[1] ** 2 * (one.trends @ other.trends.T)
 
 
@@ -175,23 +184,21 @@ def negative_log_posterior(
     """Return a function of θ that returns -log p(θ | data), up to a constant, and its gradient."""
     pairs = np.triu_indices(len(losses), 1)
     squares = _squares_of_each(points, pairs)
+    effects = _main_effects(points, pairs, squares)
     present = points.active.sum(axis=1) / points.typical
-    both: Array | float = 1.0
-    if not points.active.all():
-        both = (points.active[pairs[0]] * points.active[pairs[1]]).T
     losses = losses - trend(points)
     weights = _WEIGHT[1] ** 2 * (points.trends @ points.trends.T)
     count = points.typical
 
     def value_and_gradient(logs: Array) -> tuple[float, Array]:
         additive, joint, noise = Theta(logs).variances
-        scaled = squares * np.exp(-2.0 * logs[:-3])[:, None]
-        a, b = _SQRT5 * np.sqrt(scaled), _SQRT5 * np.sqrt(scaled.sum(axis=0) / count)
-        decay_a, decay_b = np.exp(-a) * both, np.exp(-b)
-        alone = ((1.0 + a + a * a / 3.0) * decay_a).sum(axis=0) / count
-        together = (1.0 + b + b * b / 3.0) * decay_b
+        scales = np.exp(-2.0 * logs[:-3]) / count
+        b = _SQRT5 * np.sqrt(scales @ squares)
+        decay = joint * np.exp(-b)
+        together = (1.0 + b + b * b / 3.0) * decay
+        alone, slopes = effects(logs) if additive > _NOTHING else (0.0 * b, squares[:, :0])
         noisy = np.diag(additive * present + joint + noise)
-        noisy[pairs] = additive * alone + joint * together
+        noisy[pairs] = additive * alone + together
         factor, inverse = inverted(noisy.T + weights)
         alpha = inverse @ losses
         z = (logs - means) / deviations
@@ -200,16 +207,37 @@ def negative_log_posterior(
         # GPML equation 5.9: ½ tr((K⁻¹ - αα') ∂K/∂θ), where ∂m/∂(log l) = 5/3 (1 + a) exp(-a) r²/l².
         outer = inverse - np.outer(alpha, alpha)
         each, own = outer[pairs], 0.5 * np.diagonal(outer)
-        slope = (1.0 + a) * decay_a * additive + (1.0 + b) * decay_b * joint
-        lengths = (slope * scaled) @ each * (5.0 / 3.0 / count)
+        lengths = scales * (squares @ ((1.0 + b) * decay * each))
+        lengths += additive * (slopes @ each[: slopes.shape[1]])
         variances = [
             additive * (each @ alone + own @ present),
-            joint * (each @ together + own.sum()),
+            each @ together + joint * own.sum(),
             (noise - _JITTER) * own.sum(),
         ]
-        return float(value), np.concatenate([lengths, variances]) + z / deviations
+        return float(value), np.concatenate([5.0 / 3.0 * lengths, variances]) + z / deviations
 
     return value_and_gradient
+
+
+def _main_effects(
+    points: Points, pairs: tuple[NDArray[np.intp], ...], squares: Array
+) -> Callable[[Array], tuple[Array, Array]]:
+    """Return a function of θ that returns the additive part of pairs, and its slopes.
+
+    The part has variance 1; the slopes are 3/5 of the derivatives by the logs of lengthscales,
+    shape (D, pairs).
+    """
+    both: Array | float = 1.0
+    if not points.active.all():
+        both = (points.active[pairs[0]] * points.active[pairs[1]]).T
+
+    def value_and_slopes(logs: Array) -> tuple[Array, Array]:
+        scaled = squares * np.exp(-2.0 * logs[:-3])[:, None]
+        a = _SQRT5 * np.sqrt(scaled)
+        decay = np.exp(-a) * both / points.typical
+        return ((1.0 + a + a * a / 3.0) * decay).sum(axis=0), (1.0 + a) * decay * scaled
+
+    return value_and_slopes
 
 
 def _squares_of_each(points: Points, pairs: tuple[NDArray[np.intp], ...]) -> Array:
