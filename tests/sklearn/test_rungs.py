@@ -197,3 +197,21 @@ def test_too_few_rows_are_named_if_all_fits_fail():
 
     with pytest.raises(ValueError, match="trials begin on 20 of 180 rows"):
         searching(LogisticRegression(), {"C": [0.1, 1.0]}, min_resources=20).fit(X, rare)
+
+
+@pytest.mark.parametrize("min_resources", ["smallest", "exhaust"])
+def test_a_small_fold_keeps_some_rows(min_resources):
+    """The first rung has as many rows as it takes to leave the smallest fold one."""
+    folds = [(np.arange(150), np.arange(150, 156)), (np.arange(30, 180), np.arange(30))]
+
+    rows = rungs_of(9, cv=folds, min_resources=min_resources).rows
+
+    assert rows[0] > 180 / 6
+
+
+def test_a_fold_without_rows_is_refused():
+    """It is said before any fit."""
+    folds = [(np.arange(150), np.arange(0))]
+
+    with pytest.raises(ValueError, match="cv has a fold without rows"):
+        searching(Model(), {"quality": [0.5, 0.6]}, cv=folds).fit(X, Y)

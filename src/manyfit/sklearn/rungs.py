@@ -55,6 +55,7 @@ class Rungs:
         rows = (*_rows(least, factor, total), total)
         strata = _strata(options.estimator, inputs.data.y)
         seed = options.random_state if isinstance(options.random_state, int) else 0
+        _check_rows(rows[0], inputs.folds, total)
         sampled = [_sampled(inputs.folds, each / total, strata, seed) for each in rows[:-1]]
         folds = [fold for each in (*sampled, inputs.folds) for fold in each]
         return cls(rows, tuple(Fold(i, f.train, f.test) for i, f in enumerate(folds)))
@@ -64,7 +65,7 @@ def _least(options: Any, inputs: Inputs, total: int, n_trials: int, factor: int)
     """Return the number of rows of the first rung."""
     given: Any = options.min_resources
     classes = len(np.unique(inputs.data.y)) if is_classifier(options.estimator) else 1
-    smallest = len(inputs.folds) * 2 * classes
+    smallest = max(len(inputs.folds) * 2 * classes, _fewest(inputs.folds, total))
     if given == "exhaust":
         last = math.floor(math.log(n_trials, factor))
         return min(total, max(smallest, int(total // factor**last)))
@@ -72,6 +73,22 @@ def _least(options: Any, inputs: Inputs, total: int, n_trials: int, factor: int)
         return min(total, smallest)
     names = "'smallest', 'exhaust'"
     return int(check_number("min_resources", given, least=1, most=total, whole=True, also=names))
+
+
+def _fewest(folds: Sequence[Fold], total: int) -> int:
+    """Return the number of rows of a rung that leaves each fold some to train on, and to test."""
+    return total // max(1, min(len(part) for each in folds for part in (each.train, each.test))) + 1
+
+
+def _check_rows(least: int, folds: Sequence[Fold], total: int) -> None:
+    for part in (part for each in folds for part in (each.train, each.test)):
+        if len(part) == 0:
+            raise ArgumentError("cv has a fold without rows to train on or to test")
+        if int(least / total * len(part)) == 0:
+            raise ArgumentError(
+                f"min_resources must leave each fold some rows, but of {len(part)} rows of a fold "
+                f"it leaves none: give {min(total, _fewest(folds, total))} or more, or 'exhaust'"
+            )
 
 
 def _rows(least: int, factor: int, total: int) -> Iterator[int]:
@@ -101,11 +118,6 @@ def _some(
     rows: NDArray[np.intp], share: float, strata: NDArray[Any] | None, seed: int
 ) -> NDArray[np.intp]:
     count = int(share * len(rows))
-    if count == 0:
-        raise ArgumentError(
-            f"min_resources must leave each fold some rows, but of {len(rows)} rows of a fold "
-            f"it leaves none: give a larger number, or 'exhaust'"
-        )
     within = None if strata is None else strata[rows]
     found = resample(rows, replace=False, random_state=seed, n_samples=count, stratify=within)
     return np.asarray(found, dtype=np.intp)
