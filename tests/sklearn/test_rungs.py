@@ -215,3 +215,11 @@ def test_a_fold_without_rows_is_refused():
 
     with pytest.raises(ValueError, match="cv has a fold without rows"):
         searching(Model(), {"quality": [0.5, 0.6]}, cv=folds).fit(X, Y)
+
+
+def test_a_search_that_cannot_halve_says_so():
+    """With so few trials that the first rung has all rows, it says what would help."""
+    with pytest.warns(UserWarning, match="nothing to halve: .* 180 of 180 rows.* n_trials=2"):
+        rungs = rungs_of(2, min_resources="exhaust")
+
+    assert rungs.rows == (180,)

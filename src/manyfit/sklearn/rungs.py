@@ -5,6 +5,7 @@ all rows: only scores on all rows are compared with one another in the end.
 """
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,8 @@ class Rungs:
         strata = _strata(options.estimator, inputs.data.y)
         seed = options.random_state if isinstance(options.random_state, int) else 0
         _check_rows(rows[0], inputs.folds, total)
+        if len(rows) == 1:
+            _warn(least, factor, total, n_trials)
         sampled = [_sampled(inputs.folds, each / total, strata, seed) for each in rows[:-1]]
         folds = [fold for each in (*sampled, inputs.folds) for fold in each]
         return cls(rows, tuple(Fold(i, f.train, f.test) for i, f in enumerate(folds)))
@@ -89,6 +92,16 @@ def _check_rows(least: int, folds: Sequence[Fold], total: int) -> None:
                 f"min_resources must leave each fold some rows, but of {len(part)} rows of a fold "
                 f"it leaves none: give {min(total, _fewest(folds, total))} or more, or 'exhaust'"
             )
+
+
+def _warn(least: int, factor: int, total: int, n_trials: int) -> None:
+    warnings.warn(
+        f"halving='rows' has nothing to halve: the first rung would have {least} of {total} rows, "
+        f"more than half, with n_trials={n_trials} and factor={factor}. All trials have all rows. "
+        "Give more trials, a smaller factor, or fewer min_resources",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def _rows(least: int, factor: int, total: int) -> Iterator[int]:
