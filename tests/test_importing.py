@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import pytest
@@ -28,6 +29,20 @@ def test_a_script(tmp_path):
     script.write_text(SCRIPT)
     with pytest.raises(ArgumentError, match="has no 'if __name__"):
         objective_at(f"{script}:train")
+
+
+def test_a_script_that_imports_multiprocessing_keeps_its_file(tmp_path):
+    """That import names the main program `__mp_main__`, too, whose commit isn't the script's."""
+    script = tmp_path / "train.py"
+    script.write_text(f"import multiprocessing\n{SCRIPT}if __name__ == '__main__':\n    pass\n")
+    program = (
+        "from manyfit.importing import objective_at; from manyfit.origin import code_of\n"
+        f"print(code_of(objective_at({f'{script}:train'!r}))['file'])"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert ended.stdout.strip() == str(script)
 
 
 def test_a_module_in_its_folder(tmp_path):

@@ -82,6 +82,8 @@ def _script(source: str) -> object:
             f"{source} has no 'if __name__ == \"__main__\":', so that to import it would run it"
         )
     sys.path.insert(0, str(Path(source).absolute().parent))
+    # Its first import, perhaps by the script, makes `__mp_main__` another name of `__main__`.
+    importlib.import_module("multiprocessing")
     spec = importlib.util.spec_from_file_location("__mp_main__", source)
     if spec is None or spec.loader is None:
         raise ImportError(f"{source} is no Python file")

@@ -64,7 +64,8 @@ def _show(page: Page, name: str, replay: Replay) -> None:
     finals = [each for each in replay.recorded if " at step " not in each]
     shown = replay.differing or finals or list(replay.recorded)
     rows = [(each, replay.recorded.get(each), replay.again.get(each)) for each in shown]
-    page.as_table(("metric", "on record", "again"), rows)
+    if rows:
+        page.as_table(("metric", "on record", "again"), rows)
     if replay.differing and not replay.changed:
         page.say(
             f"{counted(len(rows), 'metric')} differ with nothing changed that is on record: the "
