@@ -19,6 +19,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+import optuna
 from pruning_shapes import shapes
 
 from manyfit.domain import Float
@@ -27,6 +28,7 @@ from manyfit.pruners.asha import AshaPruner
 from manyfit.pruners.auto import AutoPruner, NoPruner, make_pruner
 from manyfit.pruners.base import Pruner, PrunerSettings
 from manyfit.pruners.median import MedianPruner
+from manyfit.pruners.optuna import OptunaPruner
 from manyfit.samplers.auto import make_sampler
 from manyfit.space import Space
 from manyfit.trial import Attempt, End, Failed, Finished, Measurement, Params, Pruned, Trial
@@ -38,6 +40,7 @@ PRUNERS: Mapping[str, PrunerSettings] = {
     "auto": AutoPruner(),
     "median": MedianPruner(),
     "median, min_steps=1": MedianPruner(min_steps=1),
+    "Optuna's median": OptunaPruner(optuna.pruners.MedianPruner()),
     "asha": AshaPruner(),
     "asha, min_steps=1": AshaPruner(min_steps=1),
 }
@@ -45,29 +48,49 @@ PRUNERS: Mapping[str, PrunerSettings] = {
 
 @dataclass(frozen=True)
 class Pool:
-    """The stored trainings of one task; those that diverged have values that are not finite."""
+    """The stored trainings of one task; those that diverged have values that are not finite.
 
-    curves: np.ndarray
+    Attributes:
+        curves: The losses of each training.
+        params: The params of each training.
+        names: The names of the params.
+        steps: The steps of each training; by default all have 0, 1, 2 and so on.
+    """
+
+    curves: Sequence[np.ndarray]
     params: np.ndarray
     names: tuple[str, ...] = ()
+    steps: Sequence[np.ndarray] = ()
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs of all trainings."""
+        return sum(map(len, self.curves))
+
+    def steps_of(self, index: int) -> np.ndarray:
+        """Return the steps at which a training reports."""
+        return self.steps[index] if self.steps else np.arange(len(self.curves[index]))
+
+    def params_of(self, index: int) -> Params:
+        """Return the params of a training."""
+        return dict(zip(self.names, self.params[index].tolist(), strict=True)) if self.names else {}
 
     def values(self, value: Callable[[np.ndarray], float]) -> np.ndarray:
         """Return what each training comes to; infinity where it diverges."""
-        finite = np.isfinite(self.curves).all(axis=1)
-        return np.array(
-            [value(c) if ok else np.inf for c, ok in zip(self.curves, finite, strict=True)]
-        )
+        return np.array([value(c) if np.isfinite(c).all() else np.inf for c in self.curves])
 
 
 class Drawn:
     """Picks trainings at random."""
 
     def __init__(self, pool: Pool, seed: int) -> None:
+        self._pool = pool
         self._order = np.random.default_rng(seed).permutation(len(pool.curves))
 
     def pick(self, number: int) -> tuple[int, Params]:
-        """Return the next training, and its params: none, since nobody looks."""
-        return int(self._order[number]), {}
+        """Return the next training, and its params."""
+        index = int(self._order[number])
+        return index, self._pool.params_of(index)
 
     def tell(self, trial: Trial) -> None:
         """Take no notice."""
@@ -95,7 +118,7 @@ class Sampled:
         distance = (((self._logs - point) / self._width) ** 2).sum(axis=1)
         index = int(np.where(self._left, distance, np.inf).argmin())
         self._left[index] = False
-        return index, dict(zip(self._pool.names, self._pool.params[index].tolist(), strict=True))
+        return index, self._pool.params_of(index)
 
 
 @dataclass(frozen=True)
@@ -131,7 +154,7 @@ class Study:
                 break
             for number, (index, before) in list(running.items())[: epochs - used]:
                 used += 1
-                trial, end = self._epoch(judge, before, self.pool.curves[index])
+                trial, end = self._epoch(judge, before, index)
                 running[number] = index, trial
                 if end is not None:
                     del running[number]
@@ -144,14 +167,15 @@ class Study:
         self.picks.tell(trial)
         return index, replace(trial, attempts=(Attempt(1, "slot", 0.0),))
 
-    def _epoch(self, judge: Pruner, trial: Trial, curve: np.ndarray) -> tuple[Trial, End | None]:
+    def _epoch(self, judge: Pruner, trial: Trial, index: int) -> tuple[Trial, End | None]:
         """Have a trial report once more; return it, and how it ended, if it did."""
-        step = len(trial.measurements)
-        trial = trial.measured(Measurement(step, {METRIC.name: float(curve[step])}, 0.0))
-        reason = judge.report(trial, step, curve[step])
+        curve, epoch = self.pool.curves[index], len(trial.measurements)
+        step = int(self.pool.steps_of(index)[epoch])
+        trial = trial.measured(Measurement(step, {METRIC.name: float(curve[epoch])}, 0.0))
+        reason = judge.report(trial, step, float(curve[epoch]))
         end: End | None = None
         # What is asked to stop at its last step has nothing left to stop.
-        if step + 1 == len(curve):
+        if epoch + 1 == len(curve):
             low = self.value(curve) if np.isfinite(curve).all() else np.nan
             end = Failed("diverged") if np.isnan(low) else Finished(low, {METRIC.name: low})
         elif reason is not None:
@@ -189,10 +213,10 @@ def measure(pool: Pool, seed: int, pruner: PrunerSettings, asked: argparse.Names
         picks = Drawn(pool, seed) if drawn else Sampled(asked.sampler, pool, seed)
         return Study(pool, picks, pruner, asked.slots, value).run(trials, epochs)
 
-    size, length = pool.curves.shape
-    plain = run(NoPruner(), asked.trials, size * length)
-    study = run(pruner, asked.trials, size * length)
-    budget = run(pruner, size, BUDGET * length)
+    size = len(pool.curves)
+    plain = run(NoPruner(), asked.trials, pool.epochs)
+    study = run(pruner, asked.trials, pool.epochs)
+    budget = run(pruner, size, BUDGET * pool.epochs // size)
     values = np.sort(pool.values(value))
     best, median = values[0], values[np.isfinite(values).sum() // 2]
 
@@ -212,6 +236,17 @@ def tasks() -> Iterator[tuple[str, Pool]]:
         yield path.stem, Pool(stored["valid"].astype(float), params, names)
 
 
+def scheduled(folder: Path, *, blind: bool) -> Iterator[tuple[str, Pool]]:
+    """Yield the name and the trainings of each pool that benchmarks/pruning_pools.py made."""
+    for path in sorted(folder.glob("*.npz")):
+        stored = np.load(path)
+        steps = [each[each >= 0] for each in stored["steps"]]
+        curves = [row[: len(each)] for row, each in zip(stored["curves"], steps, strict=True)]
+        names = () if blind else tuple(map(str, stored["names"]))
+        kept = " (kept back)" if stored["kept"] else ""
+        yield path.stem + kept, Pool(curves, stored["params"], names, steps)
+
+
 def show(name: str, rows: Sequence[Row]) -> None:
     """Print the means of some studies as a line of a table."""
     lost = [row.lost for row in rows]
@@ -226,6 +261,12 @@ def show(name: str, rows: Sequence[Row]) -> None:
     )
 
 
+def _asked_for(asked: argparse.Namespace) -> list[tuple[str, Pool]]:
+    if asked.shapes:
+        return [(name, Pool(curves, np.empty(0))) for name, curves in shapes()]
+    return list(scheduled(asked.pools, blind=asked.blind) if asked.pools else tasks())
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser()
@@ -236,8 +277,10 @@ def main() -> None:
     parser.add_argument("--last", action="store_true", help="a trial's value is its last loss")
     parser.add_argument("--only", choices=PRUNERS, help="one pruner, and each task of its own")
     parser.add_argument("--shapes", action="store_true", help="made-up curves")
+    parser.add_argument("--pools", type=Path, help="a folder that pruning_pools.py has filled")
+    parser.add_argument("--blind", action="store_true", help="with --pools: no params are told")
     asked = parser.parse_args()
-    pools = [(n, Pool(c, np.empty(0))) for n, c in shapes()] if asked.shapes else list(tasks())
+    pools = _asked_for(asked)
     if not pools:
         print("No learning curves: set MANYFIT_BENCH to the folder that holds learning-curves/.")
         return
@@ -252,7 +295,7 @@ def main() -> None:
             (task, [measure(pool, seed, PRUNERS[name], asked) for seed in range(asked.seeds)])
             for task, pool in pools
         ]
-        for task, rows in studies if asked.only or asked.shapes else []:
+        for task, rows in studies if asked.only or asked.shapes or asked.pools else []:
             show(f"{name}: {task}", rows)
         show(name, [row for _, rows in studies for row in rows])
 

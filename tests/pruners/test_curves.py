@@ -88,3 +88,23 @@ class TestLengths:
 
         lengths.end(ended(Finished(0.5, {}), 50))
         assert lengths.typical == 50
+
+    @pytest.mark.parametrize(
+        ("lasts", "differ"),
+        [
+            ((), False),
+            ((9,), False),
+            ((9, 9, 9, 9, 99), False),
+            ((0, 9, 9, 9, 9), False),
+            ((9, 9, 10, 11), False),
+            ((9, 9, 9, 99, 99), True),
+            ((8, 13, 26, 49), True),
+        ],
+    )
+    def test_whether_lengths_differ(self, lasts: tuple[int, ...], differ: bool) -> None:
+        """Lengths differ if more than one in five is much longer or shorter than the others."""
+        lengths = Lengths()
+        for last in lasts:
+            lengths.end(ended(Finished(0.5, {}), last))
+
+        assert lengths.differ == differ

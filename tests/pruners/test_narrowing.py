@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from manyfit.metric import Metric
 from manyfit.pruners.auto import AutoPruner
 from manyfit.testing.pruners import PrunerStory
+from manyfit.trial import Trial
 
 LOSS = Metric("val_loss", "minimize")
 ACCURACY = Metric("val_accuracy", "maximize")
@@ -165,7 +166,96 @@ class TestSafeguards:
                 story.prune(number)
 
 
+def scheduled(*lengths: int, ends: Sequence[float]) -> PrunerStory:
+    """Begin a study with completed trials that fall in proportion to their own length."""
+    story = PrunerStory(AutoPruner().bind(LOSS), LOSS)
+    for number, (length, end) in enumerate(zip(lengths, ends, strict=True)):
+        story.trials[number] = Trial(number, {"epochs": length})
+        story.curve(number, decayed(length, end))
+        story.finish(number, end)
+    return story
+
+
+def decayed(length: int, end: float) -> list[float]:
+    """Return a curve from near 1 to its end; at the same share, the better end is the lower."""
+    return [1 - (1 - end) * (step + 1) / length for step in range(length)]
+
+
+class TestLengths:
+    def test_a_long_trial_is_compared_at_its_own_share(self) -> None:
+        """A long trial that wins comes to its end, though it is behind short ones at every step."""
+        story = scheduled(9, 12, 15, 18, ends=[0.5, 0.4, 0.3, 0.2])
+        story.trials[9] = Trial(9, {"epochs": 50})
+        story.trials[10] = Trial(10, {"epochs": 50})
+
+        assert first_verdict(story, 9, decayed(50, 0.1)) is None
+        assert (first_verdict(story, 10, decayed(50, 0.6)) or 50) < 10
+
+    def test_what_ran_before_counts(self) -> None:
+        """Trials that were pruned or running when lengths are learned are company after it."""
+        story = scheduled(9, 12, ends=[0.5, 0.4])
+        for number, length in ((5, 20), (6, 40), (7, 30)):
+            story.trials[number] = Trial(number, {"epochs": length})
+            story.curve(number, decayed(length, 0.6)[: length // 2])
+        story.prune(5)
+        story.trials[8] = Trial(8, {"epochs": 15})
+        story.curve(8, decayed(15, 0.3))
+        story.finish(8, 0.3)
+
+        story.trials[9] = Trial(9, {"epochs": 50})
+        story.curve(9, decayed(50, 0.6)[:24])
+        reason = story.report(9, 24, 0.81)
+        assert reason is not None
+        assert "of 7 trials" in reason
+
+    def test_an_unknown_length(self) -> None:
+        """A trial whose length isn't known, among others whose is, goes on."""
+        story = scheduled(9, 12, 15, 18, ends=[0.5, 0.4, 0.3, 0.2])
+
+        assert first_verdict(story, 9, [0.99] * 30) is None
+
+    def test_a_broken_rule(self) -> None:
+        """Once a length contradicts the rule, trials are compared by steps again."""
+        story = scheduled(9, 12, 15, 18, ends=[0.5, 0.4, 0.3, 0.2])
+        story.trials[8] = Trial(8, {"epochs": 50})
+        story.curve(8, decayed(10, 0.7))
+        story.finish(8, 0.7)
+
+        reasons = [story.report(9, step, 0.99) for step in range(9)]
+        found = next(reason for reason in reasons if reason is not None)
+        assert "length" not in found
+
+    def test_a_lost_attempt_before_lengths_are_learned(self) -> None:
+        """An attempt that was lost leaves nothing behind when trials are placed again."""
+
+        def play(*lost: float) -> list[str | None]:
+            story = scheduled(9, 12, ends=[0.5, 0.4])
+            story.trials.update(
+                {n: Trial(n, {"epochs": e}) for n, e in ((7, 15), (8, 20), (9, 50))}
+            )
+            if lost:
+                story.curve(8, lost)
+                story.lose(8)
+            story.curve(7, decayed(15, 0.3))
+            story.finish(7, 0.3)
+            story.curve(8, decayed(20, 0.6))
+            return [story.report(9, step, value) for step, value in enumerate(decayed(50, 0.55))]
+
+        assert play(*[0.001] * 15) == play()
+
+
 class TestReasons:
+    def test_the_share_of_a_known_length(self) -> None:
+        """If lengths follow from params, the reason has the share of the trial's own length."""
+        story = scheduled(9, 12, 15, 18, ends=[0.5, 0.4, 0.3, 0.2])
+        story.trials[9] = Trial(9, {"epochs": 50})
+        story.report(9, 9, 0.99)
+
+        assert story.report(9, 24, 0.95) == (
+            "val_loss 0.95 up to step 24, 50% of its length, is worse than 0.6, where the best "
+            "1 of 5 trials and the winners so far stood"
+        )
+
     def test_the_numbers(self) -> None:
         """The reason has what the trial showed, what it took, and where it was bound."""
         story = with_company(*[[rank / 10] * 21 for rank in range(1, 6)])
@@ -211,11 +301,15 @@ class SlowNarrowing:
         before = dict(self.curves.setdefault(number, {}))
         self.curves[number][step] = value
         complete = [other for other in self.values if self.curves.get(other)]
-        lengths = sorted(max(self.curves[other]) for other in complete)
-        if len(lengths) < 3 or not before:
+        if len(complete) < 3 or not before:
             return True
+        lengths = sorted(max(self.curves[other]) for other in complete)
         typical = lengths[len(lengths) // 2]
-        if step < max(1, typical / 10):
+        share, power, paced = (
+            (0.09, 0.4, False) if self.lengths_are_a_setting() else (0.05, 1, True)
+        )
+        progress = step / max(1, typical) if paced else (step + 1) / (typical + 1)
+        if (step < max(1, typical / 10)) if paced else (progress < 0.03):
             return True
         low = min([value, *before.values()])
         others = sorted(
@@ -224,14 +318,26 @@ class SlowNarrowing:
             if other != number and curve and min(curve) <= step
             if other in self.values or other in self.pruned or max(curve) >= step
         )
-        go_on = max(1, math.ceil(0.05 / min(1, step / max(1, typical)) * (len(others) + 1)))
+        go_on = max(1, math.ceil(share / min(1, progress) ** power * (len(others) + 1)))
         winners = sorted(complete, key=lambda other: (self.values[other], other))[:2]
         begun = [self.low(other, step) for other in winners if min(self.curves[other]) <= step]
         if len(others) < go_on or low <= max([others[go_on - 1], *begun]):
             return True
         since = max([at for at in before if at <= step // 2], default=min(before))
         gain = (min(v for at, v in before.items() if at <= since) - low) / (step - since)
-        return low - gain * max(0, typical - step) < self.values[winners[0]]
+        forecast = low - gain * max(0, max(1, typical) - step)
+        return paced and forecast < self.values[winners[0]]
+
+    def lengths_are_a_setting(self) -> bool:
+        """Say whether lengths differ, and not because trials end when they no longer improve."""
+        curves = [
+            list(self.curves[other].values()) for other in self.values if self.curves.get(other)
+        ]
+        lengths = sorted(max(self.curves[o]) + 1 for o in self.values if self.curves.get(o))
+        waits = [len(curve) - 1 - curve.index(min(curve)) for curve in curves]
+        patient = any(2 * waits.count(wait) > len(waits) for wait in waits if wait > 0)
+        fifth = len(lengths) // 5
+        return lengths[-1 - fifth] > 1.25 * lengths[fifth] and not patient
 
     def low(self, number: int, step: int) -> float:
         """Return a trial's best up to a step."""

@@ -39,19 +39,28 @@ class NoPruner:
 class AutoPruner:
     """Lets an ever smaller share of the best trials go on, as trials progress.
 
-    At a tenth of a typical curve the better half of the trials goes on. Each time the number of
-    steps doubles, half of those go on, down to one in twenty at the end; in between the share falls
-    smoothly. A trial is judged at every step by its best value so far, against all trials that came
-    as far or ended before. The length of a typical curve is the median of the last steps that
-    completed trials reported. You needn't know it in advance, nor whether steps are epochs, rounds
-    or samples.
+    A trial is judged at every step by its best value so far, against all trials that came as far or
+    ended before. You needn't know how long curves are, nor whether steps are epochs, rounds or
+    samples: completed trials show it.
 
-    If curves cross, the order at one step is not decisive. A trial therefore also goes on if it is
-    no worse than one of the two best completed trials was at that step, or if it would beat the
-    best of them by improving at the pace of the second half of its steps so far.
+    - **Lengths are alike**, or trials end some steps after their best. At a tenth of a typical
+      curve, the median of the last steps, the better half of the trials goes on. Each time the
+      number of steps doubles, half of those go on, down to one in twenty at the end; in between the
+      share falls smoothly. If curves cross, the order at one step is not decisive. A trial
+      therefore also goes on if it is no worse than one of the two best completed trials was at that
+      step, or if it would beat the best of them by improving at the pace of the second half of its
+      steps so far. No trial is ended before a tenth of a typical curve.
+    - **Lengths differ, and params explain them**: they are proportional to a param or its inverse
+      (the number of epochs), to the product or the quotient of two (epochs and batch size), or have
+      an option each; one param may decide the unit of steps. Learning rates often follow such
+      lengths, so trials are compared at the same share of their own lengths, and their pace doesn't
+      count. The better half goes on at a twentieth, one in forty at the end, and what is no worse
+      than the best completed trial was.
+    - **Lengths differ, and nothing explains them.** Steps are compared, but predict less, so the
+      share falls more slowly: from 30 % at a twentieth to 9 % at the end.
 
-    No trial is ended before three trials that report have completed, before a tenth of a typical
-    curve, or at its first report. Curves of fewer than three points are never cut.
+    No trial is ended before three trials that report have completed, or at its first report, unless
+    its length is known. Curves of fewer than three points are then never cut.
 
     Example:
         >>> AutoPruner()

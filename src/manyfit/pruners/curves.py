@@ -11,6 +11,8 @@ from manyfit.trial import State, Trial
 _EXACT_BITS = 6
 # The first share of a typical curve, which predicts little; measured in benchmarks/pruning.py.
 _GRACE = 0.1
+# Lengths differ if, without the longest and shortest fifth, they do by more than this factor.
+_APART = 1.25
 
 
 @dataclass(slots=True)
@@ -151,6 +153,14 @@ class Lengths:
         Infinity before the first trial has completed.
         """
         return max(1, math.ceil(_GRACE * self.typical)) if self._lengths else math.inf
+
+    @property
+    def differ(self) -> bool:
+        """Whether trials have lengths of their own; of five trials, one may be an exception."""
+        if not self._lengths:
+            return False
+        fifth = len(self._lengths) // 5
+        return self._lengths[-1 - fifth] + 1 > _APART * (self._lengths[fifth] + 1)
 
     def end(self, trial: Trial) -> None:
         """Record that a trial has ended; only completed ones count."""
