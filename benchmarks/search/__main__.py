@@ -58,6 +58,13 @@ def report(arguments: argparse.Namespace) -> None:
     written.write(arguments)
 
 
+def cost(arguments: argparse.Namespace) -> None:
+    """Print what a proposal costs."""
+    from benchmarks.search import cost as measured
+
+    measured.write(arguments)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
     words = [*catalogue.groups(), *catalogue.makers(catalogue.groups())]
@@ -82,6 +89,10 @@ def parser() -> argparse.ArgumentParser:
     reporting.add_argument("--ours", default="manyfit", help="who is set against the others")
     reporting.add_argument("--update", action="store_true", help="rewrite the README and its plot")
     reporting.set_defaults(verb=report)
+    costing = verbs.add_parser("cost", help="print what a proposal costs, by trials so far")
+    costing.add_argument("--contenders", nargs="+", default=["manyfit", "optuna-tpe"])
+    costing.add_argument("--trials", nargs="+", type=int, default=[64, 100, 200, 400, 1000])
+    costing.set_defaults(verb=cost, tasks=[])
     return found
 
 

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from manyfit.samplers.acquisition import candidates, log_expected_improvement
+from manyfit.samplers.acquisition import (
+    candidates,
+    log_augmentation,
+    log_expected_improvement,
+)
 from manyfit.samplers.cube import Cube
 from manyfit.space import Choice, Float, Int, Space
 
@@ -70,6 +74,24 @@ class TestLogExpectedImprovement:
     def test_nowhere(self):
         """Nothing to look at gives nothing."""
         assert log_expected_improvement(np.empty(0), np.empty(0), 0.0).shape == (0,)
+
+
+class TestLogAugmentation:
+    @pytest.mark.parametrize("noise", [1e-3, 1.0, 30.0])
+    def test_equals_the_definition(self, noise):
+        """It is the logarithm of equation 12."""
+        deviations = np.array([0.1, 1.0, 5.0])
+        expected = np.log(1.0 - np.sqrt(noise / (deviations**2 + noise)))
+
+        assert log_augmentation(deviations, noise) == pytest.approx(expected)
+
+    def test_where_the_definition_has_no_digits(self):
+        """A trial where all is known but the noise teaches next to nothing: it is still finite."""
+        assert log_augmentation(np.array([1e-9]), 1.0) == pytest.approx([math.log(5e-19)])
+
+    def test_without_noise(self):
+        """A trial teaches all."""
+        assert log_augmentation(np.array([1e-6, 1.0]), 0.0).tolist() == [0.0, 0.0]
 
 
 class TestCandidates:

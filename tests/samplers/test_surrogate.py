@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.linalg import solve
-from scipy.optimize import approx_fprime
+from scipy.optimize import approx_fprime, minimize
 
 from manyfit.samplers.cube import Cube
 from manyfit.samplers.outcomes import standardised
@@ -165,6 +165,19 @@ class TestLearning:
         near = [function(found + 0.3 * rng.standard_normal(len(found)))[0] for _ in range(20)]
         assert function(found)[0] < min(near)
         assert function(found)[0] < function(moments[0])[0]
+
+    @pytest.mark.parametrize("count", [12, 16])
+    def test_the_higher_summit(self, count):
+        """A jump that could be noise is seen as a jump if that is more probable."""
+        points = reals(count, 2, seed=1)
+        losses = standardised(points.numbers[:, 0] + (points.numbers[:, 1] > 0.8))
+        means, deviations = JOINT.moments(2)
+        function = negative_log_posterior(points, losses, means, deviations)
+        steps = np.random.default_rng(0).standard_normal((10, len(means)))
+        climbed = [minimize(function, means + deviations * step, jac=True).fun for step in steps]
+
+        assert np.ptp(climbed) > 0.5
+        assert function(fit(points, losses, JOINT).logs)[0] < min(climbed) + 0.01
 
     def test_which_params_matter(self):
         """A param without an effect gets a longer lengthscale than one with, choices too."""

@@ -24,6 +24,18 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
     return np.asarray(np.log(deviation) + _log_h((best - mean) / deviation))
 
 
+def log_augmentation(deviation: Array, noise: float) -> Array:
+    """Return the logarithm of the factor by which noise lessens what one more trial teaches.
+
+    It is 1 - √(v / (σ² + v)) with the noise's variance v (Huang et al., "Global optimization of
+    stochastic black-box systems via sequential kriging meta-models", 2006, equation 12). Expected
+    improvement alone repeats the best configuration again and again if the model takes a jump
+    near it for noise.
+    """
+    share = deviation**2 / (deviation**2 + noise)
+    return np.asarray(np.log(share) - np.log1p(np.sqrt(1.0 - share)))
+
+
 def _log_h(z: Array) -> Array:
     """Return log(φ(z) + z Φ(z))."""
     near, far = np.maximum(z, -1.0), np.minimum(z, -1.0)

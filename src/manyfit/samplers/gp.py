@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from manyfit.metric import Metric
-from manyfit.samplers.acquisition import candidates, log_expected_improvement
+from manyfit.samplers.acquisition import candidates, log_augmentation, log_expected_improvement
 from manyfit.samplers.cube import Array, Cube, Points, Rows
 from manyfit.samplers.earlier import Earlier
 from manyfit.samplers.outcomes import Outcomes, cross_section, standardised
@@ -41,9 +41,9 @@ _MOST_HELD = 400
 # The model avoids at most this many pending trials. With k times as many pending, the model makes
 # one proposal in k; the others are quasi-random, because they know little and must be fast.
 _MOST_PENDING = 128
-# The most evaluations of a one-param kernel in scoring configurations once, and in learning. They
-# determine the time of a proposal.
-_MOST_LOOKED_UP = 3_000_000
+# The most evaluations of the kernel in scoring configurations from all over the space, and of the
+# distance in one param in learning. They determine the time of a proposal.
+_MOST_SCORED = 100_000
 _MOST_COMPARED = 250_000
 # The least improvement worth a trial, as a share of the losses' standard deviation over the space
 # (the margin of Lizotte, "Practical Bayesian optimization", 2008). Without it, ever smaller gains
@@ -165,7 +165,8 @@ class GPSampler:
         losses = standardised(losses[held], points.votes())
         latest = [*self._pending.values()][-_MOST_PENDING:]
         pending = np.reshape(latest, (len(latest), rows.shape[1]))
-        posterior = Posterior(self._theta(), points, losses, self._points(pending))
+        theta = self._theta()
+        posterior = Posterior(theta, points, losses, self._points(pending))
         # Pending trials count: their expected losses are already on the way.
         best = float(posterior.expected.min()) - _GAIN
         if cube.is_held:  # improve on the best configuration that has the held params
@@ -173,13 +174,15 @@ class GPSampler:
             best = float(posterior.predict(self._points(near))[0].min()) - _GAIN
 
         def score(rows: Rows) -> Array:
-            return log_expected_improvement(*posterior.predict(self._points(rows)), best)
+            mean, deviation = posterior.predict(self._points(rows))
+            gain = log_expected_improvement(mean, deviation, best)
+            return gain + log_augmentation(deviation, theta.variances[-1])
 
         if self._space.size is not None and self._space.size <= _SMALL:
             grid = cube.grid
             return grid[np.argsort(-score(grid), kind="stable")]
-        pairs = _MOST_LOOKED_UP // max(self._cube.dimensions, 1)
-        count = min(max(_EACH * self._cube.dimensions, _FEWEST), _MOST_POINTS, pairs // len(rows))
+        most = min(_MOST_POINTS, _MOST_SCORED // len(rows))
+        count = min(max(_EACH * self._cube.dimensions, _FEWEST), most)
         # A random shift (Cranley and Patterson, 1976) turns the same even points into new ones.
         units = (self._units[:count] + rng.random(self._cube.dimensions)) % 1.0
         incumbents = rows[np.argsort(posterior.expected[: len(rows)], kind="stable")]

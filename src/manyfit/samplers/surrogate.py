@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 from scipy.optimize import minimize
 
 from manyfit.samplers.cube import Array, Points, squared_distances
@@ -45,6 +45,10 @@ _SQRT5 = math.sqrt(5.0)
 _WEIGHT = (0.7, 0.7)
 # An additive part whose variance is smaller isn't computed.
 _NOTHING = 1e-9
+# Where the search for hyperparameters starts: the noise, in deviations of its prior.
+_STARTS = (1.0, -2.0)
+# Predictions are made for so many points at once, so that intermediate results stay in the cache.
+_BLOCK = 256
 # Added to the noise, so that equal configurations leave the matrix positive definite.
 _JITTER = 1e-6
 
@@ -98,7 +102,11 @@ class Theta:
 
 def matern(a: Array) -> Array:
     """Return the Matérn function with ν = 5/2 of a = √5 r: GPML equation 4.17."""
-    return np.asarray((1.0 + a + a * a / 3.0) * np.exp(-a))
+    decay = np.exp(-a)
+    a += a * a / 3.0
+    a += 1.0
+    a *= decay
+    return a
 
 
 def kernel(theta: Theta, one: Points, other: Points) -> Array:
@@ -157,7 +165,10 @@ def trend(points: Points) -> Array:
 def fit(points: Points, losses: Array, prior: Prior = Prior()) -> Theta:
     """Return the hyperparameters with the highest posterior density (MAP), by L-BFGS.
 
-    The search always starts from the same values, so the result is a function of the data alone.
+    The same losses can often be explained by noise around a simple function, or by a function that
+    is less simple: the density has a summit for each (GPML section 5.4.1). The search starts both
+    from much noise and from little. It always starts from the same values, so the result is a
+    function of the data alone.
 
     Args:
         points: n configurations.
@@ -165,17 +176,20 @@ def fit(points: Points, losses: Array, prior: Prior = Prior()) -> Theta:
         prior: The prior of the hyperparameters.
     """
     means, deviations = prior.moments(points.dimensions)
-    start = means.copy()
-    start[-1] += deviations[-1]
-    found = minimize(
-        negative_log_posterior(points, losses, means, deviations),
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=np.stack([means - 4.0 * deviations, means + 4.0 * deviations], axis=1),
-        options={"maxiter": 40, "ftol": 1e-4},  # the likelihood isn't known more precisely
-    )
-    return Theta(found.x)
+    function = negative_log_posterior(points, losses, means, deviations)
+    noise = np.eye(1, len(means), len(means) - 1)[0]
+    found = [
+        minimize(
+            function,
+            means + share * deviations * noise,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=np.stack([means - 4.0 * deviations, means + 4.0 * deviations], axis=1),
+            options={"maxiter": 40, "ftol": 1e-4},  # the likelihood isn't known more precisely
+        )
+        for share in _STARTS
+    ]
+    return Theta(min(found, key=lambda each: float(each.fun)).x)
 
 
 def negative_log_posterior(
@@ -251,12 +265,18 @@ def _squares_of_each(points: Points, pairs: tuple[NDArray[np.intp], ...]) -> Arr
 
 def inverted(matrix: Array) -> tuple[Array, Array]:
     """Return the Cholesky factor of a positive definite matrix, and its inverse."""
+    factor = factored(matrix)
+    lower, _ = lapack.dpotri(factor, lower=1)  # above the diagonal are zeros
+    return factor, lower + np.tril(lower, -1).T
+
+
+def factored(matrix: Array) -> Array:
+    """Return the Cholesky factor of a positive definite matrix, lower triangular."""
     factor, failed = lapack.dpotrf(matrix, lower=1)
     while failed:  # rounding has made a tiny eigenvalue negative
         matrix = matrix + 10 * _JITTER * np.diag(np.diagonal(matrix))
         factor, failed = lapack.dpotrf(matrix, lower=1)
-    lower, _ = lapack.dpotri(factor, lower=1)  # above the diagonal are zeros
-    return factor, lower + np.tril(lower, -1).T
+    return np.asarray(factor)
 
 
 # ── predicting ────────────────────────────────────────────────────────────────────────────────
@@ -288,15 +308,21 @@ class Posterior:
         known = slice(0, self._count)
         # Pending points have no noise: it would leave enough variance to propose them again.
         noises = np.where(np.arange(len(covariances)) < self._count, noise, _JITTER)
-        noisy = covariances + np.diag(noises)
-        _, inverse = inverted(noisy[known, known])
-        self._alpha = inverse @ (losses - trend(points))
-        self._inverse = inverted(noisy)[1] if len(pending) else inverse
+        self._factor = factored(covariances + np.diag(noises))
+        # The leading block of a Cholesky factor is the factor of the leading block.
+        self._alpha, _ = lapack.dpotrs(self._factor[known, known], losses - trend(points), lower=1)
         self.expected: Array = covariances[:, known] @ self._alpha + trend(self._points)
 
     def predict(self, points: Points) -> tuple[Array, Array]:
-        """Return mean and standard deviation at other points: GPML equations 2.25 and 2.26."""
+        """Return mean and standard deviation at other points: GPML algorithm 2.1."""
+        starts = range(0, max(len(points), 1), _BLOCK)
+        blocks = [self._predict(points[at : at + _BLOCK]) for at in starts]
+        means, deviations = zip(*blocks, strict=True)
+        return np.concatenate(means), np.concatenate(deviations)
+
+    def _predict(self, points: Points) -> tuple[Array, Array]:
         covariances = kernel(self._theta, points, self._points)
         mean = covariances[:, : self._count] @ self._alpha + trend(points)
-        explained = np.einsum("ij,ij->i", covariances @ self._inverse, covariances)
-        return mean, np.sqrt(np.maximum(_variance(self._theta, points) - explained, 1e-12))
+        explained = blas.dtrsm(1.0, self._factor, covariances.T, lower=1, overwrite_b=1)
+        variance = _variance(self._theta, points) - np.einsum("ij,ij->j", explained, explained)
+        return mean, np.sqrt(np.maximum(variance, 1e-12))
