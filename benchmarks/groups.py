@@ -1,17 +1,21 @@
 """What tuning many groups costs beside their fits: tune_groups, and Optuna in applyInPandas.
 
     python benchmarks/groups.py overhead [--groups 10000]   both, on Spark with 2 cores, in one run
+    python benchmarks/groups.py cost                        both, by CPU time, with fits of no time
     python benchmarks/groups.py scale                       100 to 10,000 groups; driver memory
     python benchmarks/groups.py skew                        one group 200 times the median, of 500
     python benchmarks/groups.py busy                        pandas, no Spark: are the cores busy?
 
 A group is 100 rows; a trial is a ridge regression on 80 of them, judged by the other 20; in `skew`
 it is boosting, which takes longer where there are more rows. Overhead is what is left of 2 cores'
-time when the time in the objective, which it measures itself, is off.
+time when the time in the objective, which it measures itself, is off. `cost` adds up the CPU time
+of all processes, so that it can be measured on a machine that others use.
 """
 
 import argparse
+import contextlib
 import multiprocessing
+import os
 import resource
 import tempfile
 import time
@@ -57,6 +61,16 @@ def fit(group, params):
     return ridge(group, params["alpha"], params["power"])
 
 
+def nothing(group, params):
+    """An objective that takes no time."""
+    return quick(params["alpha"], params["power"])
+
+
+def quick(alpha, power):
+    """A value that depends on params alone."""
+    return (power - 1.0) ** 2 + 1e-3 * alpha
+
+
 def boosted(group, params):
     """An objective whose time is that of its rows."""
     from sklearn.ensemble import GradientBoostingRegressor
@@ -68,7 +82,12 @@ def boosted(group, params):
     return float(np.mean((found - y[cut:]) ** 2))
 
 
-def with_optuna(group):
+def nothing_with_optuna(group):
+    """Tune a group that takes no time."""
+    return with_optuna(group, lambda _, alpha, power: quick(alpha, power))
+
+
+def with_optuna(group, function=ridge):
     """Tune a group as it is usually done: a study in the task."""
     import time
 
@@ -82,7 +101,7 @@ def with_optuna(group):
         alpha = trial.suggest_float("alpha", 1e-3, 1e3, log=True)
         power = trial.suggest_float("power", 0.5, 2.0)
         began = time.perf_counter()
-        value = ridge(group, alpha, power)
+        value = function(group, alpha, power)
         spent += time.perf_counter() - began
         return value
 
@@ -168,6 +187,42 @@ def overhead(spark, folder, groups):
     print(f"overhead, Optuna's to Manyfit's: {theirs / ours:.1f}")
 
 
+def cost(spark, folder, groups):
+    """Both, after a warm-up of each, by CPU time."""
+    data, few = on_spark(spark, groups), on_spark(spark, 40)
+    schema = "series bigint, value double, fit double"
+
+    def ours(source):
+        tuned(source, folder, objective=nothing)
+
+    def theirs(source):
+        parts = source.repartition(32 * CORES, "series").groupBy("series")
+        parts.applyInPandas(nothing_with_optuna, schema).toPandas()
+
+    found = []
+    for name, run in (("Manyfit", ours), ("Optuna in applyInPandas", theirs)):
+        run(few)
+        before = cpu_seconds()
+        run(data)
+        found.append((cpu_seconds() - before) / groups)
+        print(f"{name:<28} {1000 * found[-1]:5.1f} ms of CPU time a group", flush=True)
+    print(f"Optuna's to Manyfit's: {found[1] / found[0]:.1f}")
+
+
+def cpu_seconds():
+    """Return the CPU time of this process and all it has started, dead ones included."""
+    parents, times = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+            parents[int(path.parent.name)] = int(fields[1])
+            times[int(path.parent.name)] = sum(map(int, fields[11:15]))
+    mine = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
+        mine |= more
+    return sum(times[pid] for pid in mine) / os.sysconf("SC_CLK_TCK")
+
+
 def scale(spark, folder, groups):
     """From few groups to many."""
     tuned(on_spark(spark, 40), folder)
@@ -205,7 +260,7 @@ def busy(_spark, folder, groups):
 def main():
     """Run one of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["overhead", "scale", "skew", "busy"])
+    parser.add_argument("what", choices=["overhead", "cost", "scale", "skew", "busy"])
     parser.add_argument("--groups", type=int, default=10_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

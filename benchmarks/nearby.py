@@ -1,11 +1,12 @@
 """The sampler of small studies, "nearby", beside others: regret after 10, 20 and 30 trials.
 
-    python -m benchmarks.nearby [--half tuned|held-out|all] [--seeds 20] [--contenders nearby tpe]
+    python -m benchmarks.nearby [--half tuned|held-out|all|groups] [--seeds 20] [--contenders ...]
 
 Tasks are the tables and formulas of `benchmarks/search`, and formulas like what is tuned by group:
 few params, whose best values differ from seed to seed. Regret is the loss of the best trial so far,
 less the best there is, as a share of the way to the median random trial. The sampler's constants
-were chosen on every second task, "tuned"; the others are "held-out".
+were chosen on every second task, "tuned"; the others are "held-out". "groups" are real and made up
+groups of `benchmarks/portfolio_surfaces.py` and the formulas; each seed is another group.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
+from benchmarks.portfolio_surfaces import SURFACES, Surfaces
 from benchmarks.search import functions, tables
 from benchmarks.search.contenders import Contender, Manyfit, Optuna
 from benchmarks.search.tasks import DRAWS, Scale, draws
@@ -128,6 +130,18 @@ def _group(name: str, seed: int) -> Small:
     return Small(space, loss, Scale(float(lowest), float(np.median(losses))))
 
 
+def _of_surfaces(name: str, seed: int) -> Small:
+    surfaces = _surfaces(name)
+    loss = surfaces.losses[np.random.default_rng((seed, 0x5E7)).integers(len(surfaces.losses))]
+    losses = np.array([loss(params) for params in draws(surfaces.space, 2000)])
+    return Small(surfaces.space, loss, Scale(float(losses.min()), float(np.median(losses))))
+
+
+@cache
+def _surfaces(name: str) -> Surfaces:
+    return SURFACES[name]()
+
+
 @cache
 def _of_search(name: str) -> Small:
     task = {**tables.makers(), **functions.makers()}[name]()
@@ -137,11 +151,14 @@ def _of_search(name: str) -> Small:
 def names(half: str) -> list[str]:
     """Return the tasks of a half, or all of them."""
     every = [*tables.makers(), *functions.makers(), *_GROUPS]
-    return {"tuned": every[::2], "held-out": every[1::2], "all": every}[half]
+    alike = [*SURFACES, *_GROUPS]
+    return {"tuned": every[::2], "held-out": every[1::2], "all": every, "groups": alike}[half]
 
 
 def make(name: str, seed: int) -> Small:
     """Return a task; those of groups differ from seed to seed."""
+    if name in SURFACES:
+        return _of_surfaces(name, seed)
     return _group(name, seed) if name in _GROUPS else _of_search(name)
 
 
@@ -192,7 +209,9 @@ def microseconds(word: str, space: Space, trials: int = 30, rounds: int = 100) -
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--half", choices=["tuned", "held-out", "all"], default="held-out")
+    parser.add_argument(
+        "--half", choices=["tuned", "held-out", "all", "groups"], default="held-out"
+    )
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     options = parser.parse_args()
@@ -204,16 +223,18 @@ def main() -> None:
     for place, task in enumerate(tasks):
         for row in words:
             print(task, row, found[row][place].mean(axis=0).round(3), flush=True)
-    print(f"\nMean regret, {len(tasks)} tasks, {options.seeds} seeds\n")
+    print(f"\nMean regret (mean of medians), {len(tasks)} tasks, {options.seeds} seeds\n")
     print(f"| | {' | '.join(map(str, CHECKPOINTS))} | tasks won by nearby | µs a trial |")
     print("|---|---|---|---|---|---|")
     space = Space({"x": Float(0, 1), "rate": Float(1e-4, 1, log=True), "n": Int(1, 9)})
     for word in words:
         means = found[word].mean(axis=(0, 1))
+        middles = np.median(found[word], axis=1).mean(axis=0)
+        both = [f"{m:.3f} ({each:.3f})" for m, each in zip(means, middles, strict=True)]
         wins = "" if word == "nearby" or "nearby" not in found else _wins(found, word)
         rounds = 3 if word in {"gp", "tpe"} else 100
         cost = f"{microseconds(word, space, rounds=rounds):,.0f}"
-        print(f"| {word} | {' | '.join(f'{m:.3f}' for m in means)} | {wins} | {cost} |")
+        print(f"| {word} | {' | '.join(both)} | {wins} | {cost} |")
 
 
 def _wins(found: Mapping[str, np.ndarray], other: str) -> str:

@@ -101,18 +101,57 @@ def test_branches():
         sampler.tell(finished(number, params, float(number % 5)))
 
 
-@pytest.mark.parametrize("is_better", [False, True])
-def test_pairs(is_better):
-    """The second of two trials goes the opposite way, or on if the first was the best so far."""
-    space = Space({"x": Float(-50, 50)})
+def test_it_comes_closer():
+    """Late proposals are nearer to the best trial than early ones are."""
+    space = Space({f"x{n}": Float(-50, 50) for n in range(6)})
     sampler = NearbySampler(space, LOSS, 0)
-    for number in range(4):
-        sampler.tell(finished(number, {"x": 0.0}, 1.0))
-    first = sampler.ask(4)["x"]
-    sampler.tell(finished(4, {"x": first}, 0.5 if is_better else 2.0))
-    second = sampler.ask(5)["x"]
-    assert 0 < abs(first) < 25
-    assert second == pytest.approx(first * (1.83 if is_better else -0.83), rel=0.01)
+    distances = []
+    for number in range(70):
+        params = sampler.ask(number)
+        distances.append(sum(value**2 for value in params.values()) ** 0.5)
+        sampler.tell(finished(number, params, distances[-1]))
+    assert np.median(distances[50:]) < 0.3 * np.median(distances[7:20])
+
+
+def test_it_follows_a_slope():
+    """A model tells it where to look: where losses fall, it goes on."""
+    space = Space({"x": Float(0, 1), "y": Float(0, 1)})
+    steps = []
+    for seed in range(20):
+        sampler = NearbySampler(space, LOSS, seed)
+        for number in range(8):
+            params = {"x": 0.3 + number / 40, "y": 0.5}
+            sampler.tell(finished(number, params, -params["x"]))
+        steps.append(sampler.ask(8)["x"] - 0.475)
+    assert sum(step > 0 for step in steps) >= 18
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_losses_of_any_size(scale):
+    """One that is far above the others, or equal losses, or a failure, is no obstacle."""
+    sampler = NearbySampler(SPACE, LOSS, 0)
+    for number in range(30):
+        params = sampler.ask(number)
+        SPACE.check(params)
+        if number == 3:
+            sampler.tell(trial(number, params, Failed("no", "ValueError")))
+        else:
+            loss = 1e100 if number == 5 else 1.0 if number < 10 else params["x"]
+            sampler.tell(finished(number, params, scale * loss))
+
+
+def test_hundreds_of_trials():
+    """It goes on, though its model sees but the best of them."""
+    sampler = NearbySampler(SPACE, LOSS, 0)
+    assert search(sampler, SPACE, lambda p: (p["x"] - 0.3) ** 2 + p["y"], trials=150) < 1e-3
+
+
+def test_a_space_without_params():
+    """There is one point."""
+    sampler = NearbySampler(Space({}), LOSS, 0)
+    for number in range(8):
+        assert sampler.ask(number) == {}
+        sampler.tell(finished(number, {}, 1.0))
 
 
 def test_what_was_tried():

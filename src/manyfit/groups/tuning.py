@@ -118,7 +118,7 @@ def tune_groups(
             of the space.
         start_with: Points to try first; missing params are drawn at random, the same for all
             groups.
-        sampler: The sampler of each group; `"auto"` is `"nearby"`, which takes microseconds. In
+        sampler: The sampler of each group; `"auto"` is `"nearby"`, which is quick. In
             mode `"shared"` it is that of `manyfit.tune`.
         pruner: Ends hopeless trials that report, within their group.
         stop: `Target(...)`, `NoImprovement(...)` or a list of them, for each group.

@@ -19,7 +19,7 @@ from manyfit.samplers.nearby import NearbySampler
 from manyfit.space import Space
 from manyfit.trial import Params, Trial
 
-# Samplers whose proposals take microseconds, and those that take milliseconds.
+# Samplers whose proposals take less than a millisecond, and those that take more.
 _QUICK = ("grid", "nearby", "quasirandom", "random")
 _SLOW = ("auto", "gp", "tpe")
 # A slow sampler makes at most this many proposals in a simulated study.

@@ -166,7 +166,7 @@ def _optuna() -> Any:
 _LINES = {
     "gp": "a Gaussian process (gp): each trial where the trials so far promise most",
     "grid": "grid: each of the {count} configurations once",
-    "nearby": "nearby: fills the space evenly, then looks near the best; costs microseconds",
+    "nearby": "nearby: fills the space evenly, then looks near the best; costs little",
     "quasirandom": "quasirandom: Sobol points, which fill the space evenly",
     "random": "random: each trial is drawn on its own",
     "tpe": "TPE: learns from the trials so far where good ones lie, after 10 random ones",

@@ -5,8 +5,13 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from manyfit.choice import Choice
 from manyfit.metric import Metric
+from manyfit.samplers.cube import Array, Cube, Rows
+from manyfit.samplers.small_model import improvement
 from manyfit.space import Space
 from manyfit.trial import Params, State, Trial
 
@@ -19,24 +24,31 @@ _START = 0.9
 # The scale of a move, as a share of the range, shrinks from the first to the second: the sooner,
 # the fewer params there are.
 _WIDEST, _NARROWEST = 0.25, 0.05
-# A neighbour that was tried already is drawn again, up to this often, each time this much farther
-# away.
-_TRIES, _WIDENING = 4, 1.5
+# The number of candidates.
+_CANDIDATES = 24
+# The scales of moves in successive candidates, as multiples.
+_SCALES = np.resize([1.0, 0.4, 1.6], (_CANDIDATES, 1))
+# Of these candidates, a third each changes one param, a few, or all.
+_FEW, _SHARES = np.resize([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], (_CANDIDATES, 2)).T[:, :, None]
+# The trials with the lowest losses that the model sees: the time that it takes grows with these.
+_MOST = 64
+# Separates these random numbers from those of others that also draw from (seed, number).
+_STREAM = 0x0EA4
 
 
 class NearbySampler:
     """Fills the space evenly at first, then looks near the best trial, ever closer.
 
-    It is meant for the small study of one group: a proposal takes microseconds, where a Gaussian
-    process takes milliseconds. It never looks near failed or pruned trials; while no trial has
-    completed, it keeps filling the space.
+    It is meant for the small study of one group: a proposal takes a few tenths of a millisecond,
+    where the search of `"gp"` takes many milliseconds. It never looks near failed or pruned trials;
+    while no trial has completed, it keeps filling the space.
 
     The first points are the same for every seed, so that many studies of one space share them. They
     are an additive recurrence whose steps are powers of the generalised golden ratio (Roberts, "The
-    unreasonable effectiveness of quasirandom sequences", 2018). A (1 + 1) evolution strategy with
-    falling step sizes follows (Rechenberg, "Evolutionsstrategie", 1973). Its trials come in pairs:
-    the second moves the opposite way, or further the same way if the first became the best
-    (Brockhoff et al., "Mirrored sampling and sequential selection for evolution strategies", 2010).
+    unreasonable effectiveness of quasirandom sequences", 2018). After these, candidates are drawn
+    as an evolution strategy draws them, by random changes of the best trial whose size falls
+    (Rechenberg, "Evolutionsstrategie", 1973), and a small Gaussian process chooses the one of which
+    it expects the largest improvement (`small_model`).
 
     Example:
         >>> from manyfit.space import Float
@@ -51,43 +63,78 @@ class NearbySampler:
         self._seed = seed
         self._best: tuple[float, int] | None = None  # loss and number
         self._parent: Params = {}
+        self._parent_row: Rows = np.empty(0)
         self._tried: set[tuple[Any, ...]] = set()
+        self._cube = Cube(space)
+        self._rows: list[Rows] = []
+        self._losses: list[float] = []  # NaN for a trial that has none
         count = len(space.params)
         self._steps = golden_steps(count)
         self._design = _DESIGN + count // 2
         self._shrinking = 1.0 - 0.5 / (count + 2)
-        self._rng = random.Random()  # noqa: S311 - one for all proposals, each of which seeds it
+        self._half_steps = np.array([0.5 / (d.size or math.inf) for d in space.params.values()])
 
     def tell(self, trial: Trial) -> None:
         """Record a trial; only completed trials become the centre of the search."""
         self._tried.add(tuple(trial.params.items()))
-        value = trial.value
-        if value is None or trial.state is not State.COMPLETE:
+        if trial.state not in (State.COMPLETE, State.PRUNED, State.FAIL):
             return
-        found = self._metric.loss(value), trial.number
+        value = trial.value
+        self._rows.append(self._cube.row(trial.params))
+        self._losses.append(math.nan if value is None else self._metric.loss(value))
+        if value is None:
+            return
+        found = self._losses[-1], trial.number
         if self._best is None or found < self._best:
-            self._best, self._parent = found, trial.params
+            self._best, self._parent, self._parent_row = found, trial.params, self._rows[-1]
 
     def ask(self, number: int) -> Params:
-        """Propose a point of the initial design, or a neighbour of the best trial."""
+        """Propose a point of the initial design, or the most promising of some candidates."""
         late = number - self._design
-        if late < 0 or self._best is None:
-            return self._filling(number)
-        pair, is_second = divmod(late, 2)
-        rng = self._rng
-        rng.seed(self._seed * 1_000_003 + pair)
+        if late < 0 or self._best is None or not self._steps:
+            return self._space.decode(even_point(self._steps, number))
         scale = max(_NARROWEST, _WIDEST * self._shrinking**late)
-        if is_second and self._best[1] != number - 1:
-            scale = -scale
-        for _ in range(_TRIES):
-            params = neighbour(self._space, self._parent, scale, rng, turn=pair)
+        rng = np.random.default_rng((self._seed, number, _STREAM))
+        rows = self._candidates(number, scale, rng)
+        scores = improvement(*self._known(), rows, self._cube.choices)
+        for place in np.argsort(-scores, kind="stable").tolist():
+            params = self._cube.params(rows[place])
             if tuple(params.items()) not in self._tried:
                 break
-            scale *= _WIDENING
         return params
 
-    def _filling(self, number: int) -> Params:
-        return self._space.decode(even_point(self._steps, number))
+    def _known(self) -> tuple[Rows, Array]:
+        """Return the rows and losses of the best trials; of those without a loss, the worst one."""
+        losses = np.array(self._losses)
+        losses[np.isnan(losses)] = np.nanmax(losses)
+        best = np.sort(np.argsort(losses, kind="stable")[:_MOST])
+        return np.array(self._rows)[best], losses[best]
+
+    def _candidates(self, number: int, scale: float, rng: np.random.Generator) -> Rows:
+        choices, count = self._cube.choices, len(self._steps)
+        drawn, base = self._cube.from_units(rng.random((_CANDIDATES, count))), self._parent_row
+        if len(self._parent) < count:  # what a change of branch brings to life is drawn
+            inactive = [name not in self._parent for name in self._space.params]
+            base = np.where(inactive, drawn, base)
+        moves = rng.standard_normal((_CANDIDATES, count)) * (scale * _SCALES)
+        moves += np.copysign(self._half_steps, moves)
+        # Clipped, not reflected: an optimum is often at the edge.
+        moved = np.clip(base + moves, 0.0, 1.0)
+        moved[:, choices] = drawn[:, choices]
+        changed = self._changed(np.arange(_CANDIDATES) + number, scale, rng)
+        return self._cube.settle(np.where(changed, moved, base))
+
+    def _changed(
+        self, turns: NDArray[np.intp], scale: float, rng: np.random.Generator
+    ) -> NDArray[np.bool_]:
+        """Return which params change: one in each third candidate, a few, or all; choices less."""
+        count = len(self._steps)
+        shares = _SHARES + np.minimum(_FEW * (2.0 / count), 1.0)
+        chances = rng.random((len(turns), count))
+        chances[:, self._cube.choices] /= min(scale / _WIDEST, 1.0)
+        changed: NDArray[np.bool_] = chances < shares
+        changed[np.arange(len(turns)), turns % count] = True
+        return changed
 
 
 def neighbour(
