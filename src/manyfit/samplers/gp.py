@@ -48,7 +48,7 @@ _MOST_COMPARED = 250_000
 # The least improvement worth a trial, as a share of the losses' standard deviation over the space
 # (the margin of Lizotte, "Practical Bayesian optimization", 2008). Without it, ever smaller gains
 # in one branch keep the search away from another in which only bad points are known.
-_GAIN = 0.01
+_GAIN = 0.003
 
 
 class GPSampler:
