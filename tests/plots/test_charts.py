@@ -1,6 +1,7 @@
 """What pictures of a study show, and that both ways to draw them can."""
 
 import math
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -253,6 +254,14 @@ class TestDrawn:
             assert picture.count('role="img"') == len(chart.panels)
             assert not any(word in picture for word in ("nan", "inf ", '"inf'))
             assert chart.note
+
+    def test_the_last_tick_ends_within_the_picture(self):
+        """Its label is moved to the left if it is long."""
+        axis = Axis(ticks=((1.0, "1000000"),), ends=(0.0, 1.0))
+        (svg,) = re.findall("<svg.*</svg>", drawn(Chart("x", "", "", [Panel((), axis)])))
+        (label,) = [each for each in ET.fromstring(svg).iter() if each.text == "1000000"]
+        width = float(ET.fromstring(svg).attrib["viewBox"].split()[2])
+        assert width - 60 < float(label.attrib["x"]) < width - 20
 
     def test_markup_is_text(self):
         """A param, an option and a reason with markup are shown as they are."""

@@ -158,7 +158,9 @@ class _Drawing:
                 shown = on_one_line(_cut(label), max(4, int(room / _LETTER)))
                 yield _text(place, at + 12, shown, "end", "tick", turn=turn)
             else:
-                yield _text(place, at + 15, _cut(label), "middle", "tick")
+                half = _LETTER * len(_cut(label)) / 2
+                inside = max(half, min(place, self._size[0] - half))
+                yield _text(inside, at + 15, _cut(label), "middle", "tick")
 
     def _y_ticks(self) -> Iterator[str]:
         for value, label in self._y.ticks:
