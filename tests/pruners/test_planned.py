@@ -108,6 +108,15 @@ def test_what_is_not_known() -> None:
         assert by_epochs.length(params) is None
 
 
+def test_a_rule_is_not_sought_forever() -> None:
+    """A rule that is contradicted after more than 32 trials is dropped, and none is sought."""
+    planned = learned(drawn(34), LENGTHS["epochs"][1])
+    assert planned.rule is not None
+
+    planned.end(completed({**drawn(1)[0], "epochs": 40}, 12))
+    assert planned.rule is None
+
+
 def test_without_params() -> None:
     """Trials without params have no rule."""
     assert learned([{}] * 5, lambda _: 9).rule is None

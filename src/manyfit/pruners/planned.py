@@ -12,6 +12,8 @@ _TOLERANCE = 1.1
 # A rule must explain this many trials more than it has constants, and more for each choice that was
 # made to find it: a further factor, or the param that divides the trials.
 _SPARE, _PER_FACTOR, _PER_DIVISION = 2, 1, 1
+# Among this many lengths a rule is sought, but not among more: that would take ever longer.
+_MOST = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class PlannedLengths:
     The simplest rule that holds for every completed trial counts: the length is proportional to a
     param or to its inverse, or to the product or the quotient of two, or has a value for each
     option of a param; one param may also decide the unit of steps. A rule that a completed trial
-    contradicts is dropped for good, and another is sought.
+    contradicts is dropped for good, and another is sought, up to the first 32 completed trials.
     """
 
     def __init__(self) -> None:
@@ -59,26 +61,35 @@ class PlannedLengths:
     def end(self, trial: Trial) -> None:
         """Take in a completed trial that reported."""
         params, length = trial.params, trial.measurements[-1].step + 1
-        self._known.append((params, length))
+        if len(self._known) <= _MOST:
+            self._known.append((params, length))
         found = None if self.rule is None else self.rule.length(params)
         if found is None or not 1 / _TOLERANCE <= length / found <= _TOLERANCE:
-            self.rule = _rule_of(self._known)
+            self.rule = _rule_of(self._known) if len(self._known) <= _MOST else None
 
 
 def _rule_of(known: Sequence[tuple[Params, int]]) -> Rule | None:
-    """Return the simplest rule that explains all these lengths."""
-    numbers = [name for name in known[0][0] if _product(known[0][0], (name,), ()) is not None]
-    rules = (_fitted(known, *form) for form in _forms(numbers, list(known[0][0])))
+    """Return the simplest rule that explains all these lengths, unless they are alike."""
+    lengths = [length for _, length in known]
+    if max(lengths) <= _TOLERANCE * min(lengths):
+        return None
+    first, _ = known[0]
+    numbers = [name for name in first if _product(first, (name,), ()) is not None]
+    # Options that are new each time would explain anything.
+    divisions = [
+        name for name in first if 2 * len({_option(each, name) for each, _ in known}) <= len(known)
+    ]
+    rules = (_fitted(known, *form) for form in _forms(numbers, divisions))
     return next((rule for rule in rules if rule is not None), None)
 
 
 def _forms(
-    numbers: Sequence[str], names: Sequence[str]
+    numbers: Sequence[str], divisions: Sequence[str]
 ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], str | None]]:
     """Yield the forms of rules, the simplest first."""
     single = [((name,), ()) for name in numbers] + [((), (name,)) for name in numbers]
     yield from ((*factors, None) for factors in single)
-    yield from ((*factors, by) for factors in [((), ()), *single] for by in names)
+    yield from ((*factors, by) for factors in [((), ()), *single] for by in divisions)
     yield from ((pair, (), None) for pair in combinations(numbers, 2))
     yield from (((one,), (other,), None) for one, other in permutations(numbers, 2))
 
@@ -102,8 +113,7 @@ def _fitted(
             return None
     further = max(0, len(times) + len(over) - 1)
     spare = _SPARE + _PER_FACTOR * further + _PER_DIVISION * (by is not None)
-    # Options that are new each time would explain anything.
-    if len(known) - len(bounds) < spare or len(known) < 2 * len(bounds):
+    if len(known) - len(bounds) < spare:
         return None
     middles = {option: (low * high) ** 0.5 for option, (low, high) in bounds.items()}
     return Rule(times, over, by, middles)
