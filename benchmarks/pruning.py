@@ -5,10 +5,11 @@ trials from them and runs them in slots, an epoch a tick, as `manyfit.tune` woul
 without; a trial's value is its lowest validation loss, or its last one.
 
     python benchmarks/pruning.py [--seeds 20] [--trials 64] [--slots 4] [--last]
-        [--sampler random] [--only auto] [--shapes]
+        [--sampler random] [--only auto] [--shapes] [--pools FOLDER [--blind]]
 
 A sampler other than random proposes a point, and gets the training nearest to it that it hasn't
 had. With --shapes the curves are made up: such as a pruner may meet, many of them its worst case.
+With --pools they are those of benchmarks/pruning_pools.py: of different lengths, with schedules.
 The folder with the curves is `$MANYFIT_BENCH/learning-curves`, by default `../shared/bench`.
 """
 

@@ -5,14 +5,15 @@ a schedule, learning rate, momentum, weight decay, width, batch size. A schedule
 training, so the same step of two trainings is a different part of each. In three pools steps are
 batches, or rows in some trainings and epochs in others.
 
-    python benchmarks/pruning_pools.py FOLDER [NAME ...]
+    python benchmarks/pruning_pools.py FOLDER [--seed 0]
 
 It writes a file for each pool, which takes a core half a minute to two, and leaves those that are
-there. The data is in `$MANYFIT_DATA`, by default `../shared/data`.
+there. Another seed gives other trainings. The data is in `$MANYFIT_DATA`, by default
+`../shared/data`.
 """
 
+import argparse
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,12 +230,15 @@ _READ: Mapping[str, Callable[[], Data]] = {
 
 def main() -> None:
     """Make the pools that aren't there."""
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed, (name, recipe) in enumerate(RECIPES.items()):
-        path = folder / f"{name}.npz"
-        if (not sys.argv[2:] or name in sys.argv[2:]) and not path.exists():
-            np.savez_compressed(path, **make(recipe, seed), kept=recipe.kept)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    for number, (name, recipe) in enumerate(RECIPES.items()):
+        path = asked.folder / f"{name}.npz"
+        if not path.exists():
+            np.savez_compressed(path, **make(recipe, asked.seed + number), kept=recipe.kept)
             print(path, flush=True)
 
 
