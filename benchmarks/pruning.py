@@ -281,6 +281,8 @@ def main() -> None:
     parser.add_argument("--pools", type=Path, help="a folder that pruning_pools.py has filled")
     parser.add_argument("--blind", action="store_true", help="with --pools: no params are told")
     asked = parser.parse_args()
+    if asked.sampler != "random" and (asked.shapes or asked.pools):
+        parser.error("--sampler needs the stored tasks: leave out --shapes and --pools")
     pools = _asked_for(asked)
     if not pools:
         print("No learning curves: set MANYFIT_BENCH to the folder that holds learning-curves/.")
