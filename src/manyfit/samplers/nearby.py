@@ -24,6 +24,9 @@ _START = 0.9
 # The scale of a move, as a share of the range, shrinks from the first to the second: the sooner,
 # the fewer params there are.
 _WIDEST, _NARROWEST = 0.25, 0.05
+# The model makes so many proposals, and later one in so many: once it has found the
+# region, random changes of the best trial refine it as well, and take little time.
+_GUIDED, _EVERY = 6, 3
 # The number of candidates.
 _CANDIDATES = 24
 # The scales of moves in successive candidates, as multiples.
@@ -48,7 +51,7 @@ class NearbySampler:
     unreasonable effectiveness of quasirandom sequences", 2018). After these, candidates are drawn
     as an evolution strategy draws them, by random changes of the best trial whose size falls
     (Rechenberg, "Evolutionsstrategie", 1973), and a small Gaussian process chooses the one of which
-    it expects the largest improvement (`small_model`).
+    it expects the largest improvement (`small_model`), later for one trial in three only.
 
     Example:
         >>> from manyfit.space import Float
@@ -96,8 +99,11 @@ class NearbySampler:
         scale = max(_NARROWEST, _WIDEST * self._shrinking**late)
         rng = np.random.default_rng((self._seed, number, _STREAM))
         rows = self._candidates(number, scale, rng)
-        scores = improvement(*self._known(), rows, self._cube.choices)
-        for place in np.argsort(-scores, kind="stable").tolist():
+        order: Sequence[int] = range(_CANDIDATES)
+        if late < _GUIDED or late % _EVERY == 0:
+            scores = improvement(*self._known(), rows, self._cube.choices)
+            order = np.argsort(-scores, kind="stable").tolist()
+        for place in order:
             params = self._cube.params(rows[place])
             if tuple(params.items()) not in self._tried:
                 break

@@ -31,7 +31,8 @@ def seeded(seed: int) -> Iterator[None]:
     random.seed(seed)
     np.random.seed(seed)
     for name in _FRAMEWORKS:
-        _seed_framework(name, seed)
+        if name in sys.modules:
+            _seed_framework(name, seed)
     finder = _SeedingFinder(seed)
     sys.meta_path.insert(0, finder)
     try:

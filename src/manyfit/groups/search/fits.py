@@ -40,6 +40,7 @@ class Fits:
     def __call__(self, function: Callable[..., Any], *params: Any) -> dict[str, float]:
         """Return the metrics of a function; for several folds, their means.
 
+        The function may change the params that it gets; for several folds, each gets its own.
         The model is kept in `model` until the next call; for folds there is none.
 
         Raises:
@@ -64,8 +65,9 @@ class Fits:
         name = self._metric.name
         scores: list[dict[str, float]] = []
         for fold, parts in enumerate(self._parts):
+            given = [own_values(each) if isinstance(each, Mapping) else each for each in params]
             with _muted():
-                returned, _ = self._call(function, parts, params)
+                returned, _ = self._call(function, parts, given)
             try:
                 scores.append(self._metric.to_metrics(returned))
             except MetricError as error:
@@ -82,11 +84,10 @@ class Fits:
         self, function: Callable[..., Any], parts: Sequence[Lent], params: Sequence[Any]
     ) -> tuple[Any, Any]:
         frames = [part.lend() for part in parts]
-        given = [own_values(each) if isinstance(each, Mapping) else each for each in params]
         with own_runs():
             began = time.perf_counter()
             try:
-                returned = function(*frames, *given)
+                returned = function(*frames, *params)
             finally:
                 self.seconds += time.perf_counter() - began
                 for part in parts:

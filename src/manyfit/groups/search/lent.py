@@ -24,15 +24,18 @@ class Lent:
 
     def __init__(self, frame: Any) -> None:
         self._frame = frame
-        self._changeable = changeable(frame)
         self._shared: Any = None
-        if frame.size <= _MOST and not self._changeable:
-            shared = frame.copy()
-            columns = [column for _, column in shared.items()]
-            if all(isinstance(column.dtype, np.dtype) for column in columns):
-                self._shared = shared
-                self._memory = _owners([each.to_numpy() for each in columns])
-                self._before = self._state()
+        self._changeable: list[Any] = []
+        shared = frame.copy() if frame.size <= _MOST else frame
+        columns = [column for _, column in shared.items()]
+        kinds = {column.dtype for column in columns}
+        if any(kind.kind == "O" for kind in kinds):
+            self._changeable = changeable(frame)
+        is_plain = all(isinstance(kind, np.dtype) for kind in kinds)
+        if shared is not frame and is_plain and not self._changeable:
+            self._shared = shared
+            self._memory = _owners([each.to_numpy() for each in columns])
+            self._before = self._state()
 
     def lend(self) -> Any:
         """Return a frame for a call."""
