@@ -14,8 +14,8 @@ performs great in high dimensions" (2024), section 5.
 Hyperparameters act mostly on their own (Hutter et al., "An efficient approach for assessing
 hyperparameter importance", 2014), and main effects can be learned from few trials (Duvenaud et al.,
 "Additive Gaussian processes", 2011): with the additive part a model explains trials well. A sampler
-takes half the time without (`JOINT`), and finds about as good trials
-(benchmarks/search/README.md).
+takes half the time without (`JOINT`), and finds better trials on some kinds of task, worse ones on
+others (benchmarks/search/README.md).
 
 If there are earlier studies, the prediction of each is a trend f_s, and the function is
 Σ_s ρ_s f_s(x) plus a process with this kernel: the autoregressive model of Kennedy &
