@@ -264,7 +264,7 @@ class TestInterrupt:
         time.sleep(0.5)
         assert driver.poll() is None
         driver.send_signal(signal.SIGINT)
-        _, errors = driver.communicate(timeout=3)
+        _, errors = driver.communicate(timeout=30)
 
         assert driver.returncode != 0
         assert "KeyboardInterrupt" in errors

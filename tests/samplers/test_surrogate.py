@@ -10,7 +10,7 @@ from scipy.optimize import approx_fprime, minimize
 from manyfit.samplers.cube import Cube
 from manyfit.samplers.outcomes import standardised
 from manyfit.samplers.surrogate import (
-    JOINT,
+    SEARCHING,
     Posterior,
     Prior,
     Theta,
@@ -54,7 +54,7 @@ def theta_of(points, length=0.5, additive=0.5, joint=0.5, noise=1e-4):
     return Theta(np.log([length] * points.dimensions + variances))
 
 
-def some_theta(points, seed, prior=JOINT):
+def some_theta(points, seed, prior=SEARCHING):
     means, deviations = prior.moments(points.dimensions)
     return Theta(means + deviations * np.random.default_rng(seed).standard_normal(len(means)))
 
@@ -121,7 +121,7 @@ class TestKernel:
 
 
 class TestLearning:
-    @pytest.mark.parametrize("prior", [Prior(), JOINT], ids=["both parts", "joint part"])
+    @pytest.mark.parametrize("prior", [Prior(), SEARCHING], ids=["explaining", "searching"])
     @pytest.mark.parametrize("trends", [False, True])
     @pytest.mark.parametrize("seed", range(3))
     def test_what_is_minimised(self, seed, trends, prior):
@@ -139,7 +139,7 @@ class TestLearning:
         expected = (rest @ solve(noisy, rest) + np.linalg.slogdet(noisy)[1] + against) / 2
         assert value == pytest.approx(expected, rel=1e-6)
 
-    @pytest.mark.parametrize("prior", [Prior(), JOINT], ids=["both parts", "joint part"])
+    @pytest.mark.parametrize("prior", [Prior(), SEARCHING], ids=["explaining", "searching"])
     @pytest.mark.parametrize("trends", [False, True])
     @pytest.mark.parametrize("seed", range(3))
     def test_its_gradient(self, seed, trends, prior):
@@ -171,13 +171,13 @@ class TestLearning:
         """A jump that could be noise is seen as a jump if that is more probable."""
         points = reals(count, 2, seed=1)
         losses = standardised(points.numbers[:, 0] + (points.numbers[:, 1] > 0.8))
-        means, deviations = JOINT.moments(2)
+        means, deviations = SEARCHING.moments(2)
         function = negative_log_posterior(points, losses, means, deviations)
         steps = np.random.default_rng(0).standard_normal((10, len(means)))
         climbed = [minimize(function, means + deviations * step, jac=True).fun for step in steps]
 
         assert np.ptp(climbed) > 0.5
-        assert function(fit(points, losses, JOINT).logs)[0] < min(climbed) + 0.01
+        assert function(fit(points, losses, SEARCHING).logs)[0] < min(climbed) + 0.01
 
     def test_which_params_matter(self):
         """A param without an effect gets a longer lengthscale than one with, choices too."""

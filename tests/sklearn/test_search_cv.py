@@ -70,9 +70,10 @@ class Model(ClassifierMixin, BaseEstimator):
 @pytest.mark.parametrize("options", [{}, {"halving": "rows", "pruner": "auto"}])
 def test_what_a_fit_reports_is_not_a_report_of_the_search(iris, options):
     """Its steps would collide with those of the folds, and its scores be compared with theirs."""
-    search = searching(Model(action="report"), {"quality": [0.5, 0.7]}, **options).fit(*iris)
+    space = {"quality": [0.5, 0.6, 0.7]}
+    search = searching(Model(action="report"), space, **options).fit(*iris)
 
-    assert list(search.cv_results_["state"]) == ["COMPLETE", "COMPLETE"]
+    assert list(search.cv_results_["state"]) == ["COMPLETE"] * 3
     assert search.best_params_ == {"quality": 0.7}
 
 

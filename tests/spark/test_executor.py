@@ -395,7 +395,8 @@ def test_nothing_looks_failed(spark, tune):
     context.parallelize([0], 1).count()
     context.setLocalProperty("spark.jobGroup.id", None)
     before = max(tracker.getJobIdsForGroup("before the study"))
-    tune(lambda params: params["x"], SparkExecutor(spark))
+    patient = Timings(home=30.0, cancel=60.0)  # a busy machine takes seconds to end them
+    tune(lambda params: params["x"], SparkExecutor(spark, timings=patient))
     jobs = itertools.takewhile(bool, map(tracker.getJobInfo, itertools.count(before + 1)))
 
     assert [job.status for job in jobs] == ["SUCCEEDED"] * 4

@@ -14,8 +14,8 @@ performs great in high dimensions" (2024), section 5.
 Hyperparameters act mostly on their own (Hutter et al., "An efficient approach for assessing
 hyperparameter importance", 2014), and main effects can be learned from few trials (Duvenaud et al.,
 "Additive Gaussian processes", 2011): with the additive part a model explains trials well. A sampler
-takes half the time without (`JOINT`), and finds better trials on some kinds of task, worse ones on
-others (benchmarks/search/README.md).
+believes less in them (`SEARCHING`): main effects learned from a few trials would keep it away from
+regions where no trial has been (benchmarks/search/README.md).
 
 If there are earlier studies, the prediction of each is a trend f_s, and the function is
 Σ_s ρ_s f_s(x) plus a process with this kernel: the autoregressive model of Kennedy &
@@ -43,10 +43,6 @@ MOST_LEARNED = 120
 _SQRT5 = math.sqrt(5.0)
 # Mean and standard deviation of the weight of a trend; S trends have a mean of 1 / S times this.
 _WEIGHT = (0.7, 0.7)
-# An additive part whose variance is smaller isn't computed.
-_NOTHING = 1e-9
-# Where the search for hyperparameters starts: the noise, in deviations of its prior.
-_STARTS = (1.0, -2.0)
 # Predictions are made for so many points at once, so that intermediate results stay in the cache.
 _BLOCK = 256
 # Added to the noise, so that equal configurations leave the matrix positive definite.
@@ -64,12 +60,14 @@ class Prior:
         additive: The variance of the additive part, s².
         joint: The variance of the joint part, t².
         noise: The variance of the noise.
+        starts: Where the search for hyperparameters starts: the noise, in deviations of its prior.
     """
 
     length: tuple[float, float] = (-0.7, 1.5)
     additive: tuple[float, float] = (-0.7, 1.0)
     joint: tuple[float, float] = (-0.7, 1.0)
     noise: tuple[float, float] = (-6.0, 2.0)
+    starts: tuple[float, ...] = (1.0,)
 
     def moments(self, dimensions: int) -> tuple[Array, Array]:
         """Return means and deviations for each entry of `Theta.logs`."""
@@ -78,8 +76,8 @@ class Prior:
         return means, deviations
 
 
-# Params act together only, and their effects are simpler than in `Prior()`.
-JOINT = Prior(length=(0.0, 1.0), additive=(-30.0, 0.1), joint=(0.0, 1.0))
+# For samplers: params act mostly together, and their effects are simpler than in `Prior()`.
+SEARCHING = Prior((0.0, 1.0), (-1.2, 1.0), (-0.3, 1.0), starts=(1.0, -2.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +112,8 @@ def kernel(theta: Theta, one: Points, other: Points) -> Array:
     additive, joint, _ = theta.variances
     count = one.typical
     squares = squared_distances(scaled(theta, one), scaled(theta, other))
-    process = joint * matern(_SQRT5 * np.sqrt(squares / count))
-    if additive > _NOTHING:
-        process += (additive / count) * _alone(theta, one, other)
+    process = (additive / count) * _alone(theta, one, other)
+    process += joint * matern(_SQRT5 * np.sqrt(squares / count))
     return process + _WEIGHT[1] ** 2 * (one.trends @ other.trends.T)
 
 
@@ -166,8 +163,9 @@ def fit(points: Points, losses: Array, prior: Prior = Prior()) -> Theta:
     """Return the hyperparameters with the highest posterior density (MAP), by L-BFGS.
 
     The same losses can often be explained by noise around a simple function, or by a function that
-    is less simple: the density has a summit for each (GPML section 5.4.1). The search starts both
-    from much noise and from little. It always starts from the same values, so the result is a
+    is less simple: the density has a summit for each (GPML section 5.4.1). `SEARCHING` starts both
+    from much noise and from little; `Prior()` from much noise only, because what is said about
+    params should be by the simpler function. The starts are always the same, so the result is a
     function of the data alone.
 
     Args:
@@ -187,7 +185,7 @@ def fit(points: Points, losses: Array, prior: Prior = Prior()) -> Theta:
             bounds=np.stack([means - 4.0 * deviations, means + 4.0 * deviations], axis=1),
             options={"maxiter": 40, "ftol": 1e-4},  # the likelihood isn't known more precisely
         )
-        for share in _STARTS
+        for share in prior.starts
     ]
     return Theta(min(found, key=lambda each: float(each.fun)).x)
 
@@ -210,7 +208,7 @@ def negative_log_posterior(
         b = _SQRT5 * np.sqrt(scales @ squares)
         decay = joint * np.exp(-b)
         together = (1.0 + b + b * b / 3.0) * decay
-        alone, slopes = effects(logs) if additive > _NOTHING else (0.0 * b, squares[:, :0])
+        alone, slopes = effects(logs)
         noisy = np.diag(additive * present + joint + noise)
         noisy[pairs] = additive * alone + together
         factor, inverse = inverted(noisy.T + weights)
@@ -222,7 +220,7 @@ def negative_log_posterior(
         outer = inverse - np.outer(alpha, alpha)
         each, own = outer[pairs], 0.5 * np.diagonal(outer)
         lengths = scales * (squares @ ((1.0 + b) * decay * each))
-        lengths += additive * (slopes @ each[: slopes.shape[1]])
+        lengths += additive * (slopes @ each)
         variances = [
             additive * (each @ alone + own @ present),
             each @ together + joint * own.sum(),

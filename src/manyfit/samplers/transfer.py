@@ -8,7 +8,7 @@ import numpy as np
 from manyfit.samplers.cube import Cube, Points, Rows
 from manyfit.samplers.earlier import FEWEST, Earlier
 from manyfit.samplers.outcomes import cross_section, standardised
-from manyfit.samplers.surrogate import JOINT, MOST_LEARNED, Posterior, fit
+from manyfit.samplers.surrogate import MOST_LEARNED, SEARCHING, Posterior, fit
 
 # A study with more trials is thinned out to this many.
 _MOST = 200
@@ -74,5 +74,5 @@ def _model(cube: Cube, rows: Rows, losses: Rows) -> Posterior:
     held = cross_section(losses, _MOST)
     points, losses = cube.points(rows[held]), standardised(losses[held])
     used = cross_section(losses, MOST_LEARNED)
-    theta = fit(points[used], losses[used], JOINT)
+    theta = fit(points[used], losses[used], SEARCHING)
     return Posterior(theta, points, losses, points[:0])
