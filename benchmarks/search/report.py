@@ -44,8 +44,8 @@ def _sections(runs: Runs, arguments: argparse.Namespace) -> Iterator[str]:
         count = len({task for task, _ in shared.cells})
         yield f"\n### {setting.n_trials} trials, {setting.in_flight} in flight\n"
         yield (
-            f"Mean regret after so many finished trials, over {len(shared.cells)} pairs of a task "
-            f"and a seed ({count} tasks), with 95 % bootstrap intervals.\n"
+            f"Mean regret by the number of finished trials, over {len(shared.cells)} pairs of a "
+            f"task and a seed ({count} tasks), with 95 % bootstrap intervals.\n"
         )
         yield from _means(shared)
         yield "\nThe median of the same pairs.\n"

@@ -152,7 +152,7 @@ class TestModel:
         assert abs(cells.x[column] - 0.5) < 0.1
 
     def test_ticks_are_round_numbers(self, result, model):
-        """Of a heat map, whose axes are places in the space, too."""
+        """A heat map has them too, although its axes are places in the space."""
         (panel,) = params.contour(result, model, ["rate", "depth"]).panels
         found = {axis.title: [text for _, text in axis.ticks] for axis in (panel.x, panel.y)}
         assert found == {

@@ -15,7 +15,7 @@ class TestCurve:
     )
     def test_low_at(self, step: int, running: float | None, ended: float | None) -> None:
         """A curve shows what it had up to a step; ahead of its last one only if it has ended."""
-        curve = Curve(1, steps=[1, 4], lows=[0.9, 0.5])
+        curve = Curve(steps=[1, 4], lows=[0.9, 0.5])
         assert curve.low_at(step) == running
 
         curve.ended = True
@@ -23,8 +23,8 @@ class TestCurve:
 
     def test_low_at_without_reports(self) -> None:
         """A curve without reports shows nothing, also when it has ended."""
-        assert Curve(1).low_at(3) is None
-        assert Curve(1, ended=True).low_at(3) is None
+        assert Curve().low_at(3) is None
+        assert Curve(ended=True).low_at(3) is None
 
     @pytest.mark.parametrize(
         ("step", "pace"),
@@ -37,13 +37,13 @@ class TestCurve:
     )
     def test_pace(self, step: int, pace: float) -> None:
         """The pace is what a step saved since the last report in the first half of the steps."""
-        curve = Curve(1, steps=[0, 1, 2, 3, 4, 5], lows=[2.0, 1.5, 1.2, 1.0, 0.9, 0.8])
+        curve = Curve(steps=[0, 1, 2, 3, 4, 5], lows=[2.0, 1.5, 1.2, 1.0, 0.9, 0.8])
 
         assert curve.pace(step, 0.5) == pytest.approx(pace)
 
     def test_pace_since_the_first_report(self) -> None:
         """Where all reports are in the second half of the steps, the first one is the beginning."""
-        assert Curve(1, steps=[70, 80], lows=[1.0, 0.9]).pace(90, 0.8) == pytest.approx(0.01)
+        assert Curve(steps=[70, 80], lows=[1.0, 0.9]).pace(90, 0.8) == pytest.approx(0.01)
 
 
 def ended(end: End, *steps: int) -> Trial:

@@ -132,7 +132,7 @@ def pruned_too_early(record: Record) -> Iterator[Finding]:
 
 
 def _low_at(trial: Trial, metric: Metric, step: int) -> float | None:
-    curve = Curve(attempt=1)
+    curve = Curve()
     for report in _reports(trial, metric):
         loss = metric.loss(report.metrics[metric.name])
         curve.steps.append(report.step)

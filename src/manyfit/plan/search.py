@@ -71,7 +71,7 @@ class Search:
 
 
 class _Sparing:
-    """Asks a slow sampler for one trial in so many, and a quick one for the others."""
+    """Asks a slow sampler for every nth trial, and a quick one for the others."""
 
     def __init__(self, slow: Sampler, quick: Sampler, every: int) -> None:
         self._slow, self._quick, self._every = slow, quick, every

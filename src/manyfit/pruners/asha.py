@@ -6,6 +6,7 @@ from math import inf
 
 from manyfit._checks import check_number, check_optional
 from manyfit.metric import Metric
+from manyfit.pruners.attempts import Attempts
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.pruners.curves import Lengths
 from manyfit.trial import State, Trial
@@ -57,7 +58,6 @@ class AshaPruner:
 class _Climb:
     """The progress of a trial's current attempt: its lowest loss, and its loss at each rung."""
 
-    attempt: int
     low: float = inf
     rungs: dict[int, float] = field(default_factory=dict)
 
@@ -69,11 +69,11 @@ class _Asha:
         self._settings = settings
         self._metric = metric
         self._lengths = Lengths()
-        self._climbs: dict[int, _Climb] = {}
+        self._climbs = Attempts(_Climb, self._forgotten)
         self._lows: dict[int, list[float]] = {}
 
     def report(self, trial: Trial, step: int, value: float) -> str | None:
-        climb = self._climb(trial)
+        climb = self._climbs.of(trial)
         climb.low = min(climb.low, self._metric.loss(value))
         rung = self._rung(step)
         if rung is None or rung <= max(climb.rungs, default=0):
@@ -87,7 +87,7 @@ class _Asha:
     def end(self, trial: Trial) -> None:
         self._lengths.end(trial)
         if trial.state is State.FAIL:
-            self._forget(trial.number)
+            self._climbs.forget(trial.number)
 
     def _judge(self, low: float, step: int, lows: list[float]) -> str | None:
         go_on = len(lows) // self._settings.reduction
@@ -108,16 +108,6 @@ class _Asha:
             rung *= self._settings.reduction
         return rung
 
-    def _climb(self, trial: Trial) -> _Climb:
-        """Return the current attempt's progress; that of an earlier attempt is forgotten."""
-        attempt = trial.attempts[-1].number
-        climb = self._climbs.get(trial.number)
-        if climb is None or climb.attempt != attempt:
-            self._forget(trial.number)
-            climb = self._climbs[trial.number] = _Climb(attempt)
-        return climb
-
-    def _forget(self, number: int) -> None:
-        climb = self._climbs.pop(number, None)
-        for rung, low in climb.rungs.items() if climb is not None else ():
+    def _forgotten(self, climb: _Climb) -> None:
+        for rung, low in climb.rungs.items():
             del self._lows[rung][bisect_left(self._lows[rung], low)]

@@ -5,6 +5,7 @@ from math import inf
 
 from manyfit._checks import check_number, check_optional
 from manyfit.metric import Metric
+from manyfit.pruners.attempts import Attempts
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.trial import Trial
 
@@ -52,7 +53,6 @@ class BaselinePruner:
 class _Best:
     """The lowest loss of a trial's current attempt, and its step."""
 
-    attempt: int
     low: float = inf
     step: int = 0
 
@@ -61,14 +61,11 @@ class _Baseline:
     def __init__(self, settings: BaselinePruner, metric: Metric) -> None:
         self._settings = settings
         self._metric = metric
-        self._bests: dict[int, _Best] = {}
+        self._bests = Attempts(_Best)
 
     def report(self, trial: Trial, step: int, value: float) -> str | None:
         settings, metric = self._settings, self._metric
-        attempt = trial.attempts[-1].number
-        best = self._bests.get(trial.number)
-        if best is None or best.attempt != attempt:
-            best = self._bests[trial.number] = _Best(attempt)
+        best = self._bests.of(trial)
         loss = metric.loss(value)
         if loss < best.low:
             best.low, best.step = loss, step
@@ -83,4 +80,4 @@ class _Baseline:
         )
 
     def end(self, trial: Trial) -> None:
-        self._bests.pop(trial.number, None)
+        self._bests.forget(trial.number)

@@ -5,6 +5,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from manyfit.pruners.attempts import Attempts
 from manyfit.trial import State, Trial
 
 # Steps of up to this many bits are told apart exactly; of longer ones only the leading bits count.
@@ -20,12 +21,11 @@ class Curve:
     """The curve of a trial's current attempt: for each step reported, the lowest loss up to it.
 
     Example:
-        >>> curve = Curve(attempt=1, steps=[1, 4], lows=[0.9, 0.5])
+        >>> curve = Curve(steps=[1, 4], lows=[0.9, 0.5])
         >>> curve.low_at(3), curve.low_at(4), curve.low_at(5)
         (0.9, 0.5, None)
     """
 
-    attempt: int
     steps: list[int] = field(default_factory=list)
     lows: list[float] = field(default_factory=list)
     ended: bool = False
@@ -49,7 +49,7 @@ class Curve:
         report from the first half, the pace is that since the first report.
 
         Example:
-            >>> Curve(attempt=1, steps=[1, 4], lows=[0.9, 0.5]).pace(8, 0.3)
+            >>> Curve(steps=[1, 4], lows=[0.9, 0.5]).pace(8, 0.3)
             0.05
         """
         since = max(0, bisect_right(self.steps, step // 2) - 1)
@@ -63,18 +63,13 @@ class Curves:
     """
 
     def __init__(self) -> None:
-        self._curves: dict[int, Curve] = {}
+        self._curves = Attempts(Curve, self._forgotten)
         self._milestones: list[int] = []
         self._lows: dict[int, list[float]] = {}
 
     def curve(self, trial: Trial) -> Curve:
         """Return the curve of the trial's current attempt; an earlier attempt's is forgotten."""
-        attempt = trial.attempts[-1].number
-        curve = self._curves.get(trial.number)
-        if curve is None or curve.attempt != attempt:
-            self._forget(trial.number)
-            curve = self._curves[trial.number] = Curve(attempt)
-        return curve
+        return self._curves.of(trial)
 
     def company(self, curve: Curve, step: int) -> list[float]:
         """Return the sorted lowest losses of the other trials at a step that a trial just reached.
@@ -87,7 +82,7 @@ class Curves:
         if curve.steps and curve.steps[-1] >= milestone:
             return []
         if milestone not in self._lows:
-            lows = (curve.low_at(milestone) for curve in self._curves.values())
+            lows = (curve.low_at(milestone) for curve in self._curves.all())
             self._lows[milestone] = sorted(low for low in lows if low is not None)
             insort(self._milestones, milestone)
         return self._lows[milestone]
@@ -102,7 +97,7 @@ class Curves:
     def end(self, trial: Trial) -> None:
         """Record that a trial has ended."""
         if trial.state is State.FAIL:
-            self._forget(trial.number)
+            self._curves.forget(trial.number)
             return
         curve = self.curve(trial)
         curve.ended = True
@@ -121,10 +116,7 @@ class Curves:
             if low is not None:
                 insort(self._lows[milestone], low)
 
-    def _forget(self, number: int) -> None:
-        curve = self._curves.pop(number, None)
-        if curve is None:
-            return
+    def _forgotten(self, curve: Curve) -> None:
         for milestone in self._milestones:
             low = curve.low_at(milestone)
             if low is not None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from manyfit._checks import check_number
 from manyfit.metric import Metric
+from manyfit.pruners.attempts import Attempts
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.pruners.early import TIMES, Early
 from manyfit.trial import State, Trial
@@ -82,7 +83,6 @@ class FoldPruner:
 class _Row:
     """The losses of a trial's current attempt, stage by stage and fold by fold."""
 
-    attempt: int
     early: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
@@ -102,17 +102,14 @@ class _Folds:
         self._folds = settings.folds
         self._stages = settings.stages
         self._metric = metric
-        self._rows: dict[int, _Row] = {}
+        self._rows = Attempts(_Row)
         self._seen: set[tuple[float, ...]] = set()
         self._whole: list[_Whole] = []
         self._reach: list[float] = []  # after the first fold, the first two, and so on
         self._early = Early(settings.stages, metric)
 
     def report(self, trial: Trial, step: int, value: float) -> str | None:
-        attempt = trial.attempts[-1].number
-        row = self._rows.get(trial.number)
-        if row is None or row.attempt != attempt:
-            row = self._rows[trial.number] = _Row(attempt)
+        row = self._rows.of(trial)
         fold, loss = step - self._stages, self._metric.loss(value)
         if fold < 0:
             return self._stage(row, step, loss)
@@ -124,10 +121,9 @@ class _Folds:
         return self._judge(_means(row.losses)[-1], fold)
 
     def end(self, trial: Trial) -> None:
-        row = self._rows.pop(trial.number, None)
-        if row is None or trial.state is not State.COMPLETE:
-            return
-        if row.attempt != trial.attempts[-1].number or len(row.losses) < self._folds:
+        row = self._rows.of(trial)
+        self._rows.forget(trial.number)
+        if trial.state is not State.COMPLETE or len(row.losses) < self._folds:
             return
         losses = tuple(row.losses)
         early = tuple(row.early) if len(row.early) == self._stages else ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from manyfit._checks import check_number
 from manyfit.metric import Metric
+from manyfit.pruners.attempts import Attempts
 from manyfit.pruners.base import Pruner, tell_apart
 from manyfit.trial import State, Trial
 
@@ -52,7 +53,6 @@ class _Rung:
 class _Climb:
     """The current attempt of a trial: its loss at each number of rows, and whether it went on."""
 
-    attempt: int
     results: dict[int, tuple[float, bool]] = field(default_factory=dict)
 
 
@@ -63,10 +63,10 @@ class _Rows:
         self._reduction = reduction
         self._metric = metric
         self._rungs: dict[int, _Rung] = {}
-        self._climbs: dict[int, _Climb] = {}
+        self._climbs = Attempts(_Climb, self._forgotten)
 
     def report(self, trial: Trial, step: int, value: float) -> str | None:
-        climb = self._climb(trial)
+        climb = self._climbs.of(trial)
         loss = self._metric.loss(value)
         rung = self._rungs.setdefault(step, _Rung())
         insort(rung.losses, loss)
@@ -80,20 +80,10 @@ class _Rows:
 
     def end(self, trial: Trial) -> None:
         if trial.state is State.FAIL:
-            self._forget(trial.number)
+            self._climbs.forget(trial.number)
 
-    def _climb(self, trial: Trial) -> _Climb:
-        """Return the current attempt's climb; that of an earlier attempt is forgotten."""
-        attempt = trial.attempts[-1].number
-        climb = self._climbs.get(trial.number)
-        if climb is None or climb.attempt != attempt:
-            self._forget(trial.number)
-            climb = self._climbs[trial.number] = _Climb(attempt)
-        return climb
-
-    def _forget(self, number: int) -> None:
-        climb = self._climbs.pop(number, None)
-        for step, (loss, went_on) in climb.results.items() if climb is not None else ():
+    def _forgotten(self, climb: _Climb) -> None:
+        for step, (loss, went_on) in climb.results.items():
             rung = self._rungs[step]
             del rung.losses[bisect_left(rung.losses, loss)]
             rung.went_on[loss] -= went_on

@@ -1,14 +1,12 @@
 """Search near the best, for a few dozen trials that take milliseconds each."""
 
 import math
-import random
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manyfit.choice import Choice
 from manyfit.metric import Metric
 from manyfit.samplers.cube import Array, Cube, Rows
 from manyfit.samplers.small_model import improvement
@@ -23,8 +21,8 @@ _DESIGN = 4
 _START = 0.9
 # The scale of a move, as a share of the range, shrinks from the first to the second: the sooner,
 # the fewer params there are.
-_WIDEST, _NARROWEST = 0.25, 0.05
-# The model makes so many proposals, and later one in so many: once it has found the
+WIDEST, _NARROWEST = 0.25, 0.05
+# The model makes this many proposals first, and later one in this many: once it has found the
 # region, random changes of the best trial refine it as well, and take little time.
 _GUIDED, _EVERY = 6, 3
 # The number of candidates.
@@ -96,7 +94,7 @@ class NearbySampler:
         late = number - self._design
         if late < 0 or self._best is None or not self._steps:
             return self._space.decode(even_point(self._steps, number))
-        scale = max(_NARROWEST, _WIDEST * self._shrinking**late)
+        scale = max(_NARROWEST, WIDEST * self._shrinking**late)
         rng = np.random.default_rng((self._seed, number, _STREAM))
         rows = self._candidates(number, scale, rng)
         order: Sequence[int] = range(_CANDIDATES)
@@ -137,46 +135,10 @@ class NearbySampler:
         count = len(self._steps)
         shares = _SHARES + np.minimum(_FEW * (2.0 / count), 1.0)
         chances = rng.random((len(turns), count))
-        chances[:, self._cube.choices] /= min(scale / _WIDEST, 1.0)
+        chances[:, self._cube.choices] /= min(scale / WIDEST, 1.0)
         changed: NDArray[np.bool_] = chances < shares
         changed[np.arange(len(turns)), turns % count] = True
         return changed
-
-
-def neighbour(
-    space: Space, parent: Params, scale: float, rng: random.Random, turn: int
-) -> dict[str, Any]:
-    """Return a point that differs from `parent` in one param, in some, or in all.
-
-    Args:
-        space: The space of both points.
-        parent: The point to start from.
-        scale: The standard deviation of a number's move, as a share of its range. A negative scale
-            gives the opposite moves for the same random numbers. Choices change less often the
-            smaller it is.
-        rng: The source of randomness.
-        turn: The index, modulo the number of params, of the param that always changes.
-    """
-    count = len(parent)
-    leading = turn % count if count else 0
-    # One param alone, a second one with it, or all of them.
-    share = (0.0, 2.0 / max(count, 1), 1.0)[int(3.0 * rng.random())]
-    params: dict[str, Any] = {}
-    for place, (name, domain) in enumerate(space.walk(params)):
-        chance, move = rng.random(), rng.gauss(0.0, scale)
-        if name not in parent:
-            params[name] = domain.decode(rng.random())
-        elif place != leading and chance > share:
-            params[name] = parent[name]
-        elif isinstance(domain, Choice):
-            changes = place == leading or rng.random() < abs(scale) / _WIDEST
-            params[name] = domain.decode(rng.random()) if changes else parent[name]
-        else:
-            if domain.size is not None:
-                move += math.copysign(0.5 / domain.size, move)
-            # Clipped, not reflected: an optimum is often at the edge.
-            params[name] = domain.decode(min(max(domain.encode(parent[name]) + move, 0.0), 1.0))
-    return params
 
 
 def golden_steps(dimensions: int) -> tuple[float, ...]:

@@ -22,13 +22,13 @@ from typing import TypeAlias
 import numpy as np
 
 from manyfit.samplers.cube import Array, Points
+from manyfit.samplers.matern import matern
 from manyfit.samplers.surrogate import (
     Prior,
     Theta,
     fit,
     inverted,
     kernel,
-    matern,
     negative_log_posterior,
     scaled,
 )

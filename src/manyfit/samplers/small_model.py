@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit.samplers.cube import Array, Rows
+from manyfit.samplers.matern import SQRT5, matern
 
 # The distances at which losses become unrelated; the one that explains them best is taken. The
 # unit is the diagonal of the cube.
@@ -14,7 +15,7 @@ _LENGTHS = np.array([0.25, 0.5, 1.0])
 _PRIOR = -0.5 * (np.log(_LENGTHS / 0.5) / 0.7) ** 2
 _APART = 0.7  # the distance of two options
 _NOISE = 1e-3  # as a share of the variance of the losses
-_SQRT5, _SQRT_HALF = math.sqrt(5.0), math.sqrt(0.5)
+_SQRT_HALF = math.sqrt(0.5)
 _TINY, _HUGE = 1e-300, 1e6
 _DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 
@@ -35,7 +36,7 @@ def improvement(rows: Rows, losses: Array, new: Rows, choices: NDArray[np.intp])
     length, inverse = _learned(distances[: len(rows)], values)
     weights = inverse @ values
     variance = max(float(weights @ weights) / len(values), 1e-12)
-    across = inverse @ _matern(distances[len(rows) :].T / length)
+    across = inverse @ matern(distances[len(rows) :].T * (SQRT5 / length))
     left = np.maximum(1.0 - np.einsum("ij,ij->j", across, across), 1e-9)
     deviations = np.sqrt(variance * left)
     z = (values.min() - weights @ across) / deviations
@@ -69,7 +70,9 @@ def _distances(one: Rows, other: Rows, choices: NDArray[np.intp]) -> Array:
 
 def _learned(distances: Array, values: Array) -> tuple[float, Array]:
     """Return the most likely length, and the inverse of the Cholesky factor of the covariances."""
-    covariances = _matern(distances / _LENGTHS[:, None, None]) + _NOISE * np.eye(len(values))
+    covariances = matern(distances * (SQRT5 / _LENGTHS[:, None, None])) + _NOISE * np.eye(
+        len(values)
+    )
     inverses = np.linalg.inv(np.linalg.cholesky(covariances))
     weights = inverses @ values
     # The likelihood with the variance that fits best (GPML equation 5.8), and the prior.
@@ -77,9 +80,3 @@ def _learned(distances: Array, values: Array) -> tuple[float, Array]:
     halves = np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(axis=1)
     best = int(np.argmax(halves - spreads + _PRIOR))
     return float(_LENGTHS[best]), inverses[best]
-
-
-def _matern(distances: Array) -> Array:
-    """Return the Matérn kernel with ν = 5/2 at distances in lengths (GPML equation 4.17)."""
-    far = _SQRT5 * distances
-    return np.asarray((1.0 + far + far * far / 3.0) * np.exp(-far))

@@ -36,14 +36,14 @@ from scipy.linalg import blas, lapack
 from scipy.optimize import minimize
 
 from manyfit.samplers.cube import Array, Points, squared_distances
+from manyfit.samplers.matern import SQRT5, matern
 
 # Hyperparameters are learned from at most this many trials: the time is quadratic in it.
 MOST_LEARNED = 120
 
-_SQRT5 = math.sqrt(5.0)
 # Mean and standard deviation of the weight of a trend; S trends have a mean of 1 / S times this.
 _WEIGHT = (0.7, 0.7)
-# Predictions are made for so many points at once, so that intermediate results stay in the cache.
+# The number of points predicted at once: intermediate results stay in the processor's cache.
 _BLOCK = 256
 # Added to the noise, so that equal configurations leave the matrix positive definite.
 _JITTER = 1e-6
@@ -98,22 +98,13 @@ class Theta:
         return float(additive), float(joint), float(noise) + _JITTER
 
 
-def matern(a: Array) -> Array:
-    """Return the Matérn function with ν = 5/2 of a = √5 r: GPML equation 4.17."""
-    decay = np.exp(-a)
-    a += a * a / 3.0
-    a += 1.0
-    a *= decay
-    return a
-
-
 def kernel(theta: Theta, one: Points, other: Points) -> Array:
     """Return the covariances of the function at all pairs of points."""
     additive, joint, _ = theta.variances
     count = one.typical
     squares = squared_distances(scaled(theta, one), scaled(theta, other))
     process = (additive / count) * _alone(theta, one, other)
-    process += joint * matern(_SQRT5 * np.sqrt(squares / count))
+    process += joint * matern(SQRT5 * np.sqrt(squares / count))
     return process + _WEIGHT[1] ** 2 * (one.trends @ other.trends.T)
 
 
@@ -131,12 +122,12 @@ def _alone(theta: Theta, one: Points, other: Points) -> Array:
     total = np.zeros((len(one), len(other)))
     for column, length in enumerate(theta.lengths[:numbers]):
         gaps = np.subtract.outer(one.numbers[:, column], other.numbers[:, column])
-        effect = matern(np.abs(gaps) * (_SQRT5 / length))
+        effect = matern(np.abs(gaps) * (SQRT5 / length))
         if not (one.active[:, column].all() and other.active[:, column].all()):
             effect *= np.outer(one.active[:, column], other.active[:, column])
         total += effect
     # Two options that differ get m(1 / l); the same option gets the remainder, up to 1, on top.
-    apart = matern(_SQRT5 / theta.lengths[numbers:])
+    apart = matern(SQRT5 / theta.lengths[numbers:])
     active = one.active[:, numbers:]
     same = one.corners * ((1.0 - apart) * active)[:, one.owners]
     return total + same @ other.corners.T + (apart * active) @ other.active[:, numbers:].T
@@ -205,7 +196,7 @@ def negative_log_posterior(
     def value_and_gradient(logs: Array) -> tuple[float, Array]:
         additive, joint, noise = Theta(logs).variances
         scales = np.exp(-2.0 * logs[:-3]) / count
-        b = _SQRT5 * np.sqrt(scales @ squares)
+        b = SQRT5 * np.sqrt(scales @ squares)
         decay = joint * np.exp(-b)
         together = (1.0 + b + b * b / 3.0) * decay
         alone, slopes = effects(logs)
@@ -245,7 +236,7 @@ def _main_effects(
 
     def value_and_slopes(logs: Array) -> tuple[Array, Array]:
         scaled = squares * np.exp(-2.0 * logs[:-3])[:, None]
-        a = _SQRT5 * np.sqrt(scaled)
+        a = SQRT5 * np.sqrt(scaled)
         decay = np.exp(-a) * both / points.typical
         return ((1.0 + a + a * a / 3.0) * decay).sum(axis=0), (1.0 + a) * decay * scaled
 

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manyfit._optional import load
+from manyfit.choice import Choice
 from manyfit.metric import Metric
 from manyfit.samplers.acquisition import log_expected_improvement
 from manyfit.samplers.cube import Cube
-from manyfit.samplers.nearby import even_point, golden_steps, neighbour
+from manyfit.samplers.nearby import WIDEST, even_point, golden_steps
 from manyfit.samplers.threads import one_thread
 from manyfit.space import Space
 from manyfit.trial import Params, State, Trial
@@ -153,7 +154,7 @@ class PortfolioSampler:
         if self._parent is None:
             return self._space.sample(np.random.default_rng((self._seed, number)))
         rng = random.Random(self._seed * 1_000_003 + number)  # noqa: S311
-        return neighbour(self._space, self._parent, _NEAR, rng, turn=number)
+        return _neighbour(self._space, self._parent, _NEAR, rng, turn=number)
 
     def _promising(self) -> int:
         """Return the index of the most promising configuration of the pool that is untried."""
@@ -161,6 +162,41 @@ class PortfolioSampler:
         left = np.flatnonzero(self._left)
         gains = log_expected_improvement(mean[left], deviation[left], best)
         return int(left[np.argmax(gains)])
+
+
+def _neighbour(
+    space: Space, parent: Params, scale: float, rng: random.Random, turn: int
+) -> dict[str, Any]:
+    """Return a point that differs from `parent` in one param, in some, or in all.
+
+    Args:
+        space: The space of both points.
+        parent: The point to start from.
+        scale: The standard deviation of a number's move, as a share of its range. Choices change
+            less often the smaller it is.
+        rng: The source of randomness.
+        turn: The index, modulo the number of params, of the param that always changes.
+    """
+    count = len(parent)
+    leading = turn % count if count else 0
+    # One param alone, a second one with it, or all of them.
+    share = (0.0, 2.0 / max(count, 1), 1.0)[int(3.0 * rng.random())]
+    params: dict[str, Any] = {}
+    for place, (name, domain) in enumerate(space.walk(params)):
+        chance, move = rng.random(), rng.gauss(0.0, scale)
+        if name not in parent:
+            params[name] = domain.decode(rng.random())
+        elif place != leading and chance > share:
+            params[name] = parent[name]
+        elif isinstance(domain, Choice):
+            changes = place == leading or rng.random() < scale / WIDEST
+            params[name] = domain.decode(rng.random()) if changes else parent[name]
+        else:
+            if domain.size is not None:
+                move += math.copysign(0.5 / domain.size, move)
+            # Clipped, not reflected: an optimum is often at the edge.
+            params[name] = domain.decode(min(max(domain.encode(parent[name]) + move, 0.0), 1.0))
+    return params
 
 
 def _conditioned(
