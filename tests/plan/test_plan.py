@@ -122,22 +122,25 @@ class TestQuality:
         assert plan.notes[-1].startswith("Whether there are better values than the best on record")
 
 
+def tune_inline(folder, **options):
+    """Tune x, with a record named credit."""
+    return tune(
+        lambda params: {"loss": params["x"]},
+        SPACE,
+        metric="loss",
+        name="credit",
+        folder=folder,
+        executor="inline",
+        tracker=None,
+        progress=None,
+        **options,
+    )
+
+
 class TestSearch:
     def test_it_is_that_of_the_record(self, tmp_path):
         """The sampler, and the pruner with its settings."""
-        tune(
-            lambda params: {"loss": params["x"]},
-            SPACE,
-            metric="loss",
-            n_trials=1,
-            sampler="random",
-            pruner=MedianPruner(min_steps=3),
-            name="credit",
-            folder=tmp_path,
-            executor="inline",
-            tracker=None,
-            progress=None,
-        )
+        tune_inline(tmp_path, n_trials=1, sampler="random", pruner=MedianPruner(min_steps=3))
 
         found = Search.of(tmp_path / "credit")
 
@@ -145,18 +148,7 @@ class TestSearch:
 
     def test_what_is_known_by_name_only_is_said(self, tmp_path):
         """A sampler that was an object can't be made again."""
-        tune(
-            lambda params: {"loss": params["x"]},
-            SPACE,
-            metric="loss",
-            n_trials=2,
-            sampler=RandomSampler(SPACE, 0),
-            name="credit",
-            folder=tmp_path,
-            executor="inline",
-            tracker=None,
-            progress=None,
-        )
+        tune_inline(tmp_path, n_trials=2, sampler=RandomSampler(SPACE, 0))
 
         plan = load_study("credit", folder=tmp_path).plan(slots=1)
 

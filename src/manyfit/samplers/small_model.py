@@ -70,9 +70,8 @@ def _distances(one: Rows, other: Rows, choices: NDArray[np.intp]) -> Array:
 
 def _learned(distances: Array, values: Array) -> tuple[float, Array]:
     """Return the most likely length, and the inverse of the Cholesky factor of the covariances."""
-    covariances = matern(distances * (SQRT5 / _LENGTHS[:, None, None])) + _NOISE * np.eye(
-        len(values)
-    )
+    covariances = matern(distances * (SQRT5 / _LENGTHS[:, None, None]))
+    covariances += _NOISE * np.eye(len(values))
     inverses = np.linalg.inv(np.linalg.cholesky(covariances))
     weights = inverses @ values
     # The likelihood with the variance that fits best (GPML equation 5.8), and the prior.

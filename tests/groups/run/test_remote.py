@@ -1,5 +1,6 @@
 """Groups of a pandas DataFrame on a cluster: a stand-in of processes, and Dask."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -33,6 +34,21 @@ def frame(groups, rows=6):
 
 def fit(group, params):
     return {"error": abs(params["level"] - group["x"].mean())}, float(group["x"].sum())
+
+
+@contextlib.contextmanager
+def own_dask(folder):
+    """A client of a cluster of two processes that a test may kill."""
+    cluster = LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        local_directory=str(folder / "dask"),
+        silence_logs="CRITICAL",
+    )
+    with cluster, Client(cluster, set_as_default=False) as client:
+        yield client
 
 
 @pytest.fixture
@@ -122,15 +138,7 @@ def test_a_dask_worker_is_killed(tmp_path, tune):
         os.kill(int((tmp_path / "worker").read_text()), signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()
-    cluster = LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        local_directory=str(tmp_path / "dask"),
-        silence_logs="CRITICAL",
-    )
-    with cluster, Client(cluster, set_as_default=False) as client:
+    with own_dask(tmp_path) as client:
         result = tune(DaskExecutor(client, timings=QUICK), objective=killing)
     assert result.failures() == ()
     assert sorted(result.table["g"]) == list(range(12))
@@ -209,15 +217,7 @@ def test_a_group_that_ends_its_dask_worker(tmp_path, tune):
             time.sleep(60)
         return fit(group, params)
 
-    cluster = LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        local_directory=str(tmp_path / "dask"),
-        silence_logs="CRITICAL",
-    )
-    with cluster, Client(cluster, set_as_default=False) as client:
+    with own_dask(tmp_path) as client:
         result = tune(DaskExecutor(client, timings=QUICK), frame(40), objective=killing)
     assert sorted(result.table["g"]) == list(range(40))
     (failure,) = result.failures()
