@@ -281,6 +281,21 @@ class TestPosterior:
         assert posterior.expected == pytest.approx(means)
         assert posterior.predict(others)[1].min() > deviations.max()
 
+    @pytest.mark.parametrize("seed", range(3))
+    def test_by_the_kernel(self, seed):
+        """Main effects that are interpolated change what is predicted by less than 0.003."""
+        points, others = points_of(SPACE, 60, seed), points_of(SPACE, 100, seed + 1)
+        losses = np.random.default_rng(seed).standard_normal(60)
+        theta = theta_of(points, length=0.2, noise=1e-2)
+        noisy = kernel(theta, points, points) + theta.variances[2] * np.eye(60)
+        across = kernel(theta, others, points)
+        explained = np.einsum("ij,ji->i", across, solve(noisy, across.T))
+        deviations = np.sqrt(np.diagonal(kernel(theta, others, others)) - explained)
+        found = Posterior(theta, points, losses, points[:0]).predict(others)
+
+        assert found[0] == pytest.approx(across @ solve(noisy, losses), abs=3e-3)
+        assert found[1] == pytest.approx(deviations, abs=3e-3)
+
     def test_far_away(self):
         """Far from anything seen, it falls back on the prior."""
         points = reals(5, 1)

@@ -17,15 +17,16 @@ the curvature of the posterior density there (Laplace's approximation; GPML sect
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
 from manyfit.samplers.cube import Array, Points
-from manyfit.samplers.matern import matern
 from manyfit.samplers.surrogate import (
     Prior,
     Theta,
+    effects_of_choices,
     fit,
     inverted,
     kernel,
@@ -121,15 +122,7 @@ def _features_of_each(theta: Theta, like: Points, rng: np.random.Generator) -> I
             return np.asarray(active * np.cos(points.numbers[:, column, None] @ waves + turns))
 
         yield of_number
-    # Exact: options share what m(1 / l) is, and each has the remainder for itself.
-    apart = matern(math.sqrt(5.0) / theta.lengths[numbers:])
-
-    def of_choices(points: Points) -> Array:
-        active = points.active[:, numbers:]
-        own = points.corners * (np.sqrt(1.0 - apart) * active)[:, points.owners]
-        return np.hstack([np.sqrt(apart) * active, own])
-
-    yield of_choices
+    yield partial(effects_of_choices, theta)
 
 
 def _frequencies(rng: np.random.Generator, dimensions: int, count: int) -> Array:

@@ -29,6 +29,7 @@ GPML is Rasmussen & Williams, "Gaussian processes for machine learning" (2006).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,8 @@ MOST_LEARNED = 120
 _WEIGHT = (0.7, 0.7)
 # The number of points predicted at once: intermediate results stay in the processor's cache.
 _BLOCK = 256
+# The number of values of a number at which its main effect is computed exactly.
+_NODES = 24
 # Added to the noise, so that equal configurations leave the matrix positive definite.
 _JITTER = 1e-6
 
@@ -126,11 +129,19 @@ def _alone(theta: Theta, one: Points, other: Points) -> Array:
         if not (one.active[:, column].all() and other.active[:, column].all()):
             effect *= np.outer(one.active[:, column], other.active[:, column])
         total += effect
-    # Two options that differ get m(1 / l); the same option gets the remainder, up to 1, on top.
+    return total + effects_of_choices(theta, one) @ effects_of_choices(theta, other).T
+
+
+def effects_of_choices(theta: Theta, points: Points) -> Array:
+    """Return features whose products are the one-param kernels of choices, summed.
+
+    Two options that differ share m(1 / l); each option has the remainder, up to 1, for itself.
+    """
+    numbers = points.numbers.shape[1]
     apart = matern(SQRT5 / theta.lengths[numbers:])
-    active = one.active[:, numbers:]
-    same = one.corners * ((1.0 - apart) * active)[:, one.owners]
-    return total + same @ other.corners.T + (apart * active) @ other.active[:, numbers:].T
+    active = points.active[:, numbers:]
+    own = points.corners * (np.sqrt(1.0 - apart) * active)[:, points.owners]
+    return np.hstack([np.sqrt(apart) * active, own])
 
 
 def scaled(theta: Theta, points: Points) -> Array:
@@ -290,17 +301,22 @@ class Posterior:
 
     def __init__(self, theta: Theta, points: Points, losses: Array, pending: Points) -> None:
         self._theta = theta
-        self._points = points + pending
         self._count = len(losses)
+        points += pending
+        self._embed = _Embedding(theta, points)
+        self._known = self._embed(points)
+        covariances = self._embed.covariances(self._known, self._known)
         _, _, noise = theta.variances
-        covariances = kernel(theta, self._points, self._points)
-        known = slice(0, self._count)
         # Pending points have no noise: it would leave enough variance to propose them again.
-        noises = np.where(np.arange(len(covariances)) < self._count, noise, _JITTER)
-        self._factor = factored(covariances + np.diag(noises))
+        noises = np.where(np.arange(len(points)) < self._count, noise, _JITTER)
+        noisy = covariances.copy()
+        np.fill_diagonal(noisy, _variance(theta, points) + noises)
+        self._factor = factored(noisy)
+        known = slice(0, self._count)
         # The leading block of a Cholesky factor is the factor of the leading block.
-        self._alpha, _ = lapack.dpotrs(self._factor[known, known], losses - trend(points), lower=1)
-        self.expected: Array = covariances[:, known] @ self._alpha + trend(self._points)
+        rest = losses - trend(points[known])
+        self._alpha, _ = lapack.dpotrs(self._factor[known, known], rest, lower=1)
+        self.expected: Array = covariances[:, known] @ self._alpha + trend(points)
 
     def predict(self, points: Points) -> tuple[Array, Array]:
         """Return mean and standard deviation at other points: GPML algorithm 2.1."""
@@ -310,8 +326,62 @@ class Posterior:
         return np.concatenate(means), np.concatenate(deviations)
 
     def _predict(self, points: Points) -> tuple[Array, Array]:
-        covariances = kernel(self._theta, points, self._points)
+        covariances = self._embed.covariances(self._embed(points), self._known)
         mean = covariances[:, : self._count] @ self._alpha + trend(points)
         explained = blas.dtrsm(1.0, self._factor, covariances.T, lower=1, overwrite_b=1)
         variance = _variance(self._theta, points) - np.einsum("ij,ij->j", explained, explained)
         return mean, np.sqrt(np.maximum(variance, 1e-12))
+
+
+class _Embedded(NamedTuple):
+    """Points of two Euclidean spaces, from which covariances are computed.
+
+    Attributes:
+        scaled: The joint part of the kernel is a function of distances here.
+        features: The rest of the kernel is a product of these.
+    """
+
+    scaled: Array
+    features: Array
+
+
+class _Embedding:
+    """The kernel for many points: main effects of numbers are interpolated between even nodes.
+
+    That takes a fraction of the time of `kernel` (the Nyström approximation, GPML section 8.1).
+    Two numbers' covariance is off by less than 0.001 if their lengthscale is 0.15 or more, by up
+    to 0.06 at 0.05.
+
+    Args:
+        theta: Hyperparameters.
+        like: Any points of the space.
+    """
+
+    def __init__(self, theta: Theta, like: Points) -> None:
+        self._theta = theta
+        self._typical = like.typical
+        self._lengths = theta.lengths[: like.numbers.shape[1], None, None]
+        nodes = np.linspace(0.0, 1.0, _NODES)
+        between = matern(np.abs(np.subtract.outer(nodes, nodes)) * (SQRT5 / self._lengths))
+        whitening = np.linalg.inv(np.linalg.cholesky(between + 1e-9 * np.eye(_NODES)))
+        self._nodes, self._whitening = nodes, whitening.transpose(0, 2, 1)
+
+    def __call__(self, points: Points) -> _Embedded:
+        additive, _, _ = self._theta.variances
+        gaps = np.abs(points.numbers.T[:, :, None] - self._nodes)
+        numbers = matern(gaps * (SQRT5 / self._lengths)) @ self._whitening
+        numbers *= points.active.T[: len(numbers), :, None]
+        effects = [*numbers, effects_of_choices(self._theta, points)]
+        features = math.sqrt(additive / self._typical) * np.hstack(effects)
+        return _Embedded(
+            scaled(self._theta, points) * (SQRT5 / math.sqrt(self._typical)),
+            np.hstack([features, _WEIGHT[1] * points.trends]),
+        )
+
+    def covariances(self, one: _Embedded, other: _Embedded) -> Array:
+        """Return the covariances of the function at all pairs of points."""
+        _, joint, _ = self._theta.variances
+        together = matern(np.sqrt(squared_distances(one.scaled, other.scaled)))
+        together *= joint
+        together += one.features @ other.features.T
+        return together
