@@ -5,6 +5,7 @@ is in that folder, and nothing new is in the checkout; or the run fails, and say
 """
 
 import contextlib
+import gc
 import os
 import shutil
 import sys
@@ -40,6 +41,8 @@ SECOND = ("tests/spark_ml/test_validator.py", "tests/groups/")  # of the second 
 # their examples.
 FRAMEWORKS = ("keras", "lightning", "transformers")
 collect_ignore = [f"src/manyfit/callbacks/{name}.py" for name in FRAMEWORKS]
+# Nor is any of these to be looked at for examples, which they don't have: that imports Keras.
+collect_ignore += ["src/manyfit/callbacks/__init__.py", "src/manyfit/demo/classifier.py"]
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
 # What pytest, MLflow's databases, TensorFlow's AutoGraph and Dask leave in the temporary folder.
@@ -106,7 +109,12 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish(session):
-    """Refuse to run in several processes what pytest-xdist has not put into groups."""
+    """Refuse to run in several processes what pytest-xdist has not put into groups.
+
+    What was collected stays, so no later search for garbage needs to look at its million objects.
+    """
+    gc.freeze()
+    gc.enable()
     is_worker = hasattr(session.config, "workerinput")
     if is_worker and not all("@" in item.nodeid for item in session.items):
         raise pytest.UsageError("this pytest-xdist keeps no groups: see pytest in pyproject.toml")
@@ -145,6 +153,7 @@ def rank(group, slow, sizes):
 
 def pytest_configure(config):
     """Give the run its folder, unless this is one of its processes."""
+    gc.disable()  # until all tests are collected
     hypothesis.settings.load_profile("soak" if config.getoption("--soak") else "test")
     if not hasattr(config, "workerinput"):
         folder = new_folder()
