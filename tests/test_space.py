@@ -236,6 +236,11 @@ class TestSpace:
         assert SPACE.materialize(FOREST) == {**FOREST, "trees": 100, "epochs": 10}
         assert SPACE.materialize(SVM) == {**SVM, "epochs": 10}
 
+    def test_a_missing_param_is_named(self):
+        """A point that lacks a param can't be what an objective receives."""
+        with pytest.raises(SpaceError, match=r"C is missing: it must be .*Given:"):
+            SPACE.materialize({name: value for name, value in SVM.items() if name != "C"})
+
     def test_options_are_handed_over_as_copies(self):
         """The objective receives what is an option, and may change it: it is a copy."""
         option = {"layers": [64, 64]}

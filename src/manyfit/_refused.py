@@ -6,12 +6,26 @@ from collections.abc import Container, Iterable, Iterator, KeysView, Mapping, Se
 from typing import Any
 
 from manyfit._tree import Path, when
+from manyfit.choice import Choice, Domain, Entry
 from manyfit.errors import SpaceError
 
 
 def missing(name: str, rule: str, given: Mapping[str, Any]) -> str:
     """Say that a point lacks a param."""
     return f"{name} is missing: it must be {rule}. Given: {_listed(given)}"
+
+
+def chosen(name: str, entry: Entry, params: Mapping[str, Any]) -> Any:
+    """Return what an entry of a space is under params: an option, a param, or the constant.
+
+    Raises:
+        SpaceError: The param is missing.
+    """
+    if not isinstance(entry, Domain):
+        return entry
+    if name not in params:
+        raise SpaceError(missing(name, entry.rule, params))
+    return entry.option(params[name]) if isinstance(entry, Choice) else params[name]
 
 
 def refuse_twice(names: Iterable[str]) -> None:

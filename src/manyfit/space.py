@@ -14,7 +14,7 @@ from manyfit._labels import Label, constant_to_json, same
 from manyfit._nested import PathName, folded, leaves
 from manyfit._numbers import broken
 from manyfit._own import own_values
-from manyfit._refused import missing, refuse_options, refuse_others, refuse_twice
+from manyfit._refused import chosen, missing, refuse_options, refuse_others, refuse_twice
 from manyfit._tree import Path, at, described, exclude_one_another, flatten, replaced, walk, when
 from manyfit.choice import (
     Choice,
@@ -221,6 +221,9 @@ class Space:
         """Return what the objective receives: options instead of labels, and active constants.
 
         Each value is a copy that the caller may change, unless it can't be copied.
+
+        Raises:
+            SpaceError: A param is missing.
         """
         return own_values(self.folded(self.look_up(self.flat(params) if self._nested else params)))
 
@@ -240,14 +243,7 @@ class Space:
 
     def look_up(self, params: Params) -> dict[str, Any]:
         """Return the space's own objects by name, which `materialize` copies: don't change them."""
-        return {
-            name: entry.option(params[name])
-            if isinstance(entry, Choice)
-            else params[name]
-            if isinstance(entry, Domain)
-            else entry
-            for name, entry in walk(self._entries, params)
-        }
+        return {n: chosen(n, entry, params) for n, entry in walk(self._entries, params)}
 
     def key(self, params: Params) -> str:
         """Return a string that is the same for equal params in any order."""

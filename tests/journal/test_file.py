@@ -230,7 +230,15 @@ class TestDamage:
         assert message.startswith(f"line 2 of {path} is damaged")
         assert LINES[1][:30].decode() in message
         assert "backup" in message
+        assert "cut it off before this line" in message
         assert path.read_bytes() == before
+
+    def test_a_damaged_first_line(self, tmp_path: Path) -> None:
+        """If nothing is before it, nothing can be continued."""
+        write(tmp_path, LINES[0][:30] + b"\n", LINES[1])
+
+        with pytest.raises(JournalCorruptError, match="move it away: the study begins anew"):
+            read(tmp_path)
 
     @pytest.mark.parametrize(
         "line",

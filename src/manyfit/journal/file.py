@@ -255,10 +255,14 @@ def _decode_lines(path: Path, *, may_be_torn: bool) -> Iterator[Event]:
 
 def _damage(path: Path, number: int, line: bytes, error: Exception) -> str:
     start = line[:80].decode("utf-8", "backslashreplace").rstrip("\n")
+    remedy = (
+        "or copy it and cut it off before this line: the study continues from there"
+        if number > 1
+        else "or move it away: the study begins anew"
+    )
     return (
-        f"line {number} of {path} is damaged ({error}): {start!r}. "
-        "It is not the torn end of an interrupted write, so nothing was repaired. Restore the file "
-        "from a backup, or copy it and cut it off before this line: the study continues from there"
+        f"line {number} of {path} is damaged ({error}): {start!r}. It is not the torn end of an "
+        f"interrupted write, so nothing was repaired. Restore the file from a backup, {remedy}"
     )
 
 
