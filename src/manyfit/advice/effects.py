@@ -9,6 +9,7 @@ from manyfit.advice.finding import Finding, percent, shown
 from manyfit.advice.functions import Functions
 from manyfit.advice.importance import Importances, Share
 from manyfit.advice.record import Record
+from manyfit.samplers.cube import Array
 from manyfit.space import Choice, Space
 
 # With fewer completed trials, in all or for each param, nothing is said; nor if fewer than this
@@ -16,11 +17,15 @@ from manyfit.space import Choice, Space
 _FEWEST, _FEWEST_EACH, _COMPLETED = 20, 6, 0.6
 # The largest share, at the upper end of its interval, of a param that doesn't matter ...
 _IDLE = 0.02
+# ... if functions that fit the trials disagree about no more than this share of the variance. What
+# they disagree about may be the doing of any param: far from the best, a search has few trials, and
+# an interval that assumes the same effects there as near the best is too narrow.
+_OPEN = 0.05
 # ... whose effect on the leaders, at that end, is this share of what separates the lowest loss from
 # the median over the space, or the noise of a trial if that is more, up to a larger share. What is
 # still to be gained is of that size, and a param that decides it must not be fixed.
 _LOCAL, _HIDDEN = 0.03, 0.1
-# The number of leaders, of values tried at each, and of random points for the median.
+# The number of leaders, of values tried at each, and of random points all over the space.
 _LEADERS, _VALUES, _ANYWHERE = 5, 9, 256
 # The smallest share, at the lower end of its interval, of a pair that depends on each other, and
 # the number of pairs to name.
@@ -35,7 +40,10 @@ def idle_params(functions: Functions, found: Importances) -> Iterator[Finding]:
     record = functions.record
     if not _suffices(record) or all(each.high < _IDLE for each in found.params):
         return
-    limit = _least_effect(functions)
+    anywhere = _anywhere(functions)
+    if _open_share(anywhere) > _OPEN:
+        return
+    limit = _least_effect(functions, anywhere)
     for share in found.params:
         name = share.params[0]
         domain = record.space.params[name]
@@ -59,10 +67,19 @@ def _suffices(record: Record) -> bool:
     return completed >= needed and completed >= _COMPLETED * len(record.trials)
 
 
-def _least_effect(functions: Functions) -> float:
-    """Return the effect below which a param may be fixed, in the unit of the functions."""
+def _anywhere(functions: Functions) -> Array:
+    """Return the values of all functions at random points, shape (points, functions)."""
     units = np.random.default_rng(0).random((_ANYWHERE, functions.record.cube.dimensions))
-    values = functions.values(functions.record.cube.from_units(units))
+    return functions.values(functions.record.cube.from_units(units))
+
+
+def _open_share(values: Array) -> float:
+    """Return the share of the variance over the space about which functions disagree."""
+    return float(values.var(axis=1).mean() / values.var(axis=0).mean())
+
+
+def _least_effect(functions: Functions, values: Array) -> float:
+    """Return the effect below which a param may be fixed, given values all over the space."""
     separation = float(np.median(np.median(values, axis=0) - values.min(axis=0)))
     noise = float(np.median(functions.noises))
     return min(max(noise, _LOCAL * separation), _HIDDEN * separation)
