@@ -296,10 +296,18 @@ class TestPosterior:
         assert found[0] == pytest.approx(across @ solve(noisy, losses), abs=3e-3)
         assert found[1] == pytest.approx(deviations, abs=3e-3)
 
+    def test_what_is_interpolated_is_no_noise(self):
+        """What it has seen without noise is expected exactly, though main effects are rough."""
+        points = reals(40, 2)
+        losses = np.random.default_rng(0).standard_normal(40)
+        posterior = Posterior(theta_of(points, length=0.15, noise=1e-9), points, losses, points[:0])
+
+        assert posterior.expected == pytest.approx(losses, abs=2e-3)
+
     def test_far_away(self):
         """Far from anything seen, it falls back on the prior."""
         points = reals(5, 1)
-        theta = theta_of(points, length=0.001)
+        theta = theta_of(points, length=0.001, additive=1e-9, joint=1.0)
         posterior = Posterior(theta, points, np.ones(5), points[:0])
         means, deviations = posterior.predict(reals(1, 1, seed=9))
 
