@@ -218,6 +218,20 @@ def test_a_phone(page):
     assert page.run("document.documentElement.scrollWidth") == 360
 
 
+def test_on_paper(page):
+    """Pictures are printed side by side, and the table's heading on the page of its first rows."""
+    page.send("Emulation.setEmulatedMedia", media="print")
+    columns = page.run("getComputedStyle(document.querySelector('.charts')).gridTemplateColumns")
+    names = page.run(
+        "['#rows', '#table'].map((at) => getComputedStyle(document.querySelector(at)"
+        ".closest('section')).page)"
+    )
+    page.send("Emulation.setEmulatedMedia", media="")
+
+    assert len(columns.split()) == 2
+    assert names == ["table", "table"]
+
+
 @pytest.mark.soak("throughput")
 def test_a_thousand_trials_open_in_two_seconds(page, tmp_path):
     """The study has learning curves; the time is that of a browser on this machine."""
