@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 import manyfit
+from manyfit.worker.limits import limit_pools, pool_variables
 
 pytest.register_assert_rewrite("manyfit.testing")
 
@@ -44,6 +45,8 @@ collect_ignore = [f"src/manyfit/callbacks/{name}.py" for name in FRAMEWORKS]
 # Nor is any of these to be looked at for examples, which they don't have: that imports Keras.
 collect_ignore += ["src/manyfit/callbacks/__init__.py", "src/manyfit/demo/classifier.py"]
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
+# A run has more processes than there are cores, where threads that await one another burn time.
+ALONE = {**pool_variables(1), "OMP_WAIT_POLICY": "passive"}
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
 # What pytest, MLflow's databases, TensorFlow's AutoGraph and Dask leave in the temporary folder.
 OTHERS = ("pytest-of-", "db_init_lock-", "__pycache__", "dask-scratch-space")
@@ -154,6 +157,8 @@ def rank(group, slow, sizes):
 def pytest_configure(config):
     """Give the run its folder, unless this is one of its processes."""
     gc.disable()  # until all tests are collected
+    os.environ.update(ALONE)
+    limit_pools(1)  # those that were loaded before
     hypothesis.settings.load_profile("soak" if config.getoption("--soak") else "test")
     if not hasattr(config, "workerinput"):
         folder = new_folder()

@@ -55,6 +55,12 @@ class ClassicSession:
         self._master = None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """Don't search tests for examples in docstrings: they have none."""
+    return [found for found in (yield) if type(found) is pytest.Module]
+
+
 @pytest.fixture
 def hangup() -> Iterator[None]:
     """SIGHUP ends processes, also if this run ignores it, as under nohup."""

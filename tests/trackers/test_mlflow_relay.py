@@ -168,7 +168,10 @@ def test_a_server_without_a_tracker(
 def test_a_server_of_the_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_process: Any
 ) -> None:
-    """One on loopback is reached by way of the driver, with a user's token, which isn't written."""
+    """One on loopback is reached by way of the driver, with a user's token, which isn't written.
+
+    There, `start_run` returns the trial's run.
+    """
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "canary-of-the-user")
     folder = tmp_path / "workers"
     work = objective_in(folder)
@@ -176,9 +179,12 @@ def test_a_server_of_the_driver(
     def objective(params: dict[str, Any]) -> float:
         import os
 
+        import mlflow
+
         assert os.environ["MLFLOW_TRACKING_TOKEN"].startswith("canary")
         print(os.environ["MLFLOW_TRACKING_TOKEN"])
-        return work(params)
+        with mlflow.start_run():  # the trial's
+            return work(params)
 
     tracker = MlflowTracker(mlflow_process.uri, experiment="token")
     result = study(LocalSpark(folder), objective, tracker=tracker)
@@ -188,8 +194,9 @@ def test_a_server_of_the_driver(
     assert b"canary" not in written
 
 
-def test_autologging_and_runs_of_the_objectives_own(driver_folder: Path, tmp_path: Path) -> None:
-    """`autolog` and `start_run` find the trial's run active, on a worker too."""
+@pytest.mark.soak("contracts")
+def test_autologging(driver_folder: Path, tmp_path: Path) -> None:
+    """`autolog` finds the trial's run active, on a worker too."""
     folder = tmp_path / "workers"
 
     def objective(params: dict[str, Any]) -> float:
