@@ -2,8 +2,11 @@
 
 import ast
 import functools
+import gc
 from fnmatch import fnmatch
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "manyfit"
@@ -141,6 +144,16 @@ LOADERS = ("load", "require", "import_module", "__import__")
 LIMIT_LINES = 400
 LIMIT_FUNCTION = 45
 LIMIT_MEMBERS = 8  # of a Protocol: as many as an executor needs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees():
+    """Keep a million nodes of syntax trees only meanwhile: a search for garbage looks at each."""
+    gc.disable()
+    yield
+    for function in (parsed, nodes, imports_of):
+        function.cache_clear()
+    gc.enable()
 
 
 @functools.cache
