@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # Tables of a few rows in 200 partitions would take a hundred times as long as in two, and compiling
-# Java for a query takes longer than such a query without.
-FEW = {"spark.sql.shuffle.partitions": "2", "spark.sql.codegen.wholeStage": "false"}
+# Java for a query, or for an expression of it, takes longer than such a query without.
+FEW = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 # Of the cluster's 8 slots, 2 on each worker: so two applications find room.
 SHARE = {"spark.cores.max": "4", "spark.executor.cores": "2", **FEW}
 # The UI, on loopback, tells what Spark holds.

@@ -48,6 +48,12 @@ class SlotHere:
 
 
 @pytest.fixture
+def spark(classic):
+    """A session of 2 slots, since each starts two processes that import pandas."""
+    return classic.on("local[2]")
+
+
+@pytest.fixture
 def here(monkeypatch):
     """Groups of pandas are tuned in this process, and not in others."""
     monkeypatch.setattr("manyfit.groups.run.local.Slot", SlotHere)

@@ -396,10 +396,10 @@ def test_nothing_looks_failed(spark, tune):
     context.setLocalProperty("spark.jobGroup.id", None)
     before = max(tracker.getJobIdsForGroup("before the study"))
     patient = Timings(home=30.0, cancel=60.0)  # a busy machine takes seconds to end them
-    tune(lambda params: params["x"], SparkExecutor(spark, timings=patient))
+    tune(lambda params: params["x"], SparkExecutor(spark, 2, timings=patient))
     jobs = itertools.takewhile(bool, map(tracker.getJobInfo, itertools.count(before + 1)))
 
-    assert [job.status for job in jobs] == ["SUCCEEDED"] * 4
+    assert [job.status for job in jobs] == ["SUCCEEDED"] * 2
 
 
 def test_gpus_on_local_spark_are_refused(spark, tune):
@@ -434,7 +434,7 @@ def test_gpus_are_handed_out_one_each(own_session, cluster, tune, tmp_path):
     assert max(sizes) == 2
 
 
-def test_a_session_that_is_stopped_ends_the_study(standalone_spark, classic, tune, tmp_path):
+def test_a_session_that_is_stopped_ends_the_study(spark, classic, tune, tmp_path):
     """Without its session a study can't go on; what had finished is on record, and it resumes."""
 
     def objective(params):
@@ -451,7 +451,7 @@ def test_a_session_that_is_stopped_ends_the_study(standalone_spark, classic, tun
     stopper.start()
     timings = Timings(pause=0.1, home=0.5, outage=2.0)
     with pytest.raises(ExecutorError, match=r"session has ended: it was stopped.*name='stopped'"):
-        tune(objective, SparkExecutor(standalone_spark, 2, timings=timings), 500, name="stopped")
+        tune(objective, SparkExecutor(spark, 2, timings=timings), 500, name="stopped")
     stopper.join()  # the study may have noticed before Spark was done with it
     found = manyfit.load_study("stopped", folder=tmp_path / "studies")
     ends = [attempt.end for trial in found for attempt in trial.attempts]

@@ -99,7 +99,7 @@ def test_autologging_is_off_meanwhile(spark, rows, tmp_path, server):
             RegressionEvaluator(),
             rows,
             sampler="grid",
-            folds=2,
+            validation=0.5,
             parallelism=2,
             train_metrics=False,
             tracker=MlflowTracker(experiment="logged"),

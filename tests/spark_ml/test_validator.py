@@ -2,24 +2,21 @@
 
 import math
 import os
-import random
 import re
 import signal
-from functools import lru_cache
+from functools import lru_cache, partial
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("pyspark.ml")
 
 from pyspark.ml import Pipeline, PipelineModel, UnaryTransformer
-from pyspark.ml.classification import LinearSVC, LogisticRegression, RandomForestClassifier
-from pyspark.ml.evaluation import (
-    BinaryClassificationEvaluator,
-    MulticlassClassificationEvaluator,
-    RegressionEvaluator,
-)
+from pyspark.ml.classification import LogisticRegression, RandomForestClassifier
+from pyspark.ml.evaluation import BinaryClassificationEvaluator, RegressionEvaluator
 from pyspark.ml.feature import MinMaxScaler, StandardScaler, VectorAssembler
 from pyspark.ml.linalg import Matrices, Vectors
+from pyspark.ml.regression import LinearRegression
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationSplit
 from pyspark.sql.types import DoubleType
 
@@ -32,6 +29,17 @@ from manyfit.trial import State
 pytestmark = pytest.mark.integration
 
 
+# What takes few jobs: a fit by a formula, and a metric by one sum.
+linear = partial(LinearRegression, solver="normal", standardization=False)
+explained = partial(RegressionEvaluator, metricName="r2")
+
+
+@pytest.fixture
+def spark(classic):
+    """The session of all tests of this process."""
+    return classic.on("local[2]")
+
+
 @pytest.fixture
 def rows(spark):
     """Two hundred rows of two classes that overlap."""
@@ -40,24 +48,23 @@ def rows(spark):
 
 @lru_cache(maxsize=1)
 def rows_of(spark):
-    draw = random.Random(0)
-    data = []
-    for number in range(200):
-        label = float(number % 2)
-        fold = number // 2 % 2
-        data.append((draw.gauss(label, 1.0), draw.gauss(-label, 2.0), draw.random(), label, fold))
-    return spark.createDataFrame(
-        data, "a double, b double, c double, label double, fold int"
-    ).coalesce(1)
+    drawn = ("label + randn(1) AS a", "2 * randn(2) - label AS b", "rand(3) AS c")
+    numbers = spark.range(0, 200, 1, 1)
+    labelled = numbers.selectExpr("double(id % 2) AS label", "int(id div 2 % 2) AS fold")
+    return labelled.selectExpr(*drawn, "label", "fold").cache()
 
 
 @pytest.fixture
 def parts(spark):
     """The stages of a pipeline."""
+    return stages_of()
+
+
+def stages_of():
     return (
         VectorAssembler(inputCols=["a", "b", "c"], outputCol="raw"),
         StandardScaler(inputCol="raw", outputCol="features"),
-        LogisticRegression(maxIter=3),
+        linear(),
     )
 
 
@@ -65,11 +72,12 @@ def parts(spark):
 def make(tmp_path):
     """Return a validator whose studies leave nothing behind."""
 
-    def validator(**settings):
-        settings = {"evaluator": RegressionEvaluator(), "parallelism": 2} | settings
-        return ManyfitValidator(folder=tmp_path, tracking=False, **settings)
+    return partial(validator_in, tmp_path)
 
-    return validator
+
+def validator_in(folder, **settings):
+    settings = {"evaluator": RegressionEvaluator(), "parallelism": 2} | settings
+    return ManyfitValidator(folder=folder, tracking=False, **settings)
 
 
 def close(one, other):
@@ -86,11 +94,11 @@ class TestAsSparks:
         settings = {
             "estimator": Pipeline(stages=[assembler, scaler, lr]),
             "estimatorParamMaps": [
-                {lr.regParam: 0.5, scaler.withMean: True},
-                {lr.regParam: 0.5, scaler.withMean: False},
-                {lr.regParam: 0.0, scaler.withMean: True},
+                {lr.regParam: 0.5, scaler.withStd: True},
+                {lr.regParam: 0.5, scaler.withStd: False},
+                {lr.regParam: 0.1, scaler.withStd: True},
             ],
-            "evaluator": BinaryClassificationEvaluator(),
+            "evaluator": explained(),
             "numFolds": 2,
             "seed": -7,
         }
@@ -99,6 +107,7 @@ class TestAsSparks:
 
         assert close(ours.avgMetrics, theirs.avgMetrics)
         assert close(ours.stdMetrics, theirs.stdMetrics)
+        assert len({*theirs.avgMetrics}) == 3
         mine, yours = ours.bestModel.stages[-1], theirs.bestModel.stages[-1]
         assert close(mine.coefficients.toArray(), yours.coefficients.toArray())
         assert mine.getRegParam() == yours.getRegParam()
@@ -135,12 +144,12 @@ class TestAsSparks:
     def test_one_split(self, rows, parts, make):
         """With trainRatio the split, the metrics and the sub-models are TrainValidationSplit's."""
         assembler, _, _ = parts
-        lr = LogisticRegression(maxIter=3, featuresCol="raw")
+        lr = linear(featuresCol="raw")
         prepared = assembler.transform(rows)
         settings = {
             "estimator": lr,
             "estimatorParamMaps": ParamGridBuilder().addGrid(lr.regParam, [0.0, 0.5]).build(),
-            "evaluator": BinaryClassificationEvaluator(),
+            "evaluator": explained(),
             "trainRatio": 0.7,
             "seed": 3,
             "collectSubModels": True,
@@ -162,12 +171,12 @@ class TestAsSparks:
         settings = {
             "estimator": Pipeline(stages=[assembler, scaler, lr]),
             "estimatorParamMaps": [
-                {scaler.withStd: True, lr.predictionCol: "one"},
-                {scaler.withStd: False, lr.predictionCol: "two"},
-                {scaler.withStd: True, lr.predictionCol: "three"},
-                {scaler.withStd: True, lr.predictionCol: "one"},
+                {scaler.withStd: True, lr.maxIter: 1},
+                {scaler.withStd: False, lr.maxIter: 2},
+                {scaler.withStd: True, lr.maxIter: 3},
+                {scaler.withStd: True, lr.maxIter: 1},
             ],
-            "evaluator": BinaryClassificationEvaluator(),
+            "evaluator": explained(),
             "trainRatio": 0.5,
         }
         model = make(**settings).fit(rows)
@@ -175,30 +184,17 @@ class TestAsSparks:
 
         assert len(model.result) == 3
         assert model.avgMetrics[0] == model.avgMetrics[2] == model.avgMetrics[3]
-        assert model.bestModel.stages[-1].getPredictionCol() == ("one", "two")[first]
+        assert model.bestModel.stages[-1].getMaxIter() == (1, 2)[first]
 
 
 class TestFailures:
     """A setting that fails is out of the race, and nothing more."""
 
-    def test_a_setting_that_fails(self, rows, parts, make):
-        """It is NaN in the metrics, and the others are tried."""
-        lr = parts[2]
-        maps = ParamGridBuilder().addGrid(lr.regParam, [-1.0, 0.0]).build()
-        model = make(
-            estimator=Pipeline(stages=[*parts]), estimatorParamMaps=maps, trainRatio=0.5
-        ).fit(rows)
-
-        assert math.isnan(model.avgMetrics[0])
-        assert 0 < model.avgMetrics[1] < 0.7
-        assert model.bestModel.stages[-1].getRegParam() == 0.0
-
-    @pytest.mark.parametrize("is_larger_better", [False, True])
-    def test_a_metric_that_is_nan(self, rows, toys, make, is_larger_better):
-        """It never wins, whichever is better."""
+    def test_a_metric_that_is_nan(self, rows, toys, make):
+        """It never wins, even where larger is better."""
         last, error = toys.Constant(), toys.MeanError()
         error.seen = lambda value: math.nan if value > 5 else value
-        error.isLargerBetter = lambda: is_larger_better
+        error.isLargerBetter = lambda: True
         model = make(
             estimator=last,
             estimatorParamMaps=[{last.value: 9.0}, {last.value: 0.0}],
@@ -301,37 +297,35 @@ class TestSpaces:
         model = make(
             estimator=Pipeline(stages=[assembler, scaler, lr]),
             space={scaler: Choice([scaler, other]), lr.regParam: Float(0, 1)},
-            evaluator={
-                "auc": BinaryClassificationEvaluator(),
-                "acc": MulticlassClassificationEvaluator(metricName="accuracy"),
-            },
+            evaluator={"r2": explained(), "rmse": RegressionEvaluator()},
             numTrials=2,
             trainRatio=0.5,
             trainMetrics=True,
         ).fit(rows)
 
         assert len(model.avgMetrics) == len(model.result) == 2
-        assert {"val_auc", "train_acc"} <= model.result.best.metrics.keys()
+        assert {"val_r2", "train_rmse"} <= model.result.best.metrics.keys()
         assert max(model.avgMetrics) == model.result.best.value
 
-    def test_params_of_a_fit(self, rows, parts, make):
+    def test_params_of_a_fit(self, rows, toys, make):
         """Params that `fit` is given hold in every trial, and where the space has the stage too."""
-        assembler, scaler, lr = parts
-        svc = LinearSVC(maxIter=2)
+        last, other = toys.Constant(), toys.Constant()
         validator = make(
-            estimator=Pipeline(stages=[assembler, scaler, lr]),
-            space={lr: Choice([lr, svc]), lr.regParam: Choice([0.0])},
+            estimator=Pipeline(stages=[last]),
+            evaluator=toys.MeanError(),
+            space={last: Choice([last, other])},
             trainRatio=0.5,
         )
-        one, other = validator.fit(
-            rows, [{lr.maxIter: 1, svc.maxIter: 1}, {validator.trainRatio: 0.6}]
-        )
+        given = [{last.value: 0.5, other.value: 0.5}, {validator.trainRatio: 0.6}]
+        one, two = validator.fit(rows.withColumnRenamed("a", "x"), given)
 
         assert [trial.state for trial in one.result] == [State.COMPLETE] * 2
         assert one.getTrainRatio() == 0.5
-        assert other.getTrainRatio() == 0.6
-        assert one.bestModel.stages[-1].getMaxIter() == 1
-        assert validator.getEstimator().getStages()[-1].getMaxIter() == 3
+        assert two.getTrainRatio() == 0.6
+        assert toys.fits.count(("constant", 0.5)) == 2 + 1
+        assert one.bestModel.stages[0].value == 0.5
+        assert two.bestModel.stages[0].value == 0.0
+        assert validator.getEstimator().getStages()[0].getOrDefault("value") == 0.0
 
     def test_no_pruning_of_maps(self, rows, toys, make):
         """Every map is tried on every fold, unless pruning is asked for."""
@@ -383,7 +377,7 @@ class TestParams:
         other.getEstimator().setMaxIter(77)
         other.subModels[0][0].stages.clear()
         other.avgMetrics.clear()
-        assert lr.getMaxIter() == 3
+        assert lr.getMaxIter() == 100
         assert maps == [{lr.regParam: 0.5}]
         assert validator.getEvaluator()[0].getMetricName() == "rmse"
         assert sub_models[0][0].stages == [scaler]
@@ -437,7 +431,7 @@ class TestParams:
         assembler, _, lr = parts
         maps = ParamGridBuilder().addGrid(lr.regParam, [0.0, 0.5]).build()
         lr.setFeaturesCol("raw")
-        inner = make(estimator=Pipeline(stages=[lr]), estimatorParamMaps=maps, trainRatio=0.5)
+        inner = make(estimator=lr, estimatorParamMaps=maps, trainRatio=0.5)
         outer = Pipeline(stages=[assembler, inner])
         model = outer.fit(rows)
         outer.save(str(tmp_path / "outer"))
@@ -447,7 +441,7 @@ class TestParams:
         assert stage.getEstimatorParamMaps() == maps
         loaded = PipelineModel.load(str(tmp_path / "model"))
         assert loaded.stages[1].avgMetrics == model.stages[1].avgMetrics
-        assert loaded.transform(rows).collect() == model.transform(rows).collect()
+        assert loaded.stages[1].bestModel.coefficients == model.stages[1].bestModel.coefficients
 
 
 class Plus(UnaryTransformer):
@@ -471,7 +465,7 @@ class TestConnect:
         monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
         data = [(Vectors.dense([i % 7, i % 3]), float(i % 7 > 2)) for i in range(60)]
         rows = connect_spark.createDataFrame(data, ["features", "label"]).coalesce(1)
-        lr = LogisticRegression(maxIter=2)
+        lr = linear()
         model = make(
             estimator=Pipeline(stages=[lr]),
             estimatorParamMaps=[{lr.regParam: -1.0}, {lr.regParam: 0.1}],
@@ -487,62 +481,73 @@ class TestConnect:
         assert model.subModels[0] is None
         assert model.subModels[1].stages[0].getRegParam() == 0.1
         assert found.avgMetrics[1] == model.avgMetrics[1]
+        assert found.subModels[0] is None
+        mine, yours = found.subModels[1].stages[0], model.subModels[1].stages[0]
+        assert mine.coefficients == yours.coefficients
+        assert (path / "subModels" / "1" / "metadata").is_dir()
         assert found.transform(rows).count() == 60
+
+
+@pytest.fixture(scope="module")
+def saved(classic, tmp_path_factory):
+    """A model one of whose settings failed, its rows, and the folder where it was saved."""
+    folder, rows = tmp_path_factory.mktemp("saved"), rows_of(classic.on("local[2]"))
+    assembler, _, lr = stages_of()
+    lr.setFeaturesCol("raw")
+    settings = {
+        "estimator": Pipeline(stages=[assembler, lr]),
+        "estimatorParamMaps": [{lr.regParam: -1.0}, {lr.regParam: 0.0}],
+        "numFolds": 2,
+        "collectSubModels": True,
+    }
+    model = validator_in(folder / "studies", **settings).fit(rows)
+    path = folder / "model"
+    model.save(str(path))
+    found = ManyfitValidatorModel.load(str(path))
+    return SimpleNamespace(model=model, rows=rows, path=path, found=found)
 
 
 class TestFiles:
     """What is saved comes back."""
 
-    def test_a_model(self, rows, parts, make, tmp_path):
-        """A model keeps its metrics, NaN included, and transforms as before."""
-        assembler, _, lr = parts
-        lr.setFeaturesCol("raw")
-        maps = ParamGridBuilder().addGrid(lr.regParam, [-1.0, 0.0]).build()
-        pipeline = Pipeline(stages=[assembler, lr])
-        model = make(estimator=pipeline, estimatorParamMaps=maps, numFolds=2).fit(rows)
-        path = str(tmp_path / "model")
-        model.save(path)
-        with pytest.raises(Exception, match="exists"):
-            model.save(path)
-        model.write().overwrite().save(path)
+    def test_a_setting_that_fails(self, spark, saved):
+        """It is NaN in the metrics, and out of the race; the others are tried."""
+        model = saved.model
+        assert math.isnan(model.avgMetrics[0])
+        assert 0 < model.avgMetrics[1] < 0.7
+        assert model.bestModel.stages[-1].getRegParam() == 0.0
 
-        found = ManyfitValidatorModel.load(path)
+    def test_a_model(self, spark, saved):
+        """A model keeps its metrics, NaN included, and transforms as before."""
+        found, model, rows = saved.found, saved.model, saved.rows
         assert found.uid == model.uid
         assert str(found.avgMetrics) == str(model.avgMetrics)
         assert str(found.stdMetrics) == str(model.stdMetrics)
-        assert found.getEstimatorParamMaps() == maps
+        assert found.getEstimatorParamMaps() == model.getEstimatorParamMaps()
         assert found.result is None
         assert found.transform(rows).collect() == model.transform(rows).collect()
         with pytest.raises(
             ArgumentError, match=r"not a manyfit\.spark_ml\.validator\.ManyfitValidator"
         ):
-            ManyfitValidator.load(path)
+            ManyfitValidator.load(str(saved.path))
 
-    @pytest.mark.parametrize(
-        "ratio", [pytest.param(None, marks=pytest.mark.soak("contracts")), 0.5]
-    )
-    def test_sub_models(self, rows, parts, make, tmp_path, ratio):
-        """Those there are come back where they were, or none by option, as with Spark's own."""
-        lr = LogisticRegression(maxIter=1, featuresCol="raw")
-        model = make(
-            estimator=lr,
-            estimatorParamMaps=[{lr.regParam: -1.0}, {lr.regParam: 0.1}],
-            numFolds=2,
-            trainRatio=ratio,
-            collectSubModels=True,
-        ).fit(parts[0].transform(rows))
-        with_them, without = str(tmp_path / "with"), str(tmp_path / "without")
-        model.save(with_them)
-        model.write().option("persistSubModels", "False").save(without)
-
-        found = ManyfitValidatorModel.load(with_them).subModels
-        folds = [(found, model.subModels)] if ratio else zip(found, model.subModels, strict=True)
-        for (failed, mine), (_, yours) in folds:
+    def test_sub_models(self, spark, saved):
+        """Those there are come back where they were, as with Spark's own."""
+        for found, fitted in zip(saved.found.subModels, saved.model.subModels, strict=True):
+            (failed, mine), (_, yours) = found, fitted
             assert failed is None
-            assert mine.coefficients == yours.coefficients
-        place = tmp_path / "with" / "subModels" / ("1" if ratio else "fold1/1")
-        assert (place / "metadata").is_dir()
-        assert ManyfitValidatorModel.load(without).subModels is None
+            assert mine.stages[-1].coefficients == yours.stages[-1].coefficients
+        assert (saved.path / "subModels" / "fold1" / "1" / "metadata").is_dir()
+
+    def test_what_is_there_already(self, spark, saved):
+        """It is replaced only on request; and sub-models are left out on request."""
+        path = str(saved.path.with_name("again"))
+        part = ManyfitValidatorModel(PipelineModel([]), [1.0], [], [PipelineModel([])])
+        part.save(path)
+        with pytest.raises(Exception, match="exists"):
+            part.save(path)
+        part.write().overwrite().option("persistSubModels", "False").save(path)
+        assert ManyfitValidatorModel.load(path).subModels is None
 
     def test_options_of_the_writer(self, spark, tmp_path):
         """What can't be done is refused before anything is written, or removed."""
@@ -562,8 +567,8 @@ class TestFiles:
 
     def test_maps_with_values_of_all_kinds(self, spark, parts, tmp_path):
         """Maps keep vectors, matrices, lists, and stages: those of the estimator as they are."""
-        assembler, scaler, lr = parts
-        forest = RandomForestClassifier(seed=5)
+        assembler, scaler, _ = parts
+        lr, forest = LogisticRegression(), RandomForestClassifier(seed=5)
         pipeline = Pipeline(stages=[assembler, scaler, lr])
         maps = [
             {
@@ -609,7 +614,7 @@ class TestFiles:
             scaler.withStd: Choice([True, False]),
             lr.regParam: Float(0.001, 1.0, log=True),
             lr.maxIter: Int(1, 3),
-            lr.family: "binomial",
+            lr.loss: "squaredError",
         }
         path = str(tmp_path / "validator")
         settings = {"estimator": Pipeline(stages=[assembler, scaler, lr]), "numTrials": 1}

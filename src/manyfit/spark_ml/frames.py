@@ -129,9 +129,7 @@ class Rows:
 
     def _take(self) -> None:
         sources = self._split.sources
-        self.count = sum(source.count() for source in sources)
-        if not self.count:
-            raise FatalError("there are no rows to tune on")
+        self._check_folds(self._counted())
         # Every trial reads them, so nothing else is worth as much.
         if self._shelf.make_room(_KEY, self.foresee(()), float("inf")) is not None:
             self._shelf.use(_KEY, 1)
@@ -139,20 +137,24 @@ class Rows:
             persist(sources)
             if self._shelf.correct(_KEY, sum(map(bytes_of, sources))):
                 release(sources)
-        self._check_folds()
 
-    def _check_folds(self) -> None:
+    def _counted(self) -> list[tuple[int, int]]:
+        """Count all rows; returns the numbers of validation and of training rows of each fold."""
         if not self._split.conditions:
-            counts = [source.count() for source in self._split.sources]
-            pairs = [(counts[1], counts[0])]
-        else:
-            inside = [
-                functions.count(functions.when(condition, 1))
-                for condition in self._split.conditions
-            ]
-            row = self._split.sources[0].select(functions.count("*"), *inside).first()
-            pairs = [(n, row[0] - n) for n in row[1:]] if row is not None else []
-        for name, (validation, train) in zip(self._split.names, pairs, strict=True):
+            train, validation = (source.count() for source in self._split.sources)
+            self.count = train + validation
+            return [(validation, train)]
+        inside = [
+            functions.count(functions.when(condition, 1)) for condition in self._split.conditions
+        ]
+        row = self._split.sources[0].select(functions.count("*"), *inside).first()
+        self.count, *found = row if row is not None else (0,)
+        return [(n, self.count - n) for n in found]
+
+    def _check_folds(self, counts: Sequence[tuple[int, int]]) -> None:
+        if not self.count:
+            raise FatalError("there are no rows to tune on")
+        for name, (validation, train) in zip(self._split.names, counts, strict=True):
             if not (validation and train):
                 part = "training" if validation else "validation"
                 raise FatalError(

@@ -338,7 +338,7 @@ class TestSpark:
     def test_is_parallel(self, session):
         """Adaptive execution doesn't put all groups into one task."""
         many = result({str(n): times(n) for n in range(40)})
-        frame = session.createDataFrame([(str(n), 1.0) for n in range(40)], "g string, x double")
+        frame = session.range(40).selectExpr("string(id) AS g", "1D AS x")
         parts = many.predict(frame).selectExpr("spark_partition_id() AS part", "prediction")
         rows = parts.collect()
         assert len({row.part for row in rows}) == 2 == int(session.conf.get(PARTITIONS))

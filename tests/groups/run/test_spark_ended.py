@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 def test_stopped_while_tuning_and_before(classic, tmp_path):
     """Each call says that the session has ended and how to go on; what was tuned is on record."""
-    spark = classic.on("local[4]")
+    spark = classic.on("local[2]")
     begun = tmp_path / "begun"
 
     def objective(rows, params):
@@ -57,5 +57,5 @@ def test_stopped_while_tuning_and_before(classic, tmp_path):
     for call in (few.predict, lambda data: few.apply(lambda rows: rows, data, schema="y double")):
         with pytest.raises(ExecutorError, match="session has ended: it was stopped"):
             call(many)
-    spark = classic.on("local[4]")
+    spark = classic.on("local[2]")
     assert tune(rows(2)).table.value.tolist() == few.table.value.tolist()

@@ -85,17 +85,24 @@ def _met(
         return calling_back()(rows, known)
 
     rows = data.mapInArrow(add, types.StructType([*data.schema.fields, text]))
-    dumps = load("pyspark.cloudpickle").dumps
-    lines = [
-        (group, None if found.params is None else dumps(found.params), found.model, found.path)
-        for group, found in known.items()
-    ]
-    names = f"`{GROUP}` string, params binary, model binary, path string"
-    found = spark.createDataFrame(lines, names)
+    found = spark.createDataFrame(_table(known))
     parts = _parts(spark, len(known))
     left = rows.repartition(parts, GROUP).groupBy(GROUP)
     right = found.repartition(parts, GROUP).groupBy(GROUP)
     return left.cogroup(right).applyInArrow(meet, wanted)
+
+
+def _table(known: Mapping[str, KnownGroup]) -> Any:
+    """Return what is known as an Arrow table. A list would pass through Python workers."""
+    arrow, dumps = load("pyarrow"), load("pyspark.cloudpickle").dumps
+    params = [None if each.params is None else dumps(each.params) for each in known.values()]
+    columns = {
+        GROUP: arrow.array(known, arrow.string()),
+        "params": arrow.array(params, arrow.binary()),
+        "model": arrow.array((each.model for each in known.values()), arrow.binary()),
+        "path": arrow.array((each.path for each in known.values()), arrow.string()),
+    }
+    return arrow.table(columns)
 
 
 def packed(function: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:

@@ -103,7 +103,7 @@ def written(output: Output, spark: Any, ddl: str, collect: Callable[[Any], Table
         ArgumentError: What is there already is something else.
         JournalError: It can't be read or written.
     """
-    empty = spark.createDataFrame([], ddl)
+    empty = _nothing(spark, ddl)
     if not _has_files(output.place.path, spark):
         if (problem := _tried(output, empty)) is not None:
             raise JournalError(
@@ -113,6 +113,13 @@ def written(output: Output, spark: Any, ddl: str, collect: Callable[[Any], Table
     output.check(_columns(output, spark), [(CALL, "string"), *empty.dtypes])
     known = _slim(_written(output, spark, merged=True))
     return collect(empty.unionByName(known, allowMissingColumns=True))
+
+
+def _nothing(spark: Any, ddl: str) -> Any:
+    """Return a DataFrame without rows. One of an empty list would start Python workers."""
+    functions = load("pyspark.sql.functions")
+    row = functions.from_json(functions.lit(None).cast("string"), ddl)
+    return spark.range(0).select(row.alias("row")).select("row.*")
 
 
 def _columns(output: Output, spark: Any) -> Sequence[tuple[str, str]]:
