@@ -20,7 +20,7 @@ _IDLE = 0.02
 # ... if functions that fit the trials disagree about no more than this share of the variance. What
 # they disagree about may be the doing of any param: far from the best, a search has few trials, and
 # an interval that assumes the same effects there as near the best is too narrow.
-_OPEN = 0.05
+_OPEN = 0.07
 # ... whose effect on the leaders, at that end, is this share of what separates the lowest loss from
 # the median over the space, or the noise of a trial if that is more, up to a larger share. What is
 # still to be gained is of that size, and a param that decides it must not be fixed.
@@ -28,8 +28,9 @@ _LOCAL, _HIDDEN = 0.03, 0.1
 # The number of leaders, of values tried at each, and of random points all over the space.
 _LEADERS, _VALUES, _ANYWHERE = 5, 9, 256
 # The smallest share, at the lower end of its interval, of a pair that depends on each other, and
-# the number of pairs to name.
-_JOINT, _MOST_PAIRS = 0.15, 2
+# the number of pairs to name. If functions disagree about more of the variance than they agree
+# about, pairs have shares because the model allows for them, and not because trials show them.
+_JOINT, _MOST_PAIRS, _MOST_OPEN = 0.15, 2, 0.5
 
 
 def idle_params(functions: Functions, found: Importances) -> Iterator[Finding]:
@@ -102,7 +103,10 @@ def _effect_at_leaders(functions: Functions, name: str) -> float:
 
 def interactions(functions: Functions, found: Importances) -> Iterator[Finding]:
     """Find pairs of params that depend on each other, and params that depend on none."""
-    if not _suffices(functions.record):
+    if not _suffices(functions.record) or all(pair.low < _JOINT for pair in found.pairs):
+        return
+    open_share = _open_share(_anywhere(functions))
+    if open_share > _MOST_OPEN:
         return
     space = functions.record.space
     joint = [
@@ -116,7 +120,7 @@ def interactions(functions: Functions, found: Importances) -> Iterator[Finding]:
             f"{one} and {other} depend on each other ({percent(pair.share)} of the differences, "
             f"95 % interval {percent(pair.low)} to {percent(pair.high)}): tune them together"
         )
-        if place == 0 and (alone := _independent(found)):
+        if place == 0 and open_share <= _OPEN and (alone := _independent(found)):
             verb = "depends" if len(alone) == 1 else "depend"
             message += f". {', '.join(alone)} {verb} on no other, and can be tuned apart"
         yield Finding(Advice("interaction", pair.params, message))
