@@ -171,7 +171,9 @@ class Attempt:
     """One attempt to run a trial, on one worker.
 
     `seconds` is measured there, monotonically; `usage` is what the attempt used of the machine:
-    `cpu_seconds`, and `peak_memory` in bytes, if they are known; `notes` are those of `note`.
+    `cpu_seconds`, and `peak_memory` in bytes, if they are known. For a trial on the driver it has
+    `task_seconds`, those of its Spark tasks, and `slots`, the number of tasks that the cluster runs
+    at once. `notes` are those of `note`.
     """
 
     number: int

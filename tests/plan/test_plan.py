@@ -182,6 +182,48 @@ class TestMachines:
         assert "didn't record what its trials used" in plan.notes[0]
 
 
+def on_driver(number, *, tasks, at_once, seconds=10.0):
+    """Return a trial on the driver, whose tasks kept some of 8 slots busy."""
+    begin = seconds * (number // at_once)
+    each = trial(number, begin=begin, seconds=seconds, worker=f"a:1/{number % at_once}")
+    usage = {"task_seconds": tasks * seconds, "slots": 8.0}
+    return replace(each, attempts=(replace(each.attempts[0], usage=usage),))
+
+
+class TestOnTheDriver:
+    """The Spark cluster on which trials ran takes the place of a machine."""
+
+    def test_trials_share_the_slots_of_their_cluster(self, tmp_path):
+        """Four slots busy of eight: two trials fit, and four take as long as twice two."""
+        trials = [on_driver(n, tasks=4.0, at_once=1) for n in range(12)]
+
+        plan = result(trials, tmp_path).plan(24, slots=[1, 2, 4], cores=None, price=1.0, draws=1)
+
+        one, two, four = plan.rows
+        assert two.seconds == pytest.approx(one.seconds / 2, rel=0.2)
+        assert four.seconds == pytest.approx(two.seconds, rel=0.2)
+        assert (plan.slots_per_machine, four.machines) == (2, 1)
+        assert "each kept 4.0 slots of a Spark cluster busy, and one of 8 slots" in plan.notes[0]
+
+    def test_a_larger_cluster(self, tmp_path):
+        """Trials that filled their cluster two at a time have room on a larger one."""
+        trials = [on_driver(n, tasks=4.0, at_once=2) for n in range(12)]
+
+        eight, sixteen = (
+            result(trials, tmp_path).plan(24, slots=4, cores=cores, draws=1).rows[0]
+            for cores in (8, 16)
+        )
+
+        assert sixteen.seconds == pytest.approx(eight.seconds / 2, rel=0.2)
+
+    def test_several_machines_are_refused(self, tmp_path):
+        """Their number is that of the cluster, which isn't what slots are divided among."""
+        trials = [on_driver(n, tasks=4.0, at_once=1) for n in range(3)]
+
+        with pytest.raises(ArgumentError, match="machines must be 1 for trials that ran on the"):
+            result(trials, tmp_path).plan(4, machines=3)
+
+
 class TestMeasured:
     def test_trials_that_shared_a_core(self):
         """Two at a time on one core: each would have taken half as long alone."""
@@ -258,15 +300,19 @@ class TestBadInput:
             result(one_by_one(2), tmp_path).plan(4, **wrong)
 
 
-def test_the_command_line(tmp_path, capsys):
-    """It has the same rows, as text and as JSON."""
+def test_the_command_line(tmp_path, capsys, monkeypatch):
+    """It has the same rows as text and JSON; on a screen, sentences are folded between words."""
     with Study(SPACE, metric="loss", name="credit", folder=tmp_path, tracker=None) as study:
         for _ in range(4):
             study.tell(study.ask(), 0.5)
     arguments = ["plan", "credit", "--folder", str(tmp_path), "--trials", "6", "--slots", "1", "2"]
 
+    monkeypatch.setenv("COLUMNS", "70")
     assert main(arguments) == 0
-    assert "Plan of 6 trials, from the record of credit" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Plan of 6 trials, from the record of credit" in shown
+    assert max(map(len, shown.splitlines())) <= 70
+    assert "didn't record what its trials used" in " ".join(shown.split())
     assert main([*arguments, "--json"]) == 0
     assert [row["slots"] for row in json.loads(capsys.readouterr().out)["rows"]] == [1, 2]
     assert main([*arguments, "--memory", "nan"]) == 2

@@ -49,6 +49,10 @@ class Page(Console):
         """Print text unchanged, without folding lines."""
         self.print(Text(printable(text), style), soft_wrap=True)
 
+    def prose(self, sentence: str) -> None:
+        """Print a sentence, on a screen folded between words only."""
+        self.print(Text(printable(sentence)))
+
     def write(self, text: str) -> None:
         """Write text of any length as it is."""
         try:

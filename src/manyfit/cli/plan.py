@@ -59,5 +59,6 @@ def run(page: Page, arguments: argparse.Namespace) -> int:
     elif arguments.csv:
         page.as_csv(rows)
     else:
-        page.say(str(plan))
+        for line in str(plan).splitlines():
+            (page.prose if line in plan.notes else page.say)(line)
     return 0

@@ -23,7 +23,9 @@ class Measured:
     Attributes:
         seconds: What each trial would have taken on an idle machine by a worker that has run others
             before, by the trial's number.
-        cores: The number of cores that a trial uses while it runs alone; None if that is unknown.
+        cores: The number of cores that a trial uses while it runs alone, or of slots of a Spark
+            cluster; None if that is unknown.
+        slots: The number of slots of that cluster, if the trials ran on the driver; otherwise None.
         memory: The bytes that the largest trial held; None if that is unknown.
         start: Seconds of work until a worker is ready, with what its first trial takes longer, for
             instance to import frameworks.
@@ -35,6 +37,7 @@ class Measured:
     memory: int | None
     start: float
     gap: float
+    slots: int | None = None
 
     @classmethod
     def of(cls, trials: Sequence[Trial], cores: int) -> "Measured":
@@ -42,7 +45,8 @@ class Measured:
 
         Args:
             trials: The trials, by number.
-            cores: The number of cores of a machine.
+            cores: The number of cores of a machine; trials on the driver have recorded the slots of
+                their cluster.
 
         Raises:
             NoResultError: No trial has completed.
@@ -51,6 +55,8 @@ class Measured:
         if not runs or all(trial.state is not State.COMPLETE for trial in trials):
             raise NoResultError("a plan needs trials that have completed, and this study has none")
         known = [run for run in runs if run.cpu is not None]
+        slots = max((run.slots for run in runs if run.slots is not None), default=None)
+        cores = slots or cores
         crowds = _crowds(runs)
         demand = _demand(known, crowds, cores) if known else None
         alone = {run.number: _alone(run, crowds, demand or 0.0, cores) for run in runs}
@@ -58,7 +64,7 @@ class Measured:
         first = _first(runs)
         warming = _warming(alone, first)
         seconds = {n: max(0.0, s - warming) if n in first else s for n, s in alone.items()}
-        return cls(seconds, demand, memory, _start(trials) + warming, _gap(runs))
+        return cls(seconds, demand, memory, _start(trials) + warming, _gap(runs), slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +75,22 @@ class _Run:
     worker: str
     begin: float
     end: float
-    cpu: float | None
+    cpu: float | None  # seconds of cores, or of a cluster's slots
     memory: int | None
+    slots: int | None
 
     @classmethod
     def of(cls, trial: Trial) -> "_Run":
         last: Attempt = trial.attempts[-1]
-        memory = last.usage.get("peak_memory")
+        memory, slots = last.usage.get("peak_memory"), last.usage.get("slots")
         return cls(
             trial.number,
             last.worker,
             last.started_at,
             last.started_at + (last.seconds or 0.0),
-            last.usage.get("cpu_seconds"),
+            last.usage.get("task_seconds", last.usage.get("cpu_seconds")),
             None if memory is None else int(memory),
+            None if slots is None else int(slots),
         )
 
     @property

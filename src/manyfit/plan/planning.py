@@ -70,18 +70,21 @@ class StudyPlans:
         No better value is predicted than the best on record: the functions go on beyond it, but
         whether the real objective does, no trial has shown.
 
-        Trials that ran in threads, or on the driver, haven't recorded what they used: the plan then
-        assumes that they don't slow one another down, and says so.
+        For trials on the driver (`DriverExecutor`), the one machine is the Spark cluster, and its
+        cores are the slots for tasks; a trial is assumed to be no faster alone on a larger cluster.
+        Trials that ran in threads, or through Spark Connect, haven't recorded what they used: the
+        plan then assumes that they don't slow one another down, and says so.
 
         Args:
             n_trials: The number of trials of the planned study, from its beginning; by default as
                 many as this one has. A finite space may have fewer.
             slots: The numbers of trials that run at once.
             cores: The cores of a machine; by default those of this one, on which the trials on
-                record are assumed to have run.
+                record are assumed to have run, or the slots of the cluster on record.
             memory: The memory of a machine, in bytes; by default that of this one.
             machines: The number of machines, among which the slots are divided; by default as many
-                as have room for them. `machines=1` is for a study on this machine alone.
+                as have room for them. `machines=1` is for a study on this machine alone. For trials
+                on the driver, it must be 1.
             price: The price of a machine per hour, in any currency.
             draws: The number of simulated objectives: more are more precise. By default three; two
                 or one with more than 100 or 150 trials, whose chance evens out by itself.
@@ -111,6 +114,9 @@ class StudyPlans:
         check_optional("machines", machines, least=1, whole=True)
         size = _Size.of(cores, memory)
         measured = Measured.of(self.trials, size.cores)
+        if measured.slots is not None:  # the cluster takes the place of a machine
+            size = _Size(cores or measured.slots, size.memory)
+            machines = _one(machines)
         wanted = sorted({min(number, count) for number in each})
         fleets = [size.fleet(number, machines, measured) for number in wanted]
         record, search = self._record, Search.of(self.folder)
@@ -137,6 +143,15 @@ def _simulated(
     ]
     draws = len(objectives)
     return [found[n : n + draws] for n in range(0, len(found), draws)]
+
+
+def _one(machines: int | None) -> int:
+    if machines not in (None, 1):
+        raise ArgumentError(
+            f"machines must be 1 for trials that ran on the driver, but got {machines}: the Spark "
+            "cluster is the one machine, and cores its slots"
+        )
+    return 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,18 +243,7 @@ def _knee(rows: Sequence[PlanRow]) -> int:
 
 
 def _notes(rows: Sequence[PlanRow], measured: Measured, size: _Size) -> Iterator[str]:
-    if measured.cores is None:
-        yield (
-            "The study didn't record what its trials used of a machine: the plan assumes that they "
-            "don't slow one another down."
-        )
-    else:
-        cores = "less than 0.1" if measured.cores < 0.05 else f"{measured.cores:.1f}"
-        held = f" and {_bytes(measured.memory)}" if measured.memory else ""
-        yield (
-            f"A trial uses {cores} cores{held}; a machine of {size.cores} cores and "
-            f"{_bytes(size.memory)} has room for {size.room(measured)} at a time."
-        )
+    yield _used(measured, size)
     by_memory = size.by_memory(measured)
     by_cores = int(size.cores / max(1.0, measured.cores or 1.0))
     if by_memory < 1:
@@ -250,6 +254,27 @@ def _notes(rows: Sequence[PlanRow], measured: Measured, size: _Size) -> Iterator
             "memory per core is cheaper than more machines."
         )
     yield from _scaling(rows)
+
+
+def _used(measured: Measured, size: _Size) -> str:
+    """Say what a trial uses, and what the plan assumes about it."""
+    if measured.cores is None:
+        return (
+            "The study didn't record what its trials used of a machine or a cluster: the plan "
+            "assumes that each needs a core, and that they don't slow one another down."
+        )
+    cores = "less than 0.1" if measured.cores < 0.05 else f"{measured.cores:.1f}"
+    room = f"has room for {size.room(measured)} at a time"
+    if measured.slots is not None:
+        return (
+            f"The trials ran on the driver: each kept {cores} slots of a Spark cluster busy, and "
+            f"one of {size.cores} slots {room}. It is the one machine of this plan. On a larger "
+            "cluster a trial is assumed to take as long, and what trials do on the driver itself "
+            "to slow no other."
+        )
+    held = f" and {_bytes(measured.memory)}" if measured.memory else ""
+    machine = f"a machine of {size.cores} cores and {_bytes(size.memory)}"
+    return f"A trial uses {cores} cores{held}; {machine} {room}."
 
 
 def _scaling(rows: Sequence[PlanRow]) -> Iterator[str]:

@@ -165,16 +165,23 @@ class TestStopping:
     """A trial's jobs end with it, and nobody else's."""
 
     def test_others_go_on(self, spark, tmp_path):
-        """Who is stopped has its slots free within two seconds; the other keeps its own."""
+        """Who is stopped has its slots free within two seconds; the other keeps its own.
+
+        What its tasks used of the cluster is recorded.
+        """
         with opened(DriverExecutor(spark, 2), lambda _: job(spark, LONG, 2), tmp_path) as run:
             run.submit(0)
             run.submit(1)
             run.until(lambda: busy(spark) == 4)
+            at = time.monotonic() + 0.6
+            run.until(lambda: time.monotonic() > at)
             began = time.monotonic()
             run.executor.stop(0, 1, "hopeless")
             end = run.end_of(0)
             assert isinstance(end, AttemptPruned)
             assert end.reason == "hopeless"
+            assert end.usage["slots"] == 4
+            assert 0.5 < end.usage["task_seconds"] <= 2 * end.seconds + 0.5
             assert within(began + 2.0 - time.monotonic(), lambda: busy(spark) == 2)
             run.poll(1.0)
             assert [type(event) for event in run.of(1)] == [AttemptStarted]

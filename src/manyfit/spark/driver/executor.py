@@ -9,7 +9,7 @@
 
 The gate starts a trial when its slots are free; slots says how many the cluster has. If nobody says
 how many trials may run at once, pace does. A thread marks its trial's jobs, so that they can be
-shown and cancelled as its own.
+shown and cancelled as its own. Load measures how busy trials keep the cluster, for plans.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from manyfit.events import AttemptFailed, AttemptLost, AttemptStarted
 from manyfit.executors.base import Capabilities, Handler
 from manyfit.remote.watch import ClusterEnded, Watch
 from manyfit.spark.driver.gate import Gate, Key, SlotsPerTrial
+from manyfit.spark.driver.load import Load
 from manyfit.spark.driver.pace import Pace
 from manyfit.spark.driver.thread import TrialMessage, TrialThread, place_name
 from manyfit.spark.jobs import SparkJobs
@@ -124,6 +125,7 @@ class DriverExecutor:
         self._token = secrets.token_hex(4)
         self._fair_pools = 1
         self._look_at = 0.0
+        self._load = Load()
         self._watch = Watch(self._session, self._news.put, self._timings)
 
     @property
@@ -258,7 +260,7 @@ class DriverExecutor:
             del self._tasks[key]
             self._threads.pop(key, None)
             self._gate.leave(key)
-        handle(news)
+        handle(self._load.measured(news))
 
     def _give_up(self, reason: str) -> None:
         """Lose all attempts in flight, which will run again in another session."""
@@ -296,11 +298,14 @@ class DriverExecutor:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if self._asked != "auto" or now < self._look_at:
+        if now < self._look_at:
             return
         self._look_at = now + _LOOK
-        tasks, slots = self._session.tasks(), self._gate.slots.dependable
-        if tasks is not None and slots:
+        tasks = self._session.tasks()
+        if tasks is None or not (slots := self._gate.slots.dependable):
+            return
+        self._load.sample(now, tasks, slots, self._threads)
+        if self._asked == "auto":
             self._pace.sample(now, len(self._threads), tasks / slots)
 
     # ── what people are told ──────────────────────────────────────────────────────────────────
