@@ -385,7 +385,7 @@ class TestStudies:
     )
     def test_some_params_fixed(self, objective, which, fixed):
         """Under a sampler that fixes some params, it proposes what goes with these."""
-        study = study_of()
+        study = study_of(seed=3)
         study.optimize(objective, n_trials=16)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
