@@ -300,7 +300,7 @@ class Canary:
     "said",
     [
         b"GET / HTTP/1.1\r\nHost: driver\r\n\r\n" * 10,
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(501),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(506),
         b"\xff" * 44,
         bytes(44),
         pickle.dumps(Canary(), protocol=0) * 40,
