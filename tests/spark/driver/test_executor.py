@@ -558,9 +558,10 @@ class TestASharedCluster:
         with opened(DriverExecutor(spark, 5), lambda _: float(bool(marks(spark))), tmp_path) as run:
             run.run(99)
             before = threads()
-            for number in range(20):
+            for number in range(40):
                 run.run(number)
-        assert within(10.0, lambda: threads() < before + 10)
+        # Spark's own threads come and go meanwhile.
+        assert within(10.0, lambda: threads() < before + 30)
 
     def test_ctrl_c(self, spark, tmp_path):
         """It ends the study's jobs; a job that others began in this session goes on."""
