@@ -179,14 +179,19 @@ class JoblibContract:
                 (tmp_path / str(time.monotonic_ns())).touch()
                 time.sleep(0.001)
 
+        ended = threading.Event()
+
         def interrupt():
             until(lambda: any(tmp_path.iterdir()))
             os.kill(os.getpid(), signal.SIGINT)
+            while not ended.wait(10.0):  # Python drops one that a destructor happens to get
+                os.kill(os.getpid(), signal.SIGINT)
 
         thread = threading.Thread(target=interrupt)
         thread.start()
         with pytest.raises(KeyboardInterrupt):
             Parallel(2)(delayed(call)(i) for i in range(2))
+        ended.set()
         thread.join()
         assert_quiet(tmp_path)
 
