@@ -179,12 +179,13 @@ class JoblibContract:
                 (tmp_path / str(time.monotonic_ns())).touch()
                 time.sleep(0.001)
 
-        ended = threading.Event()
+        ended, lost = threading.Event(), []
 
         def interrupt():
             until(lambda: any(tmp_path.iterdir()))
             os.kill(os.getpid(), signal.SIGINT)
-            while not ended.wait(10.0):  # Python drops one that a destructor happens to get
+            while not ended.wait(30.0):  # a call that goes on must not hold up all tests
+                lost.append(signal.SIGINT)
                 os.kill(os.getpid(), signal.SIGINT)
 
         thread = threading.Thread(target=interrupt)
@@ -193,6 +194,7 @@ class JoblibContract:
             Parallel(2)(delayed(call)(i) for i in range(2))
         ended.set()
         thread.join()
+        assert not lost
         assert_quiet(tmp_path)
 
     def test_timeout(self, tmp_path):
