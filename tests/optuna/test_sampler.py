@@ -385,18 +385,21 @@ class TestStudies:
     )
     def test_some_params_fixed(self, objective, which, fixed):
         """Under a sampler that fixes some params, it proposes what goes with these."""
-        study = study_of(seed=3)
-        study.optimize(objective, n_trials=16)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.sampler = optuna.samplers.PartialFixedSampler({which: fixed}, study.sampler)
-        study.optimize(objective, n_trials=8)
+        found = []
+        for seed in range(5):
+            study = study_of(seed)
+            study.optimize(objective, n_trials=16)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.sampler = optuna.samplers.PartialFixedSampler({which: fixed}, study.sampler)
+            study.optimize(objective, n_trials=8)
 
-        then = [trial.params for trial in study.trials[16:]]
-        assert [params[which] for params in then] == [fixed] * 8
-        found = sorted(abs(params["y"] - 4) for params in then)
-        assert found[0] < 0.1
-        assert found[3] < 1.0
+            then = [trial.params for trial in study.trials[16:]]
+            assert [params[which] for params in then] == [fixed] * 8
+            found.append(sorted(abs(params["y"] - 4) for params in then))
+        middle = np.median(found, axis=0)
+        assert middle[0] < 0.1
+        assert middle[3] < 1.0
 
     def test_several_studies(self):
         """One sampler may serve several studies in turn."""

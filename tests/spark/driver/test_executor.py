@@ -558,7 +558,7 @@ class TestASharedCluster:
         with opened(DriverExecutor(spark, 5), lambda _: float(bool(marks(spark))), tmp_path) as run:
             run.run(99)
             before = threads()
-            for number in range(40):
+            for number in range(60):
                 run.run(number)
         # Spark's own threads come and go meanwhile.
         assert within(10.0, lambda: threads() < before + 30)
