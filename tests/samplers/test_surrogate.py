@@ -304,6 +304,17 @@ class TestPosterior:
 
         assert posterior.expected == pytest.approx(losses, abs=2e-3)
 
+    @pytest.mark.parametrize("dimensions", [1, 60])
+    def test_many_at_once(self, dimensions):
+        """What is expected of a point doesn't depend on the points that are asked about with it."""
+        points, others = reals(9, dimensions), reals(300, dimensions, seed=1)
+        posterior = Posterior(theta_of(points), points, points.numbers[:, 0], points[:0])
+        means, deviations = posterior.predict(others)
+        alone = [posterior.predict(others[at : at + 1]) for at in range(0, 300, 37)]
+
+        assert means[::37] == pytest.approx([float(mean[0]) for mean, _ in alone])
+        assert deviations[::37] == pytest.approx([float(each[0]) for _, each in alone])
+
     def test_far_away(self):
         """Far from anything seen, it falls back on the prior."""
         points = reals(5, 1)

@@ -44,8 +44,9 @@ MOST_LEARNED = 120
 
 # Mean and standard deviation of the weight of a trend; S trends have a mean of 1 / S times this.
 _WEIGHT = (0.7, 0.7)
-# The number of points predicted at once: intermediate results stay in the processor's cache.
-_BLOCK = 256
+# At most this many points are predicted at once, with at most this many features in all: these stay
+# in the processor's cache.
+_BLOCK, _FEATURES = 256, 100_000
 # The number of values of a number at which its main effect is computed exactly.
 _NODES = 24
 # Added to the noise, so that equal configurations leave the matrix positive definite.
@@ -310,8 +311,9 @@ class Posterior:
 
     def predict(self, points: Points) -> tuple[Array, Array]:
         """Return mean and standard deviation at other points: GPML algorithm 2.1."""
-        starts = range(0, max(len(points), 1), _BLOCK)
-        blocks = [self._predict(points[at : at + _BLOCK]) for at in starts]
+        size = min(_BLOCK, 1 + _FEATURES // (self._known.features.shape[1] + 1))
+        starts = range(0, max(len(points), 1), size)
+        blocks = [self._predict(points[at : at + size]) for at in starts]
         means, deviations = zip(*blocks, strict=True)
         return np.concatenate(means), np.concatenate(deviations)
 
