@@ -189,6 +189,14 @@ def test_finding_and_downloading(page):
     assert lines[1].endswith('"say ""no"", here"')
 
 
+def test_finding_a_whole_number(page):
+    """A number is found as the table shows it, and as the command line and the download do."""
+    for text in ("0.00333333", str(1 / 300)):
+        find(page, text)
+        assert column(page, 1) == ["1", "43"]  # by its loss, by its rate
+    find(page, "")
+
+
 def test_a_point_shows_its_trial(page):
     """A click on a point of a picture shows the row, also beyond the first hundred."""
     found = page.run(
@@ -219,17 +227,22 @@ def test_a_phone(page):
 
 
 def test_on_paper(page):
-    """Pictures are printed side by side, and the table's heading on the page of its first rows."""
+    """Pictures are side by side, the table's heading is on each page, and rows are counted."""
     page.send("Emulation.setEmulatedMedia", media="print")
     columns = page.run("getComputedStyle(document.querySelector('.charts')).gridTemplateColumns")
     names = page.run(
         "['#rows', '#table'].map((at) => getComputedStyle(document.querySelector(at)"
         ".closest('section')).page)"
     )
+    shown = page.run(
+        "['thead', 'th button', '#count', '.tools label']"
+        ".map((at) => getComputedStyle(document.querySelector(at)).display)"
+    )
     page.send("Emulation.setEmulatedMedia", media="")
 
     assert len(columns.split()) == 2
     assert names == ["table", "table"]
+    assert shown == ["table-header-group", "contents", "block", "none"]
 
 
 @pytest.mark.soak("throughput")

@@ -10,7 +10,7 @@
   let sorted = null, down = false, limit = STEP, found = null;
 
   const shown = (value) => value === null ? "" : typeof value === "number" ? String(+value.toPrecision(6)) : value;
-  const lowered = rows.map((row) => row.map(shown).join("\n").toLowerCase());
+  const lowered = rows.map((row) => [...row.map(shown), ...row].join("\n").toLowerCase());  // short and whole numbers
   const compare = (a, b) => {
     const [x, y] = [rows[a][sorted], rows[b][sorted]];
     if (x === null || y === null) return (x === null) - (y === null);  // missing ones are last
