@@ -60,6 +60,29 @@ def here(monkeypatch):
 
 
 @pytest.fixture
+def late(monkeypatch):
+    """Slots here say that a batch has ended only after its rows were taken.
+
+    Returns a list of whether a slot had something to say, for each time that one is waited for.
+    """
+    waits = []
+
+    class LateSlot(SlotHere):
+        _kept = ()
+
+        def poll(self):
+            events, self._kept = self._kept, super().poll()
+            return events
+
+        def patience(self):
+            waits.append(bool(self._kept))
+            return 0.0
+
+    monkeypatch.setattr("manyfit.groups.run.local.Slot", LateSlot)
+    return waits
+
+
+@pytest.fixture
 def forget():
     """Cuts a call's record off before its first row, as if the driver had died there."""
 

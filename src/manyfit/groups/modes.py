@@ -85,7 +85,7 @@ def transfer(call: Call) -> tuple[str, ...]:
     count = min(max(len(keys) // _FIRST_SHARE, _FIRST_LEAST), _FIRST_MOST)
     if len(keys) < 2 * count:
         independent(call)
-        return (f"{len(keys)} groups are too few to learn from: each was tuned on its own",)
+        return (f"too few groups to learn from ({len(keys)}): each was tuned on its own",)
     first = keys.take(_drawn(keys, call.job, count))
     _run(call, call.population.part(first), replace(call.job, keep_trials=True))
     rest = replace(call.job, n_trials=max(1, (call.job.n_trials or 0) // _TRANSFERRED))

@@ -196,6 +196,12 @@ class TestRuns:
         """An empty frame has no rows to tune."""
         assert tune(loss, frame().iloc[:0]) == {}
 
+    def test_a_free_process_gets_the_next_batch(self, in_processes, late):
+        """Nothing is waited for if a process has become free, even if it had no news but that."""
+        rows = in_processes(loss, frame(12), parallelism=1)
+        assert len(rows) == 12
+        assert all(late)
+
     def test_dtypes_survive(self, tune):
         """What pandas has that Arrow hasn't gets there too."""
         data = frame(2).assign(

@@ -187,12 +187,13 @@ class LocalPopulation:
             for runner in runners:
                 if not runner.busy and (batch := next(batches, None)) is not None:
                     runner.submit(batch)
-            if not any(runner.busy for runner in runners):
+            working = [runner for runner in runners if runner.busy]
+            if not working:
                 return
-            rows = [row for runner in runners for row in runner.poll()]
+            rows = [row for runner in working for row in runner.poll()]
             if rows:
                 yield self._table(rows, job.metric)
-            else:
+            elif all(runner.busy for runner in working):  # otherwise one is free for a batch
                 self._runners.wait(1.0)
 
     def _batches(
