@@ -16,7 +16,7 @@ from manyfit.advice.edges import widened
 from manyfit.metric import Metric
 from manyfit.space import Choice, Float, Int, Space
 from manyfit.testing.samplers import trial
-from manyfit.trial import Finished
+from manyfit.trial import Failed, Finished
 
 CASES = {case.name: case for case in planted.cases()}
 # The others are for the night, in the soak part "examples".
@@ -246,6 +246,39 @@ def test_deviations_and_single_folds_are_no_metrics_to_tune(name):
     said = Findings.of(TWO, Metric("loss"), trials).advice
 
     assert "metrics-disagree" not in [each.code for each in said]
+
+
+FOUR = Space({name: Float(0, 1) for name in "abcd"})
+
+
+def test_one_trial_that_diverged_makes_no_pair():
+    """Its params depend on each other only by chance; the others add up."""
+
+    def returned(number, params):
+        return {"loss": params["a"] + (params["b"] - 0.6) ** 2 + 1000.0 * (number == 7)}
+
+    found = Findings.of(FOUR, Metric("loss"), at_random(returned, FOUR, 60))
+
+    assert "interaction" not in [each.code for each in found.advice]
+    assert found.importances.pairs[0].share < 0.15
+
+
+@pytest.mark.parametrize("end", [Finished(1000.0, {"loss": 1000.0}), Failed("it raised", "E")])
+def test_a_region_where_nothing_works_matters(end):
+    """Two trials that ended badly are all that there is of it: their param may be the cause."""
+
+    def returned(number, params):
+        low = 0.9 if number in (7, 12) else 0.0
+        params.update({name: low + params[name] * (0.1 if low else 0.8) for name in "abc"})
+        return {"loss": params["a"] ** 2 + params["b"] ** 2}
+
+    trials = at_random(returned, FOUR, 60)
+    for number in (7, 12):
+        trials[number] = trial(number, trials[number].params, end)
+    idle = [each.params for each in Findings.of(FOUR, Metric("loss"), trials).advice]
+
+    assert ("c",) not in idle
+    assert ("d",) in idle
 
 
 def test_metrics_that_are_missing_or_not_a_number():

@@ -25,6 +25,9 @@ _OPEN = 0.07
 # the median over the space, or the noise of a trial if that is more, up to a larger share. What is
 # still to be gained is of that size, and a param that decides it must not be fixed.
 _LOCAL, _HIDDEN = 0.03, 0.1
+# If only trials that failed or diverged are this much farther towards an end of a range than all
+# others, or have an option, the param may be the cause. There are too few of them to tell.
+_BEYOND = 0.05
 # The number of leaders, of values tried at each, and of random points all over the space.
 _LEADERS, _VALUES, _ANYWHERE = 5, 9, 256
 # The smallest share, at the lower end of its interval, of a pair that depends on each other, and
@@ -51,7 +54,9 @@ def idle_params(functions: Functions, found: Importances) -> Iterator[Finding]:
         has_branches = isinstance(domain, Choice) and domain.branches is not None
         if share.high >= _IDLE or has_branches or () not in record.space.paths(name):
             continue
-        if domain.size != 1 and _effect_at_leaders(functions, name) < limit:
+        if domain.size == 1 or _may_be_to_blame(functions, name):
+            continue
+        if _effect_at_leaders(functions, name) < limit:
             best = record.completed[0].params[name]
             value = domain.option(best) if isinstance(domain, Choice) else best
             most = percent(max(share.high, 0.01))
@@ -84,6 +89,17 @@ def _least_effect(functions: Functions, values: Array) -> float:
     separation = float(np.median(np.median(values, axis=0) - values.min(axis=0)))
     noise = float(np.median(functions.noises))
     return min(max(noise, _LOCAL * separation), _HIDDEN * separation)
+
+
+def _may_be_to_blame(functions: Functions, name: str) -> bool:
+    """Return whether trials that failed or diverged have values of a param that no other has."""
+    record = functions.record
+    column = list(record.space.params).index(name)
+    values = np.array([record.space.encode(trial.params)[column] for trial in record.trials])
+    bad, others = values[functions.bad], np.delete(values, functions.bad)
+    if isinstance(record.space.params[name], Choice):
+        return not set(bad) <= set(others)
+    return bool(np.any((bad < others.min() - _BEYOND) | (bad > others.max() + _BEYOND)))
 
 
 def _effect_at_leaders(functions: Functions, name: str) -> float:
