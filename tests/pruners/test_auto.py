@@ -32,6 +32,25 @@ class TestWords:
 
         assert story.curve(9, [0.9] * 10) is not None
 
+    @pytest.mark.parametrize("length", [2, 3, 10])
+    def test_nobody_at_the_last_step(self, length: int) -> None:
+        """By default no trial is ended at the step at which all completed trials have ended."""
+        story = story_of("auto")
+        for number in range(6):
+            story.curve(number, [0.1] * length)
+            story.finish(number)
+
+        assert story.curve(9, [0.9, 0.9], steps=[0, length - 1]) is None
+
+    def test_beyond_the_last_step(self) -> None:
+        """A trial that is longer than all others may be ended, since it might go on for ever."""
+        story = story_of("auto")
+        for number in range(6):
+            story.curve(number, [0.1] * 3)
+            story.finish(number)
+
+        assert story.curve(9, [0.9, 0.9], steps=[2, 3]) is not None
+
     @pytest.mark.parametrize("pruner", [None, "none", NoPruner()])
     def test_none_ends_nobody(self, pruner: Any) -> None:
         """Without a pruner even a trial that reports NaN goes on to its own end."""

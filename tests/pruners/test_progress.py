@@ -60,6 +60,7 @@ def test_lengths_from_params() -> None:
     assert long is not None
     assert progress.at(2, short) == pytest.approx(3 / 9)
     assert progress.at(16, long) == pytest.approx(17 / 50)
+    assert progress.at(8, progress.point(trials[0], 8) or 0) is None
     assert progress.point(completed(falling(5)), 3) is None
 
 

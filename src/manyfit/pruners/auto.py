@@ -60,7 +60,9 @@ class AutoPruner:
       share falls more slowly: from 30 % at a twentieth to 9 % at the end.
 
     No trial is ended before three trials that report have completed, or at its first report, unless
-    its length is known. Curves of fewer than three points are then never cut.
+    its length is known. None is ended at the step at which all completed trials have ended, or at
+    the end of its known length: nothing would be saved. So curves of one or two points, if all are
+    as long, are never cut.
 
     Example:
         >>> AutoPruner()

@@ -154,6 +154,10 @@ class Lengths:
         fifth = len(self._lengths) // 5
         return self._lengths[-1 - fifth] + 1 > _APART * (self._lengths[fifth] + 1)
 
+    def is_last(self, step: int) -> bool:
+        """Return whether all completed trials ended at this step: to end another saves nothing."""
+        return self._lengths[:1] == [step] == self._lengths[-1:]
+
     def end(self, trial: Trial) -> None:
         """Record that a trial has ended; only completed ones count."""
         if trial.state is State.COMPLETE and trial.measurements:

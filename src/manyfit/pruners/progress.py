@@ -84,13 +84,18 @@ class Progress:
         return None if length is None else max(1, round(_WHOLE * (step + 1) / length))
 
     def at(self, step: int, point: int) -> float | None:
-        """Return the progress at a step, at most 1; None if it is too early to judge."""
-        if len(self._lengths) < _STARTUP:
+        """Return the progress at a step, at most 1; None if it is too early or too late to judge.
+
+        A trial that is as long as all others, or as planned, has nothing left to save.
+        """
+        if len(self._lengths) < _STARTUP or self._lengths.is_last(step):
             return None
         if self.course is ALIKE:
             early = step < self._lengths.first_step
             return None if early else min(1.0, step / self.typical)
         planned = self.course is PLANNED
+        if planned and point == _WHOLE:
+            return None
         progress = point / _WHOLE if planned else (step + 1) / (self._lengths.typical + 1)
         return None if progress < self.course.grace else min(1.0, progress)
 
