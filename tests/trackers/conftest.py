@@ -48,6 +48,7 @@ class MemoryServer:
         self.is_local = False
         self.experiment_id = ""
         self.experiment_name = ""
+        self.experiment_tags: dict[str, str] = {}
         self.runs: dict[str, StoredRun] = {}
         self.calls: list[str] = []
         self.is_away = False
@@ -105,6 +106,10 @@ class MemoryServer:
     def set_status(self, run: str, status: str, ended_at: float | None = None) -> None:
         self._called("set_status")
         self.runs[run].status, self.runs[run].ended_at = status, ended_at
+
+    def tag_experiment(self, name: str, value: str) -> None:
+        self._called("tag_experiment")
+        self.experiment_tags[name] = value
 
     def upload(self, run: Run, files: Mapping[str, str]) -> None:
         self._called("upload")

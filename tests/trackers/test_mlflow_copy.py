@@ -1,17 +1,21 @@
 """A copy of a study is brought up to date, whatever happened before."""
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from manyfit.space import Float, Space
 from manyfit.testing.trackers import Story
 from manyfit.trackers.base import Outcome
 from manyfit.trackers.mlflow_copy import Copy
 from manyfit.trackers.mlflow_ledger import Ledger
 from manyfit.trackers.mlflow_remote import AwayError
+from manyfit.trackers.mlflow_view import view
 from manyfit.trial import Trial
 
 
@@ -324,7 +328,8 @@ def test_a_resumed_study_writes_what_is_missing(
     assert again.parent_id == first.parent_id
     assert again.page.done == {0, 1}
     again.settle(story.trials[2])
-    assert server.calls == ["begin", "children", "create", "write", "set_status"]
+    assert server.calls[:2] == ["begin", "children"]
+    assert server.calls[2:] == ["tag_experiment", "create", "write", "set_status"]
 
 
 def test_a_run_that_was_not_noted_is_adopted(open_copy: Any, server: Any, tmp_path: Path) -> None:
@@ -420,3 +425,53 @@ def test_ending_settles_what_never_started(open_copy: Any, server: Any, tmp_path
     copy.start(story.trials[story.ask()])
     copy.end("interrupted", tuple(story.trials.values()))
     assert server.run_of(0).status == "KILLED"
+
+
+def view_of(server: Any) -> Any:
+    """The only view of the experiment."""
+    ((name, value),) = server.experiment_tags.items()
+    assert name.startswith("mlflow.sharedViewState.run")
+    return json.loads(value)
+
+
+def test_the_experiment_has_a_view_of_the_trials(
+    open_copy: Any, server: Any, tmp_path: Path
+) -> None:
+    """It has the params from the beginning, and the other metrics at the end; the note links it."""
+    story = Story(folder=tmp_path)
+    copy = open_copy(server, story)
+    first = view_of(server)
+    story.start(story.ask())
+    story.finish(0, loss=0.25, accuracy=0.5)
+    copy.end("done", tuple(story.trials.values()))
+    last = view_of(server)
+
+    assert [first["orderByKey"], first["orderByAsc"]] == ["metrics.`loss`", True]
+    assert first["searchFilter"] == f"tags.mlflow.parentRunId = '{copy.parent_id}'"
+    assert first["selectedColumns"][2:] == ["metrics.`loss`", "params.`lr`", "params.`size`"]
+    assert set(last["selectedColumns"]) - set(first["selectedColumns"]) == {"metrics.`accuracy`"}
+    link = f"#/experiments/7/runs?viewStateShareKey={copy.parent_id}"
+    assert f"]({link})" in server.parent.tags["mlflow.note.content"]
+
+
+def test_an_experiment_that_takes_no_tags(open_copy: Any, server: Any, tmp_path: Path) -> None:
+    """All else is written, and there is no link that leads nowhere."""
+    server.refuses = "tag_experiment"
+    story = Story(folder=tmp_path)
+    copy = open_copy(server, story)
+    story.start(story.ask())
+    story.finish(0, loss=0.25)
+    copy.end("done", tuple(story.trials.values()))
+
+    assert server.parent.status == "FINISHED"
+    assert server.parent.tags["mlflow.note.content"].startswith("**minimize loss**")
+
+
+def test_a_view_of_many_params_fits_a_tag(tmp_path: Path) -> None:
+    """Those that come first are columns."""
+    space = Space({f"{'param' * 20}{n}": Float(0, 1) for n in range(200)})
+    study = replace(Story(folder=tmp_path).study, space=space)
+    found = view(study, "9f", ())
+
+    assert len(found) < 3000
+    assert f"params.`{next(iter(space.params))}`" in json.loads(found)["selectedColumns"]

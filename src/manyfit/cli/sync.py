@@ -39,4 +39,6 @@ def run(page: Page, arguments: argparse.Namespace) -> int:
     page.say(f"MLflow has all of {arguments.name}.")
     page.say(f"  tracking URI  {mirror.tracking_uri}")
     page.say(f"  experiment    {mirror.experiment}")
+    if mirror.table:
+        page.say(f"  trials        {mirror.table}")
     return 0

@@ -33,10 +33,12 @@ class Mirror(NamedTuple):
     Attributes:
         tracking_uri: Its server or database, without credentials.
         experiment: The experiment's name.
+        table: The address of the table of trials; empty if there is none, or no server.
     """
 
     tracking_uri: str
     experiment: str
+    table: str = ""
 
 
 class MlflowTracker:
@@ -152,7 +154,9 @@ class MlflowTracker:
         if courier.copy is None or not is_written:
             return None
         server = courier.copy.server
-        return Mirror(without_user(server.uri), server.experiment_name)
+        uri, link = without_user(server.uri), courier.copy.link
+        is_page = uri.startswith("http") and link
+        return Mirror(uri, server.experiment_name, f"{uri.rstrip('/')}/{link}" if is_page else "")
 
 
 def _texts(outcome: Outcome) -> Mapping[str, str]:

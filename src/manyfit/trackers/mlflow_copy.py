@@ -1,5 +1,6 @@
 """The copy of a study in MLflow, with a run for each trial, and how to update it."""
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,8 +9,10 @@ from manyfit.trackers import mlflow_rows as rows
 from manyfit.trackers.base import Outcome
 from manyfit.trackers.mlflow_files import files_of
 from manyfit.trackers.mlflow_ledger import Run
+from manyfit.trackers.mlflow_remote import AwayError, RefusedError
 from manyfit.trackers.mlflow_rows import Batch, Point
 from manyfit.trackers.mlflow_runs import Runs
+from manyfit.trackers.mlflow_view import TAG, link, view
 from manyfit.trial import Trial
 from manyfit.worker.adoption import KEY_TAG
 
@@ -22,6 +25,7 @@ class Copy(Runs):
         self._is_stored = False  # what is kept with the study
         self._written: set[int] = set()  # of those that are finished: all but status and artifacts
         self._shown: set[Point] = set()  # the progress of the study that the parent run has
+        self._view = ""  # of its trials, as the experiment has it
 
     def key(self, number: int, attempt: int) -> str:
         """Return the key by which an attempt finds its trial's run, whose id may be unknown."""
@@ -33,6 +37,21 @@ class Copy(Runs):
         lacks = any(trial.number not in known for trial in history)
         tags = rows.study_tags(self._study)
         self._study_run = self._open(self.page.parent, tags, adopt=lacks)
+        with contextlib.suppress(AwayError):  # the end of the study tries again
+            self._arrange(history)
+
+    def _arrange(self, trials: Sequence[Trial]) -> None:
+        """Give the experiment a view of the study's trials; Databricks has a page of its own."""
+        new = view(self._study, self._parent, trials)
+        if new != self._view and not self.server.uri.startswith("databricks"):
+            with contextlib.suppress(RefusedError):  # it may take runs, and no tags of its own
+                self.remote.tag_experiment(f"{TAG}{self._parent}", new)
+                self._view = new
+
+    @property
+    def link(self) -> str:
+        """The link to the view, relative to the address of MLflow's page; empty without a view."""
+        return link(self.server.experiment_id, self._parent) if self._view else ""
 
     def stand(self, trials: Sequence[Trial]) -> None:
         """Write the best value so far, the counts of trials and their seconds to the parent run."""
@@ -96,7 +115,8 @@ class Copy(Runs):
             if self._status.get(trial.number) == "RUNNING" and rows.status(trial) != "RUNNING":
                 self.settle(trial)
         self._store_space()
-        tags = rows.summary(self._study, trials, reason)
+        self._arrange(trials)
+        tags = rows.summary(self._study, trials, reason, self.link)
         self._sum_up(rows.batches(self._news(trials), tags=tags))
         if outcome is not None and not self._is_stored:
             self._upload(self._study_run, outcome.files())

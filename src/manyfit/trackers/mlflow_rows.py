@@ -265,8 +265,10 @@ def standing(study: StudyInfo, trials: Sequence[Trial]) -> list[Point]:
     return [Point(key, value, at, len(ended)) for key, value in found.items()]
 
 
-def summary(study: StudyInfo, trials: Sequence[Trial], reason: str) -> dict[str, str]:
-    """Return the final tags of the parent run: counts, the reason, and the best trial."""
+def summary(
+    study: StudyInfo, trials: Sequence[Trial], reason: str, link: str = ""
+) -> dict[str, str]:
+    """Return the final tags of the parent run: counts, the reason, the best trial, and a link."""
     counted = [trial.state.value for trial in trials]
     counts = {state: counted.count(state) for state in dict.fromkeys(sorted(counted))}
     tags = {
@@ -280,7 +282,8 @@ def summary(study: StudyInfo, trials: Sequence[Trial], reason: str) -> dict[str,
         tags["manyfit.best.value"] = str(best.value)
         shown = {name: redact_value(name, value) for name, value in best.params.items()}
         tags["manyfit.best.params"] = _as_json(best.params)
-        tags["mlflow.note.content"] = _note(study, best, shown, tags)
+        table = f"[Table of all trials]({link})\n\n" if link else ""
+        tags["mlflow.note.content"] = table + _note(study, best, shown, tags)
     return clean_tags(tags)
 
 

@@ -106,6 +106,11 @@ class Runs(ABC):
         self._ledger.close()
         self.server.close()
 
+    @property
+    def link(self) -> str:
+        """The link to a table of the runs below the parent, if there is one."""
+        return ""
+
     # ── the parent ────────────────────────────────────────────────────────────────────────────
 
     def _open(self, known: str | None, tags: Mapping[str, str], *, adopt: bool) -> Run:

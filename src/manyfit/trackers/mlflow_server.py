@@ -195,6 +195,11 @@ class Server:
                 end = None if ended_at is None else milliseconds(ended_at)
                 self.client.set_terminated(run, status=status, end_time=end)
 
+    def tag_experiment(self, name: str, value: str) -> None:
+        """Set a tag of the experiment."""
+        with self._answers():
+            self.client.set_experiment_tag(self.experiment_id, name, value)
+
     def upload(self, run: Run, files: Mapping[str, str]) -> None:
         """Store artifacts, without asking the server where: it said so when the run was created."""
         registry = "mlflow.store.artifact.artifact_repository_registry"
