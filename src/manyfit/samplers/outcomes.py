@@ -5,7 +5,6 @@ too. A few trials that diverged must not flatten the differences between the oth
 """
 
 import math
-from bisect import bisect_right
 from collections.abc import Iterable
 
 import numpy as np
@@ -72,22 +71,21 @@ class Outcomes:
     def first_losses(self, count: int) -> Array:
         """Return the losses of the first `count` trials, as if there were no others."""
         final = np.array(self._final[:count])
-        completed = [(self._curves[i], final[i]) for i in np.flatnonzero(~np.isnan(final))]
-        worst = max((loss for _, loss in completed), default=0.0)
-        maps: dict[int, tuple[Array, Array]] = {}
-        for index in np.flatnonzero(np.isnan(final)):
-            curve = self._curves[index]
-            final[index] = worst
-            if not curve.steps:
-                continue
-            step, low = curve.steps[-1], curve.lows[-1]
-            if step not in maps:
-                known = [(c.low_at(step), loss) for c, loss in completed if c.reaches(step)]
-                maps[step] = tuple(np.sort(np.array(known).reshape(-1, 2), axis=0).T)
-            there, then = maps[step]
-            if len(there):
-                beyond = max(low - there[-1], 0.0) + min(low - there[0], 0.0)
-                final[index] = _bounded(np.interp(low, there, then) + beyond)
+        is_known = ~np.isnan(final)
+        known = final[is_known]
+        final[~is_known] = known.max() if len(known) else 0.0
+        ended: dict[float, list[int]] = {}  # the trials to predict, by their last step
+        for index in np.flatnonzero(~is_known).tolist():
+            if len(steps := self._curves[index].steps):
+                ended.setdefault(float(steps[-1]), []).append(index)
+        curves = [self._curves[index] for index in np.flatnonzero(is_known)]
+        at = np.array([*ended])
+        lows = np.reshape([curve.lows_at(at) for curve in curves], (len(curves), len(at)))
+        for there, indices in zip(lows.T, ended.values(), strict=True):
+            reached = ~np.isnan(there)
+            if reached.any():
+                last = np.array([self._curves[index].lows[-1] for index in indices])
+                final[indices] = _mapped(last, np.sort(there[reached]), np.sort(known[reached]))
         return final
 
 
@@ -95,26 +93,29 @@ class _Curve:
     """The steps at which a trial reported, and its lowest loss up to each; empty if it diverged."""
 
     def __init__(self, measurements: Iterable[Measurement], metric: Metric) -> None:
-        self.steps: list[int] = []
-        self.lows: list[float] = []
-        for measurement in measurements:
-            value = measurement.metrics.get(metric.name)
-            if value is None:
-                continue
-            if not math.isfinite(value):
-                self.steps, self.lows = [], []
-                return
-            self.steps.append(measurement.step)
-            loss = _bounded(metric.loss(value))
-            self.lows.append(min(loss, self.lows[-1]) if self.lows else loss)
+        reports = [
+            (each.step, value)
+            for each in measurements
+            if (value := each.metrics.get(metric.name)) is not None
+        ]
+        if not all(math.isfinite(value) for _, value in reports):
+            reports = []
+        losses = [_bounded(metric.loss(value)) for _, value in reports]
+        self.steps: Array = np.array([step for step, _ in reports], dtype=np.float64)
+        self.lows: Array = np.minimum.accumulate(np.array(losses, dtype=np.float64))
 
-    def reaches(self, step: int) -> bool:
-        """Return whether there is a report at or before a step, and one at or after it."""
-        return bool(self.steps) and self.steps[0] <= step <= self.steps[-1]
+    def lows_at(self, steps: Array) -> Array:
+        """Return the lowest loss up to each step; NaN unless it reported before and after it."""
+        if not len(self.steps):
+            return np.full(len(steps), np.nan)
+        places = np.searchsorted(self.steps, steps, side="right") - 1
+        return np.where((places >= 0) & (steps <= self.steps[-1]), self.lows[places], np.nan)
 
-    def low_at(self, step: int) -> float:
-        """Return the lowest loss up to a step."""
-        return self.lows[bisect_right(self.steps, step) - 1]
+
+def _mapped(low: Array, there: Array, then: Array) -> Array:
+    """Return the losses at the same quantile among those that came of `there`, both sorted."""
+    beyond = np.maximum(low - there[-1], 0.0) + np.minimum(low - there[0], 0.0)
+    return np.asarray(np.clip(np.interp(low, there, then) + beyond, -_LARGEST, _LARGEST))
 
 
 def _bounded(loss: float) -> float:
