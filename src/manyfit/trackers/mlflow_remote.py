@@ -30,7 +30,7 @@ class RefusedError(Exception):
 
 
 class Experiment(Protocol):
-    """The runs of an MLflow experiment: found, created and deleted.
+    """The runs of an MLflow experiment: found, created and deleted; and its tags.
 
     Attributes:
         experiment_id: Where runs go; known once `begin` has returned.
@@ -53,6 +53,9 @@ class Experiment(Protocol):
 
     def delete(self, run: str) -> None:
         """Delete a run."""
+
+    def tag_experiment(self, name: str, value: str) -> None:
+        """Set a tag of the experiment."""
 
 
 class Remote(Experiment, Protocol):
