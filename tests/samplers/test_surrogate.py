@@ -1,5 +1,6 @@
 """A Gaussian process: its kernel, what it learns, and what it predicts."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -240,6 +241,18 @@ class TestLearning:
         losses = standardised(points.numbers[:, 0])
 
         assert (fit(points, losses).logs == fit(points, losses).logs).all()
+
+    def test_many_options(self):
+        """Options take memory by their number, not by that for each pair of trials."""
+        space = Space({name: Choice(list(range(500))) for name in "ab"})
+        points = points_of(space, 120)
+        means, deviations = SEARCHING.moments(points.dimensions)
+        tracemalloc.start()
+        negative_log_posterior(points, np.zeros(120), means, deviations)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+        assert peak < 20e6
 
     def test_many_params(self):
         """With more params than trials, the one that matters is still found."""

@@ -44,9 +44,10 @@ MOST_LEARNED = 120
 
 # Mean and standard deviation of the weight of a trend; S trends have a mean of 1 / S times this.
 _WEIGHT = (0.7, 0.7)
-# At most this many points are predicted at once, with at most this many features in all: these stay
-# in the processor's cache.
-_BLOCK, _FEATURES = 256, 100_000
+# So many points are predicted at once that their features stay in the processor's cache: from the
+# first number to the second, with as many features in all as the third. The trials are gone over
+# for each block, so that smaller ones take longer.
+_FEWEST, _MOST, _FEATURES = 64, 256, 100_000
 # The number of values of a number at which its main effect is computed exactly.
 _NODES = 24
 # Added to the noise, so that equal configurations leave the matrix positive definite.
@@ -249,11 +250,10 @@ def _main_effects(
 
 def _squares_of_each(points: Points, pairs: tuple[NDArray[np.intp], ...]) -> Array:
     """Return the squared distances of pairs in each single dimension, shape (D, pairs)."""
-    one, other = points[pairs[0]], points[pairs[1]]
-    gaps = (one.numbers - other.numbers).T
-    differ = one.corners != other.corners
-    choices = [differ[:, points.owners == o].any(axis=1) for o in np.unique(points.owners)]
-    return np.concatenate([gaps * gaps, np.reshape(choices, (len(choices), len(one)))])
+    gaps = (points.numbers[pairs[0]] - points.numbers[pairs[1]]).T
+    each = (points.corners[:, points.owners == owner] for owner in np.unique(points.owners))
+    choices = [squared_distances(corners, corners)[pairs] > 0.0 for corners in each]
+    return np.concatenate([gaps * gaps, np.reshape(choices, (len(choices), len(pairs[0])))])
 
 
 def inverted(matrix: Array) -> tuple[Array, Array]:
@@ -311,7 +311,8 @@ class Posterior:
 
     def predict(self, points: Points) -> tuple[Array, Array]:
         """Return mean and standard deviation at other points: GPML algorithm 2.1."""
-        size = min(_BLOCK, 1 + _FEATURES // (self._known.features.shape[1] + 1))
+        columns = self._known.features.shape[1]
+        size = min(max(_FEWEST, _FEATURES // max(columns, 1)), _MOST)
         starts = range(0, max(len(points), 1), size)
         blocks = [self._predict(points[at : at + size]) for at in starts]
         means, deviations = zip(*blocks, strict=True)
