@@ -80,9 +80,6 @@ class Remote(Experiment, Protocol):
     def set_status(self, run: str, status: Status, ended_at: float | None = None) -> None:
         """Set a run's status; an end time belongs to every status but RUNNING."""
 
-    def tag_experiment(self, name: str, value: str) -> None:
-        """Set a tag of the experiment."""
-
     def upload(self, run: Run, files: Mapping[str, str]) -> None:
         """Store texts as artifacts."""
 
