@@ -51,7 +51,7 @@ class TestInTune:
         tune(train, DOUBTFUL, **options)
 
         ((rate, seed),) = listener.said
-        assert rate.startswith("advice: 90 % of random trials have learning_rate above 0.1")
+        assert rate.startswith("advice: 90 % of random values of learning_rate are above 0.1")
         assert rate.endswith("(docs/advice.md#log-scale)")
         assert "seed: the luck of a seed" in seed
 

@@ -58,7 +58,7 @@ def review(
     planned = Planned(
         space=Space.of(space),
         metric=Metric(metric, direction),
-        n_trials=check_optional("n_trials", n_trials, least=0, whole=True),
+        n_trials=check_optional("n_trials", n_trials, least=1, whole=True),
         parallelism=check_optional("parallelism", parallelism, least=1, whole=True),
         sampler=sampler if isinstance(sampler, str) else None,
         trial_memory=check_optional("trial_memory", trial_memory, above=0, unit="bytes"),

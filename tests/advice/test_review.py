@@ -130,7 +130,7 @@ class TestMessages:
         text = message("log-scale", {"lr": Float(1e-5, 1.0), "n": Int(1, 9999)})
 
         assert "lr=Float(1e-05, 1.0, log=True) and n=Int(1, 9999, log=True)" in text
-        assert "lr above 0.1 and n above 1e+03" in text
+        assert "lr are above 0.1, of n are above 1e+03" in text
 
     def test_a_range_from_zero_gets_a_usual_lower_bound(self):
         """For a learning rate of 0, the catalogue knows where to begin."""
@@ -164,6 +164,27 @@ class TestMessages:
 
         assert "8 trials at once of up to 3 GiB need 24 GiB" in text
         assert "16 GiB: parallelism=5 fits" in text
+
+    @pytest.mark.parametrize("slots", [None, 1, 8])
+    def test_one_trial_that_is_too_large(self, slots):
+        """Fewer at once don't help."""
+        text = message("memory", {}, trial_memory=32 * GB, parallelism=slots, machine_memory=GB)
+
+        assert text.startswith("a trial of up to 32 GiB has no room on this machine, which has 1 G")
+        assert "parallelism" not in text
+
+    def test_each_range_has_its_own_figure(self):
+        """90 % of two params are not 90 % of the trials."""
+        text = message("log-scale", {"alpha": Float(1e-4, 1), "eta": Float(1e-4, 2)})
+
+        assert "90 % of random values of alpha are above 0.1, of eta are above 0.2: to try" in text
+
+    @pytest.mark.parametrize(
+        ("slots", "shown"), [(20, "with 1 round,"), (30, "with 1 round,"), (10, "with 2 rounds,")]
+    )
+    def test_rounds(self, slots, shown):
+        """There is at least one, and no more slots than trials are counted."""
+        assert shown in message("parallelism", {"x": Float(0, 1)}, n_trials=20, parallelism=slots)
 
     @pytest.mark.parametrize("metric", ["train_seconds", "training_time", "trainable_loss"])
     def test_costs_of_training_are_no_training_metric(self, metric):

@@ -79,13 +79,13 @@ def linear(planned: Planned) -> Advice | None:
     }
     if not found:
         return None
-    tenths = [
-        f"{name} above {domain.low + (domain.high - domain.low) / 10:.3g}"
+    tenths = ", ".join(
+        f"of {name} are above {domain.low + (domain.high - domain.low) / 10:.3g}"
         for name, domain in found.items()
-    ]
+    )
     ranges = [f"{name}={_as_log(name, domain)!r}" for name, domain in found.items()]
     what = (
-        f"90 % of random trials have {listed(tenths)}: to try each order of magnitude as often, "
+        f"90 % of random values {tenths}: to try each order of magnitude as often, "
         f"give {listed(ranges)}"
     )
     return Advice("log-scale", tuple(found), what)

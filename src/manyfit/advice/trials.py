@@ -45,10 +45,13 @@ def training(planned: Planned) -> Advice | None:
 
 def memory(planned: Planned) -> Advice | None:
     """Trials that together may take more memory than the machine has."""
-    each, slots, machine = planned.trial_memory, planned.parallelism, planned.machine_memory
-    if each is None or slots is None or machine is None or each * slots <= machine:
+    each, slots, machine = planned.trial_memory, planned.parallelism or 1, planned.machine_memory
+    if each is None or machine is None or each * slots <= machine:
         return None
-    fit = max(1, machine // each)
+    fit = machine // each
+    if not fit:
+        what = f"a trial of up to {each / 2**30:.3g} GiB has no room on this machine, which has"
+        return Advice("memory", (), f"{what} {machine / 2**30:.3g} GiB: allow each less")
     what = (
         f"{slots} trials at once of up to {each / 2**30:.3g} GiB need {each * slots / 2**30:.3g} "
         f"GiB, and the machine has {machine / 2**30:.3g} GiB: parallelism={fit} fits"
@@ -94,11 +97,12 @@ def at_once(planned: Planned) -> Advice | None:
         return None
     if planned.sampler not in _LEARNING or trials <= _TEST or trials >= _ROUNDS * slots:
         return None
-    better = max(2, round(trials**0.5))
+    better, rounds = max(2, round(trials**0.5)), max(1.0, trials / slots)
     what = (
-        f"parallelism={slots} is near n_trials={trials}: with {trials / slots:.2g} rounds, most "
-        f"proposals know few results, nearly as in random search. parallelism={better} finds "
-        f"better params in as many trials, or use at least {_ROUNDS * slots} trials"
+        f"parallelism={slots} is near n_trials={trials}: with {rounds:.2g} "
+        f"round{'s' if rounds > 1 else ''}, most proposals know few results, nearly as in random "
+        f"search. parallelism={better} finds better params in as many trials, or use at least "
+        f"{_ROUNDS * slots} trials"
     )
     return Advice("parallelism", (), what)
 
