@@ -263,6 +263,18 @@ def test_one_trial_that_diverged_makes_no_pair():
     assert found.importances.pairs[0].share < 0.15
 
 
+def test_one_trial_that_is_far_better_makes_no_pair():
+    """It may be luck, and all that the model knows of where it is."""
+
+    def returned(number, params):
+        return {"loss": params["a"] + (params["b"] - 0.6) ** 2 - 20.0 * (number == 7)}
+
+    found = Findings.of(FOUR, Metric("loss"), at_random(returned, FOUR, 60))
+
+    assert found.importances.pairs[0].low > 0.15
+    assert "interaction" not in [each.code for each in found.advice]
+
+
 @pytest.mark.parametrize("end", [Finished(1000.0, {"loss": 1000.0}), Failed("it raised", "E")])
 def test_a_region_where_nothing_works_matters(end):
     """Two trials that ended badly are all that there is of it: their param may be the cause."""

@@ -34,6 +34,8 @@ _LEADERS, _VALUES, _ANYWHERE = 5, 9, 256
 # the number of pairs to name. If functions disagree about more of the variance than they agree
 # about, pairs have shares because the model allows for them, and not because trials show them.
 _JOINT, _MOST_PAIRS, _MOST_OPEN = 0.15, 2, 0.5
+# If one trial has more than this share of the variance, its params seem to depend on each other.
+_MOST_ALONE = 1 / 3
 
 
 def idle_params(functions: Functions, found: Importances) -> Iterator[Finding]:
@@ -122,7 +124,7 @@ def interactions(functions: Functions, found: Importances) -> Iterator[Finding]:
     if not _suffices(functions.record) or all(pair.low < _JOINT for pair in found.pairs):
         return
     open_share = _open_share(_anywhere(functions))
-    if open_share > _MOST_OPEN:
+    if open_share > _MOST_OPEN or functions.largest > _MOST_ALONE:
         return
     space = functions.record.space
     joint = [

@@ -40,6 +40,7 @@ class Functions:
         noises: Standard deviations of the noise, from as many hyperparameters, shape (draws,).
         scale: The standard deviation of the losses over the space, in units of the metric.
         bad: The indices of trials that failed, or whose losses are far above the others.
+        largest: The share of the variance over the space that is due to a single trial.
     """
 
     def __init__(self, record: Record, seed: int = 0) -> None:
@@ -49,6 +50,8 @@ class Functions:
         points = record.points(used)
         votes = points.votes()
         losses, scale = scaled_losses(record.losses[used], votes)
+        squares = votes * losses**2
+        self.largest = float(squares.max() / squares.sum())
         is_far = record.losses > _fence(record.losses[used], votes)
         has_failed = [trial.state is State.FAIL for trial in record.trials]
         self.bad: NDArray[np.intp] = np.flatnonzero(is_far | has_failed)
