@@ -31,6 +31,7 @@ FEW = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.python.daemon.module": "manyfit.testing.python_daemon",
 }
 # Of the cluster's 8 slots, 2 on each worker: so two applications find room.
 SHARE = {"spark.cores.max": "4", "spark.executor.cores": "2", **FEW}
@@ -74,7 +75,7 @@ def hangup() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def by_value(request: pytest.FixtureRequest) -> Iterator[None]:
     """Functions of the test's module travel without it: importing it takes a worker a second."""
     cloudpickle.register_pickle_by_value(request.module)

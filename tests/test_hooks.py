@@ -96,7 +96,6 @@ class TestStop:
             tune(train, SPACE, stop=lambda result: result.best.value, **options)
 
 
-@pytest.mark.usefixtures("by_value")
 class TestOnTrialEnd:
     @pytest.mark.parametrize(
         "executor", ["inline", "threads", pytest.param("processes", marks=pytest.mark.integration)]

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -46,6 +47,16 @@ def waiting(path):
             time.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt here. Python drops it in what the garbage collector calls."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()
+    yield
+    gc.enable()
+    signal.signal(signal.SIGINT, before)
 
 
 def assert_quiet(folder):
@@ -171,6 +182,7 @@ class JoblibContract:
             Parallel(2, batch_size=1)(delayed(call)(i, waiting(began)) for i in range(6))
         assert_quiet(tmp_path)
 
+    @pytest.mark.usefixtures("ctrl_c")
     def test_interrupting_ends_the_calls(self, tmp_path):
         """Ctrl-C raises KeyboardInterrupt here, and ends the calls."""
 

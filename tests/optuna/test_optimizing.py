@@ -479,7 +479,6 @@ class TestResume:
         assert len(parts.trials[5].attempts) == 2
 
 
-@pytest.mark.usefixtures("by_value")
 class TestPlaces:
     @pytest.mark.parametrize(
         "executor", ["threads", pytest.param("processes", marks=pytest.mark.integration)]

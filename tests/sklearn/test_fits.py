@@ -52,6 +52,11 @@ class Slow(TransformerMixin, BaseEstimator):
         return self.names_
 
 
+@pytest.fixture(autouse=True)
+def by_value():
+    """No function travels by value here: only steps of a module's classes are shared."""
+
+
 @pytest.fixture(scope="module")
 def iris():
     return load_iris(return_X_y=True)

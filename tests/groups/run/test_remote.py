@@ -21,7 +21,7 @@ from manyfit.remote.cluster import TaskEnded
 from manyfit.testing.remote import ProcessCluster, ProcessClusterExecutor
 from manyfit.worker.timings import Timings
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("by_value")]
+pytestmark = pytest.mark.integration
 
 QUICK = Timings(pause=0.1, probe=0.1, beat=0.1, answer=2.0, cancel=2.0, home=0.5)
 TIMES = ["seconds", "fit_seconds", "worker"]
