@@ -90,7 +90,7 @@ def test_workers_come_and_go(cluster: Cluster, standalone_spark: Any) -> None:
     def is_busy() -> bool:  # four quick tasks may have run on the other worker alone
         assert len(asked_of_workers(standalone_spark)) == 4
         lines = [line_of(process) for process in family()]
-        programs = ("CoarseGrainedExecutorBackend", "pyspark.daemon")
+        programs = ("CoarseGrainedExecutorBackend", "pyspark.worker")
         return all(any(program in line for line in lines) for program in programs)
 
     assert within(20, is_busy)

@@ -27,6 +27,11 @@ LARGE = np.zeros((4000, 400))
 LONG = list(range(300_000))
 
 
+@pytest.fixture(autouse=True)
+def by_value():
+    """Nothing of this module travels by value unless it is said to."""
+
+
 @pytest.mark.parametrize(
     ("objective", "part", "share"),
     [
