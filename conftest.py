@@ -57,8 +57,10 @@ GRACE = 10.0  # seconds for processes that were told to end
 FOLDER, CHECKOUT = pytest.StashKey[Path](), pytest.StashKey[set[str]]()
 LEFT = pytest.StashKey[list[str]]()
 
-# The same examples in every run; `make soak PART=examples` draws new ones, ten times as many.
-hypothesis.settings.register_profile("test", deadline=None, derandomize=True, database=None)
+# The same examples in every run; `make soak PART=examples` draws new ones, twenty times as many.
+hypothesis.settings.register_profile(
+    "test", deadline=None, derandomize=True, database=None, max_examples=50
+)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=1000)
 
 
