@@ -75,6 +75,14 @@ def hangup() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also if this run ignores it, as in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(autouse=True)
 def by_value(request: pytest.FixtureRequest) -> Iterator[None]:
     """Functions of the test's module travel without it: importing it takes a worker a second."""
