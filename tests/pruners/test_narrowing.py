@@ -304,6 +304,8 @@ class SlowNarrowing:
         if len(complete) < 3 or not before:
             return True
         lengths = sorted(max(self.curves[other]) for other in complete)
+        if lengths[0] == step == lengths[-1]:
+            return True
         typical = lengths[len(lengths) // 2]
         share, power, paced = (
             (0.09, 0.4, False) if self.lengths_are_a_setting() else (0.05, 1, True)
