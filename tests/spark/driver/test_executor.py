@@ -570,7 +570,7 @@ class TestASharedCluster:
         def of_others():
             jobs.addJobTag("others")
             with contextlib.suppress(Exception):  # it is cancelled in the end
-                job(spark, LONG)
+                job(spark, 20 * LONG)
 
         def interrupt():
             if within(60, lambda: busy(spark) == 3):
