@@ -12,14 +12,12 @@ ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
-def handlers(hangup):
+def handlers(hangup, ctrl_c):
     """No test leaves a handler behind."""
-    given = {order: signal.getsignal(order) for order in ORDERS}
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # PySpark may have put its own there
     before = {order: signal.getsignal(order) for order in ORDERS}
     yield before
     after = {order: signal.getsignal(order) for order in ORDERS}
-    for order, handler in given.items():
+    for order, handler in before.items():
         signal.signal(order, handler)
     assert after == before
 

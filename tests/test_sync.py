@@ -1,5 +1,6 @@
 """A mirror that has missed something is finished without running anything."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,10 @@ def test_a_server_that_never_answered(unmirrored: Callable[..., None], tmp_path:
     assert last_place(tmp_path / "missed") == Place("http://127.0.0.1:9", "fashion", "0")
     assert sync_study("missed", folder=tmp_path, wait=0) is None
     assert not (tmp_path / "mlflow.db").exists()
+    for thread in threading.enumerate():  # which would try again beside the tests that follow
+        if thread.name == "manyfit-mlflow":
+            thread.join(30.0)
+            assert not thread.is_alive()
 
 
 def test_what_a_killed_driver_ran_runs_no_more(
