@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from distributed import LocalCluster
     from pyspark.sql import SparkSession
 
-# Tables of a few rows in 200 partitions would take a hundred times as long as in two, and compiling
-# Java for a query, or for an expression of it, takes longer than such a query without.
+# Tables of a few rows in 200 partitions would take a hundred times as long as in two. To compile
+# Java for a query, or an expression of it, takes longer than such a query without; to describe it
+# for the UI takes a fifth of its planning.
 FEW = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.python.daemon.module": "manyfit.testing.python_daemon",
+    "spark.sql.ui.explainMode": "simple",
 }
 # Of the cluster's 8 slots, 2 on each worker: so two applications find room.
 SHARE = {"spark.cores.max": "4", "spark.executor.cores": "2", **FEW}
