@@ -84,6 +84,26 @@ def test_a_log_that_grows_without_end(tmp_path):
     assert tail.endswith(numbered(range(6 * step - 1000, 6 * step)))
 
 
+def test_what_is_written_while_a_log_is_shortened(tmp_path, monkeypatch):
+    """It stays, and counts as long as all that was before it."""
+    log = tmp_path / "log"
+    with log.open("ab", 0) as writer:
+        writer.write(numbered(range(1_000_000)))
+
+        def slow(data, secrets):
+            writer.write(b"more\n")
+            return redact_bytes(data, secrets)
+
+        monkeypatch.setattr("manyfit.worker.logs.redact_bytes", slow)
+        shorten(log, ())
+        writer.write(b"the end\n")
+    text = log.read_bytes()
+    head, left_out, tail = re.split(rb"\n\.\.\. (\d+) bytes left out \.\.\.\n", text)
+    assert head.startswith(numbered(range(1000)))
+    assert tail.endswith(b"000999999\nmore\nmore\nthe end\n")
+    assert len(head) + int(left_out) + len(tail) == 10_000_000 + len(b"more\nmore\nthe end\n")
+
+
 def test_a_disk_without_room(tmp_path, caplog):
     """What can't be written is left out, and said to be; nothing is raised, no half file stays."""
     (tmp_path / "logs").touch()

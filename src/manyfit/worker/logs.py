@@ -50,14 +50,22 @@ def finalise(path: Path, secrets: Sequence[str] | None = None) -> None:
 
 
 def shorten(path: Path, secrets: Sequence[str]) -> None:
-    """Shorten a log that is too long, in place, because processes are still writing to it."""
+    """Shorten a log that is too long, in place, because processes are still writing to it.
+
+    What they write at the very moment when the file is cut is lost.
+    """
     with contextlib.suppress(OSError), path.open("r+b") as file:
         if not _lock(file, fcntl.LOCK_NB):
             return  # the log is being finalised
         kept = shortened(file, secrets)
-        file.truncate(0)
+        end = file.tell()
         file.seek(0)
         file.write(kept)
+        file.seek(end)
+        newer = file.read()  # written while this function was at work: often the trial's last words
+        file.truncate(len(kept))
+        file.seek(0, os.SEEK_END)
+        file.write(newer)
 
 
 def _lock(file: BinaryIO, flags: int = 0) -> bool:
@@ -82,9 +90,10 @@ def is_too_long(path: Path) -> bool:
 def shortened(file: BinaryIO, secrets: Sequence[str]) -> bytes:
     """Return a redacted log; the middle of a very long one is replaced by a note of its length.
 
-    The log may still be growing, and may have been shortened before.
+    The log may still be growing, and may have been shortened before. All that was looked at is
+    before the file's position.
     """
-    size = file.seek(0, os.SEEK_END)
+    end = size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if size <= MOST:
         return redact_bytes(file.read(size), secrets)
@@ -95,8 +104,8 @@ def shortened(file: BinaryIO, secrets: Sequence[str]) -> bytes:
         beginning = beginning[: before[-1].start()]
     head = redact_bytes(beginning, secrets)
     head = head if before else head[:-_MARGIN]
-    file.seek(-(MOST - HEAD), os.SEEK_END)
-    tail = redact_bytes(file.read(), secrets)[_MARGIN:]
+    file.seek(end - (MOST - HEAD))
+    tail = redact_bytes(file.read(MOST - HEAD), secrets)[_MARGIN:]
     left_out = size - len(head) - len(tail)
     return head + b"\n... %d bytes left out ...\n" % left_out + tail
 
