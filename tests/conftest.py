@@ -102,6 +102,13 @@ def patient_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("manyfit.trackers.mlflow_patience.CLOSE_HASTE", 60.0)
 
 
+@pytest.fixture
+def short_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MLflow's client give up soon, so that what is left of a test ends with it."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A standalone cluster of two workers with 4 slots each."""

@@ -1,6 +1,5 @@
 """A mirror that has missed something is finished without running anything."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +72,7 @@ def test_all_is_written_once(
     assert kept == {"report.html", "space.json"}
 
 
+@pytest.mark.usefixtures("short_http")
 def test_a_server_that_never_answered(unmirrored: Callable[..., None], tmp_path: Path) -> None:
     """What it missed is kept for it, in the experiment that was asked for, and goes to no other."""
     away = MlflowTracker("http://127.0.0.1:9", "fashion", wait=1)
@@ -80,10 +80,6 @@ def test_a_server_that_never_answered(unmirrored: Callable[..., None], tmp_path:
     assert last_place(tmp_path / "missed") == Place("http://127.0.0.1:9", "fashion", "0")
     assert sync_study("missed", folder=tmp_path, wait=0) is None
     assert not (tmp_path / "mlflow.db").exists()
-    for thread in threading.enumerate():  # which would try again beside the tests that follow
-        if thread.name == "manyfit-mlflow":
-            thread.join(30.0)
-            assert not thread.is_alive()
 
 
 def test_what_a_killed_driver_ran_runs_no_more(

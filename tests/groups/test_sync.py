@@ -58,6 +58,7 @@ def runs(folder):
     return {run.info.run_name: run for run in client.search_runs(["0"])}
 
 
+@pytest.mark.usefixtures("short_http")
 def test_all_of_a_call_is_written_once(tuned, tmp_path, capsys, caplog):
     """From the command line, for a call whose server was dead; the second time changes nothing."""
     result = tuned(MlflowTracker("http://127.0.0.1:9", wait=0), child_runs=True)
@@ -83,6 +84,7 @@ def test_all_of_a_call_is_written_once(tuned, tmp_path, capsys, caplog):
     assert load_groups("missed", folder=tmp_path) == result
 
 
+@pytest.mark.usefixtures("short_http")
 def test_a_server_that_never_answered_a_call(tuned, tmp_path, caplog):
     """What it missed is kept for it, and goes to no other."""
     tuned(MlflowTracker("http://127.0.0.1:9", wait=1))

@@ -336,10 +336,3 @@ def black_hole() -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-@pytest.fixture
-def short_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let MLflow's client give up soon, so that what is left of a test ends with it."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
