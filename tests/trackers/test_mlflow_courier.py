@@ -50,9 +50,16 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow_courier, "PATIENCE", 0.2)
     monkeypatch.setattr(mlflow_courier, "FIRST_FOLLOW", 0.05)
     monkeypatch.setattr(mlflow_courier, "FOLLOW_PERIOD", 0.1)
+    monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 4.0)
+    monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 20.0)
+    monkeypatch.setattr(mlflow_patience, "BACKOFF", (0.01, 0.05))
+
+
+@pytest.fixture
+def soon_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end waits 0.3 s for an answer: for tests of servers that give none for a while."""
     monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 0.3)
     monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 2.0)
-    monkeypatch.setattr(mlflow_patience, "BACKOFF", (0.01, 0.05))
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -135,6 +142,7 @@ def test_a_server_that_refuses_half_of_all_requests(
     assert "once more" not in caplog.text
 
 
+@pytest.mark.usefixtures("soon_silent")
 def test_an_answer_is_a_sign_of_life(server: Any, tmp_path: Path) -> None:
     """A server is waited for as long as it answers, though a trial takes it many requests."""
     story = Story(Carried(lambda: server), folder=tmp_path)
@@ -145,6 +153,7 @@ def test_an_answer_is_a_sign_of_life(server: Any, tmp_path: Path) -> None:
     assert server.run_of(0).status == "FINISHED"
 
 
+@pytest.mark.usefixtures("soon_silent")
 def test_a_slow_import_is_not_the_servers_doing(server: Any, tmp_path: Path) -> None:
     """The end of a study waits for MLflow, and only then for the server."""
 
@@ -260,6 +269,7 @@ def test_what_was_missed_is_written_when_it_is_back(
     assert told[1] == "MLflow answers again."
 
 
+@pytest.mark.usefixtures("soon_silent")
 def test_what_is_unwritten_at_the_end_is_said_and_written_at_the_next(
     server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -416,6 +426,7 @@ def test_one_thread_only_talks_to_a_database(server: Any, tmp_path: Path) -> Non
     assert server.threads == {"manyfit-mlflow"}
 
 
+@pytest.mark.usefixtures("soon_silent")
 @pytest.mark.parametrize("some", [100, pytest.param(1000, marks=pytest.mark.soak("throughput"))])
 def test_many_trials_cost_the_driver_little(
     server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, some: int

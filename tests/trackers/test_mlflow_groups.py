@@ -17,8 +17,8 @@ NORTH, SOUTH = '["north",1]', '["süd",null]'
 def soon(monkeypatch):
     """Seconds become hundredths."""
     monkeypatch.setattr(mlflow_courier, "STANDING_PERIOD", 0.02)
-    monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 0.3)
-    monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 2.0)
+    monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 4.0)
+    monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 20.0)
     monkeypatch.setattr(mlflow_patience, "BACKOFF", (0.01, 0.05))
 
 
@@ -188,8 +188,9 @@ class TestTrouble:
         assert run.status == "FINISHED"
         assert caplog.text.count("does not answer") == 1
 
-    def test_away_at_the_end(self, tracker, server, tmp_path, caplog):
+    def test_away_at_the_end(self, tracker, server, tmp_path, caplog, monkeypatch):
         """What it missed is written by the same call, to the same run: its groups too."""
+        monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 0.3)
         tracker.open(groups_info(tmp_path, child_runs=True), ())
         wait_for(lambda: server.runs and call_run(server).params)
         server.is_away = True
