@@ -48,7 +48,7 @@ CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycac
 # A run has more processes than there are cores, where threads that await one another burn time.
 ALONE = {**pool_variables(1), "OMP_WAIT_POLICY": "passive"}
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
-# What pytest, MLflow's databases, AutoGraph of TensorFlow, Dask and JAX leave in that folder.
+# What pytest, MLflow's databases, AutoGraph, Dask and JAX leave in the temporary folder.
 OTHERS = ("pytest-of-", "db_init_lock-", "__pycache__", "dask-scratch-space", "jax")
 MEMORY = Path("/dev", "shm")  # of Linux
 ROOM = 4 << 30  # bytes; many containers have 64 MB there
@@ -165,7 +165,7 @@ def pytest_configure(config):
     if not hasattr(config, "workerinput"):
         folder = new_folder()
         os.environ.update({"TMPDIR": str(folder), MARK: folder.name})
-        # One process compiles what others run, too.
+        # What JAX compiles in one process, others find here.
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "jax")
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         tempfile.tempdir = None  # the environment is looked at anew

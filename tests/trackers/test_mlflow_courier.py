@@ -46,18 +46,16 @@ class Carried:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds become hundredths."""
+    """Seconds become hundredths, but for those that the end of a study waits."""
     monkeypatch.setattr(mlflow_courier, "PATIENCE", 0.2)
     monkeypatch.setattr(mlflow_courier, "FIRST_FOLLOW", 0.05)
     monkeypatch.setattr(mlflow_courier, "FOLLOW_PERIOD", 0.1)
-    monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 4.0)
-    monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 20.0)
     monkeypatch.setattr(mlflow_patience, "BACKOFF", (0.01, 0.05))
 
 
 @pytest.fixture
-def soon_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end waits 0.3 s for an answer: for tests of servers that give none for a while."""
+def short_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end waits 0.3 s for an answer, and 2 s in all: for servers that are silent."""
     monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 0.3)
     monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 2.0)
 
@@ -142,7 +140,7 @@ def test_a_server_that_refuses_half_of_all_requests(
     assert "once more" not in caplog.text
 
 
-@pytest.mark.usefixtures("soon_silent")
+@pytest.mark.usefixtures("short_close")
 def test_an_answer_is_a_sign_of_life(server: Any, tmp_path: Path) -> None:
     """A server is waited for as long as it answers, though a trial takes it many requests."""
     story = Story(Carried(lambda: server), folder=tmp_path)
@@ -153,7 +151,7 @@ def test_an_answer_is_a_sign_of_life(server: Any, tmp_path: Path) -> None:
     assert server.run_of(0).status == "FINISHED"
 
 
-@pytest.mark.usefixtures("soon_silent")
+@pytest.mark.usefixtures("short_close")
 def test_a_slow_import_is_not_the_servers_doing(server: Any, tmp_path: Path) -> None:
     """The end of a study waits for MLflow, and only then for the server."""
 
@@ -269,7 +267,7 @@ def test_what_was_missed_is_written_when_it_is_back(
     assert told[1] == "MLflow answers again."
 
 
-@pytest.mark.usefixtures("soon_silent")
+@pytest.mark.usefixtures("short_close")
 def test_what_is_unwritten_at_the_end_is_said_and_written_at_the_next(
     server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -331,7 +329,6 @@ def test_a_job_that_always_fails_does_not_hold_up_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A trial that the server chokes on is left out in the end, and the rest is written."""
-    monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 5.0)
     monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 5.0)
     monkeypatch.setattr(mlflow_courier, "MAX_TRIES", 5)
     story = Story(Carried(lambda: server), folder=tmp_path)
@@ -426,7 +423,7 @@ def test_one_thread_only_talks_to_a_database(server: Any, tmp_path: Path) -> Non
     assert server.threads == {"manyfit-mlflow"}
 
 
-@pytest.mark.usefixtures("soon_silent")
+@pytest.mark.usefixtures("short_close")
 @pytest.mark.parametrize("some", [100, pytest.param(1000, marks=pytest.mark.soak("throughput"))])
 def test_many_trials_cost_the_driver_little(
     server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, some: int

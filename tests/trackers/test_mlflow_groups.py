@@ -15,10 +15,8 @@ NORTH, SOUTH = '["north",1]', '["süd",null]'
 
 @pytest.fixture
 def soon(monkeypatch):
-    """Seconds become hundredths."""
+    """Seconds become hundredths, but for those that the end of a study waits."""
     monkeypatch.setattr(mlflow_courier, "STANDING_PERIOD", 0.02)
-    monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 4.0)
-    monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 20.0)
     monkeypatch.setattr(mlflow_patience, "BACKOFF", (0.01, 0.05))
 
 
