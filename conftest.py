@@ -130,8 +130,8 @@ def belongs(item, part):
     soak = item.get_closest_marker("soak")
     if part is None:
         return soak is None or soak.kwargs.get("also_in_test", False)
-    if part == "examples":
-        return hypothesis.is_hypothesis_test(getattr(item, "function", None))
+    if part == "examples" and hypothesis.is_hypothesis_test(getattr(item, "function", None)):
+        return True
     return soak is not None and soak.args[0] == part
 
 

@@ -19,6 +19,7 @@ PARTS = {
     "throughput": "trials and reports a second, long floods and long silences",
     "memory": "ten thousand trials",
     "examples": "a thousand new examples for each property",
+    "guides": "the code of the guides and of longer examples",
     "wheels": "the package and its extras in fresh environments",
     "spark35": "the oldest Spark that is supported",
     "tensorflow": "TensorFlow in workers and in the demo",

@@ -48,6 +48,7 @@ def test_readme(code, tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.soak("guides")
 def test_dask(tmp_path):
     """So does that of the guide to Dask, of at most 15 lines."""
     (code,) = blocks("docs/dask.md")
@@ -60,6 +61,7 @@ def test_dask(tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.soak("guides")
 def test_joblib(tmp_path):
     """So does the first one of the guide to joblib; the others need a cluster."""
     done = ran(blocks("docs/joblib.md")[0], tmp_path)
@@ -68,6 +70,7 @@ def test_joblib(tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.soak("guides")
 def test_from_optuna(tmp_path):
     """So does that of the guide for those who come from Optuna, which loses no trial."""
     (code,) = blocks("docs/from_optuna.md")
@@ -78,6 +81,7 @@ def test_from_optuna(tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.soak("guides")
 def test_callbacks(tmp_path):
     """So does that of the guide to callbacks, whose trials report and are judged."""
     (code,) = blocks("docs/callbacks.md")

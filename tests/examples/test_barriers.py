@@ -95,7 +95,9 @@ def test_it_is_made_again(session_and_kill, quiet, tmp_path):
     assert "ExecutorLostFailure" in lost.end.reason
 
 
-@pytest.mark.parametrize("kind", ["spark", "connect_spark"])
+@pytest.mark.parametrize(
+    "kind", ["spark", pytest.param("connect_spark", marks=pytest.mark.soak("contracts"))]
+)
 def test_what_it_raises_is_its_own(kind, request, monkeypatch, quiet):
     """A task that raises fails its trial at once, even with words as of a lost executor."""
     if kind == "connect_spark":

@@ -103,6 +103,7 @@ class TestXGBoost:
         assert result.count(State.COMPLETE) == 2, reasons(result)
         assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans(result)))
 
+    @pytest.mark.soak("contracts")
     def test_two_at_once(self, standalone_spark, ames, xgboost, quiet):
         """Trials that add trees in rounds report each of them, and get better."""
         xgboost.ROUNDS = 2

@@ -94,6 +94,7 @@ class TestRun:
         ]
         assert all(0 < float(line.split()[-1]) < 5 for line in table[1:])
 
+    @pytest.mark.soak("guides")
     def test_ames(self, generated, monkeypatch, capsys):
         """It compares both ways by rows that decided and by rows kept out, and on test rows."""
         module = generated["ames_neighborhoods"]

@@ -100,6 +100,7 @@ def test_a_search_on_spark_goes_on_by_name(search, stand_in, caplog):
 
 
 @pytest.mark.integration
+@pytest.mark.soak("contracts")
 def test_limits_end_a_search_on_spark(search, stand_in):
     """early_stop_fn sees ended trials only; a timeout cuts off those that run."""
     trials = SparkTrials(parallelism=2, spark_session=stand_in)
@@ -114,6 +115,7 @@ def test_limits_end_a_search_on_spark(search, stand_in):
 
 
 @pytest.mark.integration
+@pytest.mark.soak("contracts")
 def test_a_bug_ends_a_search_on_spark_and_is_told(search, stand_in):
     """If trials all over the space fail alike, not all max_evals are spent."""
     trials = SparkTrials(parallelism=2, spark_session=stand_in)

@@ -79,6 +79,7 @@ def test_runs_of_trials(rows, toys, tmp_path, server):
     assert server.MlflowClient().list_artifacts(first.info.run_id, "model") == []
 
 
+@pytest.mark.soak("contracts")
 def test_autologging_is_off_meanwhile(spark, rows, tmp_path, server):
     """MLflow's own logging of Spark ML writes nothing into trials, and goes on afterwards."""
     from pyspark.ml import Pipeline

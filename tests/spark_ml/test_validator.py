@@ -426,6 +426,7 @@ class TestParams:
         """Its default is the same in every process."""
         assert ManyfitValidator().getSeed() == 0
 
+    @pytest.mark.soak("contracts")
     def test_as_a_stage(self, rows, parts, make, tmp_path):
         """It is a stage of a pipeline, which is saved and loaded with it."""
         assembler, _, lr = parts

@@ -139,6 +139,7 @@ def test_a_database_of_the_driver(driver_folder: Path, tmp_path: Path) -> None:
     assert run.info.artifact_uri == f"{driver_folder}/mlruns/0/{run.info.run_id}/artifacts"
 
 
+@pytest.mark.soak("contracts")
 def test_a_folder_of_the_driver(
     driver_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

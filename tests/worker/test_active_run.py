@@ -312,6 +312,7 @@ class TestMlflow:
         assert [run.data.params["C"] for run in place.below(env)] == ["0.25"]
         assert place.strays() == []
 
+    @pytest.mark.soak("contracts")
     def test_autologging_that_is_on_in_the_driver_is_on_in_workers(self, place: Place) -> None:
         """With its settings, where the objective says nothing of MLflow."""
         import mlflow

@@ -335,6 +335,7 @@ class TestSpark:
         assert [row.prediction for row in rows] == [10.0, 4.0, 30.0, None, None]
         assert [tuple(row)[:-1] for row in rows] == SPARK_ROWS
 
+    @pytest.mark.soak("contracts")
     def test_is_parallel(self, session):
         """Adaptive execution doesn't put all groups into one task."""
         many = result({str(n): times(n) for n in range(40)})

@@ -28,7 +28,9 @@ pytestmark = pytest.mark.integration
 SPACE = {"x": Float(0.0, 1.0), "n": Int(1, 9), "kind": Choice(["a", "b"])}
 
 
-@pytest.fixture(params=["standalone_spark", "connect_spark"])
+@pytest.fixture(
+    params=["standalone_spark", pytest.param("connect_spark", marks=pytest.mark.soak("contracts"))]
+)
 def session(request, monkeypatch):
     """Both kinds of session on a cluster, in a process that takes itself for one of its kind."""
     found = request.getfixturevalue(request.param)
@@ -247,6 +249,7 @@ class TestMoments:
         result = tuned(data, fit, order_by="at", holdout="last 2")
         assert result.table["value"].tolist() == [0.0]
 
+    @pytest.mark.soak("contracts")
     def test_clusters(self, there, tuned):
         """Moments may name clusters, too."""
         data = there.range(4).selectExpr(

@@ -8,7 +8,7 @@ import pytest
 import manyfit
 from manyfit.errors import ExecutorError
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.soak("kills")]
 
 
 def test_stopped_while_tuning_and_before(classic, tmp_path):
