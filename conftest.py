@@ -47,6 +47,9 @@ collect_ignore += ["src/manyfit/callbacks/__init__.py", "src/manyfit/demo/classi
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 # A run has more processes than there are cores, where threads that await one another burn time.
 ALONE = {**pool_variables(1), "OMP_WAIT_POLICY": "passive"}
+# PySpark forks to start Java. In a process with a Connect session, gRPC's handlers abort one such
+# child in 25, and without them none (https://github.com/grpc/grpc/blob/master/doc/fork_support.md).
+NO_HANDLERS = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
 MARK = "MANYFIT_TEST_RUN"  # in the environment of every process that a run starts
 # What pytest, MLflow's databases, AutoGraph, Dask and JAX leave in the temporary folder.
 OTHERS = ("pytest-of-", "db_init_lock-", "__pycache__", "dask-scratch-space", "jax")
@@ -159,7 +162,7 @@ def rank(group, slow, sizes):
 def pytest_configure(config):
     """Give the run its folder, unless this is one of its processes."""
     gc.disable()  # until all tests are collected
-    os.environ.update(ALONE)
+    os.environ.update(ALONE | NO_HANDLERS)
     limit_pools(1)  # those that were loaded before
     hypothesis.settings.load_profile("soak" if config.getoption("--soak") else "test")
     if not hasattr(config, "workerinput"):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 LOGS = ROOT / "build" / "soak"
 PARTS = {
     "kills": "processes, machines and drivers killed at random moments, 20 times each",
-    "contracts": "the executors' whole contract on each kind of real Spark; the laws of Hyperopt",
+    "contracts": "every executor on each kind of Spark, and other variants; the laws of Hyperopt",
     "throughput": "trials and reports a second, long floods and long silences",
     "memory": "ten thousand trials",
     "examples": "a thousand new examples for each property",

@@ -111,8 +111,13 @@ def test_sigkill_of_the_driver_at_many_points(tmp_path, round_):
     assert result.reason == "all 40 trials done"
 
 
-@pytest.mark.soak("kills", also_in_test=True)
-@pytest.mark.parametrize("executor", ["threads", "inline"])
+@pytest.mark.parametrize(
+    "executor",
+    [
+        pytest.param("threads", marks=pytest.mark.soak("kills", also_in_test=True)),
+        pytest.param("inline", marks=pytest.mark.soak("kills")),
+    ],
+)
 def test_sigkill_of_a_driver_that_runs_trials_itself(tmp_path, executor, round_):
     """Trials on threads, or on the driver's own, survive its death as well."""
     options = {"executor": executor, "n_trials": 30}

@@ -391,7 +391,7 @@ def test_an_example_is_short_and_runs(name):
 @pytest.mark.parametrize(
     ("framework", "backend"),
     [
-        pytest.param("keras", "jax", marks=pytest.mark.integration),
+        pytest.param("keras", "jax", marks=pytest.mark.soak("contracts")),
         pytest.param("keras", "tensorflow", marks=pytest.mark.soak("tensorflow")),
         pytest.param("keras", "torch", marks=pytest.mark.soak("torch")),
         pytest.param("lightning", "torch", marks=pytest.mark.soak("torch")),

@@ -72,7 +72,10 @@ def test_what_shared_params_are_compared_with(tuned):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("mode", "parallelism"), [("shared", 2), ("transfer", 1)])
+@pytest.mark.parametrize(
+    ("mode", "parallelism"),
+    [("shared", 2), pytest.param("transfer", 1, marks=pytest.mark.soak("contracts"))],
+)
 def test_processes_make_no_difference(in_processes, request, mode, parallelism):
     """Worker processes, which change from one part of a call to the next, find what this one finds.
 

@@ -134,6 +134,7 @@ def test_a_worker_that_is_killed(rig, machine, tmp_path):
     assert len(endings(run, 0, 1)) == len(endings(run, 0, 2)) == 1
 
 
+@pytest.mark.soak("kills")
 def test_one_of_two_is_killed(rig, machine, tmp_path):
     """The other doesn't notice, and the folder that they share stays."""
     run = rig(waits(tmp_path), parallelism=2)
@@ -150,6 +151,7 @@ def test_one_of_two_is_killed(rig, machine, tmp_path):
     assert folder.is_dir()
 
 
+@pytest.mark.soak("kills")
 def test_all_are_killed(rig, machine, tmp_path):
     """Of workers that are killed at once nothing is left on their machine; others begin anew."""
     run = rig(waits(tmp_path), parallelism=2)

@@ -16,6 +16,7 @@ from manyfit.trial import Lost, State
 from manyfit.worker.timings import Timings
 
 pytestmark = pytest.mark.integration
+SOAK = pytest.mark.soak("contracts")
 
 NOWHERE = "127.0.0.99"  # nobody listens there, so each trial is a job
 QUICK = Timings(pause=0.1, cancel=1.0, home=0.2, probe=0.1, answer=0.3, aftermath=0.05)
@@ -118,7 +119,7 @@ def after(trials, folder, action):
     return objective
 
 
-@pytest.mark.parametrize("host", [None, NOWHERE])
+@pytest.mark.parametrize("host", [pytest.param(None, marks=SOAK), NOWHERE])
 def test_it_is_stopped_under_workers(tune, tmp_path, host):
     """The study ends and says how to go on; what ran doesn't count, and nothing has failed."""
     spark = LocalSpark(tmp_path / "machine")
@@ -151,7 +152,7 @@ def test_it_was_stopped_before(tune, tmp_path, kind, parallelism):
         tune(lambda params: params["x"], kind(spark, timings=QUICK, **parallelism))
 
 
-@pytest.mark.parametrize("host", [None, NOWHERE])
+@pytest.mark.parametrize("host", [None, pytest.param(NOWHERE, marks=SOAK)])
 def test_it_falls_silent_under_workers(tune, tmp_path, host):
     """A Connect server that is gone, and its workers with it, ends the study in bounded time."""
     spark = SilentSpark(tmp_path / "machine")

@@ -461,6 +461,7 @@ class Plus(UnaryTransformer):
 class TestConnect:
     """Through Spark Connect."""
 
+    @pytest.mark.soak("contracts")
     def test_fit_and_files(self, connect_spark, make, tmp_path, monkeypatch):
         """It fits, is saved over what was there, and loaded, as in a classic session."""
         monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")

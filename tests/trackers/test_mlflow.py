@@ -323,7 +323,7 @@ manyfit.tune(
 """
 
 
-@pytest.mark.soak("kills", also_in_test=True)
+@pytest.mark.soak("kills")
 def test_a_driver_that_is_killed(database: str, tmp_path: Path, round_: int) -> None:
     """SIGKILL of the driver in a trial, or two: resumed, it has each run once, all finished."""
     experiment = f"again {round_}"

@@ -153,6 +153,7 @@ def test_a_folder_of_the_driver(
     assert said(result)[0] == "[]"
 
 
+@pytest.mark.soak("contracts")
 def test_a_server_without_a_tracker(
     mlflow_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

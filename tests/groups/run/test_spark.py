@@ -170,6 +170,7 @@ class TestSameTable:
         assert outcomes(same) == outcomes(there)
         assert there.table.groupby("shop", dropna=False)["params_x"].nunique().eq(1).all()
 
+    @pytest.mark.soak("contracts")
     def test_keys_called_as_a_column_of_the_result(self, spark, tuned, here, tmp_path):
         """They have `key_` before their names in it, in whatever case they are."""
         names = {"shop": "State", "number": "shop's number (1-9)", "at": "call"}
