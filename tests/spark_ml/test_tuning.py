@@ -309,7 +309,7 @@ class TestFolds:
         assert "gate(" in result[1].traceback
 
     def test_by_column(self, rows, toys, parts, tune):
-        """A column's values are the folds, and no stage sees it."""
+        """A column's values are the folds, each with its own metrics, and no stage sees it."""
         from pyspark.ml import Pipeline, Transformer
 
         columns = []
@@ -328,9 +328,11 @@ class TestFolds:
             folds="part",
         )
 
-        assert [name for name in result[0].metrics if name.endswith("/val_MeanError")] == [
-            f"fold_{fold}/val_MeanError" for fold in range(4)
-        ]
+        # The model predicts x.
+        errors = rows.selectExpr("part", "abs(x - label) AS of").toPandas().groupby("part").mean()
+        assert {name: value for name, value in result[0].metrics.items() if "/" in name} == {
+            f"fold_{fold}/val_MeanError": pytest.approx(errors["of"][fold]) for fold in range(4)
+        }
         assert all("part" not in seen for seen in columns)
 
     def test_validation_rows_apart(self, rows, toys, parts, tune):
