@@ -240,9 +240,9 @@ class TestTrouble:
         begun = time.monotonic()
         for done in range(1000):
             tracker.record(group_ended(done), None)
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < 5  # not a wait for each
         tracker.close("done", (), Outcome())
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 15
         assert "its end is not written in full. The record has it all; the same call" in caplog.text
 
     def test_refused_artifacts(self, tracker, server, tmp_path, caplog):
@@ -274,7 +274,7 @@ class TestTrouble:
         tracker.open(groups_info(tmp_path), ())
         for done in range(100):
             tracker.record(group_ended(done), None)
-        assert time.monotonic() - begun < 0.2
+        assert time.monotonic() - begun < 100 * server.delay / 2
         server.delay = 0.0
         tracker.close("done", (), Outcome())
         assert call_run(server).status == "FINISHED"

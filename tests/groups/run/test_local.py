@@ -341,7 +341,7 @@ class TestDeaths:
         rows = in_processes(objective, frame(2), seconds=1.0)
         for row in rows.values():
             assert (row["state"], row["trials"], row["failed"]) == ("COMPLETE", 2, 1)
-            assert 1.0 < row["seconds"] < 3.0
+            assert 1.0 < row["seconds"] < 30
 
     def test_a_trial_that_needs_too_much_memory(self, in_processes):
         """It is killed for it, and its group goes on."""
