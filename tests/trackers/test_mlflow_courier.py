@@ -55,13 +55,6 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def short_close(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end waits 0.3 s for an answer, and 2 s in all: for servers that are silent."""
-    monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 0.3)
-    monkeypatch.setattr(mlflow_patience, "CLOSE_TOTAL", 2.0)
-
-
-@pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What the end of a study reads the time from, which is what a test says it is."""
     clock = SimpleNamespace(now=lambda: 0.0)
@@ -280,12 +273,16 @@ def test_what_was_missed_is_written_when_it_is_back(
     assert told[1] == "MLflow answers again."
 
 
-@pytest.mark.usefixtures("short_close")
 def test_what_is_unwritten_at_the_end_is_said_and_written_at_the_next(
-    server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    server: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Closing a study whose server is away takes a bounded time, and the next resume catches up."""
-    story = Story(Carried(lambda: server), folder=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow_patience, "CLOSE_QUIET", 0.3)
+        story = Story(Carried(lambda: server), folder=tmp_path)
     story.run(2)
     until(lambda: [run.status for run in server.runs.values()].count("FINISHED") == 2)
     server.is_away = True
@@ -431,12 +428,16 @@ def test_one_thread_only_talks_to_a_database(server: Any, tmp_path: Path) -> Non
     assert server.threads == {"manyfit-mlflow"}
 
 
-@pytest.mark.usefixtures("short_close")
 @pytest.mark.parametrize("some", [100, pytest.param(1000, marks=pytest.mark.soak("throughput"))])
 def test_many_trials_cost_the_driver_little(
-    server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, some: int
+    server: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    some: int,
 ) -> None:
     """What the driver's thread does for a trial doesn't grow with their number."""
+    monkeypatch.setattr(mlflow_patience, "CLOSE_QUIET", 0.3)
     caplog.set_level(logging.ERROR, "manyfit.mlflow")
     server.is_away = True
     story = Story(Carried(lambda: server), folder=tmp_path, n_trials=None)
