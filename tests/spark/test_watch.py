@@ -19,9 +19,9 @@ pytestmark = pytest.mark.integration
 SOAK = pytest.mark.soak("contracts")
 
 NOWHERE = "127.0.0.99"  # nobody listens there, so each trial is a job
-QUICK = Timings(pause=0.1, cancel=1.0, home=0.2, probe=0.1, answer=0.3, aftermath=0.05)
+QUICK = Timings(pause=0.1, cancel=1.0, home=0.2, probe=0.1, answer=1.5, aftermath=0.05)
 STOPPED = r"session has ended: it was stopped\. Start one, .* again with name='it' to resume"
-SILENT = r"session has ended: it gave no answer for 0\.3 s\. .*"
+SILENT = r"session has ended: it gave no answer for 1\.5 s\. .*"
 
 
 class SilentSpark(LocalSpark):
@@ -202,9 +202,9 @@ def test_it_never_answers(tune, tmp_path, kind):
 def test_each_question_has_an_end(tmp_path):
     """Whatever a server is asked, it is given so long and no longer."""
     spark = SilentSpark(tmp_path / "machine")
-    session = Session(spark, replace(QUICK, answer=0.05))
-    assert session.ended() is None
+    assert Session(spark, QUICK).ended() is None
     spark.silent.set()
+    session = Session(spark, replace(QUICK, answer=0.05))
     questions = (
         lambda: session.setting("spark.master"),
         lambda: session.version,
