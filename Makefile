@@ -60,9 +60,10 @@ clean: ## Remove what the targets made, but no study and no record
 	$(python) scripts/archive.py
 	@touch $@
 
-# Otherwise each process of the tests would compile what all of them import.
+# Otherwise each process of the tests would compile what all of them import. The archive takes longest,
+# so this makes way for it.
 .venv/.compiled: .venv/.dev
-	-@$(python) -m pytest --collect-only -qq -n 0 > /dev/null
+	-@nice $(python) -m pytest --collect-only -qq -n 0 > /dev/null
 	@touch $@
 
 # What only `make soak` needs: gigabytes of frameworks.
