@@ -15,7 +15,7 @@ demo: .venv/$(if $(filter spark,$(EXECUTOR)),.spark,.demo) ## Tune a classifier 
 	$(python) -m manyfit demo --executor $(EXECUTOR) $(ARGS)
 
 test: .venv/.dev ## Check the code and run the tests. A part of them: make test ARGS="-k space"
-	@$(MAKE) --no-print-directory --jobs 3 check .venv/.archive .venv/.compiled
+	@$(MAKE) --no-print-directory --jobs 2 check .venv/.archive .venv/.compiled
 	$(python) -m pytest -n logical --maxprocesses 5 $(ARGS)
 
 soak: .venv/.dev $(soak_needs) ## Run what takes hours: before a release, or at night. One part: make soak PART=kills
@@ -60,10 +60,9 @@ clean: ## Remove what the targets made, but no study and no record
 	$(python) scripts/archive.py
 	@touch $@
 
-# Otherwise each process of the tests would compile what all of them import. The archive takes longest,
-# so this makes way for it.
+# Otherwise each process of the tests would compile what all of them import.
 .venv/.compiled: .venv/.dev
-	-@nice $(python) -m pytest --collect-only -qq -n 0 > /dev/null
+	-@$(python) -m pytest --collect-only -qq -n 0 > /dev/null
 	@touch $@
 
 # What only `make soak` needs: gigabytes of frameworks.
